@@ -1,0 +1,114 @@
+// The authorization server of the mesh: oidc-provider issuing JWT access tokens (RFC 9068) to clients that
+// use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707).
+//
+//   node authorization_server.mjs [--port N] [--keys FILE]
+//
+// Beside oidc-provider's own endpoints it answers, for tests:
+//   POST /control/rotate   a new signing key comes in front, the older keys stay in the JWKS
+//   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for}
+
+import { createServer } from 'node:http';
+import { generateKeyPair } from 'node:crypto';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { promisify } from 'node:util';
+import { options, ready, stopOnSignal } from './process.mjs';
+
+// oidc-provider tells about its defaults on stdout, which belongs to the READY line.
+console.info = console.error;
+const { default: Provider, errors } = await import('oidc-provider');
+const { calculateJwkThumbprint } = await import('jose');
+
+const AUDIENCES = ['https://expense.example.com', 'https://other.example.com'];
+const SCOPES = ['agent:read', 'agent:execute', 'agent:admin'];
+const CLIENTS = {
+  caller: { secret: 'caller-secret', scopes: SCOPES, lifetime: 1800 },
+  brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
+  limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
+};
+
+async function signingKey() {
+  const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
+  const jwk = privateKey.export({ format: 'jwk' });
+  return { ...jwk, alg: 'RS256', use: 'sig', kid: await calculateJwkThumbprint(jwk) };
+}
+
+function save(keys) {
+  if (!args.keys) return;
+  writeFileSync(`${args.keys}.new`, JSON.stringify({ keys }), { mode: 0o600 });
+  renameSync(`${args.keys}.new`, args.keys);
+}
+
+async function load() {
+  if (args.keys && existsSync(args.keys)) return JSON.parse(readFileSync(args.keys, 'utf8')).keys;
+  const keys = [await signingKey()];
+  save(keys);
+  return keys;
+}
+
+function provider(issuer, keys) {
+  return new Provider(issuer, {
+    jwks: { keys },
+    scopes: SCOPES,
+    clients: Object.entries(CLIENTS).map(([client_id, { secret, scopes }]) => ({
+      client_id,
+      client_secret: secret,
+      token_endpoint_auth_method: 'client_secret_post',
+      grant_types: ['client_credentials'],
+      response_types: [],
+      redirect_uris: [],
+      scope: scopes.join(' '),
+    })),
+    features: {
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        defaultResource: () => undefined,
+        getResourceServerInfo(_ctx, resource, client) {
+          if (!AUDIENCES.includes(resource)) throw new errors.InvalidTarget();
+          return {
+            audience: resource,
+            scope: SCOPES.join(' '),
+            accessTokenFormat: 'jwt',
+            accessTokenTTL: CLIENTS[client.clientId].lifetime,
+            jwt: { sign: { alg: 'RS256' } },
+          };
+        },
+      },
+    },
+    ttl: { ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 600 },
+  });
+}
+
+const args = options({ port: '0', keys: '' });
+let keys = await load();
+let handle;
+const stats = { jwks: 0, token: 0 };
+
+const server = createServer(async (request, response) => {
+  const route = `${request.method} ${request.url.split('?')[0]}`;
+  const answer = (body) => {
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify(body));
+  };
+  if (route === 'GET /control/stats') return answer(stats);
+  if (route === 'POST /control/rotate') {
+    const key = await signingKey();
+    keys = [key, ...keys];
+    save(keys);
+    handle = provider(issuer, keys).callback();
+    return answer({ kid: key.kid });
+  }
+  if (route === 'GET /jwks') stats.jwks += 1;
+  if (route === 'POST /token') stats.token += 1;
+  return handle(request, response);
+});
+
+let issuer;
+server.listen(Number(args.port), '127.0.0.1', () => {
+  const { port } = server.address();
+  issuer = `http://127.0.0.1:${port}`;
+  handle = provider(issuer, keys).callback();
+  ready(port);
+});
+stopOnSignal(server);
