@@ -1,1 +1,19 @@
-//! The mesh.
+//! The local mesh: real Envoys with the built filter, a real authorization server, real agents and callers.
+//!
+//! `make run` plays a tour on it, the mesh tests drive it, the benchmark loads it.
+
+pub mod authorization;
+pub mod envoy;
+pub mod envoy_file;
+pub mod http;
+pub mod mesh;
+pub mod mint;
+pub mod peer;
+pub mod place;
+pub mod process;
+pub mod raw;
+pub mod refusal;
+pub mod report;
+pub mod stand_in;
+pub mod tour;
+pub mod wait;

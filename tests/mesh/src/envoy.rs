@@ -1,0 +1,235 @@
+//! Envoy processes: started on a configuration, asked through their admin server.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use crate::envoy_file::EnvoyFile;
+use crate::http::Call;
+use crate::process::{self, Process};
+use crate::{place, wait};
+
+/// Loading the filter takes half a second of one core; many Envoys start at once on few cores.
+const START: Duration = Duration::from_secs(60);
+
+/// A running Envoy.
+pub struct Envoy {
+    process: Arc<Process>,
+    admin: u16,
+    port: u16,
+}
+
+/// Settings of one start.
+#[derive(Clone)]
+pub struct Options {
+    pub concurrency: u32,
+    /// Environment variables that the filter may read.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            concurrency: 1,
+            environment: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// Adds an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sets the number of worker threads.
+    pub fn workers(mut self, count: u32) -> Self {
+        self.concurrency = count;
+        self
+    }
+}
+
+fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Process>, PathBuf)> {
+    let name = place::unique(&format!("envoy-{name}"));
+    let config = place::logs().join(format!("{name}.json"));
+    let admin = place::logs().join(format!("{name}.admin"));
+    std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
+    let mut command = Command::new(place::tool("bin/envoy"));
+    command
+        .arg("--config-path")
+        .arg(&config)
+        .arg("--admin-address-path")
+        .arg(&admin);
+    command
+        .args([
+            "--use-dynamic-base-id",
+            "--log-level",
+            "info",
+            "--concurrency",
+        ])
+        .arg(options.concurrency.to_string());
+    command.envs(
+        options
+            .environment
+            .iter()
+            .map(|(name, value)| (name, value)),
+    );
+    Ok((process::spawn(&name, command)?, admin))
+}
+
+impl Envoy {
+    /// Starts Envoy and returns when it serves.
+    pub async fn start(name: &str, file: &EnvoyFile, options: Options) -> Result<Self> {
+        let (process, admin_file) = launch(name, file, &options)?;
+        let started = Self::serve(process.clone(), admin_file).await;
+        started.with_context(|| format!("Envoy {name} did not start\n{}", process.tail()))
+    }
+
+    async fn serve(process: Arc<Process>, admin_file: PathBuf) -> Result<Self> {
+        let alive = || match process.ended() {
+            Some(status) => bail!("{} ended with {status}", process.name()),
+            None => Ok(()),
+        };
+        let admin = wait::until("Envoy's admin address", START, async || {
+            alive()?;
+            let address = std::fs::read_to_string(&admin_file).unwrap_or_default();
+            Ok(address
+                .trim()
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<u16>().ok()))
+        })
+        .await?;
+        wait::until("Envoy to be ready", START, async || {
+            alive()?;
+            let ready = Call::get("/ready").send(admin).await;
+            Ok(ready.is_ok_and(|reply| reply.status == 200).then_some(()))
+        })
+        .await?;
+        let mut envoy = Self {
+            process: process.clone(),
+            admin,
+            port: 0,
+        };
+        envoy.port = wait::until("a listener of Envoy", START, async || {
+            alive()?;
+            envoy.listener_port().await
+        })
+        .await?;
+        Ok(envoy)
+    }
+
+    async fn listener_port(&self) -> Result<Option<u16>> {
+        let listeners = Call::get("/listeners?format=json")
+            .send(self.admin)
+            .await?
+            .json();
+        let port =
+            listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
+                .as_u64();
+        Ok(port
+            .map(u16::try_from)
+            .transpose()?
+            .filter(|port| *port != 0))
+    }
+
+    /// Runs Envoy on a configuration that it must refuse; returns its exit code and its log.
+    pub async fn refuse(
+        name: &str,
+        file: &EnvoyFile,
+        options: Options,
+    ) -> Result<(Option<i32>, String)> {
+        let (process, _) = launch(name, file, &options)?;
+        let status = process.exit(START).await.with_context(|| process.tail())?;
+        Ok((status.code(), process.log()))
+    }
+
+    /// The port of the (first) listener.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The port of the admin server.
+    pub fn admin(&self) -> u16 {
+        self.admin
+    }
+
+    /// The process.
+    pub fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Everything logged so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Waits until a line of the log holds all of `parts`; returns that line.
+    pub async fn logged(&self, parts: &[&str]) -> Result<String> {
+        self.logged_after(0, parts).await
+    }
+
+    /// The same, looking only at what was logged after the first `start` bytes.
+    pub async fn logged_after(&self, start: usize, parts: &[&str]) -> Result<String> {
+        let what = format!(
+            "a line with {parts:?} in the log of {}",
+            self.process.name()
+        );
+        let limit = Duration::from_secs(10);
+        wait::until(&what, limit, async || {
+            let log = self.log();
+            let fits = |line: &&str| parts.iter().all(|part| line.contains(part));
+            Ok(log
+                .get(start..)
+                .unwrap_or_default()
+                .lines()
+                .find(fits)
+                .map(str::to_owned))
+        })
+        .await
+    }
+
+    /// The values of all counters and gauges whose names hold `part`, summed.
+    pub async fn stat(&self, part: &str) -> Result<u64> {
+        let stats = Call::get("/stats?format=json")
+            .send(self.admin)
+            .await?
+            .json();
+        let list: &[Value] = stats["stats"]
+            .as_array()
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        let fits = |stat: &&Value| {
+            stat["name"]
+                .as_str()
+                .is_some_and(|name| name.contains(part))
+        };
+        Ok(list
+            .iter()
+            .filter(fits)
+            .filter_map(|stat| stat["value"].as_u64())
+            .sum())
+    }
+
+    /// Waits until that sum is at least `least`.
+    pub async fn stat_reaches(&self, part: &str, least: u64) -> Result<u64> {
+        wait::until(
+            &format!("{part} to reach {least}"),
+            Duration::from_secs(20),
+            async || {
+                let value = self.stat(part).await?;
+                Ok((value >= least).then_some(value))
+            },
+        )
+        .await
+    }
+
+    /// Ends Envoy and waits for it.
+    pub fn stop(&self) {
+        self.process.stop();
+    }
+}

@@ -1,0 +1,141 @@
+//! The programs around the proxies: agents that echo, and one-shot callers built on the official SDKs.
+
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::process::{self, Process};
+use crate::{place, wait};
+
+/// Python imports of an SDK take seconds when both cores are busy.
+const START: Duration = Duration::from_secs(60);
+const CALLER: Duration = Duration::from_secs(60);
+
+/// An agent that listens.
+pub struct Agent {
+    pub process: Arc<Process>,
+    pub port: u16,
+}
+
+fn python(venv: &str, script: &str) -> Command {
+    let mut command = Command::new(place::tool(venv).join("bin/python"));
+    command
+        .arg(place::peer(script))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .env("PYTHONUNBUFFERED", "1");
+    command
+}
+
+/// `node <script>` of the peers' folder.
+pub fn node(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command
+        .arg(place::peer(script))
+        .env("NODE_NO_WARNINGS", "1");
+    command
+}
+
+async fn agent(name: &str, command: Command) -> Result<Agent> {
+    let process = process::spawn(name, command)?;
+    let port = process.ready_port(START).await?;
+    Ok(Agent { process, port })
+}
+
+/// Starts the A2A 1.0 version of the agent; its card states the URL that `url_file` holds when it is asked.
+pub async fn agent_1_0(url_file: &Path) -> Result<Agent> {
+    let mut command = python("py-1.0", "agent_1_0.py");
+    command.arg("--url-file").arg(url_file);
+    agent("agent-1.0", command).await
+}
+
+/// Starts the A2A 0.3 version of the same agent.
+pub async fn agent_0_3(url_file: &Path) -> Result<Agent> {
+    let mut command = python("py-0.3", "agent_0_3.py");
+    command.arg("--url-file").arg(url_file);
+    agent("agent-0.3", command).await
+}
+
+/// Starts the partner's agent, which wants `key` in `x-api-key`.
+pub async fn partner(key: &str) -> Result<Agent> {
+    let mut command = python("py-1.0", "partner.py");
+    command.env("PARTNER_EXPECTED_KEY", key);
+    agent("partner", command).await
+}
+
+/// The official SDKs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sdk {
+    Python1_0,
+    Python0_3,
+    Js1_0,
+    Js0_3,
+}
+
+impl Sdk {
+    /// A short name for reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Python1_0 => "python-1.0",
+            Self::Python0_3 => "python-0.3",
+            Self::Js1_0 => "js-1.0",
+            Self::Js0_3 => "js-0.3",
+        }
+    }
+
+    /// The version of A2A that it speaks.
+    pub fn version(self) -> &'static str {
+        match self {
+            Self::Python1_0 | Self::Js1_0 => "1.0",
+            Self::Python0_3 | Self::Js0_3 => "0.3",
+        }
+    }
+
+    fn command(self) -> Command {
+        match self {
+            Self::Python1_0 => python("py-1.0", "client_1_0.py"),
+            Self::Python0_3 => python("py-0.3", "client_0_3.py"),
+            Self::Js1_0 => node("client_1_0.mjs"),
+            Self::Js0_3 => node("client_0_3.mjs"),
+        }
+    }
+
+    /// Runs the caller once: `ops` (`send,stream,get,card`) over `binding` against the agent at `url`. Returns the line it printed.
+    pub async fn call(
+        self,
+        url: &str,
+        token: Option<&str>,
+        ops: &str,
+        binding: &str,
+    ) -> Result<Value> {
+        let mut command = self.command();
+        command.args(["--url", url, "--ops", ops, "--binding", binding]);
+        if let Some(token) = token {
+            command.args(["--token", token]);
+        }
+        let process = process::spawn(&format!("client-{}", self.name()), command)?;
+        process.exit(CALLER).await.with_context(|| process.tail())?;
+        let line = process
+            .out()
+            .lines()
+            .rev()
+            .find(|line| line.starts_with('{'))
+            .map(str::to_owned);
+        let line = line
+            .with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
+        Ok(serde_json::from_str(&line)?)
+    }
+}
+
+/// Waits until `process` wrote a line with `part` to either of its outputs.
+pub async fn wrote(process: &Process, part: &str) -> Result<()> {
+    wait::until(
+        &format!("{part:?} from {}", process.name()),
+        Duration::from_secs(10),
+        async || Ok((process.out().contains(part) || process.log().contains(part)).then_some(())),
+    )
+    .await
+}

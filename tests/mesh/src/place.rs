@@ -1,0 +1,87 @@
+//! Where things are: the repository, the tools, this run's log folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Log folders of earlier runs that are kept.
+const KEPT_RUNS: usize = 10;
+
+/// The repository's root.
+pub fn root() -> &'static Path {
+    static ROOT: OnceLock<PathBuf> = OnceLock::new();
+    ROOT.get_or_init(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+    })
+}
+
+/// A tool that `make setup` put into `.tools/`.
+pub fn tool(path: &str) -> PathBuf {
+    root().join(".tools").join(path)
+}
+
+/// A script of `tests/mesh/peers/`.
+pub fn peer(file: &str) -> PathBuf {
+    root().join("tests/mesh/peers").join(file)
+}
+
+/// The built filter; `trap` names the test build that traps on request.
+pub fn module(trap: bool) -> PathBuf {
+    root().join("target").join(if trap {
+        "attache-trap.wasm"
+    } else {
+        "attache.wasm"
+    })
+}
+
+/// The folder of this run, `target/mesh-logs/<run>`, with logs and the configuration files that were used.
+pub fn logs() -> &'static Path {
+    static LOGS: OnceLock<PathBuf> = OnceLock::new();
+    LOGS.get_or_init(|| {
+        let parent = root().join("target/mesh-logs");
+        forget_old_runs(&parent);
+        let path = parent.join(format!("{}-{}", now(), std::process::id()));
+        if let Err(error) = std::fs::create_dir_all(&path) {
+            panic!("cannot make {}: {error}", path.display());
+        }
+        path
+    })
+}
+
+fn forget_old_runs(parent: &Path) {
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(parent)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .collect();
+    runs.sort();
+    for old in runs.iter().rev().skip(KEPT_RUNS) {
+        let _ = std::fs::remove_dir_all(old);
+    }
+}
+
+/// `name`, or `name-2`, `name-3`… when it was taken before in this run.
+pub fn unique(name: &str) -> String {
+    static TAKEN: OnceLock<Mutex<BTreeMap<String, u32>>> = OnceLock::new();
+    let mut taken = TAKEN
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner);
+    let count = taken.entry(name.to_owned()).or_insert(0);
+    *count += 1;
+    if *count == 1 {
+        name.to_owned()
+    } else {
+        format!("{name}-{count}")
+    }
+}
+
+/// Seconds since 1970, by the machine's clock.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,256 @@
+//! Child processes of the mesh: one thread spawns them all, each is ended by its own pid.
+//!
+//! The kernel signals a child when the *thread* that spawned it ends, so the spawning thread lives as long as the
+//! program. Output goes to files, never to pipes: nothing here can fill up or break when this program dies.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail};
+
+use crate::{place, wait};
+
+/// How long a process may take to end after SIGTERM before it is killed.
+const GRACE: Duration = Duration::from_secs(5);
+const TAIL_LINES: usize = 40;
+
+struct Order {
+    command: Command,
+    reply: mpsc::Sender<std::io::Result<Child>>,
+}
+
+/// A running child. Dropping the last handle kills it.
+pub struct Process {
+    name: String,
+    pid: i32,
+    child: Mutex<Child>,
+    out: PathBuf,
+    log: PathBuf,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn registry() -> &'static Mutex<Vec<Weak<Process>>> {
+    static REGISTRY: OnceLock<Mutex<Vec<Weak<Process>>>> = OnceLock::new();
+    REGISTRY.get_or_init(Mutex::default)
+}
+
+fn spawner() -> mpsc::Sender<Order> {
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let sender = SPAWNER.get_or_init(|| {
+        let (sender, orders) = mpsc::channel::<Order>();
+        std::thread::spawn(move || {
+            for mut order in orders {
+                let _ = order.reply.send(order.command.spawn());
+            }
+        });
+        Mutex::new(sender)
+    });
+    lock(sender).clone()
+}
+
+/// Starts `command` under `name`. Standard output goes to `NAME.out`, standard error to `NAME.log` in this run's folder.
+pub fn spawn(name: &str, mut command: Command) -> Result<Arc<Process>> {
+    let name = place::unique(name);
+    let out = place::logs().join(format!("{name}.out"));
+    let log = place::logs().join(format!("{name}.log"));
+    let parent = std::process::id();
+    command
+        .stdin(Stdio::null())
+        .stdout(File::create(&out)?)
+        .stderr(File::create(&log)?)
+        .process_group(0);
+    // SAFETY: prctl, getppid and _exit are async-signal-safe and touch no memory of the parent.
+    unsafe {
+        command.pre_exec(move || {
+            if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) != 0 {
+                return Err(std::io::Error::last_os_error());
+            }
+            if libc::getppid() as u32 != parent {
+                libc::_exit(1);
+            }
+            Ok(())
+        });
+    }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let (reply, answer) = mpsc::channel();
+    spawner()
+        .send(Order { command, reply })
+        .map_err(|_| anyhow!("the spawning thread is gone"))?;
+    let child = answer
+        .recv()?
+        .with_context(|| format!("cannot start {name} ({program}); run `make setup build`"))?;
+    let process = Arc::new(Process {
+        name,
+        pid: i32::try_from(child.id())?,
+        child: Mutex::new(child),
+        out,
+        log,
+    });
+    lock(registry()).push(Arc::downgrade(&process));
+    Ok(process)
+}
+
+impl Process {
+    /// The unique name of the process in this run.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The operating system's process id.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Everything the process wrote to standard error so far.
+    pub fn log(&self) -> String {
+        read_lossy(&self.log)
+    }
+
+    /// Everything the process wrote to standard output so far.
+    pub fn out(&self) -> String {
+        read_lossy(&self.out)
+    }
+
+    /// The last lines of both outputs, headed by the files' names, for a failure report.
+    pub fn tail(&self) -> String {
+        let mut text = String::new();
+        for path in [&self.out, &self.log] {
+            let content = read_lossy(path);
+            let lines: Vec<&str> = content.lines().collect();
+            if lines.is_empty() {
+                continue;
+            }
+            text += &format!("--- end of {}\n", path.display());
+            for line in lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)) {
+                let cut: String = line.chars().take(400).collect();
+                text += &format!("{cut}\n");
+            }
+        }
+        text
+    }
+
+    /// Sends a signal, unless the process has already ended.
+    pub fn signal(&self, signal: i32) {
+        let mut child = lock(&self.child);
+        if matches!(child.try_wait(), Ok(None)) {
+            // SAFETY: the child is not reaped yet, so the pid is still its own.
+            unsafe { libc::kill(self.pid, signal) };
+        }
+    }
+
+    /// The exit status, once it has ended.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        lock(&self.child).try_wait().ok().flatten()
+    }
+
+    /// Waits until the process ends by itself.
+    pub async fn exit(&self, limit: Duration) -> Result<ExitStatus> {
+        wait::until(&format!("{} to end", self.name), limit, async || {
+            Ok(self.ended())
+        })
+        .await
+    }
+
+    /// Ends the process: SIGTERM, then SIGKILL after a grace period. Returns when it is gone.
+    pub fn stop(&self) {
+        self.signal(libc::SIGTERM);
+        let limit = Instant::now() + GRACE;
+        while self.ended().is_none() && Instant::now() < limit {
+            std::thread::sleep(wait::POLL);
+        }
+        self.kill();
+    }
+
+    /// Kills the process at once and reaps it.
+    pub fn kill(&self) {
+        let mut child = lock(&self.child);
+        if !matches!(child.try_wait(), Ok(Some(_))) {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Waits for the line `READY {"port":N}` on standard output and returns the port.
+    pub async fn ready_port(&self, limit: Duration) -> Result<u16> {
+        let what = format!("{} to print READY", self.name);
+        let port = wait::until(&what, limit, async || {
+            if let Some(line) = self
+                .out()
+                .lines()
+                .find_map(|line| line.strip_prefix("READY ").map(str::to_owned))
+            {
+                let value: serde_json::Value = serde_json::from_str(&line)?;
+                let port = value["port"]
+                    .as_u64()
+                    .with_context(|| format!("no port in {line}"))?;
+                return Ok(Some(u16::try_from(port)?));
+            }
+            match self.ended() {
+                Some(status) => bail!("{} ended with {status} before it was ready", self.name),
+                None => Ok(None),
+            }
+        })
+        .await;
+        port.with_context(|| self.tail())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn read_lossy(path: &Path) -> String {
+    let mut bytes = Vec::new();
+    if let Ok(mut file) = File::open(path) {
+        let _ = file.read_to_end(&mut bytes);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Ends every process that is still there: first all get SIGTERM, then each is waited for.
+pub fn end_all() {
+    let running: Vec<Arc<Process>> = lock(registry()).iter().filter_map(Weak::upgrade).collect();
+    for process in &running {
+        process.signal(libc::SIGTERM);
+    }
+    for process in &running {
+        process.stop();
+    }
+}
+
+/// Ends everything when the owner of this value goes, also by a panic.
+pub struct EndAll;
+
+impl Drop for EndAll {
+    fn drop(&mut self) {
+        end_all();
+    }
+}
+
+/// From now on SIGINT, SIGTERM and SIGHUP end every child and then this program, with status `code`.
+pub async fn end_on_signal(code: i32) -> Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        let _ = tokio::task::spawn_blocking(end_all).await;
+        std::process::exit(code);
+    });
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! The closed list of refusals as a caller sees them, written down once more and independently of the filter.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::http::Reply;
+
+/// What one reason must look like on the wire.
+#[derive(Debug)]
+pub struct Refusal {
+    pub reason: &'static str,
+    pub http: u16,
+    pub rpc: i64,
+    pub status: &'static str,
+}
+
+const fn row(reason: &'static str, http: u16, rpc: i64, status: &'static str) -> Refusal {
+    Refusal {
+        reason,
+        http,
+        rpc,
+        status,
+    }
+}
+
+/// Every reason there is.
+pub const ALL: &[Refusal] = &[
+    row("credentials_missing", 401, -32050, "UNAUTHENTICATED"),
+    row("credentials_repeated", 401, -32050, "UNAUTHENTICATED"),
+    row("token_malformed", 401, -32050, "UNAUTHENTICATED"),
+    row("token_too_large", 401, -32050, "UNAUTHENTICATED"),
+    row("token_type_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("token_algorithm_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("token_issuer_unknown", 401, -32050, "UNAUTHENTICATED"),
+    row("token_key_unknown", 401, -32050, "UNAUTHENTICATED"),
+    row("token_signature_invalid", 401, -32050, "UNAUTHENTICATED"),
+    row("token_expired", 401, -32050, "UNAUTHENTICATED"),
+    row("token_not_yet_valid", 401, -32050, "UNAUTHENTICATED"),
+    row("token_audience_mismatch", 401, -32050, "UNAUTHENTICATED"),
+    row("token_lifetime_too_long", 401, -32050, "UNAUTHENTICATED"),
+    row("insufficient_scope", 403, -32051, "PERMISSION_DENIED"),
+    row("version_malformed", 400, -32009, "FAILED_PRECONDITION"),
+    row("version_conflict", 400, -32009, "FAILED_PRECONDITION"),
+    row("version_not_supported", 400, -32009, "FAILED_PRECONDITION"),
+    row("version_mismatch", 400, -32009, "FAILED_PRECONDITION"),
+    row("operation_unknown", 404, -32601, "NOT_FOUND"),
+    row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
+    row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
+    row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
+    row("unmatched", 404, 0, "NOT_FOUND"),
+    row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
+    row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
+    row("headers_not_held", 500, -32603, "INTERNAL"),
+];
+
+/// The row of a reason.
+pub fn of(reason: &str) -> Result<&'static Refusal> {
+    ALL.iter()
+        .find(|row| row.reason == reason)
+        .with_context(|| format!("no such reason: {reason}"))
+}
+
+/// The binding that a refusal must speak.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// A JSON-RPC error with this id.
+    Rpc(Value),
+    /// A google.rpc.Status body.
+    Status,
+}
+
+/// Checks a reply against the list: status, body form, id, codes, ErrorInfo, and the headers that let a client repair itself.
+pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
+    let want = of(reason)?;
+    let seen = || {
+        format!(
+            "for {reason} came {} {:?} {}",
+            reply.status,
+            reply.headers,
+            reply.text()
+        )
+    };
+    ensure!(
+        reply.reason().as_deref() == Some(reason),
+        "reason: {}",
+        seen()
+    );
+    ensure!(reply.status == want.http, "status: {}", seen());
+    ensure!(
+        reply
+            .header("content-type")
+            .is_some_and(|kind| kind.starts_with("application/json")),
+        "content-type: {}",
+        seen()
+    );
+    let body = reply.json();
+    match form {
+        Form::Rpc(id) => {
+            ensure!(
+                body["jsonrpc"] == "2.0" && body.get("result").is_none(),
+                "JSON-RPC: {}",
+                seen()
+            );
+            ensure!(body.get("id") == Some(id), "id should be {id}: {}", seen());
+            ensure!(body["error"]["code"] == want.rpc, "code: {}", seen());
+            ensure!(
+                body["error"]["data"]
+                    .as_array()
+                    .is_some_and(|list| list.len() == 1),
+                "data: {}",
+                seen()
+            );
+        }
+        Form::Status => {
+            ensure!(body.get("jsonrpc").is_none(), "Status body: {}", seen());
+            ensure!(body["error"]["code"] == want.http, "code: {}", seen());
+            ensure!(body["error"]["status"] == want.status, "status: {}", seen());
+            ensure!(
+                body["error"]["details"]
+                    .as_array()
+                    .is_some_and(|list| list.len() == 1),
+                "details: {}",
+                seen()
+            );
+        }
+    }
+    ensure!(
+        body["error"]["message"]
+            .as_str()
+            .is_some_and(|text| !text.is_empty()),
+        "message: {}",
+        seen()
+    );
+    let info = reply.error_info().unwrap_or_default();
+    ensure!(
+        info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo",
+        "@type: {}",
+        seen()
+    );
+    let (name, domain) = if want.rpc == -32009 {
+        ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org")
+    } else {
+        (reason.to_uppercase(), "attache")
+    };
+    ensure!(
+        info["reason"] == json!(name) && info["domain"] == json!(domain),
+        "ErrorInfo: {}",
+        seen()
+    );
+    let challenge = reply.header("www-authenticate");
+    match want.http {
+        401 => ensure!(
+            challenge.is_some_and(|value| value.starts_with("Bearer ")),
+            "www-authenticate: {}",
+            seen()
+        ),
+        403 => {
+            let value = challenge.unwrap_or_default();
+            ensure!(value.starts_with("Bearer "), "www-authenticate: {}", seen());
+            ensure!(
+                value.contains("error=\"insufficient_scope\"") && value.contains("scope=\""),
+                "www-authenticate: {}",
+                seen()
+            );
+        }
+        503 => ensure!(
+            reply
+                .header("retry-after")
+                .is_some_and(|value| value.parse::<u32>().is_ok()),
+            "retry-after: {}",
+            seen()
+        ),
+        _ => ensure!(challenge.is_none(), "www-authenticate: {}", seen()),
+    }
+    Ok(())
+}

@@ -1,0 +1,26 @@
+//! Waiting on conditions: the only place that lets time pass.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+/// How often a condition is looked at.
+pub const POLL: Duration = Duration::from_millis(20);
+
+/// Looks at `condition` until it gives a value. Errs when it errs, or with `what` when `limit` has passed.
+pub async fn until<T>(
+    what: &str,
+    limit: Duration,
+    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
+) -> Result<T> {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition().await? {
+            return Ok(value);
+        }
+        if start.elapsed() > limit {
+            bail!("waited {limit:?} for {what}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
