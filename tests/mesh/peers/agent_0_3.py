@@ -1,0 +1,111 @@
+"""An A2A 0.3 agent on the official SDK that echoes each request, over JSON-RPC at `/` and HTTP+JSON at `/v1/`.
+
+    python agent_0_3.py [--port N] [--url-file F]
+
+A message that begins with `wait` leaves its task working until it is cancelled.
+"""
+
+import asyncio
+
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.apps import A2ARESTFastAPIApplication, A2AStarletteApplication
+from a2a.server.apps.jsonrpc.jsonrpc_app import DefaultCallContextBuilder
+from a2a.server.events import EventQueue
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.types import (
+    AgentCapabilities,
+    AgentCard,
+    AgentInterface,
+    AgentSkill,
+    HTTPAuthSecurityScheme,
+    Part,
+    SecurityScheme,
+    TextPart,
+    TransportProtocol,
+)
+from a2a.utils import new_task
+
+from serving import RECEIVED, arguments, echo, public_url, serve
+
+
+class Echo(AgentExecutor):
+    """Answers with one artifact that holds the request as it arrived."""
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        task = context.current_task
+        if task is None:
+            task = new_task(context.message)
+            await event_queue.enqueue_event(task)
+        updater = TaskUpdater(event_queue, task.id, task.context_id)
+        await updater.start_work()
+        text = context.get_user_input()
+        answer = echo('0.3', text, context.call_context.state[RECEIVED])
+        await updater.add_artifact([Part(root=TextPart(text=answer))], name='echo', last_chunk=True)
+        if text.startswith('wait'):
+            await asyncio.Event().wait()  # the SDK cancels this coroutine with the task
+        await updater.complete()
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
+
+
+class CallContexts(DefaultCallContextBuilder):
+    """Hands the request as it arrived to the executor."""
+
+    def build(self, request):
+        context = super().build(request)
+        context.state[RECEIVED] = request.scope[RECEIVED]
+        return context
+
+
+def expense_card(url: str) -> AgentCard:
+    """The card that states `url` for both bindings."""
+    return AgentCard(
+        name='Expense agent',
+        description='Files and explains expense reports.',
+        version='1.0.0',
+        protocol_version='0.3.0',
+        url=url,
+        preferred_transport=TransportProtocol.jsonrpc,
+        additional_interfaces=[
+            AgentInterface(url=url, transport=TransportProtocol.jsonrpc),
+            AgentInterface(url=url, transport=TransportProtocol.http_json),
+        ],
+        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        default_input_modes=['text/plain'],
+        default_output_modes=['text/plain'],
+        security_schemes={
+            'bearer': SecurityScheme(root=HTTPAuthSecurityScheme(scheme='Bearer', bearer_format='JWT'))
+        },
+        security=[{'bearer': []}],
+        skills=[
+            AgentSkill(
+                id='submit',
+                name='Submit an expense',
+                description='Records an expense and says what was recorded.',
+                tags=['expense'],
+                examples=['Taxi to the airport, 42 EUR'],
+            )
+        ],
+    )
+
+
+def application(args):
+    """The card, JSON-RPC and HTTP+JSON of the agent."""
+
+    def with_url(_plain: AgentCard) -> AgentCard:
+        return expense_card(public_url(args))
+
+    card = expense_card(args.own_url)
+    handler = DefaultRequestHandler(agent_executor=Echo(), task_store=InMemoryTaskStore())
+    contexts = CallContexts()
+    app = A2ARESTFastAPIApplication(card, handler, context_builder=contexts, card_modifier=with_url).build()
+    rpc = A2AStarletteApplication(card, handler, context_builder=contexts, card_modifier=with_url)
+    rpc.add_routes_to_app(app)
+    return app
+
+
+if __name__ == '__main__':
+    args = arguments(__doc__)
+    serve(application(args), args)

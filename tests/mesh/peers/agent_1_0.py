@@ -1,0 +1,129 @@
+"""An A2A 1.0 agent on the official SDK that echoes each request, over JSON-RPC at `/` and HTTP+JSON beside it.
+
+    python agent_1_0.py [--port N] [--url-file F]
+
+A message that begins with `wait` leaves its task working until it is cancelled.
+"""
+
+import asyncio
+from argparse import Namespace
+from collections.abc import Callable
+
+from a2a.helpers import new_task_from_user_message, new_text_part
+from a2a.server.agent_execution import AgentExecutor, RequestContext
+from a2a.server.events import EventQueue
+from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.routes import (
+    DefaultServerCallContextBuilder,
+    create_agent_card_routes,
+    create_jsonrpc_routes,
+    create_rest_routes,
+)
+from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.types import (
+    AgentCapabilities,
+    AgentCard,
+    AgentInterface,
+    AgentSkill,
+    HTTPAuthSecurityScheme,
+    SecurityRequirement,
+    SecurityScheme,
+    StringList,
+)
+from starlette.applications import Starlette
+
+from serving import RECEIVED, arguments, echo, public_url, serve
+
+
+class Echo(AgentExecutor):
+    """Answers with one artifact that holds the request as it arrived."""
+
+    def __init__(self, agent: str):
+        self._agent = agent
+
+    async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
+        task = context.current_task
+        if task is None:
+            task = new_task_from_user_message(context.message)
+            await event_queue.enqueue_event(task)
+        updater = TaskUpdater(event_queue, task.id, task.context_id)
+        await updater.start_work()
+        text = context.get_user_input()
+        answer = echo(self._agent, text, context.call_context.state[RECEIVED])
+        await updater.add_artifact([new_text_part(answer)], name='echo', last_chunk=True)
+        if text.startswith('wait'):
+            await asyncio.Event().wait()  # the SDK cancels this coroutine with the task
+        await updater.complete()
+
+    async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:
+        await TaskUpdater(event_queue, context.task_id, context.context_id).cancel()
+
+
+class CallContexts(DefaultServerCallContextBuilder):
+    """Hands the request as it arrived to the executor."""
+
+    def build(self, request):
+        context = super().build(request)
+        context.state[RECEIVED] = request.scope[RECEIVED]
+        return context
+
+
+def interfaces(url: str) -> list[AgentInterface]:
+    """Both bindings at `url`."""
+    return [
+        AgentInterface(url=url, protocol_binding=binding, protocol_version='1.0')
+        for binding in ('JSONRPC', 'HTTP+JSON')
+    ]
+
+
+def expense_card(url: str) -> AgentCard:
+    """The card that states `url` for both bindings."""
+    return AgentCard(
+        supported_interfaces=interfaces(url),
+        name='Expense agent',
+        description='Files and explains expense reports.',
+        version='1.0.0',
+        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        default_input_modes=['text/plain'],
+        default_output_modes=['text/plain'],
+        security_schemes={
+            'bearer': SecurityScheme(
+                http_auth_security_scheme=HTTPAuthSecurityScheme(scheme='Bearer', bearer_format='JWT')
+            )
+        },
+        security_requirements=[SecurityRequirement(schemes={'bearer': StringList()})],
+        skills=[
+            AgentSkill(
+                id='submit',
+                name='Submit an expense',
+                description='Records an expense and says what was recorded.',
+                tags=['expense'],
+                examples=['Taxi to the airport, 42 EUR'],
+            )
+        ],
+    )
+
+
+def application(agent: str, describe: Callable[[str], AgentCard], args: Namespace) -> Starlette:
+    """The card, JSON-RPC and HTTP+JSON of one echo agent; `describe` makes the card for a URL."""
+
+    async def with_url(_card: AgentCard) -> AgentCard:
+        return describe(public_url(args))
+
+    card = describe(args.own_url)
+    handler = DefaultRequestHandler(
+        agent_executor=Echo(agent), task_store=InMemoryTaskStore(), agent_card=card
+    )
+    contexts = CallContexts()
+    return Starlette(
+        routes=[
+            *create_agent_card_routes(card, card_modifier=with_url),
+            *create_jsonrpc_routes(handler, rpc_url='/', context_builder=contexts),
+            *create_rest_routes(handler, context_builder=contexts),
+        ]
+    )
+
+
+if __name__ == '__main__':
+    args = arguments(__doc__)
+    serve(application('1.0', expense_card, args), args)
