@@ -1,0 +1,156 @@
+//! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
+
+use super::{ConfigError, Match, Scheme};
+use crate::protocol::{Binding, Version};
+use crate::wire::json::UniqueMap;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// One agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// The name in logs, in challenges and in `x-attache-agent`.
+    pub name: String,
+    /// Which requests are for it.
+    #[serde(rename = "match")]
+    pub target: Match,
+    /// What it offers, by version.
+    versions: UniqueMap<Offer, Version>,
+    /// The version of requests that name none (A2A 1.0 section 3.6.2 says 0.3).
+    #[serde(default = "oldest")]
+    pub default_version: Version,
+    /// Its card.
+    #[serde(default)]
+    pub card: Card,
+    /// What a caller must bring: one of these requirements, whole.
+    pub security: Vec<Requirement>,
+    /// Limits.
+    #[serde(default)]
+    pub limits: Limits,
+    /// What is sent on.
+    #[serde(default)]
+    pub forward: Forward,
+}
+
+/// One requirement, as a card writes it: every scheme in it, each with all its scopes.
+pub type Requirement = UniqueMap<Vec<String>>;
+
+/// What an agent offers of one version.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offer {
+    /// At least one.
+    pub bindings: Vec<Binding>,
+}
+
+/// How the agent's card is served.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Who may read it.
+    #[serde(default)]
+    pub access: CardAccess,
+}
+
+/// Who may read a card.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardAccess {
+    /// Callers who meet `security`, scopes aside.
+    #[default]
+    Authenticated,
+    /// Everyone.
+    Public,
+}
+
+/// Limits on requests.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must not be
+    /// smaller, since a body is held until the verdict.
+    #[serde(default = "one_mebibyte")]
+    pub max_body_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_body_bytes: one_mebibyte() }
+    }
+}
+
+/// What is sent on to the agent besides the identity headers.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Forward {
+    /// The caller's token.
+    #[serde(default)]
+    pub token: Token,
+}
+
+/// What becomes of the verified token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Token {
+    /// It goes on, so that the agent can verify it as well.
+    #[default]
+    Keep,
+    /// It stops here.
+    Remove,
+}
+
+impl Agent {
+    /// Whether the agent speaks `version` over `binding`.
+    #[must_use]
+    pub fn offers(&self, version: Version, binding: Binding) -> bool {
+        self.versions.0.get(&version).is_some_and(|offer| offer.bindings.contains(&binding))
+    }
+
+    /// The versions that the agent speaks, oldest first.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        self.versions.0.keys().copied()
+    }
+
+    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        for (version, offer) in &self.versions.0 {
+            if offer.bindings.is_empty() {
+                return fail(&format!("versions.{version}.bindings"), "name at least one binding".to_owned());
+            }
+        }
+        if !self.versions.0.contains_key(&self.default_version) {
+            return fail("default_version", format!("{} is not one of versions", self.default_version));
+        }
+        if self.security.is_empty() {
+            return fail("security", "give at least one requirement: an agent without one is open".to_owned());
+        }
+        for (index, UniqueMap(requirement)) in self.security.iter().enumerate() {
+            if requirement.is_empty() {
+                return fail(&format!("security[{index}]"), "an empty requirement would admit everyone".to_owned());
+            }
+            for (scheme, scopes) in requirement {
+                if !schemes.contains_key(scheme) {
+                    return fail(&format!("security[{index}].{scheme}"), format!("there is no scheme called {scheme:?}"));
+                }
+                if let Some(place) = scopes.iter().position(|scope| !is_scope(scope)) {
+                    return fail(&format!("security[{index}].{scheme}[{place}]"), "not a scope-token (RFC 6749 section 3.3)".to_owned());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `scope-token` of RFC 6749 section 3.3: visible ASCII without `"` and `\`.
+fn is_scope(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
+}
+
+const fn oldest() -> Version {
+    Version::V0_3
+}
+
+const fn one_mebibyte() -> u64 {
+    1_048_576
+}

@@ -1,0 +1,245 @@
+//! The plugin configuration: parsed once, whole or not at all, into types that cannot be wrong. Every error
+//! names its place. Names follow the RFCs and Envoy; unknown members are errors.
+
+mod agent;
+mod connection;
+mod duration;
+mod error;
+mod issuer;
+mod target;
+mod uri;
+
+pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
+pub use connection::{Connection, Credential, HeaderCredential, Secret};
+pub use error::ConfigError;
+pub use issuer::{Algorithm, Claims, Issuer, Jwks, RemoteJwks, Scheme};
+pub use target::{HostPattern, Match};
+pub use uri::HttpUri;
+
+use crate::wire::json::UniqueMap;
+use serde::Deserialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What becomes of a request that no agent and no connection matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// Answer 404. The default: what is not known is not passed.
+    #[default]
+    Refuse,
+    /// Leave it alone (for listeners shared with other traffic).
+    Pass,
+}
+
+/// The whole configuration of one filter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who signs tokens.
+    #[serde(default)]
+    pub issuers: Vec<Issuer>,
+    /// Ways to authenticate, by the name that `agents[].security` uses.
+    #[serde(default)]
+    schemes: UniqueMap<Scheme>,
+    /// Servers behind this Envoy.
+    #[serde(default)]
+    pub agents: Vec<Agent>,
+    /// Remote agents that this side calls.
+    #[serde(default)]
+    pub connections: Vec<Connection>,
+    /// Where secrets come from, by the name that credentials use.
+    #[serde(default)]
+    secrets: UniqueMap<Secret>,
+    /// Requests that nothing matches.
+    #[serde(default)]
+    pub unmatched: Unmatched,
+    /// Whether request headers are held until the verdict. Needs Envoy's plugin option
+    /// `allow_on_headers_stop_iteration`.
+    #[serde(default = "yes")]
+    pub hold_headers: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Config {
+    /// Parses and checks `json`, the bytes of a `google.protobuf.StringValue`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its path.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigError> {
+        if json.is_empty() {
+            return Err(ConfigError::new("", "the plugin configuration is empty"));
+        }
+        if json.first() == Some(&0x0a) && serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
+            return Err(ConfigError::new(
+                "",
+                "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct",
+            ));
+        }
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
+        reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The scheme called `name`. [`Config::parse`] made sure that every name in use exists.
+    #[must_use]
+    pub fn scheme(&self, name: &str) -> Option<&Scheme> {
+        self.schemes.0.get(name)
+    }
+
+    /// Every secret, by name.
+    #[must_use]
+    pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
+        &self.secrets.0
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.agents.is_empty() && self.connections.is_empty() {
+            return Err(ConfigError::new("", "give at least one of agents or connections"));
+        }
+        unique("issuers", "name", self.issuers.iter().map(|issuer| issuer.name.as_str()))?;
+        unique("issuers", "issuer", self.issuers.iter().map(|issuer| issuer.issuer.as_str()))?;
+        unique("agents", "name", self.agents.iter().map(|agent| agent.name.as_str()))?;
+        unique("connections", "name", self.connections.iter().map(|connection| connection.name.as_str()))?;
+        for (index, issuer) in self.issuers.iter().enumerate() {
+            issuer.check(&format!("issuers[{index}]"))?;
+        }
+        for (name, Scheme::Bearer(bearer)) in &self.schemes.0 {
+            let path = format!("schemes.{name}.bearer.issuers");
+            if bearer.issuers.is_empty() {
+                return Err(ConfigError::new(path, "name at least one issuer"));
+            }
+            for (index, wanted) in bearer.issuers.iter().enumerate() {
+                if !self.issuers.iter().any(|issuer| &issuer.name == wanted) {
+                    return Err(ConfigError::new(format!("{path}[{index}]"), format!("there is no issuer called {wanted:?}")));
+                }
+            }
+        }
+        let mut places = BTreeSet::new();
+        for (index, agent) in self.agents.iter().enumerate() {
+            let path = format!("agents[{index}]");
+            agent.check(&path, &self.schemes.0)?;
+            agent.target.check(&format!("{path}.match"), &mut places)?;
+        }
+        for (index, connection) in self.connections.iter().enumerate() {
+            let path = format!("connections[{index}]");
+            connection.check(&path, &self.secrets.0)?;
+            connection.target.check(&format!("{path}.match"), &mut places)?;
+        }
+        for (name, Secret::Env(variable)) in &self.secrets.0 {
+            if variable.is_empty() || variable.contains(['=', '\0']) {
+                return Err(ConfigError::new(format!("secrets.{name}.env"), "name an environment variable"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Errs on the first of `values` that was there before.
+fn unique<'a>(list: &str, member: &str, values: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for (index, value) in values.enumerate() {
+        let path = || format!("{list}[{index}].{member}");
+        if value.is_empty() {
+            return Err(ConfigError::new(path(), "must not be empty"));
+        }
+        if !seen.insert(value) {
+            return Err(ConfigError::new(path(), format!("{value:?} is used twice")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+    use serde_json::{Value, json};
+
+    fn good() -> Value {
+        json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example.com", "audiences": ["https://expense.example.com"],
+                         "jwks": {"remote": {"uri": "https://auth.example.com/jwks", "cluster": "idp"}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"},
+                        "versions": {"1.0": {"bindings": ["jsonrpc"]}, "0.3": {"bindings": ["jsonrpc", "http_json"]}},
+                        "default_version": "0.3", "security": [{"oauth2": ["agent:execute"]}]}],
+            "connections": [{"name": "partner", "match": {"hosts": ["partner.example.com"], "path_prefix": "/"}, "version": "1.0",
+                             "credential": {"header": {"name": "x-api-key", "value": {"secret": "key"}}}}],
+            "secrets": {"key": {"env": "KEY"}}
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> String {
+        let mut config = good();
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        match config.pointer_mut(parent).unwrap() {
+            Value::Object(map) => drop(map.insert(member.to_owned(), value)),
+            Value::Array(list) => list[member.parse::<usize>().unwrap()] = value,
+            _ => unreachable!(),
+        }
+        match Config::parse(config.to_string().as_bytes()) {
+            Ok(_) => "ok".to_owned(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_good_configuration_is_taken() {
+        assert_eq!(with("/unmatched", json!("pass")), "ok");
+    }
+
+    #[test]
+    fn every_refusal_names_its_place() {
+        for (pointer, value, expected) in [
+            ("/issuer", json!([]), "issuer: unknown field"),
+            ("/agents/0/match/path_prefx", json!("/"), "agents[0].match.path_prefx: unknown field"),
+            ("/agents/0/match/path_prefix", json!("agents"), "agents[0].match.path_prefix: must start with /"),
+            ("/agents/0/match/path_prefix", json!("/a/"), "agents[0].match.path_prefix: must not end with /"),
+            ("/agents/0/match/hosts", json!([]), "agents[0].match.hosts: "),
+            ("/agents/0/match/hosts/0", json!("EXPENSE:80"), "agents[0].match.hosts[0]: "),
+            ("/agents/0/security", json!([]), "agents[0].security: "),
+            ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
+            ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
+            ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),
+            ("/agents/0/versions", json!({"0.3": {"bindings": []}}), "agents[0].versions.0.3.bindings: "),
+            ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
+            ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
+            ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),
+            ("/issuers/0/audiences", json!([]), "issuers[0].audiences: "),
+            ("/issuers/0/clock_skew", json!("30"), "issuers[0].clock_skew: "),
+            ("/issuers/0/clock_skew", json!("1m"), "issuers[0].clock_skew: "),
+            ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]: unknown variant"),
+            ("/issuers/0/jwks", json!({"remote": {"uri": "ftp://x/", "cluster": "idp"}}), "issuers[0].jwks.remote.uri: "),
+            ("/issuers/0/jwks", json!({"remote": {"uri": "https://x/", "cluster": ""}}), "issuers[0].jwks.remote.cluster: "),
+            ("/issuers/0/jwks", json!({"remote": {"uri": "https://x/", "cluster": "c", "refresh": "60s", "max_stale": "5s"}}), "issuers[0].jwks.remote.max_stale: "),
+            ("/schemes/oauth2", json!({"bearer": {"issuers": ["crop"]}}), "schemes.oauth2.bearer.issuers[0]: there is no issuer"),
+            ("/connections/0/credential", json!({"header": {"name": "Host", "value": {"secret": "key"}}}), "connections[0].credential.header.name: "),
+            ("/connections/0/credential", json!({"header": {"name": "x-api-key", "value": {"secret": "kee"}}}), "connections[0].credential.header.value.secret: there is no secret"),
+            ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
+            ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
+            ("/hold_headers", json!("yes"), "hold_headers: "),
+        ] {
+            let answer = with(pointer, value.clone());
+            assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_the_json_of_a_configuration_says_so() {
+        for (bytes, expected) in [
+            (&b""[..], "the plugin configuration is empty"),
+            (b"\x0a\x05hello", "StringValue"),
+            (b"{}", "give at least one"),
+            (b"{\"agents\":[],\"agents\":[]}", "duplicate field"),
+            (b"{} {}", "trailing"),
+            (b"[", "EOF"),
+        ] {
+            let error = Config::parse(bytes).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Absolute `http` and `https` URIs, split into what a request needs (RFC 9110 section 4.2).
+
+use crate::wire::path;
+use serde::Deserialize;
+
+/// An absolute `http` or `https` URI without user information and fragment.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct HttpUri {
+    tls: bool,
+    authority: String,
+    path: String,
+}
+
+impl HttpUri {
+    /// `http` or `https`.
+    #[must_use]
+    pub const fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// Host and port, as `:authority`.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Path and query, as `:path`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl TryFrom<String> for HttpUri {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (tls, rest) = match text.split_once("://") {
+            Some(("https", rest)) => (true, rest),
+            Some(("http", rest)) => (false, rest),
+            _ => return Err("must start with https:// or http://"),
+        };
+        if !rest.bytes().all(|byte| byte.is_ascii_graphic()) || rest.contains('#') {
+            return Err("must be visible ASCII without a fragment");
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at(end);
+        if path::host(authority).is_none() {
+            return Err("must name a host, without user information");
+        }
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        Ok(Self { tls, authority: authority.to_owned(), path: format!("{slash}{target}") })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HttpUri;
+
+    #[test]
+    fn a_uri_gives_authority_and_path() {
+        let parts = |text: &str| {
+            HttpUri::try_from(text.to_owned()).map(|uri| (uri.scheme(), uri.authority().to_owned(), uri.path().to_owned()))
+        };
+        assert_eq!(parts("https://a.example:8443/jwks?x=1"), Ok(("https", "a.example:8443".into(), "/jwks?x=1".into())));
+        assert_eq!(parts("http://a.example"), Ok(("http", "a.example".into(), "/".into())));
+        assert_eq!(parts("http://a.example?x"), Ok(("http", "a.example".into(), "/?x".into())));
+        for odd in ["", "a.example/jwks", "ftp://a/", "https://", "https://u@a/", "https://a/#f", "https://a/b c"] {
+            assert!(parts(odd).is_err(), "{odd:?}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! The bearer token of a request (RFC 6750 section 2.1): exactly one, in the `Authorization` header only.
+
+use crate::wire::header::Headers;
+use thiserror::Error;
+
+/// Longest accepted token. Real ones have 1-4 KiB.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+
+/// Why a request has no usable bearer token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum BearerError {
+    /// No `Authorization` header, or one of another scheme.
+    #[error("no bearer token")]
+    Missing,
+    /// More than one `Authorization` header, or several credentials in one.
+    #[error("more than one credential")]
+    Repeated,
+    /// `Bearer` without a token, or with characters that no token has.
+    #[error("the Authorization header is not Bearer and one token")]
+    Malformed,
+    /// Longer than [`MAX_TOKEN_BYTES`].
+    #[error("the token is too long")]
+    TooLarge,
+}
+
+/// The token of the request. The scheme is compared without regard to case (RFC 9110 section 11.1).
+///
+/// # Errors
+/// As [`BearerError`] says. A bad credential is never taken for a missing one.
+pub fn token(headers: &Headers) -> Result<&str, BearerError> {
+    let mut lines = headers.all("authorization");
+    let line = lines.next().ok_or(BearerError::Missing)?;
+    if lines.next().is_some() {
+        return Err(BearerError::Repeated);
+    }
+    if line.len() > MAX_TOKEN_BYTES.saturating_add("Bearer ".len()) {
+        return Err(BearerError::TooLarge);
+    }
+    let line = std::str::from_utf8(line).map_err(|_| BearerError::Malformed)?;
+    let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        let looks_like_bearer = scheme.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("bearer"));
+        return Err(if looks_like_bearer || scheme.is_empty() { BearerError::Malformed } else { BearerError::Missing });
+    }
+    if rest.contains(',') {
+        return Err(BearerError::Repeated);
+    }
+    // RFC 6750 `b64token`; a compact JWS uses `-` `_` `.` of it.
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if rest.is_empty() || !rest.bytes().all(fits) {
+        return Err(BearerError::Malformed);
+    }
+    Ok(rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BearerError, Headers, token};
+
+    fn read(lines: &[&[u8]]) -> Result<String, BearerError> {
+        let headers = Headers::new(lines.iter().map(|line| ("authorization".to_owned(), line.to_vec())).collect());
+        token(&headers).map(str::to_owned)
+    }
+
+    #[test]
+    fn one_token_in_any_case_of_the_scheme() {
+        for line in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
+            assert_eq!(read(&[line.as_bytes()]).as_deref(), Ok("a.b.c"));
+        }
+    }
+
+    #[test]
+    fn a_bad_credential_is_not_a_missing_one() {
+        assert_eq!(read(&[]), Err(BearerError::Missing));
+        assert_eq!(read(&[b"Basic YTpi"]), Err(BearerError::Missing));
+        assert_eq!(read(&[b"Bearer a", b"Bearer a"]), Err(BearerError::Repeated));
+        assert_eq!(read(&[b"Bearer a, Bearer b"]), Err(BearerError::Repeated));
+        for odd in [&b"Bearer"[..], b"Bearer ", b"Bearer  a", b"Bearer\ta", b"Bearera.b.c", b"Bearer a b", b"Bearer a\xff", b"\xff", b" Bearer a", b""] {
+            assert_eq!(read(&[odd]), Err(BearerError::Malformed), "{odd:?}");
+        }
+        let long = format!("Bearer {}", "a".repeat(100_000));
+        assert_eq!(read(&[long.as_bytes()]), Err(BearerError::TooLarge));
+    }
+}

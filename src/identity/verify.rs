@@ -1,0 +1,143 @@
+//! From a token to a verified caller (RFC 7519 section 7.2, RFC 9068 section 4). The signature is checked
+//! before any claim but `iss` is believed.
+
+use super::claims::{Claims, issuer as issuer_of};
+use super::jwk::KeySet;
+use super::jws::{Jws, JwsError};
+use super::signature::Verifier;
+use super::Caller;
+use crate::config::{Algorithm, Issuer};
+use crate::wire::time::UnixTime;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as NameError;
+use std::time::Duration;
+use thiserror::Error;
+
+/// Why a token was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum VerifyError {
+    #[error("the token is not a JWT in compact form")]
+    Malformed,
+    #[error("the token's header demands an extension that is not supported")]
+    Extension,
+    #[error("the token's issuer is not accepted here")]
+    Issuer,
+    #[error("the token is of a type that is not accepted here")]
+    Type,
+    #[error("the token is signed with an algorithm that is not accepted here")]
+    Algorithm,
+    #[error("no key of the issuer fits the token's kid and alg")]
+    Key,
+    #[error("the token's signature is wrong")]
+    Signature,
+    #[error("the token has expired")]
+    Expired,
+    #[error("the token is not valid yet")]
+    NotYetValid,
+    #[error("the token was issued for another audience")]
+    Audience,
+    #[error("the token lives longer than is accepted here")]
+    Lifetime,
+}
+
+impl From<JwsError> for VerifyError {
+    fn from(error: JwsError) -> Self {
+        match error {
+            JwsError::Malformed => Self::Malformed,
+            JwsError::Extension => Self::Extension,
+        }
+    }
+}
+
+/// A token taken apart whose issuer is known, but nothing of it verified.
+#[derive(Debug)]
+pub struct Unverified<'a> {
+    jws: Jws<'a>,
+    algorithm: Algorithm,
+    /// Index of the issuer.
+    pub issuer: usize,
+}
+
+/// Takes `token` apart and finds its issuer among `accepted` indexes of `issuers`. Type and algorithm are
+/// checked here already, so that no key is fetched for a token that could never pass.
+///
+/// # Errors
+/// Malformed, extension, issuer, type or algorithm.
+pub fn open<'a>(token: &'a str, issuers: &[Issuer], accepted: &[usize]) -> Result<Unverified<'a>, VerifyError> {
+    let jws = Jws::parse(token)?;
+    let name = issuer_of(&jws.payload).ok_or(VerifyError::Issuer)?;
+    let known = |index: &&usize| issuers.get(**index).is_some_and(|issuer| issuer.issuer == name);
+    let index = *accepted.iter().find(known).ok_or(VerifyError::Issuer)?;
+    let issuer = issuers.get(index).ok_or(VerifyError::Issuer)?;
+    let kind = jws.kind.as_deref().unwrap_or("JWT");
+    if !issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(media_type(kind))) {
+        return Err(VerifyError::Type);
+    }
+    // RFC 9864 renamed EdDSA over Ed25519; both names are in use.
+    let spelled = if jws.algorithm == "Ed25519" { "EdDSA" } else { jws.algorithm.as_str() };
+    let deserializer: serde::de::value::StrDeserializer<'_, NameError> = spelled.into_deserializer();
+    let algorithm = Algorithm::deserialize(deserializer).map_err(|_| VerifyError::Algorithm)?;
+    if !issuer.algorithms.contains(&algorithm) {
+        return Err(VerifyError::Algorithm);
+    }
+    Ok(Unverified { jws, algorithm, issuer: index })
+}
+
+impl Unverified<'_> {
+    /// Whether `keys` has a key that may have signed this token.
+    #[must_use]
+    pub fn has_key(&self, keys: &KeySet) -> bool {
+        !keys.candidates(self.jws.key_id.as_deref(), &self.jws.algorithm, self.algorithm).is_empty()
+    }
+
+    /// Verifies signature and claims at `now`. `issuer` is the one that [`open`] found.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as [`VerifyError`] says.
+    pub fn verify(&self, issuer: &Issuer, keys: &KeySet, verifier: &dyn Verifier, now: UnixTime) -> Result<Caller, VerifyError> {
+        let candidates = keys.candidates(self.jws.key_id.as_deref(), &self.jws.algorithm, self.algorithm);
+        if candidates.is_empty() {
+            return Err(VerifyError::Key);
+        }
+        let message = self.jws.signing_input.as_bytes();
+        if !candidates.iter().any(|key| verifier.verify(self.algorithm, key, message, &self.jws.signature)) {
+            return Err(VerifyError::Signature);
+        }
+        let claims = Claims::read(&self.jws.payload, &issuer.claims).map_err(|_| VerifyError::Malformed)?;
+        let skew = issuer.clock_skew;
+        if now >= claims.expires.plus(skew) {
+            return Err(VerifyError::Expired);
+        }
+        let starts = claims.not_before.into_iter().chain(claims.issued).max();
+        if starts.is_some_and(|start| start > now.plus(skew)) {
+            return Err(VerifyError::NotYetValid);
+        }
+        if !claims.audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
+            return Err(VerifyError::Audience);
+        }
+        if let Some(longest) = issuer.max_lifetime {
+            let lifetime = claims.issued.map_or(Duration::MAX, |issued| claims.expires.since(issued));
+            if lifetime > longest {
+                return Err(VerifyError::Lifetime);
+            }
+        }
+        Ok(Caller {
+            issuer: self.issuer,
+            subject: claims.subject,
+            client: claims.client,
+            kind: claims.kind,
+            scopes: claims.scopes,
+            expires: claims.expires,
+        })
+    }
+}
+
+/// `typ` is a media type whose `application/` may be left out (RFC 7515 section 4.1.9).
+fn media_type(name: &str) -> &str {
+    match name.get(..12) {
+        Some(head) if head.eq_ignore_ascii_case("application/") => name.get(12..).unwrap_or(name),
+        _ => name,
+    }
+}

@@ -1,0 +1,23 @@
+//! The protocol bindings of A2A (1.0 section 5) that Attaché understands.
+
+use serde::Deserialize;
+use std::fmt;
+
+/// How an operation is put on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Binding {
+    /// JSON-RPC 2.0 over HTTP POST at the interface URL.
+    Jsonrpc,
+    /// HTTP+JSON: REST routes below the interface URL.
+    HttpJson,
+}
+
+impl fmt::Display for Binding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Jsonrpc => "JSON-RPC",
+            Self::HttpJson => "HTTP+JSON",
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Request headers as bytes: read once, never trusted to be UTF-8, repeats kept (RFC 9110 section 5).
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// Request headers in the order that the proxy gives them. Names are lower case; values are raw bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Vec<u8>)>);
+
+impl Headers {
+    /// Takes the header list of one request.
+    #[must_use]
+    pub const fn new(list: Vec<(String, Vec<u8>)>) -> Self {
+        Self(list)
+    }
+
+    /// Every value of header `name` (lower case), in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The value of header `name` if it is there exactly once and is visible ASCII (RFC 9110 `field-value`
+    /// without `obs-text`).
+    #[must_use]
+    pub fn single_ascii<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        let mut values = self.all(name);
+        let value = values.next().filter(|value| value.iter().all(|byte| matches!(byte, 0x20..=0x7e)))?;
+        match values.next() {
+            None => std::str::from_utf8(value).ok(),
+            Some(_) => None,
+        }
+    }
+
+    /// Whether header `name` (lower case) is there at all.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(given, _)| given == name)
+    }
+
+    /// Every name, repeats included.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Bytes of all names and values together: what Envoy counts as the size of the headers.
+    #[must_use]
+    pub fn byte_size(&self) -> usize {
+        self.0.iter().fold(0, |sum: usize, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()))
+    }
+}
+
+/// What may not stand in a header value that we write from a claim: controls, `%` (it introduces an escape)
+/// and everything that is not ASCII.
+const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
+
+/// `text` as a header value: visible ASCII and spaces, the rest percent-encoded as UTF-8 bytes. A claim can
+/// therefore never end a header line or add one.
+#[must_use]
+pub fn safe_value(text: &str) -> String {
+    utf8_percent_encode(text, UNSAFE).to_string()
+}
+
+/// Whether `name` is a valid header name in lower case (RFC 9110 `token`), and no pseudo-header.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty()
+        && name.bytes().all(|byte| {
+            byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte)
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Headers, is_name, safe_value};
+
+    #[test]
+    fn a_repeated_or_odd_header_has_no_single_value() {
+        let headers = Headers::new(vec![
+            ("a".into(), b"1".to_vec()),
+            ("b".into(), b"2".to_vec()),
+            ("b".into(), b"3".to_vec()),
+            ("c".into(), vec![0xff]),
+        ]);
+        assert_eq!(headers.single_ascii("a"), Some("1"));
+        for name in ["b", "c", "d"] {
+            assert_eq!(headers.single_ascii(name), None, "{name}");
+        }
+        assert_eq!(headers.all("b").count(), 2);
+        assert_eq!(headers.byte_size(), 8);
+    }
+
+    #[test]
+    fn claims_cannot_break_out_of_a_header() {
+        assert_eq!(safe_value("ann@example.com"), "ann@example.com");
+        assert_eq!(safe_value("a\r\nx: 1"), "a%0D%0Ax: 1");
+        assert_eq!(safe_value("50%é"), "50%25%C3%A9");
+    }
+
+    #[test]
+    fn header_names_are_lower_case_tokens() {
+        assert!(is_name("x-api-key"));
+        for odd in ["", ":path", "X-Api-Key", "a b", "é"] {
+            assert!(!is_name(odd), "{odd:?}");
+        }
+    }
+}

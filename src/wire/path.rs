@@ -1,0 +1,106 @@
+//! Request targets: path and query, prefixes by whole segments, hosts without their port (RFC 3986, RFC 9110
+//! section 7.1).
+
+/// Splits a `:path` into the path and the query behind the first `?`.
+#[must_use]
+pub fn split_query(target: &str) -> (&str, Option<&str>) {
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+/// Whether two readers could see two different paths in `path`: empty or dot segments, a backslash, a
+/// fragment, an escaped slash, backslash, dot or NUL, a path parameter, or bytes that a URI cannot hold.
+/// One empty segment at the end (a trailing slash) is ordinary.
+#[must_use]
+pub fn is_ambiguous(path: &str) -> bool {
+    if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return true;
+    }
+    if path.contains(['\\', '#', ';']) || path.contains("//") {
+        return true;
+    }
+    if path.split('/').any(|segment| segment == "." || segment == "..") {
+        return true;
+    }
+    path.split('%').skip(1).any(|escape| {
+        let code = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        matches!(code, None | Some(0 | b'/' | b'\\' | b'.'))
+    })
+}
+
+/// What follows `prefix` in `path` if the prefix covers whole segments: `/a` covers `/a` and `/a/b`, not
+/// `/ab`. The rest is empty or starts with `/`. A prefix has no trailing slash, except `/` itself.
+#[must_use]
+pub fn strip_segments<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    let rest = if prefix == "/" { path } else { path.strip_prefix(prefix)? };
+    (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+}
+
+/// The host of an `:authority` in lower case, without port and trailing dot; `None` if it has user
+/// information or is no host at all.
+#[must_use]
+pub fn host(authority: &str) -> Option<String> {
+    let host = match authority.strip_prefix('[') {
+        Some(literal) => {
+            let (inside, port) = literal.split_once(']')?;
+            if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
+                return None;
+            }
+            format!("[{inside}]")
+        }
+        None => match authority.split_once(':') {
+            Some((host, port)) if is_port(port) => host.to_owned(),
+            Some(_) => return None,
+            None => authority.to_owned(),
+        },
+    };
+    let host = host.strip_suffix('.').unwrap_or(&host).to_ascii_lowercase();
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    (!host.is_empty() && host.bytes().all(fits)).then_some(host)
+}
+
+fn is_port(text: &str) -> bool {
+    text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{host, is_ambiguous, split_query, strip_segments};
+
+    #[test]
+    fn a_prefix_covers_whole_segments_only() {
+        assert_eq!(strip_segments("/a/b", "/a"), Some("/b"));
+        assert_eq!(strip_segments("/a", "/a"), Some(""));
+        assert_eq!(strip_segments("/a/", "/a"), Some("/"));
+        assert_eq!(strip_segments("/ab", "/a"), None);
+        assert_eq!(strip_segments("/ab", "/"), Some("/ab"));
+    }
+
+    #[test]
+    fn paths_that_two_readers_could_read_differently_are_ambiguous() {
+        for plain in ["/", "/a/", "/v1/tasks/t-1:cancel", "/tasks/a%3Ab", "/.well-known/agent-card.json"] {
+            assert!(!is_ambiguous(plain), "{plain}");
+        }
+        for odd in ["", "a", "//a", "/a//b", "/./a", "/a/..", "/a%2Fb", "/a%5cb", "/%2e%2e/a", "/a;b", "/a\\b", "/a%", "/a%zz", "/a%00", "/é", "/a b", "/a#b"] {
+            assert!(is_ambiguous(odd), "{odd}");
+        }
+    }
+
+    #[test]
+    fn hosts_lose_port_case_and_trailing_dot() {
+        assert_eq!(host("Expense.Example.COM:8443").as_deref(), Some("expense.example.com"));
+        assert_eq!(host("expense.example.com.").as_deref(), Some("expense.example.com"));
+        assert_eq!(host("[::1]:80").as_deref(), Some("[::1]"));
+        for odd in ["", "user@host", "host:80:80", "host:+1", "a b", "[::1", ":80"] {
+            assert_eq!(host(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn the_query_starts_at_the_first_question_mark() {
+        assert_eq!(split_query("/a?b?c"), ("/a", Some("b?c")));
+        assert_eq!(split_query("/a"), ("/a", None));
+    }
+}

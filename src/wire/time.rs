@@ -1,0 +1,46 @@
+//! Time as a value: the core has no clock, every event brings its own.
+
+use std::time::Duration;
+
+/// A moment, counted from 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UnixTime(Duration);
+
+impl UnixTime {
+    /// The moment `since_epoch` after 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub const fn new(since_epoch: Duration) -> Self {
+        Self(since_epoch)
+    }
+
+    /// The moment `seconds` after 1970-01-01T00:00:00Z: a JWT `NumericDate` (RFC 7519 section 2).
+    #[must_use]
+    pub const fn from_secs(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The moment `by` later; the end of time if that cannot be counted.
+    #[must_use]
+    pub const fn plus(self, by: Duration) -> Self {
+        Self(self.0.saturating_add(by))
+    }
+
+    /// How long after `earlier` this is; zero if it is not after it (clocks do jump back).
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Duration {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::UnixTime;
+    use std::time::Duration;
+
+    #[test]
+    fn arithmetic_saturates_at_both_ends() {
+        let late = UnixTime::from_secs(u64::MAX);
+        assert_eq!(late.plus(Duration::MAX), UnixTime::new(Duration::MAX));
+        assert_eq!(UnixTime::from_secs(1).since(late), Duration::ZERO);
+    }
+}
