@@ -2,7 +2,8 @@
 
     python agent_0_3.py [--port N] [--url-file F]
 
-A message that begins with `wait` leaves its task working until it is cancelled.
+A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
+REPORT_SECONDS that it still works, so that who subscribes to the task hears of it.
 """
 
 import asyncio
@@ -28,6 +29,8 @@ from a2a.utils import new_task
 
 from serving import RECEIVED, arguments, echo, public_url, serve
 
+REPORT_SECONDS = 0.25
+
 
 class Echo(AgentExecutor):
     """Answers with one artifact that holds the request as it arrived."""
@@ -42,8 +45,9 @@ class Echo(AgentExecutor):
         text = context.get_user_input()
         answer = echo('0.3', text, context.call_context.state[RECEIVED])
         await updater.add_artifact([Part(root=TextPart(text=answer))], name='echo', last_chunk=True)
-        if text.startswith('wait'):
-            await asyncio.Event().wait()  # the SDK cancels this coroutine with the task
+        while text.startswith('wait'):  # until the SDK cancels this coroutine with the task
+            await asyncio.sleep(REPORT_SECONDS)
+            await updater.start_work()
         await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:

@@ -2,7 +2,8 @@
 
     python agent_1_0.py [--port N] [--url-file F]
 
-A message that begins with `wait` leaves its task working until it is cancelled.
+A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
+REPORT_SECONDS that it still works, so that who subscribes to the task hears of it.
 """
 
 import asyncio
@@ -34,6 +35,8 @@ from starlette.applications import Starlette
 
 from serving import RECEIVED, arguments, echo, public_url, serve
 
+REPORT_SECONDS = 0.25
+
 
 class Echo(AgentExecutor):
     """Answers with one artifact that holds the request as it arrived."""
@@ -51,8 +54,9 @@ class Echo(AgentExecutor):
         text = context.get_user_input()
         answer = echo(self._agent, text, context.call_context.state[RECEIVED])
         await updater.add_artifact([new_text_part(answer)], name='echo', last_chunk=True)
-        if text.startswith('wait'):
-            await asyncio.Event().wait()  # the SDK cancels this coroutine with the task
+        while text.startswith('wait'):  # until the SDK cancels this coroutine with the task
+            await asyncio.sleep(REPORT_SECONDS)
+            await updater.start_work()
         await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:

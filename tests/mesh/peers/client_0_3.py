@@ -1,0 +1,111 @@
+"""An A2A 0.3 client on the official SDK: looks up the card below `--url`, runs `--ops`, prints one JSON line.
+
+    python client_0_3.py --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+"""
+
+import uuid
+
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.types import (
+    Artifact,
+    Message,
+    MessageSendConfiguration,
+    Part,
+    Role,
+    Task,
+    TaskArtifactUpdateEvent,
+    TaskIdParams,
+    TaskQueryParams,
+    TextPart,
+    TransportProtocol,
+)
+from a2a.utils import get_text_parts
+
+from calling import answer, arguments, run
+
+BINDINGS = {'jsonrpc': TransportProtocol.jsonrpc, 'http_json': TransportProtocol.http_json}
+
+
+def message(text: str) -> Message:
+    return Message(
+        message_id=str(uuid.uuid4()), role=Role.user, parts=[Part(root=TextPart(text=text))]
+    )
+
+
+def artifact_text(artifact: Artifact) -> str:
+    return ''.join(get_text_parts(artifact.parts))
+
+
+def task_answer(task: Task, **more) -> dict:
+    texts = [artifact_text(artifact) for artifact in task.artifacts or []]
+    return answer(task.status.state.value, texts, task=task.id, **more)
+
+
+async def collect(events, on_event=None) -> dict:
+    """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
+    kinds, texts, state, task_id = [], {}, None, None
+    async for task, update in events:
+        kinds.append('task' if update is None else update.kind.replace('-', '_'))
+        task_id, state = task.id, task.status.state.value
+        if update is None:
+            texts = {artifact.artifact_id: artifact_text(artifact) for artifact in task.artifacts or []}
+        if isinstance(update, TaskArtifactUpdateEvent):
+            texts[update.artifact.artifact_id] = artifact_text(update.artifact)
+        if on_event:
+            await on_event(len(kinds))
+    return answer(state, list(texts.values()), task=task_id, events=kinds)
+
+
+async def conversation(args, http, results) -> None:
+    card = await A2ACardResolver(http, args.url).get_agent_card()
+
+    def client(streaming: bool):
+        return ClientFactory(
+            ClientConfig(
+                httpx_client=http, streaming=streaming, supported_transports=[BINDINGS[args.binding]]
+            )
+        ).create(card)
+
+    calls, streams = client(streaming=False), client(streaming=True)
+
+    async def send(text: str, blocking: bool = True) -> Task:
+        configuration = MessageSendConfiguration(blocking=blocking)
+        async for task, _ in calls.send_message(message(text), configuration=configuration):
+            return task
+
+    known = None
+    for op in args.ops:
+        if op == 'card':
+            results[op] = {
+                'name': card.name,
+                'description': card.description,
+                'skills': [skill.id for skill in card.skills],
+                'interfaces': [
+                    {'url': i.url, 'binding': i.transport, 'version': card.protocol_version}
+                    for i in card.additional_interfaces or []
+                ],
+            }
+        elif op == 'send':
+            known = await send(args.text)
+            results[op] = task_answer(known)
+        elif op == 'stream':
+            results[op] = await collect(streams.send_message(message(args.text)))
+        elif op == 'get':
+            known = known or await send(args.text)
+            results[op] = task_answer(await calls.get_task(TaskQueryParams(id=known.id)))
+        elif op == 'cancel':
+            waiting = await send('wait', blocking=False)
+            results[op] = task_answer(await calls.cancel_task(TaskIdParams(id=waiting.id)))
+        elif op == 'subscribe':
+            waiting = await send('wait', blocking=False)
+
+            async def cancel_after_first(count: int, task_id: str = waiting.id) -> None:
+                if count == 1:
+                    await calls.cancel_task(TaskIdParams(id=task_id))
+
+            events = streams.resubscribe(TaskIdParams(id=waiting.id))
+            results[op] = await collect(events, cancel_after_first)
+
+
+if __name__ == '__main__':
+    run(arguments(__doc__), conversation)

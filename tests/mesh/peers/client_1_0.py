@@ -1,0 +1,119 @@
+"""An A2A 1.0 client on the official SDK: looks up the card below `--url`, runs `--ops`, prints one JSON line.
+
+    python client_1_0.py --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+"""
+
+import uuid
+
+from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
+from a2a.helpers import get_artifact_text
+from a2a.types import (
+    CancelTaskRequest,
+    GetTaskRequest,
+    Message,
+    Part,
+    Role,
+    SendMessageConfiguration,
+    SendMessageRequest,
+    SubscribeToTaskRequest,
+    Task,
+    TaskState,
+)
+from a2a.utils.constants import TransportProtocol
+
+from calling import answer, arguments, run
+
+BINDINGS = {'jsonrpc': TransportProtocol.JSONRPC, 'http_json': TransportProtocol.HTTP_JSON}
+
+
+def request(text: str, return_immediately: bool = False) -> SendMessageRequest:
+    return SendMessageRequest(
+        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)]),
+        configuration=SendMessageConfiguration(return_immediately=return_immediately),
+    )
+
+
+def state_of(value: int) -> str:
+    """`TASK_STATE_INPUT_REQUIRED` as 0.3 spells it, so that all clients report the same words."""
+    return TaskState.Name(value).removeprefix('TASK_STATE_').lower().replace('_', '-')
+
+
+def task_answer(task: Task, **more) -> dict:
+    texts = [get_artifact_text(artifact) for artifact in task.artifacts]
+    return answer(state_of(task.status.state), texts, task=task.id, **more)
+
+
+async def collect(events, on_event=None) -> dict:
+    """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
+    kinds, texts, state, task_id = [], {}, None, None
+    async for event in events:
+        kind = event.WhichOneof('payload')
+        body = getattr(event, kind)
+        kinds.append(kind)
+        if kind == 'task':
+            task_id = body.id
+            texts = {artifact.artifact_id: get_artifact_text(artifact) for artifact in body.artifacts}
+        if kind == 'artifact_update':
+            texts[body.artifact.artifact_id] = get_artifact_text(body.artifact)
+        if kind in ('task', 'status_update'):
+            state = state_of(body.status.state)
+        if on_event:
+            await on_event(len(kinds))
+    return answer(state, list(texts.values()), task=task_id, events=kinds)
+
+
+async def conversation(args, http, results) -> None:
+    def factory(streaming: bool) -> ClientFactory:
+        return ClientFactory(
+            ClientConfig(
+                httpx_client=http,
+                streaming=streaming,
+                supported_protocol_bindings=[BINDINGS[args.binding]],
+            )
+        )
+
+    # The factories come first: they make the HTTP client say `A2A-Version: 1.0`, for the card too.
+    factories = factory(streaming=False), factory(streaming=True)
+    card = await A2ACardResolver(http, args.url).get_agent_card()
+    calls, streams = (factory.create(card) for factory in factories)
+
+    async def send(text: str, return_immediately: bool = False) -> Task:
+        async for event in calls.send_message(request(text, return_immediately)):
+            return event.task
+
+    known = None
+    for op in args.ops:
+        if op == 'card':
+            results[op] = {
+                'name': card.name,
+                'description': card.description,
+                'skills': [skill.id for skill in card.skills],
+                'interfaces': [
+                    {'url': i.url, 'binding': i.protocol_binding, 'version': i.protocol_version}
+                    for i in card.supported_interfaces
+                ],
+            }
+        elif op == 'send':
+            known = await send(args.text)
+            results[op] = task_answer(known)
+        elif op == 'stream':
+            results[op] = await collect(streams.send_message(request(args.text)))
+        elif op == 'get':
+            known = known or await send(args.text)
+            results[op] = task_answer(await calls.get_task(GetTaskRequest(id=known.id)))
+        elif op == 'cancel':
+            waiting = await send('wait', return_immediately=True)
+            results[op] = task_answer(await calls.cancel_task(CancelTaskRequest(id=waiting.id)))
+        elif op == 'subscribe':
+            waiting = await send('wait', return_immediately=True)
+
+            async def cancel_after_first(count: int, task_id: str = waiting.id) -> None:
+                if count == 1:
+                    await calls.cancel_task(CancelTaskRequest(id=task_id))
+
+            events = streams.subscribe(SubscribeToTaskRequest(id=waiting.id))
+            results[op] = await collect(events, cancel_after_first)
+
+
+if __name__ == '__main__':
+    run(arguments(__doc__), conversation)
