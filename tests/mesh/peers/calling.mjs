@@ -70,7 +70,8 @@ export async function run(connect, createAuthenticatingFetchWithRetry) {
     await converse(await connect(args, fetchImpl), args, results);
     line = { ok: true, results };
   } catch (error) {
-    line = { ok: false, error: `${error.name}: ${error.message}`, ...refusal, results };
+    const cause = error.cause ? ` (${error.cause.message})` : '';
+    line = { ok: false, error: `${error.name}: ${error.message}${cause}`, ...refusal, results };
   }
   process.stdout.write(`${JSON.stringify(line)}\n`, () => process.exit(line.ok ? 0 : 1));
 }
