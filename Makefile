@@ -1,0 +1,33 @@
+# Each target says what it does; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help setup build unit test lint mesh bench run
+
+runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+setup: ## install the tools of build and tests into a cache (first time about 2 minutes)
+	@tools/setup.sh
+
+build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the tests
+	@tools/build.sh
+
+unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
+	@tools/test_setup.sh
+	cargo test --locked
+	$(runner) tools/wasm-cargo.sh test --test pure
+
+mesh: build ## test real Envoys, agents, clients and an authorization server together
+	cargo test --locked -p attache-mesh
+
+test: unit mesh ## unit and mesh
+
+lint: setup ## check formatting, clippy, scripts and names
+	@tools/lint.sh
+
+bench: build ## measure what the filter costs in a real Envoy
+	cargo run --release --locked -p attache-mesh --bin bench
+
+run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
+	@cargo run --locked -q -p attache-mesh --bin run

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Tests the choices of setup: which Envoy is taken, and that an interrupted install does not count.
+# The Envoys and the func-e here are scripts that answer as the real ones do; the choice only reads their answers.
+set -uo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+cache=$scratch/cache
+passed=0
+failed=0
+
+for part in common envoy; do
+    # shellcheck source=/dev/null
+    . "$root/tools/setup/$part.sh"
+done
+
+# expect WHAT WANTED GOT
+expect() {
+    if [ "$2" = "$3" ]; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        printf 'FAILED: %s\n  wanted: %s\n  got:    %s\n' "$1" "$2" "$3"
+    fi
+}
+
+program() {
+    mkdir -p "$(dirname "$1")"
+    printf '#!/bin/sh\n%s\n' "$2" >"$1"
+    chmod +x "$1"
+}
+an_envoy() { program "$1" "printf '\n$1  version: 9e5580933739/$2/Clean/RELEASE/BoringSSL\n\n'"; }
+a_func_e() { program "$1" "[ \"\$1\" = which ] && echo '$2'"; }
+
+# An Envoy of this machine must not be found: of the system only these programs are.
+mkdir "$scratch/system"
+for tool in sed sort head tail; do ln -s "$(command -v "$tool")" "$scratch/system/"; done
+
+# choice ENVOY_PATH FOLDER...: the Envoy chosen when PATH is these folders and the system's programs.
+choice() {
+    local given=$1 path
+    shift
+    path=$(IFS=:; echo "$*")
+    (ENVOY_PATH=$given PATH=$path:$scratch/system choose_envoy 2>"$scratch/said")
+}
+
+a=$scratch/a b=$scratch/b old=$scratch/old
+an_envoy "$scratch/mine" 1.40.0
+an_envoy "$a/envoy" 1.41.2
+an_envoy "$old/envoy" 1.38.3
+an_envoy "$scratch/managed" 1.40.1
+a_func_e "$b/func-e" "$scratch/managed"
+
+expect "ENVOY_PATH comes first" "$scratch/mine" "$(choice "$scratch/mine" "$b" "$a")"
+expect "func-e comes before PATH" "$scratch/managed" "$(choice '' "$a" "$b")"
+expect "an envoy on PATH comes before the wheel" "$a/envoy" "$(choice '' "$a")"
+expect "the wheel comes last" wheel "$(choice '' "$scratch/nothing")"
+
+expect "an old envoy on PATH is passed over" wheel "$(choice '' "$old")"
+expect "and its age is told" "setup: envoy: the envoy on PATH ($old/envoy) is 1.38.3, older than 1.40.0; looking further" \
+    "$(cat "$scratch/said")"
+an_envoy "$scratch/managed" 1.9.9
+expect "an old Envoy of func-e gives way to PATH" "$a/envoy" "$(choice '' "$b" "$a")"
+program "$b/func-e" "echo 'func-e: cannot download' >&2; exit 1"
+expect "a func-e without an Envoy gives way" "$a/envoy" "$(choice '' "$b" "$a")"
+expect "an old ENVOY_PATH is taken all the same" "$old/envoy" "$(choice "$old/envoy" "$a")"
+
+choice "$scratch/nothing" "$a" >/dev/null
+expect "an ENVOY_PATH that is no Envoy ends setup" 1 $?
+expect "and setup says what to do" "setup: TO DO:   correct ENVOY_PATH, or unset it" "$(tail -n 1 "$scratch/said")"
+
+count=$scratch/count
+fill() { echo run >>"$count"; echo content >"$1/file"; }
+fail_halfway() { echo half >"$1/file"; return 1; }
+interrupted=$cache/thing-$(key_of pin)
+mkdir -p "$interrupted" && echo half >"$interrupted/file"
+install_once thing "$(key_of pin)" "a test" fill 2>/dev/null
+expect "an interrupted install is redone" content "$(cat "$installed/file")"
+install_once thing "$(key_of pin)" "a test" fill 2>/dev/null
+expect "a complete install is not" 1 "$(wc -l <"$count")"
+(install_once thing "$(key_of other)" "a test" fail_halfway 2>"$scratch/said")
+expect "a failed install ends setup" 1 $?
+expect "and is named" "setup: MISSING: thing (what happened is above, all of it in $cache/log/thing)" \
+    "$(grep MISSING "$scratch/said")"
+
+expect "1.40.0 is at least 1.40" 0 "$(at_least 1.40.0 1.40; echo $?)"
+expect "1.9 is not at least 1.40" 1 "$(at_least 1.9 1.40; echo $?)"
+
+if [ "$failed" = 0 ]; then echo "setup tests: ok, $passed passed"; else echo "setup tests: $failed failed"; exit 1; fi
