@@ -1,7 +1,5 @@
 //! The standing mesh: authorization server, one agent in two versions, a partner, and an Envoy on either side.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
@@ -32,7 +30,6 @@ pub struct Mesh {
     /// Host names of the outbound connections, by connection name.
     partner_host: String,
     expense_host: String,
-    url_file: PathBuf,
 }
 
 /// What exists before the Envoys do.
@@ -52,7 +49,7 @@ impl Mesh {
             AuthorizationServer::start("authorization"),
             peer::agent_1_0(&url_file),
             peer::agent_0_3(&url_file),
-            peer::partner(PARTNER_KEY),
+            peer::partner(PARTNER_KEY, None),
         )?;
         let peers = Peers {
             authorization,
@@ -99,7 +96,6 @@ impl Mesh {
             audience,
             partner_host,
             expense_host,
-            url_file,
         })
     }
 
@@ -140,19 +136,6 @@ impl Mesh {
     /// The host name of the outbound connection to the agent behind the inbound Envoy.
     pub fn expense_host(&self) -> &str {
         &self.expense_host
-    }
-
-    /// The file whose content the agents' cards state as their URL.
-    pub fn url_file(&self) -> &PathBuf {
-        &self.url_file
-    }
-
-    /// The ends of all logs, for a failure report.
-    pub fn tails(&self) -> String {
-        let processes = [&self.inbound, &self.outbound].map(|envoy| envoy.process().tail());
-        let agents =
-            [&self.agent_1_0, &self.agent_0_3, &self.partner].map(|agent| agent.process.tail());
-        processes.into_iter().chain(agents).collect()
     }
 }
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use crate::http::Call;
+use crate::place;
 use crate::process::{self, Process};
-use crate::{place, wait};
 
 /// Python imports of an SDK take seconds when both cores are busy.
 const START: Duration = Duration::from_secs(60);
@@ -19,6 +20,20 @@ const CALLER: Duration = Duration::from_secs(60);
 pub struct Agent {
     pub process: Arc<Process>,
     pub port: u16,
+}
+
+impl Agent {
+    /// The last requests whose heads reached the agent, oldest first: `{method, path, headers}`.
+    pub async fn requests(&self) -> Result<Vec<Value>> {
+        let told = Call::get("/control/requests").send(self.port).await?.json();
+        told["requests"].as_array().cloned().with_context(|| format!("no requests in {told}"))
+    }
+
+    /// How many of them hold `mark` in path or query.
+    pub async fn saw(&self, mark: &str) -> Result<usize> {
+        let requests = self.requests().await?;
+        Ok(requests.iter().filter(|request| request["path"].as_str().is_some_and(|path| path.contains(mark))).count())
+    }
 }
 
 fn python(venv: &str, script: &str) -> Command {
@@ -59,10 +74,13 @@ pub async fn agent_0_3(url_file: &Path) -> Result<Agent> {
     agent("agent-0.3", command).await
 }
 
-/// Starts the partner's agent, which wants `key` in `x-api-key`.
-pub async fn partner(key: &str) -> Result<Agent> {
+/// Starts the partner's agent, which wants `key` in `x-api-key`. Its card states its own URL if there is no `url_file`.
+pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     let mut command = python("py-1.0", "partner.py");
     command.env("PARTNER_EXPECTED_KEY", key);
+    if let Some(url_file) = url_file {
+        command.arg("--url-file").arg(url_file);
+    }
     agent("partner", command).await
 }
 
@@ -128,14 +146,4 @@ impl Sdk {
             .with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
         Ok(serde_json::from_str(&line)?)
     }
-}
-
-/// Waits until `process` wrote a line with `part` to either of its outputs.
-pub async fn wrote(process: &Process, part: &str) -> Result<()> {
-    wait::until(
-        &format!("{part:?} from {}", process.name()),
-        Duration::from_secs(10),
-        async || Ok((process.out().contains(part) || process.log().contains(part)).then_some(())),
-    )
-    .await
 }

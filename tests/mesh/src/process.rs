@@ -3,6 +3,7 @@
 //! The kernel signals a child when the *thread* that spawned it ends, so the spawning thread lives as long as the
 //! program. Output goes to files, never to pipes: nothing here can fill up or break when this program dies.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -42,6 +43,17 @@ fn registry() -> &'static Mutex<Vec<Weak<Process>>> {
     REGISTRY.get_or_init(Mutex::default)
 }
 
+thread_local! {
+    static STARTED_HERE: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The ends of the logs of all processes that this thread asked for since it last called this: a test runs on one
+/// thread, so these are the ones that its failure is about.
+pub fn tails_of_this_thread() -> String {
+    let paths = STARTED_HERE.with_borrow_mut(std::mem::take);
+    paths.iter().map(|path| tail(path)).collect()
+}
+
 fn spawner() -> mpsc::Sender<Order> {
     static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
     let sender = SPAWNER.get_or_init(|| {
@@ -61,6 +73,7 @@ pub fn spawn(name: &str, mut command: Command) -> Result<Arc<Process>> {
     let name = place::unique(name);
     let out = place::logs().join(format!("{name}.out"));
     let log = place::logs().join(format!("{name}.log"));
+    STARTED_HERE.with_borrow_mut(|paths| paths.extend([out.clone(), log.clone()]));
     let parent = std::process::id();
     command
         .stdin(Stdio::null())
@@ -121,20 +134,7 @@ impl Process {
 
     /// The last lines of both outputs, headed by the files' names, for a failure report.
     pub fn tail(&self) -> String {
-        let mut text = String::new();
-        for path in [&self.out, &self.log] {
-            let content = read_lossy(path);
-            let lines: Vec<&str> = content.lines().collect();
-            if lines.is_empty() {
-                continue;
-            }
-            text += &format!("--- end of {}\n", path.display());
-            for line in lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)) {
-                let cut: String = line.chars().take(400).collect();
-                text += &format!("{cut}\n");
-            }
-        }
-        text
+        [&self.out, &self.log].map(|path| tail(path)).concat()
     }
 
     /// Sends a signal, unless the process has already ended.
@@ -207,6 +207,20 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn tail(path: &Path) -> String {
+    let content = read_lossy(path);
+    let lines: Vec<&str> = content.lines().collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("--- end of {}\n", path.display());
+    for line in lines.iter().skip(lines.len().saturating_sub(TAIL_LINES)) {
+        text.extend(line.chars().take(400));
+        text.push('\n');
+    }
+    text
 }
 
 fn read_lossy(path: &Path) -> String {

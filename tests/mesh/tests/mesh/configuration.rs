@@ -1,0 +1,88 @@
+//! Configurations that are wrong: Envoy does not start, and its log names the place and the reason.
+
+use anyhow::{Result, ensure};
+use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
+use attache_mesh::mesh::Mesh;
+use serde_json::{Value, json};
+
+use crate::suite::Suite;
+
+type Edit = fn(&mut Value);
+
+/// What is done to `envoy/inbound.yaml`, and the path that the log must name.
+const BAD: &[(&str, &str, Edit)] = &[
+    ("unknown_key", "colour: ", |plugin| plugin["colour"] = json!("red")),
+    ("unknown_key_of_an_agent", "agents[0].match.path_prefx: ", |plugin| plugin["agents"][0]["match"]["path_prefx"] = json!("/x")),
+    ("wrong_unit", "issuers[0].clock_skew: ", |plugin| plugin["issuers"][0]["clock_skew"] = json!("5m")),
+    ("no_unit", "issuers[0].jwks.remote.refresh: ", |plugin| plugin["issuers"][0]["jwks"]["remote"]["refresh"] = json!("300")),
+    ("number_for_duration", "issuers[0].clock_skew: ", |plugin| plugin["issuers"][0]["clock_skew"] = json!(30)),
+    ("empty_audiences", "issuers[0].audiences: ", |plugin| plugin["issuers"][0]["audiences"] = json!([])),
+    ("no_audiences", "issuers[0]: missing field `audiences`", |plugin| {
+        plugin["issuers"][0].as_object_mut().map(|issuer| issuer.remove("audiences"));
+    }),
+    ("algorithm_none", "issuers[0].algorithms[0]: ", |plugin| plugin["issuers"][0]["algorithms"] = json!(["none"])),
+    ("unknown_issuer", "schemes.oauth2.bearer.issuers[0]: ", |plugin| {
+        plugin["schemes"] = json!({"oauth2": {"bearer": {"issuers": ["crop"]}}});
+    }),
+    ("unknown_scheme", "agents[0].security[0].nobody: ", |plugin| plugin["agents"][0]["security"] = json!([{"nobody": []}])),
+    ("open_agent", "agents[0].security: ", |plugin| plugin["agents"][0]["security"] = json!([])),
+    ("open_requirement", "agents[0].security[0]: ", |plugin| plugin["agents"][0]["security"] = json!([{}])),
+    ("prefix_without_slash", "agents[0].match.path_prefix: ", |plugin| plugin["agents"][0]["match"]["path_prefix"] = json!("agents")),
+    ("unknown_version", "agents[0].versions", |plugin| plugin["agents"][0]["versions"] = json!({"2.0": {"bindings": ["jsonrpc"]}})),
+    ("default_version_not_offered", "agents[0].default_version: ", |plugin| {
+        plugin["agents"][0]["versions"] = json!({"1.0": {"bindings": ["jsonrpc"]}});
+        plugin["agents"][0]["default_version"] = json!("0.3");
+    }),
+    ("inline_keys_that_are_none", "issuers[0].jwks.inline", |plugin| plugin["issuers"][0]["jwks"] = json!({"inline": {"keys": "none"}})),
+    ("two_sources_of_keys", "issuers[0].jwks", |plugin| plugin["issuers"][0]["jwks"]["inline"] = json!({"keys": []})),
+    ("odd_unmatched", "unmatched: ", |plugin| plugin["unmatched"] = json!("ignore")),
+    ("unknown_secret", "connections[0].credential.header.value.secret: ", |plugin| {
+        plugin["connections"] = json!([{"name": "p", "match": {"hosts": ["p.example"], "path_prefix": "/"}, "version": "1.0",
+            "credential": {"header": {"name": "x-api-key", "value": {"secret": "kee"}}}}]);
+    }),
+    ("agent_and_connection_at_one_place", "connections[0].match: ", |plugin| {
+        let place = plugin["agents"][0]["match"].clone();
+        plugin["connections"] = json!([{"name": "p", "match": place, "version": "1.0", "credential": {"none": {}}}]);
+    }),
+];
+
+async fn refused(name: &str, file: &EnvoyFile, place: &str) -> Result<()> {
+    let (code, log) = Envoy::refuse(&format!("bad-{name}"), file, Options::default()).await?;
+    ensure!(code.is_some_and(|code| code != 0), "Envoy ended with {code:?}");
+    let line = log.lines().find(|line| line.contains("attache: configuration refused: "));
+    let reason = line.and_then(|line| line.split("configuration refused: ").nth(1)).unwrap_or_default();
+    ensure!(reason.contains(place), "the log should name {place:?}, it says {reason:?}");
+    ensure!(reason.len() > place.len() + 5, "no reason after the place: {reason:?}");
+    Ok(())
+}
+
+fn good(mesh: &Mesh) -> Result<EnvoyFile> {
+    mesh.inbound_file()
+}
+
+pub fn add(suite: &mut Suite) {
+    for (name, place, edit) in BAD {
+        suite.add(format!("configuration::{name}_is_refused"), async move |mesh| {
+            let mut file = good(mesh)?;
+            file.edit_plugin(edit)?;
+            refused(name, &file, place).await
+        });
+    }
+    suite.add("configuration::text_that_is_not_json_is_refused", async |mesh| {
+        let mut file = good(mesh)?;
+        file.wasm()?["configuration"]["value"] = json!("agents: []");
+        refused("not-json", &file, "expected value").await
+    });
+    suite.add("configuration::a_struct_is_refused_with_advice", async |mesh| {
+        let mut file = good(mesh)?;
+        let plugin = file.plugin()?;
+        file.wasm()?["configuration"] = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": plugin});
+        refused("struct", &file, "StringValue").await
+    });
+    suite.add("configuration::none_at_all_is_refused", async |mesh| {
+        let mut file = good(mesh)?;
+        file.wasm()?.as_object_mut().map(|config| config.remove("configuration"));
+        refused("none", &file, "is empty").await
+    });
+}

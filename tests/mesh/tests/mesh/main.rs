@@ -1,0 +1,41 @@
+//! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
+
+mod cards;
+mod configuration;
+mod hold;
+mod http1;
+mod http2;
+mod identity;
+mod jwks;
+mod keys;
+mod live_update;
+mod outbound;
+mod reload;
+mod requests;
+mod sdk;
+mod suite;
+mod tokens;
+mod tour;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut suite = suite::Suite::default();
+    // What takes a minute starts first.
+    keys::add(&mut suite);
+    sdk::add(&mut suite);
+    tour::add(&mut suite);
+    jwks::add(&mut suite);
+    reload::add(&mut suite);
+    configuration::add(&mut suite);
+    live_update::add(&mut suite);
+    hold::add(&mut suite);
+    tokens::add(&mut suite);
+    requests::add(&mut suite);
+    identity::add(&mut suite);
+    cards::add(&mut suite);
+    http1::add(&mut suite);
+    http2::add(&mut suite);
+    outbound::add(&mut suite);
+    suite.run()
+}

@@ -1,0 +1,16 @@
+//! The tour of `make run` comes out as stated.
+
+use anyhow::ensure;
+use attache_mesh::{report, tour};
+
+use crate::suite::Suite;
+
+pub fn add(suite: &mut Suite) {
+    suite.add("tour::every_call_comes_out_as_stated", async |mesh| {
+        let rows = tour::rows(mesh).await?;
+        ensure!(rows.len() >= 12 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        let commands = report::commands(mesh).await?;
+        ensure!(commands.matches("curl -s").count() == 3, "{commands}");
+        Ok(())
+    });
+}
