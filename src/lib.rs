@@ -27,6 +27,21 @@
 )]
 
 pub mod config;
+pub mod credential;
+pub mod flow;
 pub mod identity;
 pub mod protocol;
 pub mod wire;
+
+#[cfg(all(target_arch = "wasm32", not(test)))]
+mod host;
+
+// `rsa` asks for randomness in code that signs; nothing here signs, so there is none to give.
+#[cfg(target_arch = "wasm32")]
+mod no_randomness {
+    fn none(_: &mut [u8]) -> Result<(), getrandom::Error> {
+        Err(getrandom::Error::UNSUPPORTED)
+    }
+
+    getrandom::register_custom_getrandom!(none);
+}

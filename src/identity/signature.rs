@@ -3,7 +3,6 @@
 
 use super::jwk::Key;
 use crate::config::Algorithm;
-use jwt_compact::Algorithm as _;
 use jwt_compact::AlgorithmSignature;
 use jwt_compact::alg::{Ed25519, Es256, Rsa};
 

@@ -1,0 +1,378 @@
+//! Refusals: the closed list of reasons, and how each is said in the caller's binding. The caller gets the
+//! reason and what to do about it; what was compared with what stays in the log.
+
+use super::event::Reply;
+use crate::identity::bearer::BearerError;
+use crate::identity::verify::VerifyError;
+use crate::protocol::Binding;
+use crate::protocol::jsonrpc::Id;
+use crate::protocol::version::VersionError;
+use serde_json::{Map, Value, json};
+
+/// Why a request was refused. The list is closed and documented in `docs/refusals.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the codes say it, and docs/refusals.md explains each")]
+pub enum Reason {
+    CredentialsMissing,
+    CredentialsRepeated,
+    TokenMalformed,
+    TokenTooLarge,
+    TokenTypeRefused,
+    TokenAlgorithmRefused,
+    TokenIssuerUnknown,
+    TokenKeyUnknown,
+    TokenSignatureInvalid,
+    TokenExpired,
+    TokenNotYetValid,
+    TokenAudienceMismatch,
+    TokenLifetimeTooLong,
+    InsufficientScope,
+    VersionMalformed,
+    VersionConflict,
+    VersionNotSupported,
+    VersionMismatch,
+    OperationUnknown,
+    BodyMalformed,
+    RequestMalformed,
+    BodyTooLarge,
+    Unmatched,
+    KeysUnavailable,
+    CredentialUnavailable,
+    HeadersNotHeld,
+}
+
+/// How a class of reasons is put on the wire.
+struct Class {
+    http: u16,
+    jsonrpc: i32,
+    /// `google.rpc.Code` by name.
+    status: &'static str,
+    /// `error` of the challenge (RFC 6750 section 3.1), for classes that have one.
+    challenge: Option<&'static str>,
+}
+
+impl Reason {
+    /// Every reason, in the order of the documentation.
+    pub const ALL: [Self; 26] = [
+        Self::CredentialsMissing,
+        Self::CredentialsRepeated,
+        Self::TokenMalformed,
+        Self::TokenTooLarge,
+        Self::TokenTypeRefused,
+        Self::TokenAlgorithmRefused,
+        Self::TokenIssuerUnknown,
+        Self::TokenKeyUnknown,
+        Self::TokenSignatureInvalid,
+        Self::TokenExpired,
+        Self::TokenNotYetValid,
+        Self::TokenAudienceMismatch,
+        Self::TokenLifetimeTooLong,
+        Self::InsufficientScope,
+        Self::VersionMalformed,
+        Self::VersionConflict,
+        Self::VersionNotSupported,
+        Self::VersionMismatch,
+        Self::OperationUnknown,
+        Self::BodyMalformed,
+        Self::RequestMalformed,
+        Self::BodyTooLarge,
+        Self::Unmatched,
+        Self::KeysUnavailable,
+        Self::CredentialUnavailable,
+        Self::HeadersNotHeld,
+    ];
+
+    /// The code, as it stands in answers, logs and filter state.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::CredentialsMissing => "credentials_missing",
+            Self::CredentialsRepeated => "credentials_repeated",
+            Self::TokenMalformed => "token_malformed",
+            Self::TokenTooLarge => "token_too_large",
+            Self::TokenTypeRefused => "token_type_refused",
+            Self::TokenAlgorithmRefused => "token_algorithm_refused",
+            Self::TokenIssuerUnknown => "token_issuer_unknown",
+            Self::TokenKeyUnknown => "token_key_unknown",
+            Self::TokenSignatureInvalid => "token_signature_invalid",
+            Self::TokenExpired => "token_expired",
+            Self::TokenNotYetValid => "token_not_yet_valid",
+            Self::TokenAudienceMismatch => "token_audience_mismatch",
+            Self::TokenLifetimeTooLong => "token_lifetime_too_long",
+            Self::InsufficientScope => "insufficient_scope",
+            Self::VersionMalformed => "version_malformed",
+            Self::VersionConflict => "version_conflict",
+            Self::VersionNotSupported => "version_not_supported",
+            Self::VersionMismatch => "version_mismatch",
+            Self::OperationUnknown => "operation_unknown",
+            Self::BodyMalformed => "body_malformed",
+            Self::RequestMalformed => "request_malformed",
+            Self::BodyTooLarge => "body_too_large",
+            Self::Unmatched => "unmatched",
+            Self::KeysUnavailable => "keys_unavailable",
+            Self::CredentialUnavailable => "credential_unavailable",
+            Self::HeadersNotHeld => "headers_not_held",
+        }
+    }
+
+    /// The HTTP status of the refusal.
+    #[must_use]
+    pub const fn http_status(self) -> u16 {
+        self.class().http
+    }
+
+    const fn class(self) -> Class {
+        const fn class(http: u16, jsonrpc: i32, status: &'static str) -> Class {
+            Class { http, jsonrpc, status, challenge: None }
+        }
+        const fn challenge(http: u16, jsonrpc: i32, status: &'static str, error: &'static str) -> Class {
+            Class { http, jsonrpc, status, challenge: Some(error) }
+        }
+        match self {
+            // RFC 6750 section 3.1: no error code if the request had no credential at all.
+            Self::CredentialsMissing => challenge(401, -32050, "UNAUTHENTICATED", ""),
+            Self::CredentialsRepeated => challenge(401, -32050, "UNAUTHENTICATED", "invalid_request"),
+            Self::TokenMalformed
+            | Self::TokenTooLarge
+            | Self::TokenTypeRefused
+            | Self::TokenAlgorithmRefused
+            | Self::TokenIssuerUnknown
+            | Self::TokenKeyUnknown
+            | Self::TokenSignatureInvalid
+            | Self::TokenExpired
+            | Self::TokenNotYetValid
+            | Self::TokenAudienceMismatch
+            | Self::TokenLifetimeTooLong => challenge(401, -32050, "UNAUTHENTICATED", "invalid_token"),
+            Self::InsufficientScope => challenge(403, -32051, "PERMISSION_DENIED", "insufficient_scope"),
+            Self::VersionMalformed | Self::VersionConflict | Self::VersionNotSupported | Self::VersionMismatch => {
+                class(400, -32009, "FAILED_PRECONDITION")
+            }
+            Self::OperationUnknown => class(404, -32601, "NOT_FOUND"),
+            Self::BodyMalformed => class(400, -32700, "INVALID_ARGUMENT"),
+            Self::RequestMalformed => class(400, -32600, "INVALID_ARGUMENT"),
+            Self::BodyTooLarge => class(413, -32052, "RESOURCE_EXHAUSTED"),
+            Self::Unmatched => class(404, -32601, "NOT_FOUND"),
+            Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, "UNAVAILABLE"),
+            Self::HeadersNotHeld => class(500, -32603, "INTERNAL"),
+        }
+    }
+
+    /// What the caller is told, unless the place of refusal knows better.
+    const fn advice(self) -> &'static str {
+        match self {
+            Self::CredentialsMissing => "Send an access token: Authorization: Bearer <token>.",
+            Self::CredentialsRepeated => "Send exactly one Authorization header with exactly one token.",
+            Self::TokenMalformed => "The access token cannot be read: send a JWT in compact form, without crit or b64 in its header.",
+            Self::TokenTooLarge => "The access token is too long: ask for one with fewer claims.",
+            Self::TokenTypeRefused => "This type of token is not accepted: send an access token.",
+            Self::TokenAlgorithmRefused => "The token's signature algorithm is not accepted: ask for a token signed with an accepted one.",
+            Self::TokenIssuerUnknown => "The token's issuer is not accepted: get the token from this agent's authorization server.",
+            Self::TokenKeyUnknown => "The token's signing key is not known: get a new token.",
+            Self::TokenSignatureInvalid => "The token's signature is wrong: get a new token.",
+            Self::TokenExpired => "The token has expired: get a new one.",
+            Self::TokenNotYetValid => "The token is not valid yet: check the clocks, or wait.",
+            Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
+            Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
+            Self::InsufficientScope => "The token lacks a scope: ask for one with the scopes named in WWW-Authenticate.",
+            Self::VersionMalformed => "A2A-Version is Major.Minor, such as 1.0.",
+            Self::VersionConflict => "The request names two A2A versions: send one A2A-Version.",
+            Self::VersionNotSupported => "This A2A version is not offered here.",
+            Self::VersionMismatch => "The operation belongs to another A2A version than the one selected.",
+            Self::OperationUnknown => "There is no such A2A operation here.",
+            Self::BodyMalformed => "The body is not one JSON document in UTF-8.",
+            Self::RequestMalformed => "The request has no single meaning.",
+            Self::BodyTooLarge => "The body is too long: send a shorter one.",
+            Self::Unmatched => "No agent is served at this host and path.",
+            Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
+            Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
+            Self::HeadersNotHeld => "The proxy in front of this agent is not configured to hold headers: tell its operator.",
+        }
+    }
+}
+
+impl From<BearerError> for Reason {
+    fn from(error: BearerError) -> Self {
+        match error {
+            BearerError::Missing => Self::CredentialsMissing,
+            BearerError::Repeated => Self::CredentialsRepeated,
+            BearerError::Malformed => Self::TokenMalformed,
+            BearerError::TooLarge => Self::TokenTooLarge,
+        }
+    }
+}
+
+impl From<VerifyError> for Reason {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Malformed | VerifyError::Extension => Self::TokenMalformed,
+            VerifyError::Issuer => Self::TokenIssuerUnknown,
+            VerifyError::Type => Self::TokenTypeRefused,
+            VerifyError::Algorithm => Self::TokenAlgorithmRefused,
+            VerifyError::Key => Self::TokenKeyUnknown,
+            VerifyError::Signature => Self::TokenSignatureInvalid,
+            VerifyError::Expired => Self::TokenExpired,
+            VerifyError::NotYetValid => Self::TokenNotYetValid,
+            VerifyError::Audience => Self::TokenAudienceMismatch,
+            VerifyError::Lifetime => Self::TokenLifetimeTooLong,
+        }
+    }
+}
+
+impl From<VersionError> for Reason {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Malformed => Self::VersionMalformed,
+            VersionError::Conflict => Self::VersionConflict,
+            VersionError::Unsupported => Self::VersionNotSupported,
+        }
+    }
+}
+
+/// One refusal, before it is put into a binding.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// What the caller is told.
+    pub advice: String,
+    /// Name of the agent or connection, if one was matched: the realm of challenges.
+    pub realm: Option<String>,
+    /// Scopes that would do, for challenges.
+    pub scopes: Vec<String>,
+    /// Versions that would do, for version errors, as a list with commas.
+    pub versions: Option<String>,
+}
+
+impl Denial {
+    /// A refusal with the reason's own advice.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Self { reason, advice: reason.advice().to_owned(), realm: None, scopes: Vec::new(), versions: None }
+    }
+
+    /// The same with other advice.
+    #[must_use]
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: advice.into(), ..self }
+    }
+
+    /// The same at the agent or connection `name`.
+    #[must_use]
+    pub fn at(self, name: &str) -> Self {
+        Self { realm: Some(name.to_owned()), ..self }
+    }
+
+    /// The refusal as an answer in `binding` (`None`: the binding is not known, or there is none). `id` is used
+    /// for JSON-RPC only.
+    #[must_use]
+    pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
+        let class = self.reason.class();
+        let body = match binding {
+            Some(Binding::Jsonrpc) => {
+                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": [self.error_info()]});
+                // The id is JSON text already and must come back unchanged.
+                format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
+            }
+            Some(Binding::HttpJson) | None => json!({"error": {
+                "code": class.http, "status": class.status, "message": self.advice, "details": [self.error_info()]
+            }})
+            .to_string(),
+        };
+        let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        if let Some(error) = class.challenge {
+            headers.push(("www-authenticate", self.challenge(error)));
+        }
+        if class.http == 503 {
+            headers.push(("retry-after", "1".to_owned()));
+        }
+        Reply { status: class.http, headers, body }
+    }
+
+    /// `google.rpc.ErrorInfo`, with A2A's own reason where A2A has one (1.0 section 5.4).
+    fn error_info(&self) -> Value {
+        let (reason, domain) = match self.reason {
+            Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch => {
+                ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org")
+            }
+            other => (other.code().to_ascii_uppercase(), "attache"),
+        };
+        let mut metadata = Map::new();
+        metadata.insert("reason".to_owned(), self.reason.code().into());
+        if let Some(versions) = &self.versions {
+            metadata.insert("supportedVersions".to_owned(), versions.as_str().into());
+        }
+        if !self.scopes.is_empty() {
+            metadata.insert("scope".to_owned(), self.scopes.join(" ").into());
+        }
+        json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})
+    }
+
+    /// The `WWW-Authenticate` value (RFC 6750 section 3).
+    fn challenge(&self, error: &str) -> String {
+        let mut parameters = vec![("realm", self.realm.as_deref().unwrap_or("attache").to_owned())];
+        if !error.is_empty() {
+            parameters.push(("error", error.to_owned()));
+            parameters.push(("error_description", self.advice.clone()));
+        }
+        if !self.scopes.is_empty() {
+            parameters.push(("scope", self.scopes.join(" ")));
+        }
+        let quoted: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", quotable(value))).collect();
+        format!("Bearer {}", quoted.join(", "))
+    }
+}
+
+/// `text` without what a quoted string of RFC 6750 section 3 cannot hold.
+fn quotable(text: &str) -> String {
+    text.chars().map(|letter| if matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\') { letter } else { '?' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Denial, Id, Reason};
+    use crate::protocol::jsonrpc;
+    use serde_json::Value;
+
+    #[test]
+    fn codes_are_unique_and_every_class_has_a_body_in_both_forms() {
+        let mut codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            let denial = Denial::new(reason).at("expense");
+            for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson), None] {
+                let reply = denial.render(binding, &Id::default());
+                let body: Value = serde_json::from_str(&reply.body).unwrap();
+                let info = body.pointer("/error/data/0").or(body.pointer("/error/details/0")).unwrap();
+                assert_eq!(info.pointer("/metadata/reason").unwrap(), reason.code());
+                let challenged = reply.headers.iter().any(|(name, _)| *name == "www-authenticate");
+                assert_eq!(challenged, matches!(reply.status, 401 | 403), "{}", reason.code());
+            }
+        }
+    }
+
+    #[test]
+    fn the_id_comes_back_unchanged() {
+        let id = jsonrpc::parse(br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#).unwrap().id;
+        let reply = Denial::new(Reason::OperationUnknown).render(Some(Binding::Jsonrpc), &id);
+        assert!(reply.body.starts_with(r#"{"jsonrpc":"2.0","id":12345678901234567890,"error":{"code":-32601"#), "{}", reply.body);
+    }
+
+    #[test]
+    fn challenges_tell_a_client_how_to_repair_itself() {
+        let denial = Denial { scopes: vec!["agent:execute".into()], ..Denial::new(Reason::InsufficientScope).at("ex\"pense") };
+        let reply = denial.render(None, &Id::default());
+        let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
+        assert!(challenge.starts_with(r#"Bearer realm="ex?pense", error="insufficient_scope", error_description=""#), "{challenge}");
+        assert!(challenge.ends_with(r#", scope="agent:execute""#), "{challenge}");
+    }
+
+    #[test]
+    fn every_reason_is_documented() {
+        let text = include_str!("../../docs/refusals.md");
+        for reason in Reason::ALL {
+            assert!(text.contains(&format!("| `{}` | {} |", reason.code(), reason.http_status())), "{}", reason.code());
+        }
+    }
+}

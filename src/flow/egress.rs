@@ -1,0 +1,54 @@
+//! A call to a remote agent: the client's own credentials go, the connection's credential comes, and only
+//! there. No credential, no request.
+
+use super::denial::{Denial, Reason};
+use super::event::{Effect, Level, Step, Value};
+use super::exchange::{Stage, answer, refuse};
+use super::head::Head;
+use super::runtime::Context;
+use crate::config::{Connection, Credential};
+use crate::credential::static_header;
+use crate::protocol::jsonrpc::Id;
+use crate::protocol::{Binding, http_json};
+use crate::wire::path;
+use std::collections::BTreeSet;
+
+/// Headers in which clients carry credentials of their own. They were meant for somebody else.
+const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"];
+
+pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let config = context.runtime.config();
+    let Some(connection) = config.connections.get(index) else {
+        return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
+    };
+    let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
+        Credential::Header(header) => Some(header.name.as_str()),
+        Credential::None(_) => None,
+    });
+    let carriers: BTreeSet<&str> = CLIENT_CREDENTIALS.into_iter().chain(configured).collect();
+    for name in carriers.into_iter().filter(|name| head.headers.has(name)) {
+        effects.push(Effect::RemoveHeader(name.to_owned()));
+    }
+    head.set_version(effects, connection.version);
+    match &connection.credential {
+        Credential::None(_) => {}
+        Credential::Header(header) => match static_header::value(header, context.runtime.secrets()) {
+            Ok(value) => effects.push(Effect::SetHeader(header.name.as_str().to_owned(), Value::Secret(value))),
+            Err(error) => {
+                effects.push(Effect::Log(
+                    Level::Warn,
+                    format!("connection {:?} has no credential: secret {:?} {error}", connection.name, header.value.secret),
+                ));
+                let denial = Denial::new(Reason::CredentialUnavailable).at(&connection.name);
+                return refuse(denial, Some(binding(head, connection)), !end_of_stream, context, effects);
+            }
+        },
+    }
+    (Stage::Done, Step::Continue)
+}
+
+/// The binding of a call that is refused: a POST on no HTTP+JSON route is JSON-RPC.
+fn binding(head: &Head<'_>, connection: &Connection) -> Binding {
+    let suffix = path::strip_segments(head.path, connection.target.path_prefix.as_str()).unwrap_or_default();
+    if head.method == "POST" && http_json::route(head.method, suffix).is_none() { Binding::Jsonrpc } else { Binding::HttpJson }
+}

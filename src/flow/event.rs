@@ -1,0 +1,95 @@
+//! What the host tells a request's state machine, and what it is told to do.
+
+use crate::wire::header::Headers;
+use secrecy::SecretString;
+
+/// Something happened to a request.
+#[derive(Debug)]
+pub enum Event {
+    /// Its headers arrived.
+    RequestHeaders {
+        /// All of them, repeats included.
+        headers: Headers,
+        /// No body follows.
+        end_of_stream: bool,
+    },
+    /// A part of its body arrived, or its end (the last part, or trailers).
+    RequestBody {
+        /// Bytes in the proxy's buffer: everything so far while the request is paused, else this part alone.
+        bytes: u64,
+        /// The body is complete.
+        end: bool,
+        /// The complete body, if [`super::Exchange::reads`] asked for it; empty otherwise.
+        content: Vec<u8>,
+    },
+    /// The fetch of keys that it waited for ended, one way or the other.
+    KeysSettled,
+    /// The proxy has received body bytes, but does not deliver them while headers are held.
+    BodyWithheld,
+}
+
+/// Whether the proxy goes on with what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Headers and body so far go on.
+    Continue,
+    /// Everything waits for a later event.
+    Pause,
+}
+
+/// Log levels, as Envoy's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    /// Ordinary decisions.
+    Info,
+    /// Something that an operator should mend.
+    Warn,
+    /// Something that stops requests from being served.
+    Error,
+}
+
+/// A header value.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Plain text.
+    Text(String),
+    /// A credential; its `Debug` form is redacted.
+    Secret(SecretString),
+}
+
+/// An answer that the proxy gives itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: u16,
+    /// Header names in lower case, and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON.
+    pub body: String,
+}
+
+/// One thing for the host to do, in order.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Set a request header, replacing the first value that is there.
+    SetHeader(String, Value),
+    /// Remove every value of a request header.
+    RemoveHeader(String),
+    /// Publish text as filter state `wasm.<key>`.
+    SetState(&'static str, String),
+    /// Fetch the keys of this issuer (index) unless a fetch is under way, and tell the request when it ended.
+    FetchKeys(usize),
+    /// Answer now. Nothing else happens to the request afterwards.
+    Reply(Reply),
+    /// Write one line to the log.
+    Log(Level, String),
+}
+
+/// Effects in order, then the step.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What to do first.
+    pub effects: Vec<Effect>,
+    /// What becomes of the request then.
+    pub step: Step,
+}

@@ -1,0 +1,165 @@
+//! One request from its first byte to the verdict. Headers and body are held together; what goes on is
+//! complete and verified, what is refused is answered in the caller's binding.
+
+use super::denial::{Denial, Reason};
+use super::event::{Effect, Event, Level, Outcome, Step};
+use super::head::{self, Head, Target};
+use super::ingress::Inbound;
+use super::runtime::Context;
+use super::{egress, ingress};
+use crate::config::Unmatched;
+use crate::protocol::Binding;
+use crate::protocol::jsonrpc::{self, Id};
+use crate::wire::header::Headers;
+
+/// Of a body that is refused anyway, at most this much is waited for to read the request's id.
+const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
+
+/// The state machine of one request.
+#[derive(Debug, Default)]
+pub struct Exchange {
+    stage: Stage,
+}
+
+#[derive(Debug, Default)]
+pub(super) enum Stage {
+    /// Nothing has happened yet.
+    #[default]
+    New,
+    /// For an agent, not decided yet.
+    Inbound(Box<Inbound>),
+    /// Refused; only the id of the JSON-RPC request is waited for.
+    Refusing(Box<Denial>),
+    /// Passed on; the rest of the body is counted.
+    Passing(Meter),
+    /// Answered, or passed on for good.
+    Done,
+}
+
+/// Counts a body that passes.
+#[derive(Debug)]
+pub(super) struct Meter {
+    /// Bytes that went on.
+    pub passed: u64,
+    /// Bytes that may.
+    pub limit: u64,
+    /// The refusal if there are more.
+    pub denial: Denial,
+    /// Of the request.
+    pub binding: Option<Binding>,
+}
+
+impl Exchange {
+    /// Tells what happened; answers what to do.
+    pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+        let mut effects = Vec::new();
+        let stage = std::mem::take(&mut self.stage);
+        let (stage, step) = match (stage, event) {
+            (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => begin(&headers, end_of_stream, context, &mut effects),
+            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects),
+            (Stage::Refusing(denial), event) => refusing(denial, &event, &mut effects),
+            (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
+            // Also an event that no proxy sends at this stage; a stage already decided stays decided.
+            (stage @ (Stage::New | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
+        };
+        self.stage = stage;
+        Outcome { effects, step }
+    }
+
+    /// Whether a complete body of this length should come with the event that ends it.
+    #[must_use]
+    pub fn reads(&self, length: u64) -> bool {
+        match &self.stage {
+            Stage::Inbound(inbound) => inbound.reads(length),
+            Stage::Refusing(_) => length <= MAX_BYTES_FOR_ID,
+            Stage::New | Stage::Passing(_) | Stage::Done => false,
+        }
+    }
+
+    /// Whether the verdict waits for body bytes while headers are held: a body that never comes is then a
+    /// fault of the proxy's configuration.
+    #[must_use]
+    pub fn awaits_body(&self) -> bool {
+        match &self.stage {
+            Stage::Inbound(inbound) => inbound.awaits_body(),
+            Stage::Refusing(_) => true,
+            Stage::New | Stage::Passing(_) | Stage::Done => false,
+        }
+    }
+
+    /// The issuer (index) whose keys are waited for.
+    #[must_use]
+    pub fn awaits_keys(&self) -> Option<usize> {
+        match &self.stage {
+            Stage::Inbound(inbound) => inbound.awaits_keys(),
+            Stage::New | Stage::Refusing(_) | Stage::Passing(_) | Stage::Done => None,
+        }
+    }
+}
+
+fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    effects.extend(head::clean(headers));
+    let head = match Head::read(headers) {
+        Ok(head) => head,
+        Err(denial) => return answer(&denial, None, &Id::default(), effects),
+    };
+    match head.find(context.runtime) {
+        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects),
+        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
+        Ok(None) => match context.runtime.config().unmatched {
+            Unmatched::Pass => (Stage::Done, Step::Continue),
+            Unmatched::Refuse => answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects),
+        },
+        Err(denial) => answer(&denial, None, &Id::default(), effects),
+    }
+}
+
+/// Refuses: at once, or for a JSON-RPC request whose body is still to come, with its id.
+pub(super) fn refuse(denial: Denial, binding: Option<Binding>, body_follows: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    if binding == Some(Binding::Jsonrpc) && body_follows && context.runtime.config().hold_headers {
+        (Stage::Refusing(Box::new(denial)), Step::Pause)
+    } else {
+        answer(&denial, binding, &Id::default(), effects)
+    }
+}
+
+/// Refuses now.
+pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let place = denial.realm.as_deref().map(|name| format!(" at={name:?}")).unwrap_or_default();
+    effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
+    effects.push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), denial.reason.http_status())));
+    effects.push(Effect::Reply(denial.render(binding, id)));
+    (Stage::Done, Step::Pause)
+}
+
+fn refusing(denial: Box<Denial>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let id = match event {
+        Event::RequestBody { bytes, .. } if *bytes > MAX_BYTES_FOR_ID => Id::default(),
+        Event::RequestBody { end: true, content, .. } => match jsonrpc::parse(content) {
+            Ok(envelope) => envelope.id,
+            Err(error) => error.id(),
+        },
+        Event::BodyWithheld => return withheld(effects),
+        Event::RequestBody { .. } | Event::KeysSettled | Event::RequestHeaders { .. } => return (Stage::Refusing(denial), Step::Pause),
+    };
+    answer(&denial, Some(Binding::Jsonrpc), &id, effects)
+}
+
+/// The proxy lacks the option that lets bodies through while headers are held.
+pub(super) fn withheld(effects: &mut Vec<Effect>) -> (Stage, Step) {
+    effects.push(Effect::Log(
+        Level::Error,
+        "hold_headers is on, but Envoy delivers no body while headers are held: set allow_on_headers_stop_iteration: true in the \
+         plugin's config, or hold_headers: false"
+            .to_owned(),
+    ));
+    answer(&Denial::new(Reason::HeadersNotHeld), Some(Binding::Jsonrpc), &Id::default(), effects)
+}
+
+fn passing(meter: Meter, bytes: u64, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let passed = meter.passed.saturating_add(bytes);
+    if passed > meter.limit {
+        return answer(&meter.denial, meter.binding, &Id::default(), effects);
+    }
+    (Stage::Passing(Meter { passed, ..meter }), Step::Continue)
+}

@@ -1,0 +1,136 @@
+//! The parts of a request's headers that both directions read, and the cleaning that both begin with.
+
+use super::denial::{Denial, Reason};
+use super::event::{Effect, Value};
+use super::runtime::Runtime;
+use crate::config::HostPattern;
+use crate::protocol::version;
+use crate::wire::header::Headers;
+use crate::wire::path;
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct Head<'a> {
+    /// All headers.
+    pub headers: &'a Headers,
+    /// `:method`.
+    pub method: &'a str,
+    /// `:path` as it came, with the query.
+    pub target: &'a str,
+    /// The path without the query.
+    pub path: &'a str,
+    /// The query.
+    pub query: Option<&'a str>,
+    /// The host of `:authority`, in lower case, without port.
+    pub host: String,
+}
+
+/// What a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// An agent behind this proxy, by index.
+    Agent(usize),
+    /// A connection to a remote agent, by index.
+    Connection(usize),
+}
+
+impl<'a> Head<'a> {
+    /// Reads the head.
+    ///
+    /// # Errors
+    /// If method, path or authority is missing, repeated or holds bytes that it cannot hold.
+    pub fn read(headers: &'a Headers) -> Result<Self, Denial> {
+        let pseudo = |name| {
+            headers.single_ascii(name).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The request has no plain method, path and host."))
+        };
+        let (method, target, authority) = (pseudo(":method")?, pseudo(":path")?, pseudo(":authority")?);
+        let host = path::host(authority)
+            .ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The host is not a name or address with an optional port."))?;
+        let (path, query) = path::split_query(target);
+        Ok(Self { headers, method, target, path, query, host })
+    }
+
+    /// What the request is for: the longest prefix first, then the most exact host.
+    ///
+    /// # Errors
+    /// If the path could be read in two ways on a host that we serve.
+    pub fn find(&self, runtime: &Runtime) -> Result<Option<Target>, Denial> {
+        let config = runtime.config();
+        let agents = config.agents.iter().enumerate().map(|(index, agent)| (Target::Agent(index), &agent.target));
+        let connections = config.connections.iter().enumerate().map(|(index, connection)| (Target::Connection(index), &connection.target));
+        let mut best: Option<((usize, &HostPattern), Target)> = None;
+        for (target, rule) in agents.chain(connections) {
+            if path::is_ambiguous(self.path) {
+                if rule.hosts.iter().any(|pattern| pattern.covers(&self.host)) {
+                    return Err(Denial::new(Reason::RequestMalformed).advise(
+                        "The path is ambiguous: send it without empty or dot segments, backslashes, semicolons and escaped slashes or dots.",
+                    ));
+                }
+            } else if let Some(fit) = rule.fit(&self.host, self.path)
+                && best.as_ref().is_none_or(|(best, _)| fit > *best)
+            {
+                best = Some((fit, target));
+            }
+        }
+        Ok(best.map(|(_, target)| target))
+    }
+
+    /// The length that the client announced.
+    ///
+    /// # Errors
+    /// If it is no number. (Envoy refuses that itself; another host might not.)
+    pub fn content_length(&self) -> Result<Option<u64>, Denial> {
+        if !self.headers.has("content-length") {
+            return Ok(None);
+        }
+        let length = self.headers.single_ascii("content-length").and_then(|text| text.parse().ok());
+        length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
+    }
+
+    /// Sets header `name`, in place of every value that the client sent.
+    pub fn replace(&self, effects: &mut Vec<Effect>, name: &str, value: Value) {
+        if self.headers.all(name).count() > 1 {
+            effects.push(Effect::RemoveHeader(name.to_owned()));
+        }
+        effects.push(Effect::SetHeader(name.to_owned(), value));
+    }
+
+    /// Makes the request name exactly one version: in the header, and no longer in the query.
+    pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
+        self.replace(effects, version::HEADER, Value::Text(chosen.as_str().to_owned()));
+        if let Some(target) = version::without_parameter(self.target) {
+            effects.push(Effect::SetHeader(":path".to_owned(), Value::Text(target)));
+        }
+    }
+}
+
+/// Removes what only we may say: `x-attache-*`, also where a server would read `_` as `-`.
+#[must_use]
+pub fn clean(headers: &Headers) -> Vec<Effect> {
+    let mut names: Vec<&str> = headers.names().filter(|name| is_ours(name)).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.into_iter().map(|name| Effect::RemoveHeader(name.to_owned())).collect()
+}
+
+fn is_ours(name: &str) -> bool {
+    const OURS: &[u8] = b"x-attache-";
+    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
+    name.len() >= OURS.len() && name.bytes().zip(OURS).all(|(given, ours)| folded(given) == *ours)
+        || name.len() == version::HEADER.len() && name != version::HEADER && name.bytes().map(folded).eq(version::HEADER.bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_ours;
+
+    #[test]
+    fn every_spelling_of_our_headers_is_ours() {
+        for name in ["x-attache-subject", "x_attache_subject", "x-attache_kind", "x-attache-", "a2a_version"] {
+            assert!(is_ours(name), "{name}");
+        }
+        for name in ["x-attache", "x-attaché-a", "a2a-version", "a2a-extensions", "authorization", ""] {
+            assert!(!is_ours(name), "{name}");
+        }
+    }
+}

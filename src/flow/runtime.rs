@@ -1,0 +1,187 @@
+//! What all requests of one configuration share: the configuration itself, the issuers' keys, remembered
+//! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
+
+use super::denial::{Denial, Reason};
+use crate::config::{Config, ConfigError, Jwks, RemoteJwks, Scheme};
+use crate::credential::secrets::Secrets;
+use crate::identity::demand::{BearerDemand, Demand};
+use crate::identity::jwk::{JwkSetError, KeySet};
+use crate::identity::keyring::{Keyring, Wait};
+use crate::identity::remembered::Remembered;
+use crate::identity::signature::Verifier;
+use crate::identity::verify;
+use crate::identity::Caller;
+use crate::wire::time::UnixTime;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// Shared state of one configuration in one VM.
+#[derive(Debug)]
+pub struct Runtime {
+    config: Config,
+    demands: Vec<Demand>,
+    secrets: Secrets,
+    keyrings: RefCell<Vec<Keyring>>,
+    remembered: RefCell<Remembered>,
+}
+
+/// What a state machine is given besides the event.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    /// Shared state.
+    pub runtime: &'a Runtime,
+    /// How signatures are verified here.
+    pub verifier: &'a dyn Verifier,
+    /// The time of the event.
+    pub now: UnixTime,
+}
+
+/// What became of a token.
+#[derive(Debug)]
+pub enum Authentication {
+    /// It is good.
+    Caller(Rc<Caller>),
+    /// It is not.
+    Refused(Reason),
+    /// The keys of this issuer (index) have to be fetched first.
+    Wait(usize),
+}
+
+impl Runtime {
+    /// Prepares `config`, whose secrets have these values.
+    ///
+    /// # Errors
+    /// If keys in the configuration are no JWK Set.
+    pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
+        let keyring = |(index, issuer): (usize, &crate::config::Issuer)| match &issuer.jwks {
+            Jwks::Remote(remote) => Ok(Keyring::remote(remote.refresh, remote.max_stale)),
+            Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
+                .map(Keyring::inline)
+                .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string())),
+        };
+        let keyrings = config.issuers.iter().enumerate().map(keyring).collect::<Result<_, _>>()?;
+        let demands = config.agents.iter().map(|agent| demand(&config, &agent.security)).collect();
+        Ok(Self { config, demands, secrets, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The secrets.
+    #[must_use]
+    pub const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// What agent `index` demands of callers.
+    #[must_use]
+    pub fn demand(&self, index: usize) -> Option<&Demand> {
+        self.demands.get(index)
+    }
+
+    /// Verifies `token` for an agent with this demand. With `may_wait`, missing keys are waited for once.
+    #[must_use]
+    pub fn authenticate(&self, demand: &Demand, token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
+        let now = context.now;
+        let accepted = demand.issuers();
+        if let Some(caller) = self.remembered.borrow_mut().recall(token, now) {
+            let known = accepted.contains(&caller.issuer);
+            return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
+        }
+        let token_parts = match verify::open(token, &self.config.issuers, &accepted) {
+            Ok(parts) => parts,
+            Err(error) => return Authentication::Refused(error.into()),
+        };
+        let index = token_parts.issuer;
+        let keyrings = self.keyrings.borrow();
+        let (Some(keyring), Some(issuer)) = (keyrings.get(index), self.config.issuers.get(index)) else {
+            return Authentication::Refused(Reason::TokenIssuerUnknown);
+        };
+        let Some(keys) = keyring.usable(now) else {
+            return match keyring.wait_for_any(now) {
+                Wait::ForFetch if may_wait => Authentication::Wait(index),
+                Wait::ForFetch | Wait::Never => Authentication::Refused(Reason::KeysUnavailable),
+            };
+        };
+        if may_wait && !token_parts.has_key(&keys) && keyring.wait_for_another(now) == Wait::ForFetch {
+            return Authentication::Wait(index);
+        }
+        drop(keyrings);
+        match token_parts.verify(issuer, &keys, context.verifier, now) {
+            Ok(caller) => {
+                let caller = Rc::new(caller);
+                let until = caller.expires.plus(issuer.clock_skew);
+                self.remembered.borrow_mut().remember(token, Rc::clone(&caller), until);
+                Authentication::Caller(caller)
+            }
+            Err(error) => Authentication::Refused(error.into()),
+        }
+    }
+
+    /// The issuers (indexes) whose keys should be fetched now.
+    #[must_use]
+    pub fn due(&self, now: UnixTime) -> Vec<usize> {
+        let keyrings = self.keyrings.borrow();
+        keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| index).collect()
+    }
+
+    /// Begins a fetch of the keys of issuer `index`: where they are, or `None` if a fetch is under way or there
+    /// is nothing to fetch.
+    pub fn begin_fetch(&self, index: usize, now: UnixTime) -> Option<&RemoteJwks> {
+        let Jwks::Remote(remote) = &self.config.issuers.get(index)?.jwks else { return None };
+        self.keyrings.borrow_mut().get_mut(index)?.begin(now).then_some(remote)
+    }
+
+    /// Ends a fetch. `response` is status and body, or why there is none.
+    ///
+    /// # Errors
+    /// What was wrong with the response, for the log. The keys that were there stay.
+    pub fn complete_fetch(&self, index: usize, response: Result<(u16, &[u8]), String>, now: UnixTime) -> Result<(), String> {
+        let keys = match response {
+            Ok((200, body)) => KeySet::parse(body).map_err(|error| error.to_string()),
+            Ok((status, _)) => Err(format!("answered with status {status}")),
+            Err(error) => Err(error),
+        };
+        let failed = keys.as_ref().err().cloned();
+        if let Some(keyring) = self.keyrings.borrow_mut().get_mut(index)
+            && keyring.complete(now, keys)
+        {
+            self.remembered.borrow_mut().forget(index);
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.
+    #[must_use]
+    pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
+        let mut denial = Denial::new(reason);
+        if let Some(demand) = self.demands.get(index) {
+            denial.scopes = demand.first_scopes();
+            let audience = || demand.issuers().first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
+            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
+                denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
+            }
+        }
+        match self.config.agents.get(index) {
+            Some(agent) => denial.at(&agent.name),
+            None => denial,
+        }
+    }
+}
+
+/// Resolves the names in `security`. [`Config::parse`] made sure that all exist.
+fn demand(config: &Config, security: &[crate::config::Requirement]) -> Demand {
+    let bearer = |(scheme, scopes): (&String, &Vec<String>)| {
+        let names = match config.scheme(scheme) {
+            Some(Scheme::Bearer(bearer)) => bearer.issuers.as_slice(),
+            None => &[],
+        };
+        let index = |name: &String| config.issuers.iter().position(|issuer| &issuer.name == name);
+        BearerDemand { issuers: names.iter().filter_map(index).collect(), scopes: scopes.clone() }
+    };
+    Demand(security.iter().map(|requirement| requirement.0.iter().map(bearer).collect()).collect())
+}
+

@@ -1,0 +1,62 @@
+//! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
+
+use crate::flow::{Effect, Level, Reply, Value};
+use crate::wire::header::Headers;
+use crate::wire::time::UnixTime;
+use proxy_wasm::hostcalls;
+use proxy_wasm::types::{LogLevel, MapType};
+use secrecy::ExposeSecret;
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The time now.
+pub fn now() -> UnixTime {
+    let time = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    // Without a clock no token is valid and no remembered one either: the end of time.
+    UnixTime::new(time.unwrap_or(Duration::MAX))
+}
+
+/// Writes `attache: <message>` to Envoy's log.
+pub fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Info => LogLevel::Info,
+        Level::Warn => LogLevel::Warn,
+        Level::Error => LogLevel::Error,
+    };
+    // A log that cannot be written is no reason to stop.
+    let _ = hostcalls::log(level, &format!("attache: {message}"));
+}
+
+/// The headers of the request at hand, as bytes: the SDK's text getters trap on what is not UTF-8.
+pub fn request_headers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
+}
+
+/// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
+/// see to that.
+pub fn perform(effects: Vec<Effect>) {
+    for effect in effects {
+        match effect {
+            Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
+            Effect::SetHeader(name, Value::Secret(value)) => set_header(&name, Some(value.expose_secret().as_bytes())),
+            Effect::RemoveHeader(name) => set_header(&name, None),
+            Effect::SetState(key, value) => {
+                let _ = hostcalls::set_property(vec![key], Some(value.as_bytes()));
+            }
+            Effect::Reply(reply) => answer(&reply),
+            Effect::Log(level, message) => log(level, &message),
+            // The root context fetches: an answer to a request's own call would die with that request.
+            Effect::FetchKeys(_) => {
+                let _ = hostcalls::set_tick_period(Duration::from_millis(1));
+            }
+        }
+    }
+}
+
+fn set_header(name: &str, value: Option<&[u8]>) {
+    let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
+}
+
+fn answer(reply: &Reply) {
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(reply.body.as_bytes()));
+}

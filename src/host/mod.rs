@@ -1,0 +1,15 @@
+//! The adapter to proxy-wasm (ABI 0.2.1): callbacks become events, effects become host calls. Decides nothing.
+
+mod call;
+mod root;
+mod signature;
+mod stream;
+mod wasi;
+
+use proxy_wasm::traits::RootContext;
+use proxy_wasm::types::LogLevel;
+
+proxy_wasm::main! {{
+    proxy_wasm::set_log_level(LogLevel::Warn);
+    proxy_wasm::set_root_context(|id| -> Box<dyn RootContext> { Box::new(root::Root::new(id)) });
+}}

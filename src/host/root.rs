@@ -1,0 +1,218 @@
+//! The root context of one configuration in one VM: takes the configuration, fetches keys for everyone who
+//! waits, and looks after requests whose body never comes.
+
+use super::call;
+use super::signature::HostFirst;
+use super::stream::Stream;
+use super::wasi;
+use crate::config::{Config, ConfigError, Secret};
+use crate::credential::secrets::Secrets;
+use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
+use crate::identity::jwk::MAX_SET_BYTES;
+use crate::wire::time::UnixTime;
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
+use proxy_wasm::types::{BufferType, ContextType, MapType};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// How often the root looks around when nobody calls it.
+const TICK: Duration = Duration::from_millis(500);
+/// How long received body bytes may be withheld before that is a fault.
+const BODY_PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the root shares with the requests.
+#[derive(Default)]
+pub struct Shared {
+    pub verifier: HostFirst,
+    /// Paused requests, by context id.
+    pub waiting: RefCell<BTreeMap<u32, Waiting>>,
+}
+
+/// A paused request.
+pub struct Waiting {
+    pub exchange: Rc<RefCell<Exchange>>,
+    pub since: UnixTime,
+    /// The host has delivered body bytes.
+    pub has_body: bool,
+}
+
+/// The root context.
+pub struct Root {
+    id: u32,
+    shared: Rc<Shared>,
+    runtime: Option<Rc<Runtime>>,
+    /// Issuer (index) by call token.
+    calls: BTreeMap<u32, usize>,
+}
+
+impl Root {
+    pub fn new(id: u32) -> Self {
+        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new() }
+    }
+
+    fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
+        let config = Config::parse(json)?;
+        let mut secrets = Secrets::default();
+        for (name, Secret::Env(variable)) in config.secrets() {
+            secrets.insert(name, wasi::variable(variable));
+        }
+        for (name, error) in secrets.missing() {
+            if let Some(Secret::Env(variable)) = config.secrets().get(name) {
+                let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
+                call::log(Level::Warn, &format!("secrets.{name}: environment variable {variable:?} {error}: {hint}"));
+            }
+        }
+        Runtime::new(config, secrets)
+    }
+
+    fn fetch(&mut self, issuer: usize, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
+        let Some(remote) = runtime.begin_fetch(issuer, now) else { return };
+        let headers = vec![
+            (":method", "GET"),
+            (":scheme", remote.uri.scheme()),
+            (":authority", remote.uri.authority()),
+            (":path", remote.uri.path()),
+            ("accept", "application/jwk-set+json, application/json"),
+        ];
+        match hostcalls::dispatch_http_call(&remote.cluster, headers, None, vec![], remote.timeout) {
+            Ok(token) => {
+                self.calls.insert(token, issuer);
+            }
+            Err(_) => self.fetched(issuer, Err(format!("Envoy has no usable cluster {:?}", remote.cluster)), now),
+        }
+    }
+
+    /// Takes the outcome of a fetch and tells everyone who waited for it.
+    fn fetched(&self, issuer: usize, response: Result<(u16, &[u8]), String>, now: UnixTime) {
+        let Some(runtime) = &self.runtime else { return };
+        if let Err(error) = runtime.complete_fetch(issuer, response, now)
+            && let Some(config) = runtime.config().issuers.get(issuer)
+        {
+            call::log(Level::Warn, &format!("issuers[{issuer}].jwks.remote: no keys of {:?} could be fetched: {error}", config.name));
+        }
+        self.tell_all(now, &Event::KeysSettled, |waiting| waiting.exchange.borrow().awaits_keys() == Some(issuer));
+    }
+
+    /// Tells every waiting request that `concerns` picks, and lets those go on that may.
+    fn tell_all(&self, now: UnixTime, event: &Event, concerns: impl Fn(&Waiting) -> bool) {
+        let Some(runtime) = &self.runtime else { return };
+        let context = Context { runtime, verifier: &self.shared.verifier, now };
+        let picked: Vec<(u32, Rc<RefCell<Exchange>>)> = self
+            .shared
+            .waiting
+            .borrow()
+            .iter()
+            .filter(|(_, waiting)| concerns(waiting))
+            .map(|(id, waiting)| (*id, Rc::clone(&waiting.exchange)))
+            .collect();
+        for (id, exchange) in picked {
+            if hostcalls::set_effective_context(id).is_err() {
+                self.shared.waiting.borrow_mut().remove(&id);
+                continue;
+            }
+            let event = match event {
+                Event::BodyWithheld => Event::BodyWithheld,
+                _ => Event::KeysSettled,
+            };
+            let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
+            let waits = exchange.borrow().awaits_keys().is_some() || exchange.borrow().awaits_body();
+            if !waits {
+                self.shared.waiting.borrow_mut().remove(&id);
+            }
+            call::perform(effects);
+            if step == Step::Continue {
+                let _ = hostcalls::resume_http_request();
+            }
+        }
+        let _ = hostcalls::set_effective_context(self.id);
+    }
+
+    /// Requests whose body bytes have arrived at the proxy (it counts them) but not here.
+    fn withheld(&self, now: UnixTime) -> BTreeSet<u32> {
+        let suspects: Vec<u32> = self
+            .shared
+            .waiting
+            .borrow()
+            .iter()
+            .filter(|(_, waiting)| !waiting.has_body && waiting.exchange.borrow().awaits_body() && now.since(waiting.since) >= BODY_PATIENCE)
+            .map(|(id, _)| *id)
+            .collect();
+        let withheld = suspects.into_iter().filter(|id| {
+            if hostcalls::set_effective_context(*id).is_err() {
+                return false;
+            }
+            // The sum of what headers measure and what has been received of the body.
+            let total = hostcalls::get_property(vec!["request", "total_size"]).ok().flatten();
+            let total = total.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
+            let headers = i64::try_from(call::request_headers().byte_size()).unwrap_or(i64::MAX);
+            total > headers
+        });
+        let withheld = withheld.collect();
+        let _ = hostcalls::set_effective_context(self.id);
+        withheld
+    }
+}
+
+impl HostContext for Root {
+    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
+        let Some(issuer) = self.calls.remove(&token) else { return };
+        let now = call::now();
+        let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
+        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
+        match status {
+            None => self.fetched(issuer, Err("the connection was reset".to_owned()), now),
+            Some(status) if status != 200 => self.fetched(issuer, Ok((status, &[])), now),
+            Some(_) if body_size > MAX_SET_BYTES => self.fetched(issuer, Err(format!("the answer has {body_size} bytes, more than {MAX_SET_BYTES}")), now),
+            Some(status) => self.fetched(issuer, Ok((status, &body())), now),
+        }
+    }
+}
+
+impl RootContext for Root {
+    fn on_configure(&mut self, size: usize) -> bool {
+        let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
+        match Self::configure(&json) {
+            Ok(runtime) => {
+                self.runtime = Some(Rc::new(runtime));
+                // Keys are fetched before the first request asks for them.
+                hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
+            }
+            Err(error) => {
+                call::log(Level::Error, &format!("configuration refused: {error}"));
+                false
+            }
+        }
+    }
+
+    fn on_tick(&mut self) {
+        let now = call::now();
+        let _ = hostcalls::set_tick_period(TICK);
+        let Some(runtime) = self.runtime.clone() else { return };
+        let mut wanted: BTreeSet<usize> = runtime.due(now).into_iter().collect();
+        wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits_keys()));
+        for issuer in wanted {
+            self.fetch(issuer, now);
+        }
+        let withheld = self.withheld(now);
+        if !withheld.is_empty() {
+            let waiting = self.shared.waiting.borrow();
+            let exchanges: Vec<_> = withheld.iter().filter_map(|id| Some(Rc::clone(&waiting.get(id)?.exchange))).collect();
+            drop(waiting);
+            self.tell_all(now, &Event::BodyWithheld, |waiting| exchanges.iter().any(|exchange| Rc::ptr_eq(exchange, &waiting.exchange)));
+        }
+    }
+
+    fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
+        let runtime = self.runtime.clone()?;
+        Some(Box::new(Stream::new(id, Rc::clone(&self.shared), runtime)))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}

@@ -1,0 +1,93 @@
+//! One HTTP request: its callbacks become events of its state machine.
+
+use super::call;
+use super::root::{Shared, Waiting};
+use crate::flow::{Context, Event, Exchange, Outcome, Runtime, Step};
+use proxy_wasm::hostcalls;
+use proxy_wasm::traits::{Context as HostContext, HttpContext};
+use proxy_wasm::types::{Action, BufferType};
+use std::cell::RefCell;
+use std::rc::Rc;
+
+/// The context of one request.
+pub struct Stream {
+    id: u32,
+    shared: Rc<Shared>,
+    runtime: Rc<Runtime>,
+    exchange: Rc<RefCell<Exchange>>,
+    /// Bytes that the host said it holds of the body.
+    held: usize,
+    /// The state machine is registered with the root context.
+    waits: bool,
+}
+
+impl Stream {
+    pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
+        Self { id, shared, runtime, exchange: Rc::default(), held: 0, waits: false }
+    }
+
+    fn tell(&mut self, event: Event) -> Action {
+        let is_body = matches!(event, Event::RequestBody { .. });
+        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
+        let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
+        let waits = {
+            let exchange = self.exchange.borrow();
+            exchange.awaits_keys().is_some() || exchange.awaits_body()
+        };
+        if waits {
+            let waiting = Waiting { exchange: Rc::clone(&self.exchange), since: context.now, has_body: is_body || self.held > 0 };
+            self.shared.waiting.borrow_mut().insert(self.id, waiting);
+        } else if self.waits {
+            self.shared.waiting.borrow_mut().remove(&self.id);
+        }
+        self.waits = waits;
+        call::perform(effects);
+        match step {
+            Step::Continue => Action::Continue,
+            Step::Pause => Action::Pause,
+        }
+    }
+
+    fn body(&mut self, end: bool) -> Action {
+        let bytes = u64::try_from(self.held).unwrap_or(u64::MAX);
+        let content = if end && self.exchange.borrow().reads(bytes) {
+            hostcalls::get_buffer(BufferType::HttpRequestBody, 0, self.held).ok().flatten().unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        self.tell(Event::RequestBody { bytes, end, content })
+    }
+}
+
+impl HostContext for Stream {}
+
+impl HttpContext for Stream {
+    fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        let headers = call::request_headers();
+        #[cfg(feature = "test-trap")]
+        if headers.has("x-attache-test-trap") {
+            core::arch::wasm32::unreachable();
+        }
+        self.tell(Event::RequestHeaders { headers, end_of_stream })
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        self.held = size;
+        self.body(end_of_stream)
+    }
+
+    fn on_http_request_trailers(&mut self, _: usize) -> Action {
+        // Trailers end a body whose last part did not say so; what a paused request holds is still there.
+        if !self.waits {
+            self.held = 0;
+        }
+        self.body(true)
+    }
+
+    fn on_log(&mut self) {
+        // The last callback of a request, also of one whose client went away while it waited.
+        if self.waits {
+            self.shared.waiting.borrow_mut().remove(&self.id);
+        }
+    }
+}
