@@ -33,7 +33,7 @@ async fn launch(name: &str, keys: &PathBuf, port: u16) -> Result<(Arc<Process>, 
     if port != 0 {
         command.arg("--port").arg(port.to_string());
     }
-    let process = process::spawn(name, command)?;
+    let process = process::spawn(&place::unique(name), command)?;
     let port = process.ready_port(START).await?;
     Ok((process, port))
 }

@@ -65,13 +65,7 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
         .arg(&config)
         .arg("--admin-address-path")
         .arg(&admin);
-    command
-        .args([
-            "--use-dynamic-base-id",
-            "--log-level",
-            "info",
-            "--concurrency",
-        ])
+    command.args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
     command.envs(
         options

@@ -27,7 +27,6 @@ impl EnvoyFile {
             listener["address"] = free.clone();
         }
         file.module(&place::module(false))?;
-        file.accept_loopback_host();
         Ok(file)
     }
 
@@ -138,19 +137,6 @@ impl EnvoyFile {
             resources.push(listener);
         }
         Ok((boot, json!({"resources": resources})))
-    }
-
-    /// Virtual hosts that name domains also take the loopback address, which is what local clients call.
-    fn accept_loopback_host(&mut self) {
-        visit(&mut self.root, &mut |map| {
-            let Some(Value::Array(domains)) = map.get_mut("domains") else {
-                return;
-            };
-            if !domains.iter().any(|domain| domain == "*") {
-                domains.push(json!("127.0.0.1"));
-                domains.push(json!("127.0.0.1:*"));
-            }
-        });
     }
 }
 

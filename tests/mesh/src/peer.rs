@@ -55,7 +55,7 @@ pub fn node(script: &str) -> Command {
 }
 
 async fn agent(name: &str, command: Command) -> Result<Agent> {
-    let process = process::spawn(name, command)?;
+    let process = process::spawn(&place::unique(name), command)?;
     let port = process.ready_port(START).await?;
     Ok(Agent { process, port })
 }
@@ -134,7 +134,7 @@ impl Sdk {
         if let Some(token) = token {
             command.args(["--token", token]);
         }
-        let process = process::spawn(&format!("client-{}", self.name()), command)?;
+        let process = process::spawn(&place::unique(&format!("client-{}", self.name())), command)?;
         process.exit(CALLER).await.with_context(|| process.tail())?;
         let line = process
             .out()

@@ -68,9 +68,9 @@ fn spawner() -> mpsc::Sender<Order> {
     lock(sender).clone()
 }
 
-/// Starts `command` under `name`. Standard output goes to `NAME.out`, standard error to `NAME.log` in this run's folder.
+/// Starts `command` under `name`, which must be unique in this run ([`place::unique`]). Standard output goes to `NAME.out`, standard error to `NAME.log` in this run's folder.
 pub fn spawn(name: &str, mut command: Command) -> Result<Arc<Process>> {
-    let name = place::unique(name);
+    let name = name.to_owned();
     let out = place::logs().join(format!("{name}.out"));
     let log = place::logs().join(format!("{name}.log"));
     STARTED_HERE.with_borrow_mut(|paths| paths.extend([out.clone(), log.clone()]));
