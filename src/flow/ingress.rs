@@ -304,7 +304,7 @@ impl Inbound {
     }
 
     /// Refuses, with the id if the body has been read, else after it.
-    fn deny(self: Box<Self>, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    fn deny(&self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
         let denial = self.named(denial, context);
         match &self.body {
             Body::Pending => refuse(denial, self.binding, !self.released, context, effects),
