@@ -29,30 +29,49 @@ check_imports() {
     [ -z "$foreign" ] || { printf 'build: %s imports what Envoy does not have:\n%s\n' "$1" "$foreign" >&2; exit 1; }
 }
 
-# make_module OUTPUT optimise|plain [CARGO ARGUMENT...]
-make_module() {
-    local output=$1 finish=$2 key started=$SECONDS
-    shift 2
-    key=$( (inputs; echo "$finish $*") | sha256sum)
-    if [ -f "$output" ] && [ "$(cat "$output.key" 2>/dev/null)" = "$key" ]; then return; fi
-    rm -f "$output.key"
-    # As a cdylib alone: beside an rlib cargo leaves link-time optimisation out.
+# key_of_module PURPOSE: a hash of all it is made from.
+key_of_module() { (inputs; echo "$1") | sha256sum; }
+is_current() { [ -f "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; }
+
+# compile OUTPUT [CARGO ARGUMENT...]. As a cdylib alone: beside an rlib cargo leaves link-time optimisation out.
+compile() {
+    local output=$1
+    shift
     tools/wasm-cargo.sh rustc --release --lib --crate-type cdylib "$@"
     check_dependencies
-    if [ "$finish" = optimise ]; then
-        .tools/bin/wasm-opt -O4 "$built" -o "$output.new"
-    else
-        cp "$built" "$output.new"
-    fi
-    check_imports "$output.new"
-    mv -f "$output.new" "$output"
-    printf '%s\n' "$key" >"$output.key"
-    echo "build: $output: $(stat -c %s "$output") bytes, $(gzip -c "$output" | wc -c) gzipped, $((SECONDS - started)) s"
+    cp "$built" "$output"
+}
+
+# finish NEW OUTPUT KEY: the output is never there half written, nor with a key that is not its own.
+finish() {
+    check_imports "$1"
+    rm -f "$2.key"
+    mv -f "$1" "$2"
+    printf '%s\n' "$3" >"$2.key"
+    echo "build: $2: $(stat -c %s "$2") bytes, $(gzip -nc "$2" | wc -c) gzipped, $((SECONDS - started)) s"
+}
+
+optimise() {
+    .tools/bin/wasm-opt -O4 target/wasm/plain.wasm -o target/wasm/optimised.wasm &&
+        finish target/wasm/optimised.wasm target/attache.wasm "$1"
 }
 
 # Both modules pass through one file of cargo's, so one build at a time.
-mkdir -p target
+mkdir -p target/wasm
 exec 9>target/.build-lock
 flock 9
-make_module target/attache.wasm optimise
-make_module target/attache-trap.wasm plain --features test-trap
+started=$SECONDS
+optimiser=
+filter_key=$(key_of_module filter)
+trap_key=$(key_of_module trap)
+if ! is_current target/attache.wasm "$filter_key"; then
+    compile target/wasm/plain.wasm
+    # One thread's work, while cargo compiles the other module.
+    optimise "$filter_key" &
+    optimiser=$!
+fi
+if ! is_current target/attache-trap.wasm "$trap_key"; then
+    compile target/wasm/trap.wasm --features test-trap
+    finish target/wasm/trap.wasm target/attache-trap.wasm "$trap_key"
+fi
+if [ -n "$optimiser" ]; then wait "$optimiser"; fi
