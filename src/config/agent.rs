@@ -68,8 +68,8 @@ pub enum CardAccess {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
-    /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must not be
-    /// smaller, since a body is held until the verdict.
+    /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must be larger, since a
+    /// body is held until the verdict.
     #[serde(default = "one_mebibyte")]
     pub max_body_bytes: u64,
 }

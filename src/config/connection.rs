@@ -82,9 +82,8 @@ impl TryFrom<String> for CredentialHeader {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const FRAMING: [&str; 9] = [
-            "host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive",
-        ];
+        const FRAMING: [&str; 9] =
+            ["host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive"];
         let name = text.to_ascii_lowercase();
         if !header::is_name(&name) {
             return Err("not a header name");

@@ -93,11 +93,7 @@ pub struct Claims {
 impl Default for Claims {
     fn default() -> Self {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            scopes: names(&["scope", "scp"]),
-            client: names(&["azp", "appid", "client_id"]),
-            user_marker: names(&["scp"]),
-        }
+        Self { scopes: names(&["scope", "scp"]), client: names(&["azp", "appid", "client_id"]), user_marker: names(&["scp"]) }
     }
 }
 

@@ -73,10 +73,7 @@ impl Config {
             return Err(ConfigError::new("", "the plugin configuration is empty"));
         }
         if json.first() == Some(&0x0a) && serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
-            return Err(ConfigError::new(
-                "",
-                "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct",
-            ));
+            return Err(ConfigError::new("", "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct"));
         }
         let mut reader = serde_json::Deserializer::from_slice(json);
         let config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
@@ -215,10 +212,22 @@ mod tests {
             ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]: unknown variant"),
             ("/issuers/0/jwks", json!({"remote": {"uri": "ftp://x/", "cluster": "idp"}}), "issuers[0].jwks.remote.uri: "),
             ("/issuers/0/jwks", json!({"remote": {"uri": "https://x/", "cluster": ""}}), "issuers[0].jwks.remote.cluster: "),
-            ("/issuers/0/jwks", json!({"remote": {"uri": "https://x/", "cluster": "c", "refresh": "60s", "max_stale": "5s"}}), "issuers[0].jwks.remote.max_stale: "),
+            (
+                "/issuers/0/jwks",
+                json!({"remote": {"uri": "https://x/", "cluster": "c", "refresh": "60s", "max_stale": "5s"}}),
+                "issuers[0].jwks.remote.max_stale: ",
+            ),
             ("/schemes/oauth2", json!({"bearer": {"issuers": ["crop"]}}), "schemes.oauth2.bearer.issuers[0]: there is no issuer"),
-            ("/connections/0/credential", json!({"header": {"name": "Host", "value": {"secret": "key"}}}), "connections[0].credential.header.name: "),
-            ("/connections/0/credential", json!({"header": {"name": "x-api-key", "value": {"secret": "kee"}}}), "connections[0].credential.header.value.secret: there is no secret"),
+            (
+                "/connections/0/credential",
+                json!({"header": {"name": "Host", "value": {"secret": "key"}}}),
+                "connections[0].credential.header.name: ",
+            ),
+            (
+                "/connections/0/credential",
+                json!({"header": {"name": "x-api-key", "value": {"secret": "kee"}}}),
+                "connections[0].credential.header.value.secret: there is no secret",
+            ),
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/hold_headers", json!("yes"), "hold_headers: "),

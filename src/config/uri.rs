@@ -60,9 +60,8 @@ mod tests {
 
     #[test]
     fn a_uri_gives_authority_and_path() {
-        let parts = |text: &str| {
-            HttpUri::try_from(text.to_owned()).map(|uri| (uri.scheme(), uri.authority().to_owned(), uri.path().to_owned()))
-        };
+        let parts =
+            |text: &str| HttpUri::try_from(text.to_owned()).map(|uri| (uri.scheme(), uri.authority().to_owned(), uri.path().to_owned()));
         assert_eq!(parts("https://a.example:8443/jwks?x=1"), Ok(("https", "a.example:8443".into(), "/jwks?x=1".into())));
         assert_eq!(parts("http://a.example"), Ok(("http", "a.example".into(), "/".into())));
         assert_eq!(parts("http://a.example?x"), Ok(("http", "a.example".into(), "/?x".into())));

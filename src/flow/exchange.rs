@@ -76,6 +76,12 @@ impl Exchange {
         }
     }
 
+    /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
+    #[must_use]
+    pub const fn is_undecided(&self) -> bool {
+        matches!(self.stage, Stage::Inbound(_) | Stage::Refusing(_))
+    }
+
     /// Whether the verdict waits for body bytes while headers are held: a body that never comes is then a
     /// fault of the proxy's configuration.
     #[must_use]
@@ -115,7 +121,13 @@ fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects:
 }
 
 /// Refuses: at once, or for a JSON-RPC request whose body is still to come, with its id.
-pub(super) fn refuse(denial: Denial, binding: Option<Binding>, body_follows: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+pub(super) fn refuse(
+    denial: Denial,
+    binding: Option<Binding>,
+    body_follows: bool,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+) -> (Stage, Step) {
     if binding == Some(Binding::Jsonrpc) && body_follows && context.runtime.config().hold_headers {
         (Stage::Refusing(Box::new(denial)), Step::Pause)
     } else {
@@ -127,7 +139,8 @@ pub(super) fn refuse(denial: Denial, binding: Option<Binding>, body_follows: boo
 pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let place = denial.realm.as_deref().map(|name| format!(" at={name:?}")).unwrap_or_default();
     effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    effects.push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), denial.reason.http_status())));
+    effects
+        .push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), denial.reason.http_status())));
     effects.push(Effect::Reply(denial.render(binding, id)));
     (Stage::Done, Step::Pause)
 }

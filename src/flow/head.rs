@@ -41,7 +41,9 @@ impl<'a> Head<'a> {
     /// If method, path or authority is missing, repeated or holds bytes that it cannot hold.
     pub fn read(headers: &'a Headers) -> Result<Self, Denial> {
         let pseudo = |name| {
-            headers.single_ascii(name).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The request has no plain method, path and host."))
+            headers
+                .single_ascii(name)
+                .ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The request has no plain method, path and host."))
         };
         let (method, target, authority) = (pseudo(":method")?, pseudo(":path")?, pseudo(":authority")?);
         let host = path::host(authority)

@@ -87,7 +87,9 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
                 effects.push(Effect::FetchKeys(issuer));
                 Identity::Pending { issuer, token: token.to_owned() }
             }
-            Authentication::Refused(reason) => return refuse(context.runtime.unauthenticated(index, reason), binding, body_follows, context, effects),
+            Authentication::Refused(reason) => {
+                return refuse(context.runtime.unauthenticated(index, reason), binding, body_follows, context, effects);
+            }
         },
     };
     let limit = if head.method == "POST" { agent.limits.max_body_bytes } else { 0 };
@@ -249,7 +251,9 @@ impl Inbound {
                     }
                     Body::Read(Ok(envelope)) => match Operation::from_method(&envelope.method) {
                         None => self.deny(Denial::new(Reason::OperationUnknown), context, effects),
-                        Some((operation, belongs)) if belongs != self.version => self.deny(mismatch(operation.name(), belongs), context, effects),
+                        Some((operation, belongs)) if belongs != self.version => {
+                            self.deny(mismatch(operation.name(), belongs), context, effects)
+                        }
                         Some((operation, _)) => {
                             self.operation = Some(operation);
                             if !self.released {

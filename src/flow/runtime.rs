@@ -4,13 +4,13 @@
 use super::denial::{Denial, Reason};
 use crate::config::{Config, ConfigError, Jwks, RemoteJwks, Scheme};
 use crate::credential::secrets::Secrets;
+use crate::identity::Caller;
 use crate::identity::demand::{BearerDemand, Demand};
 use crate::identity::jwk::{JwkSetError, KeySet};
 use crate::identity::keyring::{Keyring, Wait};
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
-use crate::identity::Caller;
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -87,7 +87,10 @@ impl Runtime {
     pub fn authenticate(&self, demand: &Demand, token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
         let now = context.now;
         let accepted = demand.issuers();
-        if let Some(caller) = self.remembered.borrow_mut().recall(token, now) {
+        let is_fresh = |issuer: usize| self.keyrings.borrow().get(issuer).is_some_and(|keyring| keyring.usable(now).is_some());
+        let remembered = self.remembered.borrow_mut().recall(token, now);
+        // A verdict is worth no more than its key: beyond max_stale neither counts.
+        if let Some(caller) = remembered.filter(|caller| is_fresh(caller.issuer)) {
             let known = accepted.contains(&caller.issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
@@ -184,4 +187,3 @@ fn demand(config: &Config, security: &[crate::config::Requirement]) -> Demand {
     };
     Demand(security.iter().map(|requirement| requirement.0.iter().map(bearer).collect()).collect())
 }
-

@@ -138,7 +138,9 @@ impl Root {
             .waiting
             .borrow()
             .iter()
-            .filter(|(_, waiting)| !waiting.has_body && waiting.exchange.borrow().awaits_body() && now.since(waiting.since) >= BODY_PATIENCE)
+            .filter(|(_, waiting)| {
+                !waiting.has_body && waiting.exchange.borrow().awaits_body() && now.since(waiting.since) >= BODY_PATIENCE
+            })
             .map(|(id, _)| *id)
             .collect();
         let withheld = suspects.into_iter().filter(|id| {
@@ -167,7 +169,9 @@ impl HostContext for Root {
         match status {
             None => self.fetched(issuer, Err("the connection was reset".to_owned()), now),
             Some(status) if status != 200 => self.fetched(issuer, Ok((status, &[])), now),
-            Some(_) if body_size > MAX_SET_BYTES => self.fetched(issuer, Err(format!("the answer has {body_size} bytes, more than {MAX_SET_BYTES}")), now),
+            Some(_) if body_size > MAX_SET_BYTES => {
+                self.fetched(issuer, Err(format!("the answer has {body_size} bytes, more than {MAX_SET_BYTES}")), now)
+            }
             Some(status) => self.fetched(issuer, Ok((status, &body())), now),
         }
     }

@@ -77,8 +77,8 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        // Trailers end a body whose last part did not say so; what a paused request holds is still there.
-        if !self.waits {
+        // Trailers end a body whose last part did not say so; what an undecided request holds is still there.
+        if !self.exchange.borrow().is_undecided() {
             self.held = 0;
         }
         self.body(true)

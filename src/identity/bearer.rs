@@ -75,7 +75,18 @@ mod tests {
         assert_eq!(read(&[b"Basic YTpi"]), Err(BearerError::Missing));
         assert_eq!(read(&[b"Bearer a", b"Bearer a"]), Err(BearerError::Repeated));
         assert_eq!(read(&[b"Bearer a, Bearer b"]), Err(BearerError::Repeated));
-        for odd in [&b"Bearer"[..], b"Bearer ", b"Bearer  a", b"Bearer\ta", b"Bearera.b.c", b"Bearer a b", b"Bearer a\xff", b"\xff", b" Bearer a", b""] {
+        for odd in [
+            &b"Bearer"[..],
+            b"Bearer ",
+            b"Bearer  a",
+            b"Bearer\ta",
+            b"Bearera.b.c",
+            b"Bearer a b",
+            b"Bearer a\xff",
+            b"\xff",
+            b" Bearer a",
+            b"",
+        ] {
             assert_eq!(read(&[odd]), Err(BearerError::Malformed), "{odd:?}");
         }
         let long = format!("Bearer {}", "a".repeat(100_000));

@@ -33,11 +33,7 @@ impl Demand {
         let accepts = |requirement: &Vec<BearerDemand>| requirement.iter().all(|bearer| bearer.issuers.contains(&caller.issuer));
         let mut open = self.0.iter().filter(|requirement| accepts(requirement)).peekable();
         let closest = open.peek().map(|requirement| scopes(requirement)).unwrap_or_default();
-        if open.any(|requirement| scopes(requirement).iter().all(|scope| caller.scopes.contains(scope))) {
-            Ok(())
-        } else {
-            Err(closest)
-        }
+        if open.any(|requirement| scopes(requirement).iter().all(|scope| caller.scopes.contains(scope))) { Ok(()) } else { Err(closest) }
     }
 
     /// Whether `caller` comes from an issuer that some requirement accepts, whatever its scopes.
@@ -80,7 +76,8 @@ mod tests {
 
     #[test]
     fn one_requirement_must_hold_whole() {
-        let demand = Demand(vec![vec![bearer(&[0], &["a", "b"])], vec![bearer(&[0, 1], &["c"])], vec![bearer(&[0], &[]), bearer(&[1], &[])]]);
+        let demand =
+            Demand(vec![vec![bearer(&[0], &["a", "b"])], vec![bearer(&[0, 1], &["c"])], vec![bearer(&[0], &[]), bearer(&[1], &[])]]);
         assert_eq!(demand.meets(&caller(0, &["b", "a"])), Ok(()));
         assert_eq!(demand.meets(&caller(1, &["c"])), Ok(()));
         assert_eq!(demand.meets(&caller(0, &["a"])), Err(vec!["a".into(), "b".into()]));

@@ -3,9 +3,9 @@
 use crate::config::Algorithm;
 use crate::identity::signature;
 use crate::wire::base64url;
+use jwt_compact::Algorithm as JwsAlgorithm;
 use jwt_compact::alg::{Ed25519, Es256, RsaPublicKey, VerifyingKey};
 use jwt_compact::jwk::JsonWebKey;
-use jwt_compact::Algorithm as JwsAlgorithm;
 use serde::Deserialize;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -114,9 +114,8 @@ impl KeySet {
     /// algorithm if the key names one. A token without `kid` gets a key only if there is exactly one choice.
     #[must_use]
     pub fn candidates(&self, key_id: Option<&str>, name: &str, algorithm: Algorithm) -> Vec<&Key> {
-        let fitting = |entry: &&Entry| {
-            signature::fits(algorithm, &entry.key) && entry.algorithm.as_deref().is_none_or(|bound| same(bound, name))
-        };
+        let fitting =
+            |entry: &&Entry| signature::fits(algorithm, &entry.key) && entry.algorithm.as_deref().is_none_or(|bound| same(bound, name));
         let keys: Vec<&Key> = match key_id {
             Some(_) => self.entries.iter().filter(fitting).filter(|entry| entry.id.as_deref() == key_id).map(|entry| &entry.key).collect(),
             None => self.entries.iter().filter(fitting).map(|entry| &entry.key).collect(),
@@ -192,9 +191,8 @@ fn p256(x: &[u8], y: &[u8]) -> Option<Key> {
     let point = [&[0x04_u8], x, y].concat();
     let software = <<Es256 as JwsAlgorithm>::VerifyingKey as VerifyingKey<Es256>>::from_slice(&point).ok()?;
     // AlgorithmIdentifier id-ecPublicKey (1.2.840.10045.2.1) with curve prime256v1 (1.2.840.10045.3.1.7).
-    const P256: [u8; 21] = [
-        0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07,
-    ];
+    const P256: [u8; 21] =
+        [0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
     let spki = der(0x30, &[P256.to_vec(), der(0x03, &[&[0_u8], point.as_slice()].concat())].concat());
     Some(Key::P256(Prepared { software, spki }))
 }

@@ -79,7 +79,9 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for header in ["", "[]", "{}", r#"{"alg":1}"#, r#"{"alg":"RS256","alg":"none"}"#, r#"{"alg":"RS256","kid":7}"#, r#"{"alg":"RS256"} "x""#] {
+        for header in
+            ["", "[]", "{}", r#"{"alg":1}"#, r#"{"alg":"RS256","alg":"none"}"#, r#"{"alg":"RS256","kid":7}"#, r#"{"alg":"RS256"} "x""#]
+        {
             assert_eq!(parse(header, "{}", "AQAB"), Err(JwsError::Malformed), "{header}");
         }
         for header in [r#"{"alg":"RS256","crit":["exp"]}"#, r#"{"alg":"RS256","b64":false}"#] {

@@ -132,7 +132,7 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::{Keyring, KeySet, Wait};
+    use super::{KeySet, Keyring, Wait};
     use crate::wire::time::UnixTime;
     use std::time::Duration;
 

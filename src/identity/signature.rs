@@ -46,8 +46,7 @@ pub const fn fits(algorithm: Algorithm, key: &Key) -> bool {
 fn check<A: jwt_compact::Algorithm>(algorithm: A, key: &A::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     // jwt-compact checks this length itself only on its own token path.
     let fits = A::Signature::LENGTH.is_none_or(|length| length.get() == signature.len());
-    fits && A::Signature::try_from_slice(signature)
-        .is_ok_and(|signature| algorithm.verify_signature(&signature, key, message))
+    fits && A::Signature::try_from_slice(signature).is_ok_and(|signature| algorithm.verify_signature(&signature, key, message))
 }
 
 /// `r||s` of ES256 (RFC 7518 section 3.4) as the ASN.1 DER that BoringSSL reads. `None` unless it has 64 bytes.

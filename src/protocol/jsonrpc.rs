@@ -107,9 +107,7 @@ pub fn parse(body: &[u8]) -> Result<Envelope, EnvelopeError> {
 
 /// String, integer or null (JSON-RPC 2.0 section 4; fractions are refused by the A2A SDKs too).
 fn is_id(text: &str) -> bool {
-    text == "null"
-        || text.starts_with('"')
-        || text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
+    text == "null" || text.starts_with('"') || text.strip_prefix('-').unwrap_or(text).bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]

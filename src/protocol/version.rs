@@ -108,9 +108,8 @@ fn number(text: &str) -> Option<(u32, u32)> {
 #[must_use]
 pub fn without_parameter(target: &str) -> Option<String> {
     let (path, query) = target.split_once('?')?;
-    let names_version = |pair: &&str| {
-        form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name.eq_ignore_ascii_case(HEADER))
-    };
+    let names_version =
+        |pair: &&str| form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(name, _)| name.eq_ignore_ascii_case(HEADER));
     if !query.split('&').any(|pair| names_version(&pair)) {
         return None;
     }

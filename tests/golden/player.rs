@@ -1,0 +1,150 @@
+//! Plays golden cases: configuration, time and events go in, effects come out as JSON that a person can read.
+//! The same cases run natively (`tests/golden.rs`) and on wasm32 (`tests/pure.rs`).
+//!
+//! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
+//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `withheld`; `later` (seconds that pass).
+
+use attache::config::Config;
+use attache::credential::secrets::Secrets;
+use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue};
+use attache::identity::signature::Software;
+use attache::wire::header::Headers;
+use attache::wire::time::UnixTime;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jwt_compact::Algorithm as _;
+use jwt_compact::alg::{Ed25519, SigningKey, VerifyingKey};
+use serde_json::{Map, Value, json};
+
+type Key = <Ed25519 as jwt_compact::Algorithm>::SigningKey;
+
+/// A signing key made of one byte; `kid` is that byte in decimal.
+fn key(seed: u8) -> Key {
+    <Key as SigningKey<Ed25519>>::from_slice(&[seed; 32]).unwrap()
+}
+
+/// The JWK Set of the test issuer: key 1.
+pub fn jwks() -> Value {
+    let x = URL_SAFE_NO_PAD.encode(VerifyingKey::<Ed25519>::as_bytes(&SigningKey::<Ed25519>::to_verifying_key(&key(1))));
+    json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig", "x": x}]})
+}
+
+fn token(spec: &Value) -> String {
+    let mut header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "1"});
+    merge(&mut header, &spec["header"]);
+    let mut claims = json!({"iss": "https://auth.example.com", "aud": "https://expense.example.com", "sub": "ann", "client_id": "cli",
+        "scope": "agent:execute", "iat": 900, "exp": 2000});
+    merge(&mut claims, &spec["claims"]);
+    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let seed = spec["key"].as_u64().map_or(1, |seed| u8::try_from(seed).unwrap());
+    let signature = Ed25519.sign(&key(seed), input.as_bytes());
+    format!("Bearer {input}.{}", URL_SAFE_NO_PAD.encode(jwt_compact::AlgorithmSignature::as_bytes(&signature)))
+}
+
+/// Members of `changes` replace those of `base`; `null` removes one.
+fn merge(base: &mut Value, changes: &Value) {
+    for (name, value) in changes.as_object().into_iter().flatten() {
+        match value {
+            Value::Null => base.as_object_mut().unwrap().remove(name),
+            value => base.as_object_mut().unwrap().insert(name.clone(), value.clone()),
+        };
+    }
+}
+
+fn header_value(value: &Value) -> Vec<u8> {
+    match value {
+        Value::String(text) => text.clone().into_bytes(),
+        Value::Object(spec) if spec.contains_key("token") => token(&spec["token"]).into_bytes(),
+        Value::Object(spec) => {
+            let hex = spec["hex"].as_str().unwrap();
+            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+        }
+        other => panic!("no header value: {other}"),
+    }
+}
+
+/// Plays one case: the effects and the step of each event.
+pub fn play(case: &Value, configs: &Value) -> Value {
+    let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
+    for (pointer, value) in case["with"].as_object().into_iter().flatten() {
+        let (parent, member) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap().as_object_mut().unwrap().insert(member.to_owned(), value.clone());
+    }
+    if let Some(inline) = config.pointer_mut("/issuers/0/jwks/inline") {
+        *inline = jwks();
+    }
+    let mut secrets = Secrets::default();
+    for (name, value) in case["secrets"].as_object().into_iter().flatten() {
+        secrets.insert(name, value.as_str().map(str::to_owned));
+    }
+    let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
+    let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
+    let mut exchange = Exchange::default();
+    let mut held = Vec::new();
+    let mut paused = true;
+    let mut outcomes = Vec::new();
+    for event in case["events"].as_array().unwrap() {
+        let event = event.as_object().unwrap();
+        let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
+        let happened = if let Some(list) = event.get("headers") {
+            let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
+        } else if let Some(body) = event.get("body") {
+            if !paused {
+                held.clear();
+            }
+            held.extend(body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes());
+            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held.len() as u64);
+            let content = if end && exchange.reads(bytes) { held.clone() } else { Vec::new() };
+            Event::RequestBody { bytes, end, content }
+        } else if let Some(answer) = event.get("keys") {
+            let body = jwks().to_string();
+            assert!(runtime.begin_fetch(0, now).is_some(), "a fetch can begin");
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            let _ = runtime.complete_fetch(0, response, now);
+            Event::KeysSettled
+        } else if event.contains_key("withheld") {
+            Event::BodyWithheld
+        } else {
+            now = now.plus(std::time::Duration::from_secs(event["later"].as_u64().unwrap()));
+            continue;
+        };
+        let outcome = exchange.on(happened, &Context { runtime: &runtime, verifier: &Software, now });
+        paused = outcome.step == Step::Pause;
+        outcomes.push(readable(&outcome));
+    }
+    Value::Array(outcomes)
+}
+
+fn readable(outcome: &Outcome) -> Value {
+    let mut lines: Vec<Value> = outcome.effects.iter().map(effect).collect();
+    lines.push(json!(if outcome.step == Step::Pause { "pause" } else { "continue" }));
+    Value::Array(lines)
+}
+
+fn effect(effect: &Effect) -> Value {
+    match effect {
+        Effect::SetHeader(name, HeaderValue::Text(value)) => json!(format!("set {name}: {value}")),
+        Effect::SetHeader(name, HeaderValue::Secret(_)) => json!(format!("set {name}: [redacted]")),
+        Effect::RemoveHeader(name) => json!(format!("remove {name}")),
+        Effect::SetState(key, value) => json!(format!("state {key}={value}")),
+        Effect::FetchKeys(issuer) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Log(level, text) => json!(format!(
+            "{}: {text}",
+            match level {
+                Level::Info => "info",
+                Level::Warn => "warn",
+                Level::Error => "error",
+            }
+        )),
+        Effect::Reply(reply) => {
+            let headers: Map<String, Value> = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            json!({"reply": reply.status, "headers": headers, "body": body})
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The golden cases once more, on wasm32 itself: the rooms without a host must not lean on what that target lacks
+//! (clock, randomness, threads, 64-bit sizes). `make unit` runs this under Node.
+
+#![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "golden/player.rs"]
+mod player;
+
+use serde_json::Value;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+fn room(cases: &str) {
+    let configs: Value = serde_json::from_str(include_str!("golden/configs.json")).unwrap();
+    let cases: Value = serde_json::from_str(cases).unwrap();
+    assert!(!cases.as_array().unwrap().is_empty());
+    for case in cases.as_array().unwrap() {
+        assert_eq!(player::play(case, &configs), case["effects"], "{}", case["name"]);
+    }
+}
+
+#[wasm_bindgen_test]
+fn inbound() {
+    room(include_str!("golden/inbound.json"));
+}
+
+#[wasm_bindgen_test]
+fn tokens() {
+    room(include_str!("golden/tokens.json"));
+}
+
+#[wasm_bindgen_test]
+fn keys() {
+    room(include_str!("golden/keys.json"));
+}
+
+#[wasm_bindgen_test]
+fn outbound() {
+    room(include_str!("golden/outbound.json"));
+}

@@ -1,0 +1,122 @@
+//! The shape of the code: which room may import which, how long a file may be, and that every configuration that
+//! users are shown is one that the filter takes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use attache::config::Config;
+use attache::credential::secrets::Secrets;
+use attache::flow::Runtime;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Each room with the rooms that it may import.
+const ROOMS: [(&str, &[&str]); 7] = [
+    ("wire", &[]),
+    ("protocol", &["wire"]),
+    ("config", &["wire", "protocol"]),
+    ("identity", &["wire", "protocol", "config"]),
+    ("credential", &["wire", "protocol", "config"]),
+    ("flow", &["wire", "protocol", "config", "identity", "credential"]),
+    ("host", &["wire", "protocol", "config", "identity", "credential", "flow"]),
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, extension));
+        } else if path.extension().is_some_and(|given| given == extension) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The words right behind `crate::` in `text`, also inside `use crate::{a, b}`.
+fn imported(text: &str) -> Vec<&str> {
+    text.match_indices("crate::")
+        .flat_map(|(at, _)| {
+            let rest = &text[at + "crate::".len()..];
+            match rest.strip_prefix('{') {
+                Some(list) => list.split('}').next().unwrap_or("").split(',').map(str::trim).collect(),
+                None => vec![rest],
+            }
+        })
+        .map(|rest| rest.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap_or(""))
+        .collect()
+}
+
+#[test]
+fn imports_go_one_way_and_only_the_host_knows_proxy_wasm() {
+    let mut rooms: Vec<String> = fs::read_dir(root().join("src"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|path| path.file_name().unwrap().to_string_lossy().into_owned())
+        .collect();
+    rooms.sort();
+    let mut known: Vec<&str> = ROOMS.iter().map(|(room, _)| *room).collect();
+    known.sort_unstable();
+    assert_eq!(rooms, known, "every room has its rule");
+    for (room, allowed) in ROOMS {
+        for file in files(&root().join("src").join(room), "rs") {
+            let text = fs::read_to_string(&file).unwrap();
+            for name in imported(&text) {
+                assert!(name == room || allowed.contains(&name), "{}: {room} may not import {name}", file.display());
+            }
+            assert!(room == "host" || !text.contains("proxy_wasm"), "{}: only host names proxy_wasm", file.display());
+        }
+    }
+}
+
+#[test]
+fn a_file_holds_one_idea() {
+    for file in files(&root().join("src"), "rs") {
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.lines().count() <= 500, "{} is too long", file.display());
+        assert!(text.starts_with("//! "), "{} does not say what it is", file.display());
+    }
+}
+
+/// The block behind `value: |` of a plugin's configuration: the lines that are indented deeper.
+fn plugin_configuration(yaml: &str) -> String {
+    let mut lines = yaml.lines().skip_while(|line| line.trim() != "value: |");
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let start = depth(lines.next().expect("a StringValue"));
+    lines.take_while(|line| line.trim().is_empty() || depth(line) > start).collect::<Vec<_>>().join("\n")
+}
+
+fn is_taken(json: &str, place: &str) {
+    let config = Config::parse(json.as_bytes()).unwrap_or_else(|error| panic!("{place}: {error}\n{json}"));
+    Runtime::new(config, Secrets::default()).unwrap_or_else(|error| panic!("{place}: {error}"));
+}
+
+#[test]
+fn the_envoy_configurations_hold_plugin_configurations() {
+    for name in ["inbound.yaml", "outbound.yaml"] {
+        let yaml = fs::read_to_string(root().join("envoy").join(name)).unwrap();
+        is_taken(&plugin_configuration(&yaml), name);
+    }
+}
+
+#[test]
+fn the_documented_configurations_are_taken() {
+    let mut seen = 0;
+    for name in ["README.md", "docs/configuration.md"] {
+        let text = fs::read_to_string(root().join(name)).unwrap();
+        for block in text.split("```json\n").skip(1) {
+            let json = block.split("```").next().unwrap();
+            if json.contains("\"agents\"") || json.contains("\"connections\"") {
+                is_taken(json, name);
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 1, "the documentation shows a whole configuration");
+}
