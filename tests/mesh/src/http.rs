@@ -260,5 +260,6 @@ pub fn message_0_3(text: &str) -> Value {
 
 /// Body of POST /v1/message:send as the 0.3 SDKs write it over HTTP+JSON (ProtoJSON of the 0.3 messages).
 pub fn message_0_3_http(text: &str) -> Value {
-    json!({"message": {"messageId": format!("m-{text}"), "role": "ROLE_USER", "content": [{"text": text}]}})
+    json!({"message": {"messageId": format!("m-{text}"), "role": "ROLE_USER", "content": [{"text": text}]},
+        "configuration": {"blocking": true}})
 }

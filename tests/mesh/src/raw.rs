@@ -44,6 +44,11 @@ pub fn chunked(body: &[u8], size: usize, trailers: &[(&str, &str)]) -> Vec<Vec<u
 
 /// Writes the pieces one by one to 127.0.0.1:`port` and reads one response. The server may answer before it has read all.
 pub async fn http1(port: u16, pieces: &[Vec<u8>]) -> Result<Reply> {
+    http1_slowly(port, pieces, PACE).await
+}
+
+/// The same by a client that lets `pace` pass between two pieces.
+pub async fn http1_slowly(port: u16, pieces: &[Vec<u8>], pace: Duration) -> Result<Reply> {
     let exchange = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
@@ -51,7 +56,7 @@ pub async fn http1(port: u16, pieces: &[Vec<u8>]) -> Result<Reply> {
         let write = async {
             for (index, piece) in pieces.iter().enumerate() {
                 if index > 0 {
-                    tokio::time::sleep(PACE).await;
+                    tokio::time::sleep(pace).await;
                 }
                 if writer.write_all(piece).await.is_err() {
                     break;

@@ -31,17 +31,18 @@ fn redirect() -> Answer {
     Answer::new("302 Found", "text/plain", "elsewhere").header("location", "/elsewhere")
 }
 
-type Fault = (&'static str, fn() -> Answer);
+/// A name, what is answered, and what the log says of it.
+type Fault = (&'static str, fn() -> Answer, &'static str);
 
 const FAULTS: &[Fault] = &[
-    ("html", html),
-    ("ten_megabytes", ten_megabytes),
-    ("an_empty_body", || Answer::new("200 OK", "application/json", "")),
-    ("an_empty_set", || Answer::new("200 OK", "application/json", "{\"keys\":[]}")),
-    ("a_redirect", redirect),
-    ("an_error", || Answer::new("500 Internal Server Error", "text/plain", "oops")),
-    ("invalid_utf8", || Answer::new("200 OK", "application/json", b"{\"keys\":[{\"kid\":\"\xff\"}]}".to_vec())),
-    ("only_unusable_keys", || Answer::new("200 OK", "application/json", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"},7]}")),
+    ("html", html, "not a JWK Set"),
+    ("ten_megabytes", ten_megabytes, "more than"),
+    ("an_empty_body", || Answer::new("200 OK", "application/json", ""), "not a JWK Set"),
+    ("an_empty_set", || Answer::new("200 OK", "application/json", "{\"keys\":[]}"), "no key in the set"),
+    ("a_redirect", redirect, "status 302"),
+    ("an_error", || Answer::new("500 Internal Server Error", "text/plain", "oops"), "status 500"),
+    ("invalid_utf8", || Answer::new("200 OK", "application/json", b"{\"keys\":[{\"kid\":\"\xff\"}]}".to_vec()), "not a JWK Set"),
+    ("only_unusable_keys", || Answer::new("200 OK", "application/json", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"},7]}"), "no key in the set"),
 ];
 
 fn asking(mesh: &Mesh, port: u16, edit: impl FnOnce(&mut Value)) -> Result<EnvoyFile> {
@@ -78,13 +79,12 @@ async fn recovers(port: u16, token: &str) -> Result<()> {
     Ok(())
 }
 
-async fn fault(mesh: &Mesh, name: &str, answer: Answer) -> Result<()> {
+async fn fault(mesh: &Mesh, name: &str, answer: Answer, why: &str) -> Result<()> {
     let token = mesh.token().await?;
     let stand_in = StandIn::start(answer.clone()).await?;
     let envoy = Envoy::start(&format!("jwks-{name}"), &asking(mesh, stand_in.port, |_| ())?, Options::default()).await?;
     unavailable(envoy.port(), &token).await?;
-    let issuer = mesh.inbound_file()?.plugin()?["issuers"][0]["name"].as_str().unwrap_or_default().to_owned();
-    envoy.logged(&["attache: ", &issuer, "idp"]).await?;
+    envoy.logged(&["attache: ", "issuers[0].jwks.remote", "corp", why]).await?;
     refusal::check(&send_1_0("n").send(envoy.port()).await?, "credentials_missing", &Form::Rpc(json!("n")))?;
     let keys = mesh.authorization.jwks().await?;
     stand_in.answer(Answer::new("200 OK", "application/jwk-set+json", keys.to_string()));
@@ -102,8 +102,8 @@ async fn fault(mesh: &Mesh, name: &str, answer: Answer) -> Result<()> {
 }
 
 pub fn add(suite: &mut Suite) {
-    for (name, answer) in FAULTS {
-        suite.add(format!("jwks::{name}_is_503_until_there_are_keys"), async move |mesh| fault(mesh, name, answer()).await);
+    for (name, answer, why) in FAULTS {
+        suite.add(format!("jwks::{name}_is_503_until_there_are_keys"), async move |mesh| fault(mesh, name, answer(), why).await);
     }
     suite.add("jwks::an_endpoint_that_never_answers_is_503_and_no_hang", async |mesh| {
         // A socket that listens but accepts nobody.

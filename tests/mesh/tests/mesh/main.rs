@@ -6,6 +6,7 @@ mod hold;
 mod http1;
 mod http2;
 mod identity;
+mod istio;
 mod jwks;
 mod keys;
 mod live_update;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    istio::add(&mut suite);
     cards::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);

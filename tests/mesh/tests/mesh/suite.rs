@@ -1,8 +1,10 @@
 //! How a mesh test runs: on one standing mesh that the first test starts, with the logs of its own processes on failure.
 
 use std::future::Future;
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
 use attache_mesh::envoy::{Envoy, Options};
@@ -18,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
 
 /// Tests mostly wait on processes, so more of them run at once than there are cores.
-const THREADS: usize = 6;
+const THREADS: usize = 12;
 
 /// All tests.
 #[derive(Default)]
@@ -40,6 +42,14 @@ async fn standing() -> Result<&'static Mesh> {
     mesh.as_ref().map_err(|error| anyhow!("the mesh did not start: {error}"))
 }
 
+/// Adds a line to `times.txt` in the log folder: where a long run spends its time.
+fn note_time(name: &str, start: Instant) {
+    let file = std::fs::OpenOptions::new().create(true).append(true).open(place::logs().join("times.txt"));
+    if let Ok(mut file) = file {
+        let _ = writeln!(file, "{:7.2} s  {name}", start.elapsed().as_secs_f32());
+    }
+}
+
 impl Suite {
     /// Adds a test.
     pub fn add<F, T>(&mut self, name: impl Into<String>, test: F)
@@ -47,8 +57,11 @@ impl Suite {
         F: FnOnce(&'static Mesh) -> T + Send + 'static,
         T: Future<Output = Result<()>>,
     {
+        let name = name.into();
+        let label = name.clone();
         let body = move || {
             let _ = process::tails_of_this_thread();
+            let start = Instant::now();
             let outcome = runtime().block_on(async {
                 let mesh = standing().await?;
                 let outcome = test(mesh).await;
@@ -60,6 +73,7 @@ impl Suite {
                     error.context(format!("{tails}all logs: {}", place::logs().display()))
                 })
             });
+            note_time(&label, start);
             outcome.map_err(|error: anyhow::Error| {
                 let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
                 Failed::from(causes.join("\n"))

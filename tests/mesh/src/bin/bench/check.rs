@@ -1,0 +1,78 @@
+//! Before and after measuring: every row really does its work, and the caches are really used, or not.
+
+use anyhow::{Result, bail};
+use attache_mesh::envoy::Envoy;
+use attache_mesh::http::Call;
+use attache_mesh::{mint, place};
+use serde_json::{Value, json};
+
+use crate::load::CONNECTIONS;
+use crate::rows::{Row, TOKENS};
+use crate::tokens::Issuer;
+
+/// Requests with the given bodies and with nothing but the token changed.
+pub struct Checks<'a> {
+    pub issuer: &'a Issuer,
+    /// A request without token and body.
+    pub request: Call,
+    pub bodies: Vec<Vec<u8>>,
+}
+
+impl Checks<'_> {
+    /// Good requests reach the upstream whole, bad ones get the refusal that the row owes.
+    pub async fn run(&self, row: Row, envoy: &Envoy) -> Result<()> {
+        let good = self.issuer.token(0);
+        for body in &self.bodies {
+            let reply = self.request.clone().bearer(&good).body(body.clone()).send(envoy.port()).await?;
+            let received = reply.json()["result"]["received"].as_u64();
+            if reply.status != 200 || received != Some(u64::try_from(body.len())?) {
+                bail!("{}: a good request of {} bytes got {} {}", row.title(), body.len(), reply.status, reply.text());
+            }
+        }
+        let body = self.bodies.first().cloned().unwrap_or_default();
+        for (what, call, refusals, owed) in self.bad(&good, &body)? {
+            let status = call.send(envoy.port()).await?.status;
+            let fits = if owed(row) { refusals.contains(&status) } else { status == 200 };
+            if !fits {
+                bail!("{}: {what} got {status}", row.title());
+            }
+        }
+        Ok(())
+    }
+
+    /// (what, request, statuses of a refusal, which rows refuse it)
+    fn bad(&self, good: &str, body: &[u8]) -> Result<Vec<Bad>> {
+        let with = |token: &str, body: &[u8]| self.request.clone().bearer(token).body(body.to_vec());
+        let changed = |name: &str, value: Value| {
+            let mut claims = self.issuer.claims(0);
+            claims[name] = value;
+            with(&self.issuer.sign(&claims), body)
+        };
+        let not_a2a = br#"{"hello": "there"}"#;
+        Ok(vec![
+            ("no token", self.request.clone().body(body.to_vec()), &[401], Row::authenticates),
+            ("a broken signature", with(&mint::broken_signature(good)?, body), &[401], Row::authenticates),
+            ("an expired token", changed("exp", json!(place::now().saturating_sub(600))), &[401], Row::authenticates),
+            ("another audience", changed("aud", json!("https://other.example.com")), &[401, 403], Row::authenticates),
+            ("another issuer", changed("iss", json!("https://other.example.com")), &[401], Row::authenticates),
+            ("no scope", changed("scope", json!("agent:read")), &[403], Row::authorizes),
+            ("a body that is not A2A", with(good, not_a2a), &[400], Row::authorizes),
+        ])
+    }
+}
+
+type Bad = (&'static str, Call, &'static [u16], fn(Row) -> bool);
+
+/// The cache of `jwt_authn` was hit by all requests but the first of each token, or by none, as the row says.
+pub async fn caches(row: Row, envoy: &Envoy) -> Result<()> {
+    let hits = envoy.stat("jwt_cache_hit").await?;
+    let misses = envoy.stat("jwt_cache_miss").await?;
+    // Connections ask at the same time, and the checks sent some tokens of their own.
+    let first = u64::try_from(TOKENS + CONNECTIONS + 100)?;
+    let fits = match row {
+        Row::Bare | Row::Attache | Row::JwtUncached => hits == 0,
+        Row::JwtCached | Row::Native => hits > 0 && misses <= first,
+        Row::JwtDefaultCache => misses > first && hits * 100 <= misses,
+    };
+    if fits { Ok(()) } else { bail!("{}: {hits} cache hits and {misses} misses are not what the row says", row.title()) }
+}

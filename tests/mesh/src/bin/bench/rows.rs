@@ -1,0 +1,173 @@
+//! What is measured: one Envoy per row. All rows are `envoy/inbound.yaml` and differ in the filters before the router.
+
+use anyhow::{Context, Result};
+use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
+use serde_json::{Value, json};
+
+/// Different callers in the loads with many tokens.
+pub const TOKENS: usize = 2000;
+/// What the caches of `jwt_authn` hold, where a row gives them a size: every token of a run.
+pub const CACHE: usize = 4096;
+/// What the cache of `jwt_authn` holds where its size is left out.
+pub const DEFAULT_CACHE: usize = 100;
+
+/// A configuration to be measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    Bare,
+    JwtCached,
+    JwtUncached,
+    JwtDefaultCache,
+    Native,
+    Attache,
+}
+
+impl Row {
+    /// All, in the order in which they are measured.
+    pub const ALL: [Self; 6] = [Self::Bare, Self::JwtCached, Self::JwtUncached, Self::JwtDefaultCache, Self::Native, Self::Attache];
+
+    /// A name for tables.
+    pub fn title(self) -> String {
+        match self {
+            Self::Bare => "bare router".into(),
+            Self::JwtCached => format!("jwt_authn, cache of {CACHE}"),
+            Self::JwtUncached => "jwt_authn, no cache".into(),
+            Self::JwtDefaultCache => format!("jwt_authn, its default cache of {DEFAULT_CACHE}"),
+            Self::Native => "native stack".into(),
+            Self::Attache => "Attaché".into(),
+        }
+    }
+
+    fn file_name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare",
+            Self::JwtCached => "jwt-cached",
+            Self::JwtUncached => "jwt-uncached",
+            Self::JwtDefaultCache => "jwt-default-cache",
+            Self::Native => "native",
+            Self::Attache => "attache",
+        }
+    }
+
+    /// It refuses a caller who cannot show a valid token.
+    pub fn authenticates(self) -> bool {
+        self != Self::Bare
+    }
+
+    /// It also refuses a token without the agent's scope, and a body that is not A2A.
+    pub fn authorizes(self) -> bool {
+        matches!(self, Self::Native | Self::Attache)
+    }
+
+    /// Starts an Envoy of this row, with one worker.
+    pub async fn start(self, base: &Base) -> Result<Envoy> {
+        Envoy::start(&format!("bench-{}", self.file_name()), &self.file(base)?, Options::default().workers(1)).await
+    }
+
+    fn file(self, base: &Base) -> Result<EnvoyFile> {
+        let mut file = base.file.clone();
+        let filters = file.http_manager()?["http_filters"].as_array_mut().context("inbound.yaml: no http_filters")?;
+        let (router, attache) = filters.split_last().context("inbound.yaml: no router")?;
+        let mut chain = match self {
+            Self::Bare => vec![],
+            Self::JwtCached => vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE})))],
+            Self::JwtUncached => vec![base.jwt_authn(None)],
+            Self::JwtDefaultCache => vec![base.jwt_authn(Some(json!({})))],
+            Self::Native => vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE}))), base.a2a(), base.rbac()],
+            Self::Attache => attache.to_vec(),
+        };
+        chain.push(router.clone());
+        *filters = chain;
+        Ok(file)
+    }
+}
+
+/// What all rows have in common, and what the rules of the native filters are made of.
+pub struct Base {
+    file: EnvoyFile,
+    jwks: Value,
+    issuer: String,
+    audience: String,
+    scope: String,
+    body_limit: u64,
+}
+
+/// The names in `envoy/inbound.yaml` that tokens and callers must use.
+pub struct Names {
+    pub issuer: String,
+    pub audience: String,
+    pub scope: String,
+    pub host: String,
+    pub path: String,
+}
+
+impl Names {
+    /// Reads them.
+    pub fn load() -> Result<Self> {
+        let plugin = EnvoyFile::load("inbound.yaml")?.plugin()?;
+        let text = |pointer: &str| {
+            let value = plugin.pointer(pointer).and_then(Value::as_str);
+            value.map(str::to_owned).with_context(|| format!("inbound.yaml: no {pointer}"))
+        };
+        Ok(Self {
+            issuer: text("/issuers/0/issuer")?,
+            audience: text("/issuers/0/audiences/0")?,
+            scope: text("/agents/0/security/0/oauth2/0")?,
+            host: text("/agents/0/match/hosts/0")?,
+            path: text("/agents/0/match/path_prefix")?,
+        })
+    }
+}
+
+impl Base {
+    /// `envoy/inbound.yaml` in front of the upstream on port `upstream`, with the keys in the configuration instead of
+    /// fetched, and without its access log, which would be most of the cost of every row.
+    pub fn new(names: &Names, jwks: Value, upstream: u16) -> Result<Self> {
+        let mut file = EnvoyFile::load("inbound.yaml")?;
+        file.cluster("expense_v1_0", upstream)?;
+        file.cluster("expense_v0_3", upstream)?;
+        file.edit_plugin(|plugin| plugin["issuers"][0]["jwks"] = json!({"inline": jwks}))?;
+        if let Some(manager) = file.http_manager()?.as_object_mut() {
+            manager.remove("access_log");
+        }
+        let limit = &file.listeners_mut()?.first().context("inbound.yaml: no listener")?["per_connection_buffer_limit_bytes"];
+        let body_limit = limit.as_u64().context("inbound.yaml: no per_connection_buffer_limit_bytes")?;
+        let Names { issuer, audience, scope, .. } = names;
+        Ok(Self { file, jwks, issuer: issuer.clone(), audience: audience.clone(), scope: scope.clone(), body_limit })
+    }
+
+    fn jwt_authn(&self, cache: Option<Value>) -> Value {
+        let mut provider = json!({
+            "issuer": self.issuer,
+            "audiences": [self.audience],
+            "local_jwks": {"inline_string": self.jwks.to_string()},
+            "payload_in_metadata": "payload",
+            "forward": true,
+        });
+        if let Some(cache) = cache {
+            provider["jwt_cache_config"] = cache;
+        }
+        json!({"name": "envoy.filters.http.jwt_authn", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"corp": provider},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "corp"}}]}})
+    }
+
+    fn a2a(&self) -> Value {
+        json!({"name": "envoy.filters.http.a2a", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.a2a.v3.A2a",
+            "traffic_mode": "REJECT",
+            "storage_mode": "DYNAMIC_METADATA",
+            "max_request_body_size": self.body_limit}})
+    }
+
+    fn rbac(&self) -> Value {
+        let scope = json!({"string_match": {"safe_regex": {"regex": format!("(.* )?{}( .*)?", self.scope)}}});
+        let principal = json!({"metadata": {"filter": "envoy.filters.http.jwt_authn",
+            "path": [{"key": "payload"}, {"key": "scope"}], "value": scope}});
+        json!({"name": "envoy.filters.http.rbac", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC",
+            "rules": {"action": "ALLOW", "policies": {"scope": {"permissions": [{"any": true}], "principals": [principal]}}}}})
+    }
+}
