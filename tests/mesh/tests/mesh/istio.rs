@@ -198,10 +198,8 @@ struct Way {
     file: fn(&Mesh) -> Result<EnvoyFile>,
 }
 
-const WAYS: &[Way] = &[
-    Way { name: "envoyfilter", holds: true, file: from_envoy_filter },
-    Way { name: "wasmplugin", holds: false, file: from_wasm_plugin },
-];
+const WAYS: &[Way] =
+    &[Way { name: "envoyfilter", holds: true, file: from_envoy_filter }, Way { name: "wasmplugin", holds: false, file: from_wasm_plugin }];
 
 /// Good calls reach the version that they ask for, verified.
 async fn serves(way: Way, mesh: &Mesh) -> Result<()> {
