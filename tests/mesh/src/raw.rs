@@ -95,6 +95,9 @@ fn parse_response(buffer: &[u8], ended: bool) -> Result<Option<Reply>> {
         return Ok(None);
     };
     let status = response.code.context("no status")?;
+    if (100..200).contains(&status) {
+        return parse_response(buffer.get(start..).unwrap_or_default(), ended);
+    }
     let mut headers = HeaderMap::new();
     for field in response.headers.iter() {
         headers.append(

@@ -1,5 +1,8 @@
 //! The closed list of refusals as a caller sees them, written down once more and independently of the filter.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
@@ -67,6 +70,17 @@ pub enum Form {
     Rpc(Value),
     /// A google.rpc.Status body.
     Status,
+}
+
+fn seen() -> MutexGuard<'static, BTreeSet<&'static str>> {
+    static SEEN: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
+    SEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The reasons that no call of [`check`] has found in this program yet.
+pub fn unseen() -> Vec<&'static str> {
+    let seen = seen();
+    ALL.iter().map(|row| row.reason).filter(|reason| !seen.contains(reason)).collect()
 }
 
 /// Checks a reply against the list: status, body form, id, codes, ErrorInfo, and the headers that let a client repair itself.
@@ -172,5 +186,6 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
         ),
         _ => ensure!(challenge.is_none(), "www-authenticate: {}", seen()),
     }
+    self::seen().insert(want.reason);
     Ok(())
 }

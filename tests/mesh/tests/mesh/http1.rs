@@ -69,6 +69,13 @@ pub fn add(suite: &mut Suite) {
         pieces.extend(body("slow").chunks(1).map(<[u8]>::to_vec));
         answered(&http1(port, &pieces).await?, "slow")
     });
+    suite.add("http1::a_client_that_expects_100_continue", async |mesh| {
+        let (port, token) = port(mesh).await?;
+        let extra: &[(&str, &[u8])] = &[("transfer-encoding", b"chunked"), ("expect", b"100-continue")];
+        let mut pieces = vec![post(&token, extra)];
+        pieces.extend(chunked(&body("expects"), 50, &[]));
+        answered(&http1(port, &pieces).await?, "expects")
+    });
     suite.add("http1::trailers_after_the_body", async |mesh| {
         let (port, token) = port(mesh).await?;
         let trailers = [("x-checksum", "1"), ("x-attache-client", "mallory")];

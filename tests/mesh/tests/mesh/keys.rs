@@ -129,7 +129,7 @@ async fn outage(mesh: &attache_mesh::mesh::Mesh) -> Result<()> {
     works(envoy.port(), &own.token(&mesh.audience, SCOPES).await?).await?;
     steady.sends(10).await?;
     let sent = steady.finish().await?;
-    ensure!(sent > 500, "only {sent} requests in {:?}", start.elapsed());
+    ensure!(sent > 100, "only {sent} requests in {:?}", start.elapsed());
     Ok(())
 }
 
@@ -144,7 +144,7 @@ pub fn add(suite: &mut Suite) {
         let start = Instant::now();
         let mint = attache_mesh::mint::Mint::new("stranger")?;
         let claims = attache_mesh::authorization::claims(&good)?;
-        for number in 0..200 {
+        for number in 0..60 {
             let mut header = mint.header();
             header["kid"] = json!(format!("unknown-{number}"));
             let reply = send_1_0("f").bearer(&mint.sign_as(&header, &claims)).send(envoy.port()).await?;

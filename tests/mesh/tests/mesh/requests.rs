@@ -189,6 +189,40 @@ pub fn add(suite: &mut Suite) {
         works(mesh.inbound.port(), &token).await?;
         Ok(())
     });
+    suite.add("requests::paths_with_two_meanings_never_pass_unverified", async |mesh| {
+        let body = rpc(json!("p"), "SendMessage", message_1_0("p"));
+        let cards = "/agents/expense/.well-known/agent-card.json";
+        let paths = [
+            "/agents/expense/../expense",
+            "/agents/%65xpense",
+            "/agents//expense",
+            "/agents%2fexpense",
+            "/agents/expense%2fmessage:send",
+            "/agents/expense/%2e%2e/expense/message:send",
+            "/agents/expense;x=1/message:send",
+            "/agents/expense\\message:send",
+            "/Agents/Expense",
+            "/agents/expense/./message:send",
+            "/agents/expense/.well-known/agent-card.json/../../message:send",
+            "/agents/expense/.well-known/agent-card.json%2f..%2f..%2fmessage:send",
+            "/agents/expense/message%3Asend",
+            "/agents/expense/%00",
+        ];
+        for path in paths {
+            let call = Call::post(format!("{path}?mark=paths"), &body).version("1.0");
+            let reply = call.send(mesh.inbound.port()).await?;
+            ensure!([400, 401, 404].contains(&reply.status), "{path}: {} {}", reply.status, reply.text());
+        }
+        // The card is public; nothing else is on the way to it.
+        for method in [Method::POST, Method::PUT, Method::DELETE] {
+            let call = Call::new(method, format!("{cards}?mark=paths")).version("1.0");
+            let reply = call.send(mesh.inbound.port()).await?;
+            ensure!([400, 401, 404].contains(&reply.status), "{} {}", reply.status, reply.text());
+        }
+        let seen = mesh.agent_1_0.saw("mark=paths").await? + mesh.agent_0_3.saw("mark=paths").await?;
+        ensure!(seen == 0, "{seen} unverified requests reached an agent");
+        Ok(())
+    });
     suite.add("requests::invalid_utf8_in_headers_and_path_is_answered", async |mesh| {
         let token = mesh.token().await?;
         let odd = send_1_0("odd").bearer(&token).header("x-odd", b"a\xff\xfe").header("user-agent", b"\xff");

@@ -91,7 +91,14 @@ impl Suite {
             eprintln!("{error:#}");
             return ExitCode::FAILURE;
         }
-        libtest_mimic::run(&arguments, self.trials).exit_code()
+        let conclusion = libtest_mimic::run(&arguments, self.trials);
+        let all = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list && !arguments.ignored;
+        let unseen = if all { refusal::unseen() } else { Vec::new() };
+        if !unseen.is_empty() {
+            eprintln!("no test was refused for: {}", unseen.join(", "));
+            return ExitCode::FAILURE;
+        }
+        conclusion.exit_code()
     }
 }
 
