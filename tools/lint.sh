@@ -18,9 +18,11 @@ files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 
 # clippy knows only the toolchain on PATH; Debian's compiler for wasm32 has none, and then its own warnings count.
 wasm_sources() {
-    local subcommand=clippy
-    if grep -q BUILD_STD .tools/wasm-env; then subcommand=check; fi
-    CARGO_UNSTABLE_WARNINGS=true CARGO_BUILD_WARNINGS=deny tools/wasm-cargo.sh "$subcommand" --lib
+    if grep -q BUILD_STD .tools/wasm-env; then
+        CARGO_UNSTABLE_WARNINGS=true CARGO_BUILD_WARNINGS=deny tools/wasm-cargo.sh check --lib
+    else
+        tools/wasm-cargo.sh clippy --lib -- -D warnings
+    fi
 }
 
 shell_scripts() {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Tests the choices of setup: which Envoy is taken, and that an interrupted install does not count.
-# The Envoys and the func-e here are scripts that answer as the real ones do; the choice only reads their answers.
+# Tests the choices of setup: which Envoy is taken, where wasm32's standard library comes from, and that an interrupted
+# install does not count. The Envoys and the func-e here are scripts that answer as the real ones do; the choice only
+# reads their answers.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d)
@@ -9,7 +10,7 @@ cache=$scratch/cache
 passed=0
 failed=0
 
-for part in common envoy; do
+for part in common envoy rust; do
     # shellcheck source=/dev/null
     . "$root/tools/setup/$part.sh"
 done
@@ -68,6 +69,29 @@ expect "an old ENVOY_PATH is taken all the same" "$old/envoy" "$(choice "$old/en
 choice "$scratch/nothing" "$a" >/dev/null
 expect "an ENVOY_PATH that is no Envoy ends setup" 1 $?
 expect "and setup says what to do" "setup: TO DO:   correct ENVOY_PATH, or unset it" "$(tail -n 1 "$scratch/said")"
+
+# wasm_std RUSTUP DEBIAN APT AFTER: what setup tries and takes on a machine where the target of the toolchain on PATH
+# (RUSTUP) and Debian's compiler (DEBIAN) are there or not, and apt offers it or not; AFTER lists what installs.
+wasm_std() (
+    rustup=$1 debian=$2 apt=$3 after=$4
+    wasm_of_rustup() { [ "$rustup" = yes ]; }
+    wasm_of_debian() { [ "$debian" = yes ]; }
+    apt_has_new_rust() { [ "$apt" = yes ]; }
+    apt_install() { printf 'apt '; case $after in *apt*) debian=yes ;; *) return 1 ;; esac; }
+    has() { [ "$1" = rustup ]; }
+    timeout() { printf 'rustup ' >&3; case $after in *rustup*) rustup=yes ;; *) return 1 ;; esac; }
+    env_of_rustup() { printf toolchain; }
+    env_of_debian() { printf debian; }
+    missing() { printf missing; exit 1; }
+    setup_wasm_std 3>&1 2>/dev/null
+)
+
+expect "the toolchain's own wasm32 comes first" toolchain "$(wasm_std yes yes yes '')"
+expect "Debian's compiler comes next" debian "$(wasm_std no yes yes '')"
+expect "then apt installs it" "apt debian" "$(wasm_std no no yes apt)"
+expect "rustup is asked where apt has none" "rustup toolchain" "$(wasm_std no no no rustup)"
+expect "and where apt fails" "apt rustup toolchain" "$(wasm_std no no yes rustup)"
+expect "without any of them setup ends" "rustup missing" "$(wasm_std no no no '')"
 
 count=$scratch/count
 fill() { echo run >>"$count"; echo content >"$1/file"; }
