@@ -16,7 +16,7 @@ build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the t
 unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
 	@tools/test_setup.sh
 	cargo test --locked
-	$(runner) tools/wasm-cargo.sh test --test pure
+	$(runner) tools/wasm-cargo.sh test --lib
 
 mesh: build ## test real Envoys, agents, clients and an authorization server together
 	cargo test --locked -p attache-mesh

@@ -30,6 +30,14 @@ pub mod wire;
 #[cfg(all(target_arch = "wasm32", not(test)))]
 mod host;
 
+// The golden cases on wasm32. They are a part of the library's own tests because these alone are built without the
+// host, whose imports nothing but a proxy has.
+#[cfg(all(target_arch = "wasm32", test))]
+extern crate self as attache;
+#[cfg(all(target_arch = "wasm32", test))]
+#[path = "../tests/golden/on_wasm32.rs"]
+mod on_wasm32;
+
 // `rsa` asks for randomness in code that signs; nothing here signs, so there is none to give.
 #[cfg(target_arch = "wasm32")]
 mod no_randomness {

@@ -1,5 +1,5 @@
 //! Plays golden cases: configuration, time and events go in, effects come out as JSON that a person can read.
-//! The same cases run natively (`tests/golden.rs`) and on wasm32 (`tests/pure.rs`).
+//! The same cases run natively (`tests/golden.rs`) and on wasm32 (`on_wasm32.rs`).
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
