@@ -1,0 +1,26 @@
+//! The built module (`target/attache.wasm`, by `make build`) in a recording host: what it imports, what it asks
+//! of its host and when, and that no order of callbacks and no byte brings it down.
+
+#![cfg(not(target_arch = "wasm32"))]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
+
+#[path = "abi/boring.rs"]
+mod boring;
+#[path = "abi/given.rs"]
+mod given;
+#[path = "abi/host.rs"]
+mod host;
+#[path = "abi/inbound.rs"]
+mod inbound;
+#[path = "abi/keys.rs"]
+mod keys;
+#[path = "abi/module.rs"]
+mod module;
+#[path = "abi/outbound.rs"]
+mod outbound;
+#[path = "abi/robust.rs"]
+mod robust;
+#[path = "abi/vectors.rs"]
+mod vectors;
+#[path = "abi/vm.rs"]
+mod vm;

@@ -1,0 +1,53 @@
+//! Envoy's foreign function `verify_signature`, with the same reach: RSA PKCS#1 v1.5 and ECDSA over P-256, keys
+//! as DER `SubjectPublicKeyInfo`, ECDSA signatures as ASN.1 DER.
+
+use p256::ecdsa::signature::Verifier as _;
+use rsa::pkcs1v15;
+use rsa::pkcs8::DecodePublicKey as _;
+use rsa::sha2::{Sha256, Sha384, Sha512};
+
+/// What comes before the point in the DER of a P-256 key.
+const P256_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+
+/// Takes `VerifySignatureArguments`, answers `VerifySignatureResult`.
+pub fn verify_signature(argument: &[u8]) -> Vec<u8> {
+    let [hash, key, signature, text] = [1, 2, 3, 4].map(|number| field(argument, number));
+    if verify(hash, key, signature, text) { vec![0x08, 0x01] } else { b"\x12\x02no".to_vec() }
+}
+
+fn verify(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> bool {
+    if let Some(point) = key.strip_prefix(P256_HEAD) {
+        let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).expect("a point");
+        assert_eq!(hash, b"sha256");
+        return p256::ecdsa::Signature::from_der(signature).is_ok_and(|signature| key.verify(text, &signature).is_ok());
+    }
+    let key = rsa::RsaPublicKey::from_public_key_der(key).expect("a key in DER");
+    let Ok(signature) = pkcs1v15::Signature::try_from(signature) else { return false };
+    match hash {
+        b"sha256" => pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(text, &signature).is_ok(),
+        b"sha384" => pkcs1v15::VerifyingKey::<Sha384>::new(key).verify(text, &signature).is_ok(),
+        b"sha512" => pkcs1v15::VerifyingKey::<Sha512>::new(key).verify(text, &signature).is_ok(),
+        other => panic!("no such hash: {other:?}"),
+    }
+}
+
+/// Field `number` of a protobuf message whose fields all have a length.
+fn field(mut message: &[u8], number: u8) -> &[u8] {
+    while let [tag, rest @ ..] = message {
+        assert_eq!(tag & 7, 2, "length-delimited");
+        let (mut length, mut at) = (0, 0);
+        loop {
+            length |= usize::from(rest[at] & 0x7f) << (7 * at);
+            at += 1;
+            if rest[at - 1] & 0x80 == 0 {
+                break;
+            }
+        }
+        let (value, after) = rest[at..].split_at(length);
+        if tag >> 3 == number {
+            return value;
+        }
+        message = after;
+    }
+    &[]
+}

@@ -1,0 +1,206 @@
+//! Requests for an agent: held, judged, sent on with what the agent may believe, or answered.
+
+use super::given::{SEND, all, guard, headers, inbound, pairs, token, with};
+use super::host::Host;
+use super::vm::{Action, Verdict, Vm};
+use serde_json::{Value, json};
+
+#[test]
+fn a_good_request_is_held_and_goes_on_with_the_callers_identity() {
+    let mut vm = guard();
+    let mut sent = headers();
+    sent.extend(pairs(&[("x-attache-subject", "mallory"), ("x_attache_scopes", "all"), ("a2a_version", "0.3"), ("x-custom", "stays")]));
+    let id = vm.open(&sent);
+    assert_eq!(vm.headers(id, false), Action::Pause);
+    assert_eq!(vm.body(id, &SEND[..10], false), Action::Pause);
+    assert_eq!(vm.body(id, &SEND[10..], true), Action::Continue);
+    let Verdict::Passed(headers, body) = vm.verdict(id) else { panic!("{:?}", vm.verdict(id)) };
+    assert_eq!(body, SEND);
+    for (name, value) in [
+        ("a2a-version", "1.0"),
+        ("x-attache-agent", "expense"),
+        ("x-attache-operation", "SendMessage"),
+        ("x-attache-subject", "vector"),
+        ("x-attache-client", "vectors"),
+        ("x-attache-kind", "service"),
+        ("x-attache-scopes", "agent:read agent:execute"),
+        ("x-custom", "stays"),
+        (":path", "/agents/expense"),
+    ] {
+        assert_eq!(all(&headers, name), [value], "{name}");
+    }
+    assert!(!headers.iter().any(|(name, _)| name.contains('_')), "{headers:?}");
+    let stream = vm.close(id);
+    assert!(stream.reply.is_none() && stream.state.is_empty());
+    assert_eq!(vm.host().log, Vec::<String>::new());
+}
+
+/// However the client says it, the agent reads one version.
+#[test]
+fn the_version_goes_on_exactly_once() {
+    let mut vm = guard();
+    let body = br#"{"jsonrpc":"2.0","id":1,"method":"message/send","params":{}}"#;
+    let plain: Vec<_> = headers().into_iter().filter(|(name, _)| name != "a2a-version").collect();
+    let both = [headers(), pairs(&[("a2a-version", "1.0.3")])].concat();
+    let query = with(plain.clone(), ":path", "/agents/expense?a=1&A2A-Version=1.0&b=2");
+    for (sent, body, version, path) in [
+        (plain, &body[..], "0.3", "/agents/expense"),
+        (both.clone(), SEND, "1.0", "/agents/expense"),
+        (query, SEND, "1.0", "/agents/expense?a=1&b=2"),
+        (with(both, ":path", "/agents/expense?a2a-version=1.0"), SEND, "1.0", "/agents/expense"),
+    ] {
+        let Verdict::Passed(headers, _) = vm.request(&sent, &[body]) else { panic!("{sent:?}") };
+        assert_eq!((all(&headers, "a2a-version"), all(&headers, ":path")), (vec![version], vec![path]));
+    }
+}
+
+/// A request costs its host calls: this is the budget, cold (the token is verified) and warm (it is remembered).
+#[test]
+fn host_calls_are_few() {
+    let mut vm = guard();
+    for (what, budget) in [("a token seen for the first time", 12), ("a token seen before", 11)] {
+        vm.host_mut().calls.clear();
+        assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok");
+        let calls = &vm.host().calls;
+        assert!(calls.len() <= budget, "{what}: {} calls, more than {budget}: {calls:#?}", calls.len());
+    }
+    vm.host_mut().calls.clear();
+    assert_eq!(vm.request(&with(headers(), "authorization", "Bearer a.b.c"), &[SEND]).reason(), "token_malformed");
+    let calls = &vm.host().calls;
+    assert!(calls.len() <= 7, "a refusal: {} calls: {calls:#?}", calls.len());
+}
+
+#[test]
+fn every_split_of_a_body_gives_the_same_result() {
+    let cases: [(&[u8], &str); 4] = [
+        (SEND, "ok"),
+        (br#"{"jsonrpc":"2.0","id":7,"method":"message/send"}"#, "version_mismatch"),
+        (br#"{"jsonrpc":"2.0","id":7,"method":"Nothing"}"#, "operation_unknown"),
+        (b"{\"jsonrpc\":\"2.0\",\"id\":7,\"method\":\"SendMessage\"} \xff", "body_malformed"),
+    ];
+    let mut vm = guard();
+    for (body, reason) in cases {
+        let whole = vm.request(&headers(), &[body]);
+        assert_eq!(whole.reason(), reason);
+        let announced = with(headers(), "content-length", body.len().to_string());
+        assert_eq!(vm.request(&announced, &[body]).reason(), reason);
+        for cut in 0..=body.len() {
+            let (first, rest) = body.split_at(cut);
+            assert_eq!(vm.request(&headers(), &[first, rest]), whole, "{reason}, cut at {cut}");
+            assert_eq!(vm.request(&headers(), &[first, rest, b""]), whole, "{reason}, cut at {cut}, empty end");
+        }
+        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+        assert_eq!(vm.request(&headers(), &bytes), whole, "{reason}, byte by byte");
+        for cut in [0, 1, body.len() / 2, body.len()] {
+            let id = vm.open(&headers());
+            vm.headers(id, false);
+            assert_eq!(vm.body(id, &body[..cut], false), Action::Pause);
+            vm.body(id, &body[cut..], false);
+            vm.trailers(id);
+            assert_eq!(vm.verdict(id), whole, "{reason}, cut at {cut}, ended by trailers");
+            vm.close(id);
+        }
+    }
+}
+
+#[test]
+fn a_body_that_is_missing_or_too_long_is_refused() {
+    let mut vm = guard();
+    assert_eq!(vm.request(&headers(), &[]).reason(), "body_malformed");
+    assert_eq!(vm.request(&headers(), &[b""]).reason(), "body_malformed");
+    let id = vm.open(&headers());
+    assert_eq!(vm.headers(id, false), Action::Pause);
+    vm.trailers(id);
+    assert_eq!(vm.verdict(id).reason(), "body_malformed");
+    vm.close(id);
+    let long = vec![b' '; 4097];
+    assert_eq!(vm.request(&headers(), &[&long]).reason(), "body_too_large");
+    assert_eq!(vm.request(&headers(), &[&long[..4096], &long[4096..]]).reason(), "body_too_large");
+    assert_eq!(vm.request(&with(headers(), "content-length", "4097"), &[&long]).reason(), "body_too_large");
+    assert_eq!(vm.request(&with(headers(), "content-length", "18446744073709551616"), &[&long]).reason(), "request_malformed");
+}
+
+#[test]
+fn a_refusal_is_said_in_the_callers_binding_and_noted() {
+    let mut vm = guard();
+    let id = vm.open(&with(headers(), "authorization", format!("Bearer {}", token("exp that has passed"))));
+    assert_eq!(vm.headers(id, false), Action::Pause);
+    assert!(vm.stream(id).reply.is_none(), "the id of the request is in its body");
+    assert_eq!(vm.body(id, SEND, true), Action::Pause);
+    let Verdict::Refused(401, body) = vm.verdict(id) else { panic!("{:?}", vm.verdict(id)) };
+    assert_eq!((&body["id"], &body["error"]["code"]), (&json!("id-1"), &json!(-32050)));
+    let stream = vm.close(id);
+    assert_eq!(stream.state.get("attache.reason").map(String::as_str), Some("token_expired"));
+    let reply = stream.reply.unwrap();
+    let challenge = all(&reply.headers, "www-authenticate");
+    assert!(challenge[0].starts_with("Bearer realm=\"expense\", error=\"invalid_token\""), "{challenge:?}");
+    assert_eq!((all(&reply.headers, "content-type"), all(&reply.headers, "cache-control")), (vec!["application/json"], vec!["no-store"]));
+    let [line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
+    assert!(line.starts_with("2 attache: refused reason=token_expired at=\"expense\""), "{line}");
+
+    let get =
+        pairs(&[(":authority", "expense.example.com"), (":path", "/agents/expense/tasks/1"), (":method", "GET"), ("a2a-version", "1.0")]);
+    let Verdict::Refused(401, body) = vm.request(&get, &[]) else { panic!("no token") };
+    assert_eq!(body["error"]["status"], "UNAUTHENTICATED");
+    let card = with(get, ":path", "/agents/expense/.well-known/agent-card.json");
+    assert_eq!(vm.request(&card, &[]).reason(), "ok");
+    assert_eq!(vm.request(&with(card, ":authority", "other.example.com"), &[]).reason(), "unmatched");
+}
+
+/// Without Envoy's option to deliver bodies while headers are held, the proxy counts bytes that never come.
+#[test]
+fn a_body_that_the_proxy_keeps_to_itself_is_the_operators_fault() {
+    let mut vm = guard();
+    let refused = with(headers(), "authorization", "Bearer a.b.c");
+    let silent = vm.open(&headers());
+    vm.headers(silent, false);
+    let (withheld, withheld_and_bad) = (vm.open(&headers()), vm.open(&refused));
+    for id in [withheld, withheld_and_bad] {
+        assert_eq!(vm.headers(id, false), Action::Pause);
+        vm.host_mut().streams.get_mut(&id).unwrap().received = 10;
+    }
+    vm.tick();
+    for id in [silent, withheld, withheld_and_bad] {
+        assert_eq!(vm.verdict(id), Verdict::Waiting, "it may still come");
+    }
+    vm.wait(2);
+    vm.tick();
+    for id in [withheld, withheld_and_bad] {
+        let Verdict::Refused(500, _) = vm.verdict(id) else { panic!("{:?}", vm.verdict(id)) };
+        assert_eq!(vm.verdict(id).reason(), "headers_not_held");
+        vm.close(id);
+    }
+    assert!(
+        vm.host().log.iter().any(|line| line.starts_with("4 ") && line.contains("allow_on_headers_stop_iteration")),
+        "{:?}",
+        vm.host().log
+    );
+    assert_eq!(vm.verdict(silent), Verdict::Waiting, "a slow client is not a fault");
+    assert_eq!(vm.body(silent, SEND, true), Action::Continue);
+    vm.close(silent);
+}
+
+/// `hold_headers: false`: headers go on at once, so what only the body shows is refused while they travel.
+#[test]
+fn without_holding_headers_the_body_is_still_judged() {
+    let mut configuration: Value = inbound(&json!({"inline": super::given::VECTORS["keys"]}));
+    configuration["hold_headers"] = json!(false);
+    let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &configuration);
+    let id = vm.open(&headers());
+    assert_eq!(vm.headers(id, false), Action::Continue);
+    assert_eq!(all(&vm.stream(id).headers, "x-attache-subject"), ["vector"]);
+    assert_eq!(vm.body(id, SEND, true), Action::Continue);
+    vm.close(id);
+    let id = vm.open(&headers());
+    assert_eq!(vm.headers(id, false), Action::Continue);
+    assert_eq!(vm.body(id, b"{\"jsonrpc\"", false), Action::Pause);
+    assert_eq!(vm.body(id, b":", true), Action::Pause);
+    assert_eq!(vm.verdict(id).reason(), "body_malformed");
+    assert!(vm.stream(id).forwarded.is_empty());
+    vm.close(id);
+    assert_eq!(vm.request(&with(headers(), "authorization", "Bearer a.b.c"), &[]).reason(), "body_malformed");
+    let id = vm.open(&with(headers(), "authorization", "Bearer a.b.c"));
+    assert_eq!(vm.headers(id, false), Action::Pause);
+    assert_eq!(vm.verdict(id).reason(), "token_malformed");
+    vm.close(id);
+}

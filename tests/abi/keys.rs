@@ -1,0 +1,178 @@
+//! Keys that have to be fetched: one call for everyone who waits, and an answer for each of them.
+
+use super::given::{SEND, VECTORS, headers, remote, token, with};
+use super::host::{Host, Pairs};
+use super::vm::{Action, Verdict, Vm};
+
+/// Headers and body of an answer.
+type Answer<'a> = (&'a [(&'a str, &'a str)], &'a [u8]);
+
+const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/json")];
+
+fn vm() -> Vm {
+    Vm::with(Host { verifies: true, clusters: vec!["idp"], ..Host::default() }, &remote())
+}
+
+fn keys() -> Vec<u8> {
+    VECTORS["keys"].to_string().into_bytes()
+}
+
+/// Requests that wait: `count` with their bodies, one without.
+fn waiting(vm: &mut Vm, headers: &Pairs, count: usize) -> Vec<u32> {
+    (0..=count)
+        .map(|index| {
+            let id = vm.open(headers);
+            assert_eq!(vm.headers(id, false), Action::Pause);
+            if index < count {
+                assert_eq!(vm.body(id, SEND, true), Action::Pause);
+            }
+            id
+        })
+        .collect()
+}
+
+#[test]
+fn one_fetch_for_everyone_who_waits() {
+    let mut vm = vm();
+    let ids = waiting(&mut vm, &headers(), 5);
+    assert_eq!(vm.host().tick, 1, "the root is called soon");
+    assert!(vm.host().dispatched.is_empty(), "the call must not die with a request");
+    vm.tick();
+    vm.tick();
+    let [call] = vm.host().dispatched.as_slice() else { panic!("one call, not {}", vm.host().dispatched.len()) };
+    assert_eq!((call.cluster.as_str(), call.timeout, call.token), ("idp", 1500, 100));
+    for (name, value) in [(":method", "GET"), (":scheme", "https"), (":authority", "auth.example.com"), (":path", "/jwks")] {
+        assert!(call.headers.iter().any(|(given, text)| given == name && text == value.as_bytes()), "{:?}", call.headers);
+    }
+    assert!(!call.headers.iter().any(|(name, _)| name == "authorization"), "nobody's token goes to the issuer");
+    vm.answer(100, OK, &keys());
+    let (last, complete) = ids.split_last().unwrap();
+    for id in complete {
+        let Verdict::Passed(headers, body) = vm.verdict(*id) else { panic!("{:?}", vm.verdict(*id)) };
+        assert_eq!((super::given::all(&headers, "x-attache-subject"), body.as_slice()), (vec!["vector"], SEND));
+        assert_eq!(vm.stream(*id).resumed, 1);
+        vm.close(*id);
+    }
+    assert_eq!(vm.verdict(*last), Verdict::Waiting, "its body is not here");
+    assert_eq!(vm.body(*last, SEND, true), Action::Continue);
+    assert_eq!(vm.verdict(*last).reason(), "ok");
+    vm.close(*last);
+    assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok");
+    assert_eq!(vm.host().dispatched.len(), 1);
+}
+
+#[test]
+fn a_bad_token_that_waited_is_refused_with_its_id() {
+    let mut vm = vm();
+    let bad = with(headers(), "authorization", format!("Bearer {}", token("RS256 signed by a stranger's key")));
+    let ids = waiting(&mut vm, &bad, 1);
+    vm.tick();
+    vm.answer(100, OK, &keys());
+    assert_eq!(vm.verdict(ids[0]).reason(), "token_signature_invalid");
+    assert_eq!(vm.verdict(ids[1]), Verdict::Waiting);
+    assert_eq!(vm.body(ids[1], SEND, true), Action::Pause);
+    assert_eq!(vm.verdict(ids[1]), vm.verdict(ids[0]));
+    for id in ids {
+        vm.close(id);
+    }
+}
+
+#[test]
+fn a_fetch_that_fails_answers_everyone_with_503() {
+    let huge = vec![b' '; 256 * 1024 + 1];
+    let failures: [Answer; 7] = [
+        (&[], b""),
+        (&[(":status", "503")], b"no healthy upstream"),
+        (&[(":status", "504")], b"upstream request timeout"),
+        (&[(":status", "302"), ("location", "https://attacker.example.com/")], b""),
+        (&[(":status", "200")], b"<html>"),
+        (&[(":status", "200")], br#"{"keys":[]}"#),
+        (&[(":status", "200")], &huge),
+    ];
+    for (headers_of_failure, body) in failures {
+        let mut vm = vm();
+        let ids = waiting(&mut vm, &headers(), 2);
+        vm.tick();
+        vm.answer(100, headers_of_failure, body);
+        for id in &ids[..2] {
+            let Verdict::Refused(503, _) = vm.verdict(*id) else { panic!("{headers_of_failure:?}: {:?}", vm.verdict(*id)) };
+            assert_eq!(vm.verdict(*id).reason(), "keys_unavailable");
+        }
+        assert_eq!(vm.body(ids[2], SEND, true), Action::Pause);
+        assert_eq!(vm.verdict(ids[2]).reason(), "keys_unavailable");
+        assert_eq!(vm.stream(ids[0]).reply.as_ref().map(|reply| super::given::all(&reply.headers, "retry-after")), Some(vec!["1"]));
+        assert!(vm.host().log.iter().any(|line| line.starts_with("3 attache: issuers[0].jwks.remote: ")), "{:?}", vm.host().log);
+        // The next fetch comes after a pause, and then all is well.
+        assert_eq!(vm.request(&headers(), &[SEND]).reason(), "keys_unavailable");
+        vm.tick();
+        assert_eq!(vm.host().dispatched.len(), 1);
+        vm.wait(2);
+        vm.tick();
+        vm.answer(101, OK, &keys());
+        assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok");
+        for id in ids {
+            vm.close(id);
+        }
+    }
+}
+
+#[test]
+fn clients_that_go_away_while_they_wait_harm_nobody() {
+    let mut vm = vm();
+    let ids = waiting(&mut vm, &headers(), 3);
+    vm.close(ids[0]);
+    vm.tick();
+    vm.close(ids[3]);
+    vm.host_mut().calls.clear();
+    vm.answer(100, OK, &keys());
+    for id in [ids[1], ids[2]] {
+        assert_eq!(vm.verdict(id).reason(), "ok");
+        vm.close(id);
+    }
+    for gone in [ids[0], ids[3]] {
+        let call = format!("proxy_set_effective_context {gone}");
+        assert!(!vm.host().calls.contains(&call), "{:?}", vm.host().calls);
+    }
+    assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok");
+}
+
+#[test]
+fn a_cluster_that_does_not_exist_is_503_and_says_so() {
+    let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &remote());
+    let ids = waiting(&mut vm, &headers(), 1);
+    vm.tick();
+    assert_eq!(vm.verdict(ids[0]).reason(), "keys_unavailable");
+    assert!(vm.host().log.iter().any(|line| line.contains("Envoy has no usable cluster \"idp\"")), "{:?}", vm.host().log);
+    assert_eq!(vm.body(ids[1], SEND, true), Action::Pause);
+    assert_eq!(vm.verdict(ids[1]).reason(), "keys_unavailable");
+    for id in ids {
+        vm.close(id);
+    }
+    // The one call that Envoy refused.
+    assert_eq!(std::mem::take(&mut vm.host_mut().misuse), ["proxy_http_call idp"]);
+}
+
+#[test]
+fn an_unknown_key_is_looked_for_once_and_no_more() {
+    let mut vm = vm();
+    vm.tick();
+    vm.answer(100, OK, &keys());
+    vm.wait(10);
+    let unknown = with(headers(), "authorization", format!("Bearer {}", token("RS256 with a kid that is not there")));
+    let ids = waiting(&mut vm, &unknown, 3);
+    vm.tick();
+    assert_eq!(vm.host().dispatched.len(), 2);
+    assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok", "known keys stay in force");
+    vm.answer(101, OK, &keys());
+    for id in &ids[..3] {
+        assert_eq!(vm.verdict(*id).reason(), "token_key_unknown");
+    }
+    for id in ids {
+        vm.close(id);
+    }
+    for _ in 0..10 {
+        assert_eq!(vm.request(&unknown, &[SEND]).reason(), "token_key_unknown");
+        vm.tick();
+    }
+    assert_eq!(vm.host().dispatched.len(), 2);
+}
