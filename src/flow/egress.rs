@@ -27,13 +27,13 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     });
     let carriers: BTreeSet<&str> = CLIENT_CREDENTIALS.into_iter().chain(configured).collect();
     for name in carriers.into_iter().filter(|name| head.headers.has(name)) {
-        effects.push(Effect::RemoveHeader(name.to_owned()));
+        effects.push(Effect::RemoveHeader(name.to_owned().into()));
     }
     head.set_version(effects, connection.version);
     match &connection.credential {
         Credential::None(_) => {}
         Credential::Header(header) => match static_header::value(header, context.runtime.secrets()) {
-            Ok(value) => effects.push(Effect::SetHeader(header.name.as_str().to_owned(), Value::Secret(value))),
+            Ok(value) => effects.push(Effect::SetHeader(header.name.as_str().to_owned().into(), Value::Secret(value))),
             Err(error) => {
                 effects.push(Effect::Log(
                     Level::Warn,

@@ -2,6 +2,7 @@
 
 use crate::wire::header::Headers;
 use secrecy::SecretString;
+use std::borrow::Cow;
 
 /// Something happened to a request.
 #[derive(Debug)]
@@ -72,9 +73,9 @@ pub struct Reply {
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Set a request header, replacing the first value that is there.
-    SetHeader(String, Value),
+    SetHeader(Cow<'static, str>, Value),
     /// Remove every value of a request header.
-    RemoveHeader(String),
+    RemoveHeader(Cow<'static, str>),
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch the keys of this issuer (index) unless a fetch is under way, and tell the request when it ended.

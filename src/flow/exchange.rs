@@ -104,7 +104,7 @@ impl Exchange {
 }
 
 fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    effects.extend(head::clean(headers));
+    effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     let head = match Head::read(headers) {
         Ok(head) => head,
         Err(denial) => return answer(&denial, None, &Id::default(), effects),

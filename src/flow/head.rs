@@ -89,30 +89,26 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// Sets header `name`, in place of every value that the client sent.
-    pub fn replace(&self, effects: &mut Vec<Effect>, name: &str, value: Value) {
-        if self.headers.all(name).count() > 1 {
-            effects.push(Effect::RemoveHeader(name.to_owned()));
-        }
-        effects.push(Effect::SetHeader(name.to_owned(), value));
-    }
-
     /// Makes the request name exactly one version: in the header, and no longer in the query.
     pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
-        self.replace(effects, version::HEADER, Value::Text(chosen.as_str().to_owned()));
+        // Setting a header replaces its first value only.
+        if self.headers.all(version::HEADER).count() > 1 {
+            effects.push(Effect::RemoveHeader(version::HEADER.into()));
+        }
+        effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
         if let Some(target) = version::without_parameter(self.target) {
-            effects.push(Effect::SetHeader(":path".to_owned(), Value::Text(target)));
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }
 }
 
-/// Removes what only we may say: `x-attache-*`, also where a server would read `_` as `-`.
+/// The names among `headers` that only we may use: `x-attache-*`, also where a server would read `_` as `-`.
 #[must_use]
-pub fn clean(headers: &Headers) -> Vec<Effect> {
-    let mut names: Vec<&str> = headers.names().filter(|name| is_ours(name)).collect();
+pub fn reserved(headers: &Headers) -> Vec<String> {
+    let mut names: Vec<String> = headers.names().filter(|name| is_ours(name)).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
-    names.into_iter().map(|name| Effect::RemoveHeader(name.to_owned())).collect()
+    names
 }
 
 fn is_ours(name: &str) -> bool {

@@ -96,7 +96,7 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     let mut headers = Vec::new();
     head.set_version(&mut headers, classified.version);
     if agent.forward.token == Token::Remove {
-        headers.push(Effect::RemoveHeader("authorization".to_owned()));
+        headers.push(Effect::RemoveHeader("authorization".into()));
     }
     let body = match binding {
         _ if announced > limit => Body::TooLong,
@@ -273,14 +273,14 @@ impl Inbound {
         let demand = context.runtime.demand(self.agent).ok_or_else(denied)?;
         match self.operation {
             Some(Operation::GetAgentCard) if demand.knows(caller) => Ok(()),
-            _ => demand.meets(caller).map_err(|scopes| Denial { scopes, ..denied() }),
+            _ => demand.meets(caller).map_err(|scopes| Denial { scopes: scopes.to_vec(), ..denied() }),
         }
     }
 
     fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.append(&mut self.headers);
-        let mut set = |name: &str, value: &str| {
-            effects.push(Effect::SetHeader(name.to_owned(), Value::Text(safe_value(value))));
+        let mut set = |name: &'static str, value: &str| {
+            effects.push(Effect::SetHeader(name.into(), Value::Text(safe_value(value))));
         };
         if let Some(agent) = context.runtime.config().agents.get(self.agent) {
             set("x-attache-agent", &agent.name);

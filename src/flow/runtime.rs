@@ -94,7 +94,7 @@ impl Runtime {
             let known = accepted.contains(&caller.issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
-        let token_parts = match verify::open(token, &self.config.issuers, &accepted) {
+        let token_parts = match verify::open(token, &self.config.issuers, accepted) {
             Ok(parts) => parts,
             Err(error) => return Authentication::Refused(error.into()),
         };
@@ -162,7 +162,7 @@ impl Runtime {
     pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
         let mut denial = Denial::new(reason);
         if let Some(demand) = self.demands.get(index) {
-            denial.scopes = demand.first_scopes();
+            denial.scopes = demand.first_scopes().to_vec();
             let audience = || demand.issuers().first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
@@ -185,5 +185,5 @@ fn demand(config: &Config, security: &[crate::config::Requirement]) -> Demand {
         let index = |name: &String| config.issuers.iter().position(|issuer| &issuer.name == name);
         BearerDemand { issuers: names.iter().filter_map(index).collect(), scopes: scopes.clone() }
     };
-    Demand(security.iter().map(|requirement| requirement.0.iter().map(bearer).collect()).collect())
+    Demand::new(security.iter().map(|requirement| requirement.0.iter().map(bearer).collect()).collect())
 }

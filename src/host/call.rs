@@ -1,5 +1,6 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
+use crate::flow::head::reserved;
 use crate::flow::{Effect, Level, Reply, Value};
 use crate::wire::header::Headers;
 use crate::wire::time::UnixTime;
@@ -29,6 +30,14 @@ pub fn log(level: Level, message: &str) {
 /// The headers of the request at hand, as bytes: the SDK's text getters trap on what is not UTF-8.
 pub fn request_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
+}
+
+/// Removes trailers that an agent could take for ours.
+pub fn clean_trailers() {
+    let trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default());
+    for name in reserved(&trailers) {
+        let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, &name, None);
+    }
 }
 
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines

@@ -11,7 +11,8 @@ pub fn split_query(target: &str) -> (&str, Option<&str>) {
 }
 
 /// Whether two readers could see two different paths in `path`: empty or dot segments, a backslash, a
-/// fragment, an escaped slash, backslash, dot or NUL, a path parameter, or bytes that a URI cannot hold.
+/// fragment, an escaped slash, backslash or NUL, an escape that no URI needs (RFC 3986 section 6.2.2.2: servers
+/// may undo it, proxies may not), a path parameter, or bytes that a URI cannot hold.
 /// One empty segment at the end (a trailing slash) is ordinary.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
@@ -26,7 +27,8 @@ pub fn is_ambiguous(path: &str) -> bool {
     }
     path.split('%').skip(1).any(|escape| {
         let code = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        matches!(code, None | Some(0 | b'/' | b'\\' | b'.'))
+        let needless = |code: u8| code.is_ascii_alphanumeric() || b"-._~".contains(&code);
+        code.is_none_or(|code| matches!(code, 0 | b'/' | b'\\') || needless(code))
     })
 }
 
@@ -98,6 +100,8 @@ mod tests {
             "/a%",
             "/a%zz",
             "/a%00",
+            "/%61",
+            "/a%7E",
             "/é",
             "/a b",
             "/a#b",
