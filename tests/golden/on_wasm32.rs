@@ -1,0 +1,39 @@
+//! The golden cases once more, on wasm32 itself: the rooms without a host must not lean on what that target lacks
+//! (clock, randomness, threads, 64-bit sizes). `make unit` runs this under Node.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "player.rs"]
+mod player;
+
+use serde_json::Value;
+use wasm_bindgen_test::wasm_bindgen_test;
+
+fn room(cases: &str) {
+    let configs: Value = serde_json::from_str(include_str!("configs.json")).unwrap();
+    let cases: Value = serde_json::from_str(cases).unwrap();
+    assert!(!cases.as_array().unwrap().is_empty());
+    for case in cases.as_array().unwrap() {
+        assert_eq!(player::play(case, &configs), case["effects"], "{}", case["name"]);
+    }
+}
+
+#[wasm_bindgen_test]
+fn inbound() {
+    room(include_str!("inbound.json"));
+}
+
+#[wasm_bindgen_test]
+fn tokens() {
+    room(include_str!("tokens.json"));
+}
+
+#[wasm_bindgen_test]
+fn keys() {
+    room(include_str!("keys.json"));
+}
+
+#[wasm_bindgen_test]
+fn outbound() {
+    room(include_str!("outbound.json"));
+}
