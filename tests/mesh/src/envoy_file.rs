@@ -77,6 +77,16 @@ impl EnvoyFile {
         }
     }
 
+    /// Adds a cluster that differs from `name` in its name only.
+    pub fn copy_cluster(&mut self, name: &str, copy: &str) -> Result<()> {
+        let clusters = self.root["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
+        let mut cluster = clusters.iter().find(|one| one["name"] == name).with_context(|| format!("no cluster {name}"))?.clone();
+        cluster["name"] = json!(copy);
+        cluster["load_assignment"]["cluster_name"] = json!(copy);
+        clusters.push(cluster);
+        Ok(())
+    }
+
     /// The `config` of the wasm filter (Envoy's PluginConfig).
     pub fn wasm(&mut self) -> Result<&mut Value> {
         let listeners = &mut self.root["static_resources"]["listeners"];

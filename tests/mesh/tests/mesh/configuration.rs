@@ -1,12 +1,12 @@
-//! Configurations that are wrong: Envoy does not start, and its log names the place and the reason.
+//! Configurations that are wrong: at start Envoy ends, later it keeps the old one; its log names the place and the reason.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
-use attache_mesh::mesh::Mesh;
 use serde_json::{Value, json};
 
-use crate::suite::Suite;
+use crate::live_update::Live;
+use crate::suite::{Suite, works};
 
 type Edit = fn(&mut Value);
 
@@ -57,31 +57,43 @@ async fn refused(name: &str, file: &EnvoyFile, place: &str) -> Result<()> {
     Ok(())
 }
 
-fn good(mesh: &Mesh) -> Result<EnvoyFile> {
-    mesh.inbound_file()
-}
+/// These also stop a starting Envoy; for the rest one that serves is enough.
+const AT_START: &[&str] = &["unknown_key", "wrong_unit", "empty_audiences", "unknown_issuer", "unknown_secret"];
 
 pub fn add(suite: &mut Suite) {
-    for (name, place, edit) in BAD {
-        suite.add(format!("configuration::{name}_is_refused"), async move |mesh| {
-            let mut file = good(mesh)?;
+    for (name, place, edit) in BAD.iter().filter(|(name, ..)| AT_START.contains(name)) {
+        suite.add(format!("configuration::{name}_stops_a_starting_envoy"), async move |mesh| {
+            let mut file = mesh.inbound_file()?;
             file.edit_plugin(edit)?;
             refused(name, &file, place).await
         });
     }
+    suite.add("configuration::every_bad_one_is_rejected_by_a_serving_envoy", async |mesh| {
+        let token = mesh.token().await?;
+        let live = Live::start(mesh, "live-config").await?;
+        for (index, (name, place, edit)) in (1..).zip(BAD) {
+            let start = live.envoy.log().len();
+            live.change(edit)?;
+            live.envoy.stat_reaches("listener_manager.lds.update_rejected", index).await.context(*name)?;
+            let line = live.envoy.logged_after(start, &["attache: configuration refused: ", place]).await.context(*name)?;
+            ensure!(!line.ends_with(place.trim_end()), "{name}: no reason after the place: {line}");
+        }
+        works(live.envoy.port(), &token).await?;
+        Ok(())
+    });
     suite.add("configuration::text_that_is_not_json_is_refused", async |mesh| {
-        let mut file = good(mesh)?;
+        let mut file = mesh.inbound_file()?;
         file.wasm()?["configuration"]["value"] = json!("agents: []");
         refused("not-json", &file, "expected value").await
     });
     suite.add("configuration::a_struct_is_refused_with_advice", async |mesh| {
-        let mut file = good(mesh)?;
+        let mut file = mesh.inbound_file()?;
         let plugin = file.plugin()?;
         file.wasm()?["configuration"] = json!({"@type": "type.googleapis.com/google.protobuf.Struct", "value": plugin});
         refused("struct", &file, "StringValue").await
     });
     suite.add("configuration::none_at_all_is_refused", async |mesh| {
-        let mut file = good(mesh)?;
+        let mut file = mesh.inbound_file()?;
         file.wasm()?.as_object_mut().map(|config| config.remove("configuration"));
         refused("none", &file, "is empty").await
     });

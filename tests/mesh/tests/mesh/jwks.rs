@@ -1,16 +1,20 @@
 //! Key sets that cannot be had: every such request gets 503, the log says why, and all is well once the keys are there.
 
+use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::AuthorizationServer;
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::mesh::{Mesh, SCOPES, get_task_1_0_http, send_1_0};
+use attache_mesh::mint::Mint;
+use attache_mesh::place;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::wait;
 use serde_json::{Value, json};
+use tokio::task::LocalSet;
 
 use crate::suite::{Suite, works};
 
@@ -79,32 +83,96 @@ async fn recovers(port: u16, token: &str) -> Result<()> {
     Ok(())
 }
 
-async fn fault(mesh: &Mesh, name: &str, answer: Answer, why: &str) -> Result<()> {
-    let token = mesh.token().await?;
-    let stand_in = StandIn::start(answer.clone()).await?;
-    let envoy = Envoy::start(&format!("jwks-{name}"), &asking(mesh, stand_in.port, |_| ())?, Options::default()).await?;
-    unavailable(envoy.port(), &token).await?;
-    envoy.logged(&["attache: ", "issuers[0].jwks.remote", "corp", why]).await?;
+/// One faulty endpoint with the issuer whose keys it should give.
+struct Endpoint {
+    stand_in: StandIn,
+    mint: Mint,
+    issuer: String,
+    fault: &'static Fault,
+}
+
+impl Endpoint {
+    async fn start(fault: &'static Fault) -> Result<Self> {
+        let stand_in = StandIn::start((fault.1)()).await?;
+        Ok(Self { stand_in, mint: Mint::new(fault.0)?, issuer: format!("https://{}.example", fault.0), fault })
+    }
+
+    fn token(&self, audience: &str) -> String {
+        let now = place::now();
+        let claims = json!({"iss": self.issuer, "sub": "alice", "aud": audience, "iat": now, "exp": now + 600,
+            "client_id": "c", "jti": place::unique("jti"), "scope": SCOPES});
+        self.mint.sign(&claims)
+    }
+
+    fn repair(&self) {
+        let keys = json!({"keys": [self.mint.jwk()]});
+        self.stand_in.answer(Answer::new("200 OK", "application/jwk-set+json", keys.to_string()));
+    }
+
+    /// While the fault lasts; then without it; then with it again, when the keys are known.
+    async fn check(&self, envoy: &Envoy, audience: &str) -> Result<()> {
+        let (name, fault, why) = self.fault;
+        let token = self.token(audience);
+        unavailable(envoy.port(), &token).await?;
+        envoy.logged(&["attache: ", ".jwks.remote", name, why]).await?;
+        self.repair();
+        recovers(envoy.port(), &token).await?;
+        self.stand_in.answer(fault());
+        let asked = self.stand_in.whole();
+        wait::until("two more fetches", RECOVERY, async || {
+            works(envoy.port(), &token).await?;
+            Ok((self.stand_in.whole() >= asked + 2).then_some(()))
+        })
+        .await?;
+        works(envoy.port(), &self.token(audience)).await?;
+        Ok(())
+    }
+}
+
+/// An Envoy that trusts an issuer for each fault.
+async fn all_faults(mesh: &Mesh) -> Result<()> {
+    let mut endpoints = Vec::new();
+    for fault in FAULTS {
+        endpoints.push(Endpoint::start(fault).await?);
+    }
+    let mut file = mesh.inbound_file()?;
+    for endpoint in &endpoints {
+        file.copy_cluster("idp", endpoint.fault.0)?;
+        file.cluster(endpoint.fault.0, endpoint.stand_in.port)?;
+    }
+    file.edit_plugin(|plugin| {
+        plugin["issuers"] = endpoints.iter().map(|endpoint| json!({
+            "name": endpoint.fault.0, "issuer": endpoint.issuer, "audiences": [mesh.audience], "clock_skew": "0s",
+            "jwks": {"remote": {"uri": "http://127.0.0.1/jwks", "cluster": endpoint.fault.0, "refresh": "1s", "timeout": "1s"}},
+        })).collect();
+        let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.fault.0).collect();
+        plugin["schemes"] = json!({"oauth2": {"bearer": {"issuers": names}}});
+    })?;
+    let envoy = Envoy::start("jwks-faults", &file, Options::default()).await?;
     refusal::check(&send_1_0("n").send(envoy.port()).await?, "credentials_missing", &Form::Rpc(json!("n")))?;
-    let keys = mesh.authorization.jwks().await?;
-    stand_in.answer(Answer::new("200 OK", "application/jwk-set+json", keys.to_string()));
-    recovers(envoy.port(), &token).await?;
-    // Keys that are there outlive the same fault.
-    stand_in.answer(answer);
-    let asked = stand_in.whole();
-    wait::until("two more fetches", RECOVERY, async || {
-        works(envoy.port(), &token).await?;
-        Ok((stand_in.whole() >= asked + 2).then_some(()))
-    })
-    .await?;
-    works(envoy.port(), &mesh.token().await?).await?;
+    // All at once: the longer a fault lasts, the longer the filter pauses before it asks again.
+    let (envoy, audience) = (Rc::new(envoy), mesh.audience.clone());
+    let tasks = LocalSet::new();
+    let checks: Vec<_> = endpoints
+        .into_iter()
+        .map(|endpoint| {
+            let (envoy, audience) = (envoy.clone(), audience.clone());
+            tasks.spawn_local(async move { endpoint.check(&envoy, &audience).await.context(endpoint.fault.0) })
+        })
+        .collect();
+    tasks.await;
+    let mut failed = Vec::new();
+    for check in checks {
+        if let Err(error) = check.await? {
+            failed.push(format!("{error:#}"));
+        }
+    }
+    ensure!(failed.is_empty(), "{}", failed.join("\n"));
     Ok(())
 }
 
 pub fn add(suite: &mut Suite) {
-    for (name, answer, why) in FAULTS {
-        suite.add(format!("jwks::{name}_is_503_until_there_are_keys"), async move |mesh| fault(mesh, name, answer(), why).await);
-    }
+    suite.add("jwks::every_fault_is_503_until_there_are_keys_and_then_harmless", async |mesh| all_faults(mesh).await);
     suite.add("jwks::an_endpoint_that_never_answers_is_503_and_no_hang", async |mesh| {
         // A socket that listens but accepts nobody.
         let socket = std::net::TcpListener::bind(("127.0.0.1", 0))?;

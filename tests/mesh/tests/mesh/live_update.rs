@@ -21,14 +21,16 @@ fn publish(path: &Path, listeners: &Value) -> Result<()> {
     Ok(())
 }
 
-struct Live {
-    envoy: Envoy,
+/// An Envoy whose listeners stand in a file that it watches.
+pub struct Live {
+    pub envoy: Envoy,
     path: PathBuf,
     file: EnvoyFile,
 }
 
 impl Live {
-    async fn start(mesh: &Mesh, name: &str) -> Result<Self> {
+    /// Starts it on the inbound file.
+    pub async fn start(mesh: &Mesh, name: &str) -> Result<Self> {
         // Envoy watches the folder, so it gets one of its own.
         let folder = place::logs().join(place::unique(name));
         std::fs::create_dir_all(&folder)?;
@@ -40,7 +42,8 @@ impl Live {
         Ok(Self { envoy, path, file })
     }
 
-    fn change(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
+    /// Publishes the inbound file with an edited plugin configuration.
+    pub fn change(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
         let mut file = self.file.clone();
         file.edit_plugin(edit)?;
         let (_, listeners) = file.split_listeners(&self.path)?;
