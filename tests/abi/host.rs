@@ -15,6 +15,8 @@ const BAD_ARGUMENT: u32 = 2;
 #[derive(Default)]
 pub struct Stream {
     pub headers: Pairs,
+    /// Once they have arrived.
+    pub trailers: Option<Pairs>,
     /// Body bytes that the proxy holds.
     pub held: Vec<u8>,
     /// Body bytes that went on.
@@ -71,6 +73,16 @@ pub struct Host {
 impl Host {
     fn stream(&mut self) -> Option<&mut Stream> {
         self.streams.get_mut(&self.effective)
+    }
+
+    /// The header map of this kind, while the filter can touch it.
+    fn map(&mut self, kind: u32) -> Option<&mut Pairs> {
+        match kind {
+            0 => self.stream().filter(|stream| !stream.released).map(|stream| &mut stream.headers),
+            1 => self.stream().and_then(|stream| stream.trailers.as_mut()),
+            6 => Some(&mut self.answer.0),
+            _ => None,
+        }
     }
 }
 
@@ -217,25 +229,15 @@ impl Guest<'_, '_> {
     }
 
     fn pairs(&mut self, kind: u32) -> Result<(String, u32), Error> {
-        let host = self.host();
-        let pairs = match kind {
-            // Envoy answers with nothing once the headers went on.
-            0 => host.stream().filter(|stream| !stream.released).map(|stream| stream.headers.clone()).unwrap_or_default(),
-            6 => host.answer.0.clone(),
-            _ => return Ok((kind.to_string(), BAD_ARGUMENT)),
-        };
+        // Envoy answers with nothing where there is no such map, or no longer.
+        let pairs = self.host().map(kind).cloned().unwrap_or_default();
         self.give(1, &serialize(&pairs))?;
         Ok((kind.to_string(), OK))
     }
 
     fn header(&mut self, kind: u32) -> Result<(String, u32), Error> {
         let name = String::from_utf8(self.bytes(1)).unwrap();
-        let pairs = match kind {
-            0 => self.host().stream().filter(|stream| !stream.released).map(|stream| stream.headers.clone()),
-            6 => Some(self.host().answer.0.clone()),
-            _ => None,
-        };
-        let Some(pairs) = pairs else { return Ok((name, BAD_ARGUMENT)) };
+        let Some(pairs) = self.host().map(kind).cloned() else { return Ok((name, BAD_ARGUMENT)) };
         match pairs.into_iter().find(|(given, _)| *given == name) {
             None => Ok((name, NOT_FOUND)),
             Some((_, value)) => {
@@ -249,8 +251,8 @@ impl Guest<'_, '_> {
         let name = String::from_utf8(self.bytes(1)).unwrap();
         let value = if call == "proxy_remove_header_map_value" { Vec::new() } else { self.bytes(3) };
         let kind = self.arguments[0];
-        let stream = self.host().stream().filter(|stream| kind == 0 && !stream.released && stream.reply.is_none());
-        let Some(Stream { headers, .. }) = stream else { return Ok((name, BAD_ARGUMENT)) };
+        let answered = self.host().stream().is_none_or(|stream| stream.reply.is_some());
+        let Some(headers) = self.host().map(kind).filter(|_| !answered && kind < 2) else { return Ok((name, BAD_ARGUMENT)) };
         match call {
             "proxy_remove_header_map_value" => headers.retain(|(given, _)| *given != name),
             "proxy_replace_header_map_value" => match headers.iter_mut().find(|(given, _)| *given == name) {

@@ -96,11 +96,27 @@ fn every_split_of_a_body_gives_the_same_result() {
             vm.headers(id, false);
             assert_eq!(vm.body(id, &body[..cut], false), Action::Pause);
             vm.body(id, &body[cut..], false);
-            vm.trailers(id);
+            vm.trailers(id, &pairs(&[("x-checksum", "1")]));
             assert_eq!(vm.verdict(id), whole, "{reason}, cut at {cut}, ended by trailers");
             vm.close(id);
         }
     }
+}
+
+/// Trailers are headers to some servers.
+#[test]
+fn trailers_cannot_say_what_only_we_may_say() {
+    let mut vm = guard();
+    let id = vm.open(&headers());
+    vm.headers(id, false);
+    assert_eq!(vm.body(id, SEND, false), Action::Pause);
+    let mut sent = pairs(&[("x-attache-subject", "mallory"), ("x_attache_kind", "user"), ("x-checksum", "1")]);
+    sent.push(("x-odd".to_owned(), b"\xff".to_vec()));
+    assert_eq!(vm.trailers(id, &sent), Action::Continue);
+    let names: Vec<&str> = vm.stream(id).trailers.iter().flatten().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["x-checksum", "x-odd"]);
+    assert_eq!(vm.verdict(id).reason(), "ok");
+    vm.close(id);
 }
 
 #[test]
@@ -110,7 +126,7 @@ fn a_body_that_is_missing_or_too_long_is_refused() {
     assert_eq!(vm.request(&headers(), &[b""]).reason(), "body_malformed");
     let id = vm.open(&headers());
     assert_eq!(vm.headers(id, false), Action::Pause);
-    vm.trailers(id);
+    vm.trailers(id, &pairs(&[("x-checksum", "1")]));
     assert_eq!(vm.verdict(id).reason(), "body_malformed");
     vm.close(id);
     let long = vec![b' '; 4097];
@@ -190,6 +206,12 @@ fn without_holding_headers_the_body_is_still_judged() {
     assert_eq!(vm.headers(id, false), Action::Continue);
     assert_eq!(all(&vm.stream(id).headers, "x-attache-subject"), ["vector"]);
     assert_eq!(vm.body(id, SEND, true), Action::Continue);
+    vm.close(id);
+    let id = vm.open(&headers());
+    assert_eq!(vm.headers(id, false), Action::Continue);
+    assert_eq!(vm.body(id, SEND, false), Action::Pause);
+    assert_eq!(vm.trailers(id, &pairs(&[("x-checksum", "1")])), Action::Continue);
+    assert_eq!(vm.stream(id).forwarded, SEND);
     vm.close(id);
     let id = vm.open(&headers());
     assert_eq!(vm.headers(id, false), Action::Continue);

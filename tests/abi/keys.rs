@@ -176,3 +176,36 @@ fn an_unknown_key_is_looked_for_once_and_no_more() {
     }
     assert_eq!(vm.host().dispatched.len(), 2);
 }
+
+/// What arrived while a request waited is counted once, and read where the verdict needs it.
+#[test]
+fn body_bytes_that_arrive_during_the_wait_count_once() {
+    let post = with(headers(), ":path", "/agents/expense/message:send");
+    let part = [b' '; 3000];
+    for trailers in [false, true] {
+        let mut vm = vm();
+        let id = vm.open(&post);
+        assert_eq!(vm.headers(id, false), Action::Pause);
+        assert_eq!(vm.body(id, &part, false), Action::Pause);
+        vm.tick();
+        vm.answer(100, OK, &keys());
+        assert_eq!(vm.stream(id).forwarded.len(), 3000);
+        if trailers {
+            assert_eq!(vm.trailers(id, &vec![]), Action::Continue);
+        } else {
+            assert_eq!(vm.body(id, &part[..1096], false), Action::Continue);
+            assert_eq!(vm.body(id, b"", true), Action::Continue);
+        }
+        assert_eq!(vm.verdict(id).reason(), "ok", "trailers: {trailers}");
+        vm.close(id);
+    }
+    let mut vm = vm();
+    let id = vm.open(&post);
+    assert_eq!(vm.headers(id, false), Action::Pause);
+    assert_eq!(vm.body(id, &part, false), Action::Pause);
+    vm.tick();
+    vm.answer(100, OK, &keys());
+    assert_eq!(vm.body(id, &part, false), Action::Pause);
+    assert_eq!(vm.verdict(id).reason(), "body_too_large");
+    vm.close(id);
+}

@@ -43,7 +43,7 @@ fn the_connections_credential_takes_the_place_of_the_clients() {
         for parts in [&[SEND][..], &[]] {
             let Verdict::Passed(sent, _) = vm.request(&headers, parts) else { panic!("{name}") };
             assert_eq!(all(&sent, name), [value.as_str()]);
-            assert!(!format!("{sent:?}").contains(&format!("{:?}", b"client")[1..24]), "{sent:?}");
+            assert!(!sent.iter().any(|(_, value)| value.windows(6).any(|part| part == b"client")), "{sent:?}");
             assert_eq!(sent.iter().filter(|(name, _)| ["x-api-key", "authorization", "cookie"].contains(&name.as_str())).count(), 1);
             assert_eq!(all(&sent, "a2a-version").len(), 1);
         }

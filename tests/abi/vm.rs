@@ -160,8 +160,9 @@ impl Vm {
         self.go_on(id, action)
     }
 
-    pub fn trailers(&mut self, id: u32) -> Action {
-        let action = self.callback("proxy_on_request_trailers", &[id, 1]);
+    pub fn trailers(&mut self, id: u32, trailers: &Pairs) -> Action {
+        self.host_mut().streams.get_mut(&id).unwrap().trailers = Some(trailers.clone());
+        let action = self.callback("proxy_on_request_trailers", &[id, u32::try_from(trailers.len()).unwrap()]);
         self.go_on(id, action)
     }
 
