@@ -43,21 +43,10 @@ impl AuthorizationServer {
     pub async fn start(name: &str) -> Result<Self> {
         let keys = place::logs().join(format!("{}.keys", place::unique(&format!("{name}-keys"))));
         let (process, port) = launch(name, &keys, 0).await?;
-        let metadata = Call::get("/.well-known/openid-configuration")
-            .send(port)
-            .await?
-            .json();
-        let text = |key: &str| {
-            metadata[key]
-                .as_str()
-                .map(str::to_owned)
-                .with_context(|| format!("no {key} in {metadata}"))
-        };
+        let metadata = Call::get("/.well-known/openid-configuration").send(port).await?.json();
+        let text = |key: &str| metadata[key].as_str().map(str::to_owned).with_context(|| format!("no {key} in {metadata}"));
         let token_endpoint = text("token_endpoint")?;
-        let path = token_endpoint
-            .find("//")
-            .and_then(|at| token_endpoint.get(at + 2..))
-            .and_then(|rest| rest.split_once('/'));
+        let path = token_endpoint.find("//").and_then(|at| token_endpoint.get(at + 2..)).and_then(|rest| rest.split_once('/'));
         let (_, path) = path.with_context(|| format!("no path in {token_endpoint}"))?;
         Ok(Self {
             process: Mutex::new(process),
@@ -71,10 +60,7 @@ impl AuthorizationServer {
     }
 
     fn process(&self) -> Arc<Process> {
-        self.process
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Ends the server at once.
@@ -103,21 +89,13 @@ impl AuthorizationServer {
             ("resource", audience),
             ("scope", scopes),
         ];
-        let form: Vec<String> = form
-            .iter()
-            .map(|(name, value)| format!("{name}={}", percent(value)))
-            .collect();
-        let call = Call::new(Method::POST, &self.token_path)
-            .header("content-type", "application/x-www-form-urlencoded")
-            .body(form.join("&"));
+        let form: Vec<String> = form.iter().map(|(name, value)| format!("{name}={}", percent(value))).collect();
+        let call =
+            Call::new(Method::POST, &self.token_path).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"));
         let reply = call.send(self.port).await?;
         match reply.json()["access_token"].as_str() {
             Some(token) => Ok(token.to_owned()),
-            None => bail!(
-                "no access_token for {client}: {} {}",
-                reply.status,
-                reply.text()
-            ),
+            None => bail!("no access_token for {client}: {} {}", reply.status, reply.text()),
         }
     }
 
@@ -125,43 +103,25 @@ impl AuthorizationServer {
     pub async fn expired_token(&self, audience: &str, scopes: &str) -> Result<String> {
         let token = self.token_of("brief", audience, scopes).await?;
         let expiry = claims(&token)?["exp"].as_u64().context("no exp")?;
-        wait::until(
-            "a brief token to run out",
-            Duration::from_secs(30),
-            async || Ok((place::now() > expiry).then_some(())),
-        )
-        .await?;
+        wait::until("a brief token to run out", Duration::from_secs(30), async || Ok((place::now() > expiry).then_some(()))).await?;
         Ok(token)
     }
 
     /// Puts a new signing key in front of the others.
     pub async fn rotate(&self) -> Result<()> {
-        let reply = Call::new(Method::POST, "/control/rotate")
-            .body("")
-            .send(self.port)
-            .await?;
-        if reply.is_success() {
-            Ok(())
-        } else {
-            bail!("rotate: {} {}", reply.status, reply.text())
-        }
+        let reply = Call::new(Method::POST, "/control/rotate").body("").send(self.port).await?;
+        if reply.is_success() { Ok(()) } else { bail!("rotate: {} {}", reply.status, reply.text()) }
     }
 
     /// How often the JWKS was fetched since the server started.
     pub async fn jwks_fetches(&self) -> Result<u64> {
         let stats = Call::get("/control/stats").send(self.port).await?.json();
-        stats["jwks"]
-            .as_u64()
-            .with_context(|| format!("no jwks count in {stats}"))
+        stats["jwks"].as_u64().with_context(|| format!("no jwks count in {stats}"))
     }
 
     /// The keys it publishes now.
     pub async fn jwks(&self) -> Result<Value> {
-        let path = self
-            .jwks_uri
-            .splitn(4, '/')
-            .nth(3)
-            .context("no path in jwks_uri")?;
+        let path = self.jwks_uri.splitn(4, '/').nth(3).context("no path in jwks_uri")?;
         Ok(Call::get(format!("/{path}")).send(self.port).await?.json())
     }
 }
@@ -185,9 +145,7 @@ fn percent(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                out.push(char::from(byte))
-            }
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             _ => out += &format!("%{byte:02X}"),
         }
     }

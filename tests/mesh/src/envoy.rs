@@ -33,10 +33,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            concurrency: 1,
-            environment: Vec::new(),
-        }
+        Self { concurrency: 1, environment: Vec::new() }
     }
 }
 
@@ -60,19 +57,11 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     let admin = place::logs().join(format!("{name}.admin"));
     std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
     let mut command = Command::new(place::tool("bin/envoy"));
+    command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
     command
-        .arg("--config-path")
-        .arg(&config)
-        .arg("--admin-address-path")
-        .arg(&admin);
-    command.args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
+        .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
-    command.envs(
-        options
-            .environment
-            .iter()
-            .map(|(name, value)| (name, value)),
-    );
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     Ok((process::spawn(&name, command)?, admin))
 }
 
@@ -92,10 +81,7 @@ impl Envoy {
         let admin = wait::until("Envoy's admin address", START, async || {
             alive()?;
             let address = std::fs::read_to_string(&admin_file).unwrap_or_default();
-            Ok(address
-                .trim()
-                .rsplit_once(':')
-                .and_then(|(_, port)| port.parse::<u16>().ok()))
+            Ok(address.trim().rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()))
         })
         .await?;
         wait::until("Envoy to be ready", START, async || {
@@ -104,11 +90,7 @@ impl Envoy {
             Ok(ready.is_ok_and(|reply| reply.status == 200).then_some(()))
         })
         .await?;
-        let mut envoy = Self {
-            process: process.clone(),
-            admin,
-            port: 0,
-        };
+        let mut envoy = Self { process: process.clone(), admin, port: 0 };
         envoy.port = wait::until("a listener of Envoy", START, async || {
             alive()?;
             envoy.listener_port().await
@@ -118,25 +100,13 @@ impl Envoy {
     }
 
     async fn listener_port(&self) -> Result<Option<u16>> {
-        let listeners = Call::get("/listeners?format=json")
-            .send(self.admin)
-            .await?
-            .json();
-        let port =
-            listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"]
-                .as_u64();
-        Ok(port
-            .map(u16::try_from)
-            .transpose()?
-            .filter(|port| *port != 0))
+        let listeners = Call::get("/listeners?format=json").send(self.admin).await?.json();
+        let port = listeners["listener_statuses"][0]["local_address"]["socket_address"]["port_value"].as_u64();
+        Ok(port.map(u16::try_from).transpose()?.filter(|port| *port != 0))
     }
 
     /// Runs Envoy on a configuration that it must refuse; returns its exit code and its log.
-    pub async fn refuse(
-        name: &str,
-        file: &EnvoyFile,
-        options: Options,
-    ) -> Result<(Option<i32>, String)> {
+    pub async fn refuse(name: &str, file: &EnvoyFile, options: Options) -> Result<(Option<i32>, String)> {
         let (process, _) = launch(name, file, &options)?;
         let status = process.exit(START).await.with_context(|| process.tail())?;
         Ok((status.code(), process.log()))
@@ -169,56 +139,30 @@ impl Envoy {
 
     /// The same, looking only at what was logged after the first `start` bytes.
     pub async fn logged_after(&self, start: usize, parts: &[&str]) -> Result<String> {
-        let what = format!(
-            "a line with {parts:?} in the log of {}",
-            self.process.name()
-        );
+        let what = format!("a line with {parts:?} in the log of {}", self.process.name());
         let limit = Duration::from_secs(10);
         wait::until(&what, limit, async || {
             let log = self.log();
             let fits = |line: &&str| parts.iter().all(|part| line.contains(part));
-            Ok(log
-                .get(start..)
-                .unwrap_or_default()
-                .lines()
-                .find(fits)
-                .map(str::to_owned))
+            Ok(log.get(start..).unwrap_or_default().lines().find(fits).map(str::to_owned))
         })
         .await
     }
 
     /// The values of all counters and gauges whose names hold `part`, summed.
     pub async fn stat(&self, part: &str) -> Result<u64> {
-        let stats = Call::get("/stats?format=json")
-            .send(self.admin)
-            .await?
-            .json();
-        let list: &[Value] = stats["stats"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
-        let fits = |stat: &&Value| {
-            stat["name"]
-                .as_str()
-                .is_some_and(|name| name.contains(part))
-        };
-        Ok(list
-            .iter()
-            .filter(fits)
-            .filter_map(|stat| stat["value"].as_u64())
-            .sum())
+        let stats = Call::get("/stats?format=json").send(self.admin).await?.json();
+        let list: &[Value] = stats["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let fits = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.contains(part));
+        Ok(list.iter().filter(fits).filter_map(|stat| stat["value"].as_u64()).sum())
     }
 
     /// Waits until that sum is at least `least`.
     pub async fn stat_reaches(&self, part: &str, least: u64) -> Result<u64> {
-        wait::until(
-            &format!("{part} to reach {least}"),
-            Duration::from_secs(20),
-            async || {
-                let value = self.stat(part).await?;
-                Ok((value >= least).then_some(value))
-            },
-        )
+        wait::until(&format!("{part} to reach {least}"), Duration::from_secs(20), async || {
+            let value = self.stat(part).await?;
+            Ok((value >= least).then_some(value))
+        })
         .await
     }
 

@@ -16,10 +16,8 @@ impl EnvoyFile {
     /// `target/attache.wasm`; all else stays as the file says.
     pub fn load(name: &str) -> Result<Self> {
         let path = place::root().join("envoy").join(name);
-        let text = std::fs::read_to_string(&path)
-            .with_context(|| format!("cannot read {}", path.display()))?;
-        let root: Value =
-            serde_yaml_ng::from_str(&text).with_context(|| format!("in {}", path.display()))?;
+        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let root: Value = serde_yaml_ng::from_str(&text).with_context(|| format!("in {}", path.display()))?;
         let mut file = Self { root };
         let free = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
         file.root["admin"] = json!({"address": free});
@@ -47,16 +45,12 @@ impl EnvoyFile {
 
     /// The listeners.
     pub fn listeners_mut(&mut self) -> Result<&mut Vec<Value>> {
-        self.root["static_resources"]["listeners"]
-            .as_array_mut()
-            .context("no static_resources.listeners")
+        self.root["static_resources"]["listeners"].as_array_mut().context("no static_resources.listeners")
     }
 
     /// Points every endpoint of a cluster at 127.0.0.1:`port`, in the clear.
     pub fn cluster(&mut self, name: &str, port: u16) -> Result<()> {
-        let clusters = self.root["static_resources"]["clusters"]
-            .as_array_mut()
-            .context("no clusters")?;
+        let clusters = self.root["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
         let found = clusters.iter_mut().find(|cluster| cluster["name"] == name);
         let cluster = found.with_context(|| format!("no cluster {name}"))?;
         let address = json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
@@ -70,11 +64,7 @@ impl EnvoyFile {
         if let Some(map) = cluster.as_object_mut() {
             map.remove("transport_socket");
         }
-        if changed == 0 {
-            bail!("cluster {name} has no endpoint")
-        } else {
-            Ok(())
-        }
+        if changed == 0 { bail!("cluster {name} has no endpoint") } else { Ok(()) }
     }
 
     /// Adds a cluster that differs from `name` in its name only.
@@ -90,14 +80,8 @@ impl EnvoyFile {
     /// The `config` of the wasm filter (Envoy's PluginConfig).
     pub fn wasm(&mut self) -> Result<&mut Value> {
         let listeners = &mut self.root["static_resources"]["listeners"];
-        let filter = find(listeners, &|map| {
-            map.get("@type")
-                .and_then(Value::as_str)
-                .is_some_and(is_wasm)
-        });
-        filter
-            .map(|filter| &mut filter["config"])
-            .context("no wasm filter")
+        let filter = find(listeners, &|map| map.get("@type").and_then(Value::as_str).is_some_and(is_wasm));
+        filter.map(|filter| &mut filter["config"]).context("no wasm filter")
     }
 
     /// Takes the filter from another file.
@@ -108,10 +92,7 @@ impl EnvoyFile {
 
     /// The plugin configuration.
     pub fn plugin(&mut self) -> Result<Value> {
-        let text = self.wasm()?["configuration"]["value"]
-            .as_str()
-            .context("no StringValue configuration")?
-            .to_owned();
+        let text = self.wasm()?["configuration"]["value"].as_str().context("no StringValue configuration")?.to_owned();
         serde_json::from_str(&text).context("the plugin configuration is not JSON")
     }
 
@@ -126,11 +107,8 @@ impl EnvoyFile {
     /// The HTTP connection manager's settings.
     pub fn http_manager(&mut self) -> Result<&mut Value> {
         let listeners = &mut self.root["static_resources"]["listeners"];
-        let manager = find(listeners, &|map| {
-            map.get("@type")
-                .and_then(Value::as_str)
-                .is_some_and(|name| name.ends_with("HttpConnectionManager"))
-        });
+        let manager =
+            find(listeners, &|map| map.get("@type").and_then(Value::as_str).is_some_and(|name| name.ends_with("HttpConnectionManager")));
         manager.context("no HTTP connection manager")
     }
 

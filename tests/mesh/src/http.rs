@@ -36,12 +36,7 @@ pub struct Reply {
 impl Call {
     /// A request without body.
     pub fn new(method: Method, path: impl Into<String>) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            headers: Vec::new(),
-            body: None,
-        }
+        Self { method, path: path.into(), headers: Vec::new(), body: None }
     }
 
     /// A GET.
@@ -51,15 +46,12 @@ impl Call {
 
     /// A POST of JSON.
     pub fn post(path: impl Into<String>, body: &Value) -> Self {
-        Self::new(Method::POST, path)
-            .header("content-type", "application/json")
-            .body(body.to_string())
+        Self::new(Method::POST, path).header("content-type", "application/json").body(body.to_string())
     }
 
     /// Adds a header; repeats stay separate lines.
     pub fn header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
-        self.headers
-            .push((name.to_owned(), value.as_ref().to_vec()));
+        self.headers.push((name.to_owned(), value.as_ref().to_vec()));
         self
     }
 
@@ -90,23 +82,15 @@ impl Call {
         let exchange = async {
             let stream = TcpStream::connect(("127.0.0.1", port)).await?;
             stream.set_nodelay(true)?;
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             let driver = tokio::spawn(connection);
             let response = sender.send_request(self.request(port)?).await?;
             let (parts, body) = response.into_parts();
             let body = body.collect().await?.to_bytes();
             driver.abort();
-            anyhow::Ok(Reply {
-                status: parts.status.as_u16(),
-                headers: parts.headers,
-                body,
-            })
+            anyhow::Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
         };
-        tokio::time::timeout(LIMIT, exchange)
-            .await
-            .with_context(|| format!("no answer to {}", what()))?
-            .with_context(what)
+        tokio::time::timeout(LIMIT, exchange).await.with_context(|| format!("no answer to {}", what()))?.with_context(what)
     }
 
     fn request(&self, port: u16) -> Result<Request<Full<Bytes>>> {
@@ -115,15 +99,10 @@ impl Call {
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.parse()?;
         for (name, value) in &self.headers {
-            request.headers_mut().append(
-                HeaderName::try_from(name.as_str())?,
-                HeaderValue::from_bytes(value)?,
-            );
+            request.headers_mut().append(HeaderName::try_from(name.as_str())?, HeaderValue::from_bytes(value)?);
         }
         if !request.headers().contains_key("host") {
-            request
-                .headers_mut()
-                .insert("host", HeaderValue::try_from(format!("127.0.0.1:{port}"))?);
+            request.headers_mut().insert("host", HeaderValue::try_from(format!("127.0.0.1:{port}"))?);
         }
         Ok(request)
     }
@@ -159,13 +138,7 @@ impl Reply {
 
     /// The closed-list reason of a refusal.
     pub fn reason(&self) -> Option<String> {
-        Some(
-            self.error_info()?
-                .get("metadata")?
-                .get("reason")?
-                .as_str()?
-                .to_owned(),
-        )
+        Some(self.error_info()?.get("metadata")?.get("reason")?.as_str()?.to_owned())
     }
 
     /// What the echoing agent says it saw, if this reply is a completed message or task (or a stream of events) from it.
@@ -175,9 +148,7 @@ impl Reply {
             return find_echo(&value);
         }
         let events = text.lines().filter_map(|line| line.strip_prefix("data:"));
-        events
-            .filter_map(|data| serde_json::from_str(data.trim()).ok())
-            .find_map(|value: Value| find_echo(&value))
+        events.filter_map(|data| serde_json::from_str(data.trim()).ok()).find_map(|value: Value| find_echo(&value))
     }
 }
 
@@ -205,21 +176,14 @@ impl Echo {
     pub fn header(&self, name: &str) -> Vec<String> {
         match &self.0["headers"][name] {
             Value::String(one) => vec![one.clone()],
-            Value::Array(list) => list
-                .iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect(),
+            Value::Array(list) => list.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
             _ => Vec::new(),
         }
     }
 
     /// The names of all headers.
     pub fn names(&self) -> Vec<String> {
-        self.0["headers"]
-            .as_object()
-            .map(|map| map.keys().cloned().collect())
-            .unwrap_or_default()
+        self.0["headers"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default()
     }
 }
 

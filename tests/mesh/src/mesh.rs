@@ -51,61 +51,27 @@ impl Mesh {
             peer::agent_0_3(&url_file),
             peer::partner(PARTNER_KEY, None),
         )?;
-        let peers = Peers {
-            authorization,
-            agent_1_0,
-            agent_0_3,
-            partner,
-        };
+        let peers = Peers { authorization, agent_1_0, agent_0_3, partner };
         let audience = audience(&EnvoyFile::load("inbound.yaml")?.plugin()?)?;
-        let inbound_file = inbound_file(
-            &peers.authorization,
-            peers.agent_1_0.port,
-            peers.agent_0_3.port,
-        )?;
+        let inbound_file = inbound_file(&peers.authorization, peers.agent_1_0.port, peers.agent_0_3.port)?;
         let (inbound, token) = tokio::try_join!(
             Envoy::start("inbound", &inbound_file, Options::default().workers(2)),
             peers.authorization.token(&audience, SCOPES),
         )?;
-        std::fs::write(
-            &url_file,
-            format!("http://127.0.0.1:{}{AGENT}", inbound.port()),
-        )?;
+        std::fs::write(&url_file, format!("http://127.0.0.1:{}{AGENT}", inbound.port()))?;
         let outbound_file = outbound_file(peers.partner.port, inbound.port())?;
         let plugin = outbound_file.clone().plugin()?;
-        let environment = Options::default()
-            .workers(2)
-            .env("PARTNER_KEY", PARTNER_KEY)
-            .env("EXPENSE_TOKEN", &token);
+        let environment = Options::default().workers(2).env("PARTNER_KEY", PARTNER_KEY).env("EXPENSE_TOKEN", &token);
         let outbound = Envoy::start("outbound", &outbound_file, environment).await?;
-        let Peers {
-            authorization,
-            agent_1_0,
-            agent_0_3,
-            partner,
-        } = peers;
+        let Peers { authorization, agent_1_0, agent_0_3, partner } = peers;
         let partner_host = connection_host(&plugin, "partner")?;
         let expense_host = connection_host(&plugin, "expense")?;
-        Ok(Self {
-            authorization,
-            agent_1_0,
-            agent_0_3,
-            partner,
-            inbound,
-            outbound,
-            audience,
-            partner_host,
-            expense_host,
-        })
+        Ok(Self { authorization, agent_1_0, agent_0_3, partner, inbound, outbound, audience, partner_host, expense_host })
     }
 
     /// `envoy/inbound.yaml` for this mesh, to be varied.
     pub fn inbound_file(&self) -> Result<EnvoyFile> {
-        inbound_file(
-            &self.authorization,
-            self.agent_1_0.port,
-            self.agent_0_3.port,
-        )
+        inbound_file(&self.authorization, self.agent_1_0.port, self.agent_0_3.port)
     }
 
     /// The same, trusting another authorization server.
@@ -161,28 +127,17 @@ pub fn get_task_1_0_http(id: &str) -> Call {
 
 fn audience(plugin: &Value) -> Result<String> {
     let audience = plugin["issuers"][0]["audiences"][0].as_str();
-    audience
-        .map(str::to_owned)
-        .context("inbound.yaml: no issuers[0].audiences[0]")
+    audience.map(str::to_owned).context("inbound.yaml: no issuers[0].audiences[0]")
 }
 
 fn connection_host(plugin: &Value, name: &str) -> Result<String> {
-    let connections = plugin["connections"]
-        .as_array()
-        .context("outbound.yaml: no connections")?;
-    let found = connections
-        .iter()
-        .find(|connection| connection["name"] == name);
+    let connections = plugin["connections"].as_array().context("outbound.yaml: no connections")?;
+    let found = connections.iter().find(|connection| connection["name"] == name);
     let host = found.and_then(|connection| connection["match"]["hosts"][0].as_str());
-    host.map(str::to_owned)
-        .with_context(|| format!("outbound.yaml: no host for connection {name}"))
+    host.map(str::to_owned).with_context(|| format!("outbound.yaml: no host for connection {name}"))
 }
 
-fn inbound_file(
-    authorization: &AuthorizationServer,
-    agent_1_0: u16,
-    agent_0_3: u16,
-) -> Result<EnvoyFile> {
+fn inbound_file(authorization: &AuthorizationServer, agent_1_0: u16, agent_0_3: u16) -> Result<EnvoyFile> {
     let mut file = EnvoyFile::load("inbound.yaml")?;
     file.cluster("expense_v1_0", agent_1_0)?;
     file.cluster("expense_v0_3", agent_0_3)?;

@@ -18,18 +18,13 @@ pub struct Mint {
 impl Mint {
     /// The key that belongs to `kid`; the same name gives the same key.
     pub fn new(kid: &str) -> Result<Self> {
-        Ok(Self {
-            key: SigningKey::from_slice(&Sha256::digest(kid))?,
-            kid: kid.to_owned(),
-        })
+        Ok(Self { key: SigningKey::from_slice(&Sha256::digest(kid))?, kid: kid.to_owned() })
     }
 
     /// The public half as a JWK.
     pub fn jwk(&self) -> Value {
         let point = self.key.verifying_key().to_encoded_point(false);
-        let half = |bytes: Option<&p256::FieldBytes>| {
-            bytes.map_or_else(String::new, |bytes| URL_SAFE_NO_PAD.encode(bytes))
-        };
+        let half = |bytes: Option<&p256::FieldBytes>| bytes.map_or_else(String::new, |bytes| URL_SAFE_NO_PAD.encode(bytes));
         let (x, y) = (half(point.x()), half(point.y()));
         json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": self.kid, "x": x, "y": y})
     }
@@ -57,10 +52,7 @@ pub fn hs256(secret: &[u8], header: &Value, claims: &Value) -> Result<String> {
     let input = input(header, claims);
     let mut mac = Hmac::<Sha256>::new_from_slice(secret)?;
     mac.update(input.as_bytes());
-    Ok(format!(
-        "{input}.{}",
-        URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())
-    ))
+    Ok(format!("{input}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
 }
 
 /// A token with an empty signature.

@@ -38,19 +38,14 @@ impl Agent {
 
 fn python(venv: &str, script: &str) -> Command {
     let mut command = Command::new(place::tool(venv).join("bin/python"));
-    command
-        .arg(place::peer(script))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .env("PYTHONUNBUFFERED", "1");
+    command.arg(place::peer(script)).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
     command
 }
 
 /// `node <script>` of the peers' folder.
 pub fn node(script: &str) -> Command {
     let mut command = Command::new("node");
-    command
-        .arg(place::peer(script))
-        .env("NODE_NO_WARNINGS", "1");
+    command.arg(place::peer(script)).env("NODE_NO_WARNINGS", "1");
     command
 }
 
@@ -122,13 +117,7 @@ impl Sdk {
     }
 
     /// Runs the caller once: `ops` (`send,stream,get,card`) over `binding` against the agent at `url`. Returns the line it printed.
-    pub async fn call(
-        self,
-        url: &str,
-        token: Option<&str>,
-        ops: &str,
-        binding: &str,
-    ) -> Result<Value> {
+    pub async fn call(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         let mut command = self.command();
         command.args(["--url", url, "--ops", ops, "--binding", binding]);
         if let Some(token) = token {
@@ -136,14 +125,8 @@ impl Sdk {
         }
         let process = process::spawn(&place::unique(&format!("client-{}", self.name())), command)?;
         process.exit(CALLER).await.with_context(|| process.tail())?;
-        let line = process
-            .out()
-            .lines()
-            .rev()
-            .find(|line| line.starts_with('{'))
-            .map(str::to_owned);
-        let line = line
-            .with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
+        let line = process.out().lines().rev().find(|line| line.starts_with('{')).map(str::to_owned);
+        let line = line.with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
         Ok(serde_json::from_str(&line)?)
     }
 }

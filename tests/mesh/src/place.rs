@@ -29,11 +29,7 @@ pub fn peer(file: &str) -> PathBuf {
 
 /// The built filter; `trap` names the test build that traps on request.
 pub fn module(trap: bool) -> PathBuf {
-    root().join("target").join(if trap {
-        "attache-trap.wasm"
-    } else {
-        "attache.wasm"
-    })
+    root().join("target").join(if trap { "attache-trap.wasm" } else { "attache.wasm" })
 }
 
 /// The folder of this run, `target/mesh-logs/<run>`, with logs and the configuration files that were used.
@@ -51,12 +47,7 @@ pub fn logs() -> &'static Path {
 }
 
 fn forget_old_runs(parent: &Path) {
-    let mut runs: Vec<PathBuf> = std::fs::read_dir(parent)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|e| e.path())
-        .collect();
+    let mut runs: Vec<PathBuf> = std::fs::read_dir(parent).into_iter().flatten().flatten().map(|e| e.path()).collect();
     runs.sort();
     for old in runs.iter().rev().skip(KEPT_RUNS) {
         let _ = std::fs::remove_dir_all(old);
@@ -66,22 +57,13 @@ fn forget_old_runs(parent: &Path) {
 /// `name`, or `name-2`, `name-3`… when it was taken before in this run.
 pub fn unique(name: &str) -> String {
     static TAKEN: OnceLock<Mutex<BTreeMap<String, u32>>> = OnceLock::new();
-    let mut taken = TAKEN
-        .get_or_init(Mutex::default)
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
+    let mut taken = TAKEN.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);
     let count = taken.entry(name.to_owned()).or_insert(0);
     *count += 1;
-    if *count == 1 {
-        name.to_owned()
-    } else {
-        format!("{name}-{count}")
-    }
+    if *count == 1 { name.to_owned() } else { format!("{name}-{count}") }
 }
 
 /// Seconds since 1970, by the machine's clock.
 pub fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

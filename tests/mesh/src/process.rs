@@ -75,11 +75,7 @@ pub fn spawn(name: &str, mut command: Command) -> Result<Arc<Process>> {
     let log = place::logs().join(format!("{name}.log"));
     STARTED_HERE.with_borrow_mut(|paths| paths.extend([out.clone(), log.clone()]));
     let parent = std::process::id();
-    command
-        .stdin(Stdio::null())
-        .stdout(File::create(&out)?)
-        .stderr(File::create(&log)?)
-        .process_group(0);
+    command.stdin(Stdio::null()).stdout(File::create(&out)?).stderr(File::create(&log)?).process_group(0);
     // SAFETY: prctl, getppid and _exit are async-signal-safe and touch no memory of the parent.
     unsafe {
         command.pre_exec(move || {
@@ -94,19 +90,9 @@ pub fn spawn(name: &str, mut command: Command) -> Result<Arc<Process>> {
     }
     let program = command.get_program().to_string_lossy().into_owned();
     let (reply, answer) = mpsc::channel();
-    spawner()
-        .send(Order { command, reply })
-        .map_err(|_| anyhow!("the spawning thread is gone"))?;
-    let child = answer
-        .recv()?
-        .with_context(|| format!("cannot start {name} ({program}); run `make setup build`"))?;
-    let process = Arc::new(Process {
-        name,
-        pid: i32::try_from(child.id())?,
-        child: Mutex::new(child),
-        out,
-        log,
-    });
+    spawner().send(Order { command, reply }).map_err(|_| anyhow!("the spawning thread is gone"))?;
+    let child = answer.recv()?.with_context(|| format!("cannot start {name} ({program}); run `make setup build`"))?;
+    let process = Arc::new(Process { name, pid: i32::try_from(child.id())?, child: Mutex::new(child), out, log });
     lock(registry()).push(Arc::downgrade(&process));
     Ok(process)
 }
@@ -153,10 +139,7 @@ impl Process {
 
     /// Waits until the process ends by itself.
     pub async fn exit(&self, limit: Duration) -> Result<ExitStatus> {
-        wait::until(&format!("{} to end", self.name), limit, async || {
-            Ok(self.ended())
-        })
-        .await
+        wait::until(&format!("{} to end", self.name), limit, async || Ok(self.ended())).await
     }
 
     /// Ends the process: SIGTERM, then SIGKILL after a grace period. Returns when it is gone.
@@ -182,15 +165,9 @@ impl Process {
     pub async fn ready_port(&self, limit: Duration) -> Result<u16> {
         let what = format!("{} to print READY", self.name);
         let port = wait::until(&what, limit, async || {
-            if let Some(line) = self
-                .out()
-                .lines()
-                .find_map(|line| line.strip_prefix("READY ").map(str::to_owned))
-            {
+            if let Some(line) = self.out().lines().find_map(|line| line.strip_prefix("READY ").map(str::to_owned)) {
                 let value: serde_json::Value = serde_json::from_str(&line)?;
-                let port = value["port"]
-                    .as_u64()
-                    .with_context(|| format!("no port in {line}"))?;
+                let port = value["port"].as_u64().with_context(|| format!("no port in {line}"))?;
                 return Ok(Some(u16::try_from(port)?));
             }
             match self.ended() {

@@ -29,10 +29,8 @@ pub fn head(line: &str, headers: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// `body` in chunks of `size` bytes, each chunk a piece of its own, ended by a last chunk and `trailers`.
 pub fn chunked(body: &[u8], size: usize, trailers: &[(&str, &str)]) -> Vec<Vec<u8>> {
-    let mut pieces: Vec<Vec<u8>> = body
-        .chunks(size)
-        .map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat())
-        .collect();
+    let mut pieces: Vec<Vec<u8>> =
+        body.chunks(size).map(|chunk| [format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat()).collect();
     let mut end = b"0\r\n".to_vec();
     for (name, value) in trailers {
         end.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
@@ -69,9 +67,7 @@ pub async fn http1_slowly(port: u16, pieces: &[Vec<u8>], pace: Duration) -> Resu
             reply = read_response(&mut reader) => reply,
         }
     };
-    tokio::time::timeout(LIMIT, exchange)
-        .await
-        .context("no answer to a raw HTTP/1.1 request")?
+    tokio::time::timeout(LIMIT, exchange).await.context("no answer to a raw HTTP/1.1 request")?
 }
 
 async fn read_response(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<Reply> {
@@ -82,8 +78,7 @@ async fn read_response(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<Reply
         }
         if reader.read_buf(&mut buffer).await? == 0 {
             let text = String::from_utf8_lossy(&buffer).into_owned();
-            return parse_response(&buffer, true)?
-                .with_context(|| format!("the connection ended after {text:?}"));
+            return parse_response(&buffer, true)?.with_context(|| format!("the connection ended after {text:?}"));
         }
     }
 }
@@ -100,10 +95,7 @@ fn parse_response(buffer: &[u8], ended: bool) -> Result<Option<Reply>> {
     }
     let mut headers = HeaderMap::new();
     for field in response.headers.iter() {
-        headers.append(
-            HeaderName::try_from(field.name)?,
-            HeaderValue::from_bytes(field.value)?,
-        );
+        headers.append(HeaderName::try_from(field.name)?, HeaderValue::from_bytes(field.value)?);
     }
     let rest = buffer.get(start..).unwrap_or_default();
     let value = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
@@ -114,18 +106,13 @@ fn parse_response(buffer: &[u8], ended: bool) -> Result<Option<Reply>> {
     } else {
         ended.then(|| Bytes::copy_from_slice(rest))
     };
-    Ok(body.map(|body| Reply {
-        status,
-        headers,
-        body,
-    }))
+    Ok(body.map(|body| Reply { status, headers, body }))
 }
 
 fn dechunk(mut rest: &[u8]) -> Result<Option<Bytes>> {
     let mut body = BytesMut::new();
     loop {
-        let httparse::Status::Complete((start, size)) =
-            httparse::parse_chunk_size(rest).map_err(|error| anyhow::anyhow!("{error:?}"))?
+        let httparse::Status::Complete((start, size)) = httparse::parse_chunk_size(rest).map_err(|error| anyhow::anyhow!("{error:?}"))?
         else {
             return Ok(None);
         };
@@ -142,12 +129,7 @@ fn dechunk(mut rest: &[u8]) -> Result<Option<Bytes>> {
 }
 
 /// Sends `call` over HTTP/2 with prior knowledge: its body in DATA frames of `frame` bytes, then `trailers` if there are any.
-pub async fn http2(
-    port: u16,
-    call: &Call,
-    frame: usize,
-    trailers: &[(&str, &str)],
-) -> Result<Reply> {
+pub async fn http2(port: u16, call: &Call, frame: usize, trailers: &[(&str, &str)]) -> Result<Reply> {
     let exchange = async {
         let stream = TcpStream::connect(("127.0.0.1", port)).await?;
         stream.set_nodelay(true)?;
@@ -157,19 +139,11 @@ pub async fn http2(
         driver.abort();
         reply
     };
-    tokio::time::timeout(LIMIT, exchange)
-        .await
-        .context("no answer to a raw HTTP/2 request")?
+    tokio::time::timeout(LIMIT, exchange).await.context("no answer to a raw HTTP/2 request")?
 }
 
 /// The same on a connection that is open already.
-pub async fn http2_on(
-    sender: &mut SendRequest<Bytes>,
-    port: u16,
-    call: &Call,
-    frame: usize,
-    trailers: &[(&str, &str)],
-) -> Result<Reply> {
+pub async fn http2_on(sender: &mut SendRequest<Bytes>, port: u16, call: &Call, frame: usize, trailers: &[(&str, &str)]) -> Result<Reply> {
     let mut request = Request::new(());
     *request.version_mut() = http::Version::HTTP_2;
     *request.method_mut() = call.method.clone();
@@ -178,10 +152,7 @@ pub async fn http2_on(
         if name == "host" {
             authority = String::from_utf8(value.clone())?;
         } else {
-            request.headers_mut().append(
-                HeaderName::try_from(name.as_str())?,
-                HeaderValue::from_bytes(value)?,
-            );
+            request.headers_mut().append(HeaderName::try_from(name.as_str())?, HeaderValue::from_bytes(value)?);
         }
     }
     *request.uri_mut() = format!("http://{authority}{}", call.path).parse()?;
@@ -217,11 +188,7 @@ pub async fn http2_on(
             incoming.flow_control().release_capacity(data.len())?;
             body.extend_from_slice(&data);
         }
-        anyhow::Ok(Reply {
-            status: parts.status.as_u16(),
-            headers: parts.headers,
-            body: body.freeze(),
-        })
+        anyhow::Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body: body.freeze() })
     };
     // The answer counts even when the peer stopped reading before all was written.
     let (_, reply) = tokio::join!(write, read);

@@ -18,12 +18,7 @@ pub struct Refusal {
 }
 
 const fn row(reason: &'static str, http: u16, rpc: i64, status: &'static str) -> Refusal {
-    Refusal {
-        reason,
-        http,
-        rpc,
-        status,
-    }
+    Refusal { reason, http, rpc, status }
 }
 
 /// Every reason there is.
@@ -58,9 +53,7 @@ pub const ALL: &[Refusal] = &[
 
 /// The row of a reason.
 pub fn of(reason: &str) -> Result<&'static Refusal> {
-    ALL.iter()
-        .find(|row| row.reason == reason)
-        .with_context(|| format!("no such reason: {reason}"))
+    ALL.iter().find(|row| row.reason == reason).with_context(|| format!("no such reason: {reason}"))
 }
 
 /// The binding that a refusal must speak.
@@ -86,104 +79,40 @@ pub fn unseen() -> Vec<&'static str> {
 /// Checks a reply against the list: status, body form, id, codes, ErrorInfo, and the headers that let a client repair itself.
 pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
     let want = of(reason)?;
-    let seen = || {
-        format!(
-            "for {reason} came {} {:?} {}",
-            reply.status,
-            reply.headers,
-            reply.text()
-        )
-    };
-    ensure!(
-        reply.reason().as_deref() == Some(reason),
-        "reason: {}",
-        seen()
-    );
+    let seen = || format!("for {reason} came {} {:?} {}", reply.status, reply.headers, reply.text());
+    ensure!(reply.reason().as_deref() == Some(reason), "reason: {}", seen());
     ensure!(reply.status == want.http, "status: {}", seen());
-    ensure!(
-        reply
-            .header("content-type")
-            .is_some_and(|kind| kind.starts_with("application/json")),
-        "content-type: {}",
-        seen()
-    );
+    ensure!(reply.header("content-type").is_some_and(|kind| kind.starts_with("application/json")), "content-type: {}", seen());
     let body = reply.json();
     match form {
         Form::Rpc(id) => {
-            ensure!(
-                body["jsonrpc"] == "2.0" && body.get("result").is_none(),
-                "JSON-RPC: {}",
-                seen()
-            );
+            ensure!(body["jsonrpc"] == "2.0" && body.get("result").is_none(), "JSON-RPC: {}", seen());
             ensure!(body.get("id") == Some(id), "id should be {id}: {}", seen());
             ensure!(body["error"]["code"] == want.rpc, "code: {}", seen());
-            ensure!(
-                body["error"]["data"]
-                    .as_array()
-                    .is_some_and(|list| list.len() == 1),
-                "data: {}",
-                seen()
-            );
+            ensure!(body["error"]["data"].as_array().is_some_and(|list| list.len() == 1), "data: {}", seen());
         }
         Form::Status => {
             ensure!(body.get("jsonrpc").is_none(), "Status body: {}", seen());
             ensure!(body["error"]["code"] == want.http, "code: {}", seen());
             ensure!(body["error"]["status"] == want.status, "status: {}", seen());
-            ensure!(
-                body["error"]["details"]
-                    .as_array()
-                    .is_some_and(|list| list.len() == 1),
-                "details: {}",
-                seen()
-            );
+            ensure!(body["error"]["details"].as_array().is_some_and(|list| list.len() == 1), "details: {}", seen());
         }
     }
-    ensure!(
-        body["error"]["message"]
-            .as_str()
-            .is_some_and(|text| !text.is_empty()),
-        "message: {}",
-        seen()
-    );
+    ensure!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "message: {}", seen());
     let info = reply.error_info().unwrap_or_default();
-    ensure!(
-        info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo",
-        "@type: {}",
-        seen()
-    );
-    let (name, domain) = if want.rpc == -32009 {
-        ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org")
-    } else {
-        (reason.to_uppercase(), "attache")
-    };
-    ensure!(
-        info["reason"] == json!(name) && info["domain"] == json!(domain),
-        "ErrorInfo: {}",
-        seen()
-    );
+    ensure!(info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo", "@type: {}", seen());
+    let (name, domain) =
+        if want.rpc == -32009 { ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org") } else { (reason.to_uppercase(), "attache") };
+    ensure!(info["reason"] == json!(name) && info["domain"] == json!(domain), "ErrorInfo: {}", seen());
     let challenge = reply.header("www-authenticate");
     match want.http {
-        401 => ensure!(
-            challenge.is_some_and(|value| value.starts_with("Bearer ")),
-            "www-authenticate: {}",
-            seen()
-        ),
+        401 => ensure!(challenge.is_some_and(|value| value.starts_with("Bearer ")), "www-authenticate: {}", seen()),
         403 => {
             let value = challenge.unwrap_or_default();
             ensure!(value.starts_with("Bearer "), "www-authenticate: {}", seen());
-            ensure!(
-                value.contains("error=\"insufficient_scope\"") && value.contains("scope=\""),
-                "www-authenticate: {}",
-                seen()
-            );
+            ensure!(value.contains("error=\"insufficient_scope\"") && value.contains("scope=\""), "www-authenticate: {}", seen());
         }
-        503 => ensure!(
-            reply
-                .header("retry-after")
-                .is_some_and(|value| value.parse::<u32>().is_ok()),
-            "retry-after: {}",
-            seen()
-        ),
+        503 => ensure!(reply.header("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "retry-after: {}", seen()),
         _ => ensure!(challenge.is_none(), "www-authenticate: {}", seen()),
     }
     self::seen().insert(want.reason);

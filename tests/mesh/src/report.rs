@@ -15,24 +15,10 @@ pub fn table(rows: &[Row]) -> String {
     let head = ["call", "caller", "HTTP", "outcome", "reason"].map(str::to_owned);
     let cells = |row: &Row| {
         let seen = row.seen.clone();
-        [
-            row.call.to_owned(),
-            row.caller.to_owned(),
-            seen.status,
-            seen.outcome,
-            seen.reason,
-        ]
+        [row.call.to_owned(), row.caller.to_owned(), seen.status, seen.outcome, seen.reason]
     };
-    let lines: Vec<[String; 5]> = std::iter::once(head)
-        .chain(rows.iter().map(cells))
-        .collect();
-    let width = |column: usize| {
-        lines
-            .iter()
-            .filter_map(|line| line.get(column))
-            .map(|cell| cell.chars().count())
-            .max()
-    };
+    let lines: Vec<[String; 5]> = std::iter::once(head).chain(rows.iter().map(cells)).collect();
+    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..5).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for (index, line) in lines.iter().enumerate() {
@@ -41,22 +27,10 @@ pub fn table(rows: &[Row]) -> String {
             Some(row) if row.holds() => '✓',
             Some(_) => '✗',
         };
-        let padded: Vec<String> = line
-            .iter()
-            .zip(&widths)
-            .map(|(cell, width)| format!("{cell:width$}"))
-            .collect();
+        let padded: Vec<String> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         let _ = writeln!(text, "{mark} {}", padded.join("  ").trim_end());
-        if let Some(row) = index
-            .checked_sub(1)
-            .and_then(|index| rows.get(index))
-            .filter(|row| !row.holds())
-        {
-            let Outcome {
-                status,
-                outcome,
-                reason,
-            } = &row.stated;
+        if let Some(row) = index.checked_sub(1).and_then(|index| rows.get(index)).filter(|row| !row.holds()) {
+            let Outcome { status, outcome, reason } = &row.stated;
             let _ = writeln!(text, "    stated: {status} {outcome} {reason}");
         }
     }
@@ -66,47 +40,18 @@ pub fn table(rows: &[Row]) -> String {
 /// Where everything listens, one line each.
 pub fn places(mesh: &Mesh) -> String {
     let rows = [
-        (
-            "inbound Envoy",
-            mesh.inbound.port(),
-            "guards the agent; admin on port ",
-            mesh.inbound.admin(),
-        ),
-        (
-            "outbound Envoy",
-            mesh.outbound.port(),
-            "attaches credentials; admin on port ",
-            mesh.outbound.admin(),
-        ),
+        ("inbound Envoy", mesh.inbound.port(), "guards the agent; admin on port ", mesh.inbound.admin()),
+        ("outbound Envoy", mesh.outbound.port(), "attaches credentials; admin on port ", mesh.outbound.admin()),
     ];
     let mut text = String::new();
     for (name, port, what, admin) in rows {
-        let _ = writeln!(
-            text,
-            "  {name:<22} http://127.0.0.1:{port:<6} {what}{admin}"
-        );
+        let _ = writeln!(text, "  {name:<22} http://127.0.0.1:{port:<6} {what}{admin}");
     }
     let peers = [
-        (
-            "authorization server",
-            mesh.authorization.port,
-            "oidc-provider: tokens by client credentials",
-        ),
-        (
-            "agent, A2A 1.0",
-            mesh.agent_1_0.port,
-            "a2a-sdk 1.3.0; echoes what it received",
-        ),
-        (
-            "agent, A2A 0.3",
-            mesh.agent_0_3.port,
-            "a2a-sdk 0.3.26; the same agent's other version",
-        ),
-        (
-            "partner agent",
-            mesh.partner.port,
-            "a2a-sdk 1.3.0; wants an x-api-key",
-        ),
+        ("authorization server", mesh.authorization.port, "oidc-provider: tokens by client credentials"),
+        ("agent, A2A 1.0", mesh.agent_1_0.port, "a2a-sdk 1.3.0; echoes what it received"),
+        ("agent, A2A 0.3", mesh.agent_0_3.port, "a2a-sdk 0.3.26; the same agent's other version"),
+        ("partner agent", mesh.partner.port, "a2a-sdk 1.3.0; wants an x-api-key"),
     ];
     for (name, port, what) in peers {
         let _ = writeln!(text, "  {name:<22} http://127.0.0.1:{port:<6} {what}");
@@ -117,9 +62,7 @@ pub fn places(mesh: &Mesh) -> String {
 /// Three commands to paste, with a fresh token in them.
 pub async fn commands(mesh: &Mesh) -> Result<String> {
     let token = mesh.token().await?;
-    let expiry = claims(&token)?["exp"]
-        .as_u64()
-        .context("no exp in the token")?;
+    let expiry = claims(&token)?["exp"].as_u64().context("no exp in the token")?;
     let lifetime = expiry.saturating_sub(place::now());
     let body = rpc("1".into(), "SendMessage", message_1_0("hello"));
     let json = "-H 'content-type: application/json'";

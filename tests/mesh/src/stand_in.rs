@@ -19,11 +19,7 @@ pub struct Answer {
 impl Answer {
     /// An answer of a content type.
     pub fn new(status: &'static str, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self {
-            status,
-            headers: vec![("content-type".to_owned(), kind.to_owned())],
-            body: Arc::new(body.into()),
-        }
+        Self { status, headers: vec![("content-type".to_owned(), kind.to_owned())], body: Arc::new(body.into()) }
     }
 
     /// Adds a header.
@@ -53,31 +49,19 @@ impl StandIn {
     pub async fn start(answer: Answer) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State {
-            answer: Mutex::new(answer),
-            whole: AtomicU64::new(0),
-            heads: AtomicU64::new(0),
-        });
+        let state = Arc::new(State { answer: Mutex::new(answer), whole: AtomicU64::new(0), heads: AtomicU64::new(0) });
         let shared = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 tokio::spawn(serve(stream, shared.clone()));
             }
         });
-        Ok(Self {
-            port,
-            state,
-            accepting,
-        })
+        Ok(Self { port, state, accepting })
     }
 
     /// Changes the answer for requests from now on.
     pub fn answer(&self, answer: Answer) {
-        *self
-            .state
-            .answer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = answer;
+        *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
     }
 
     /// Requests that arrived whole.
@@ -109,11 +93,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
             state.whole.fetch_add(1, Ordering::SeqCst);
             counted = false;
             let _ = buffer.split_to(used);
-            let answer = state
-                .answer
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clone();
+            let answer = state.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if write(&mut stream, &answer).await.is_err() {
                 return;
             }
@@ -127,11 +107,7 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 }
 
 async fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let mut head = format!(
-        "HTTP/1.1 {}\r\ncontent-length: {}\r\n",
-        answer.status,
-        answer.body.len()
-    );
+    let mut head = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -141,10 +117,7 @@ async fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {
 }
 
 fn head_end(buffer: &[u8]) -> Option<usize> {
-    buffer
-        .windows(4)
-        .position(|four| four == b"\r\n\r\n")
-        .map(|at| at + 4)
+    buffer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
 /// The length of the first request in `buffer`, if all of it is there.
@@ -156,10 +129,7 @@ fn whole_request(buffer: &[u8]) -> Option<usize> {
         let end = rest.windows(5).position(|five| five == b"0\r\n\r\n")?;
         return Some(start + end + 5);
     }
-    let length = head
-        .lines()
-        .find_map(|line| line.strip_prefix("content-length:"))
-        .and_then(|value| value.trim().parse().ok());
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|value| value.trim().parse().ok());
     let end = start + length.unwrap_or(0);
     (buffer.len() >= end).then_some(end)
 }

@@ -31,19 +31,11 @@ impl Row {
 }
 
 fn answered(outcome: &str) -> Outcome {
-    Outcome {
-        status: "200".to_owned(),
-        outcome: outcome.to_owned(),
-        reason: String::new(),
-    }
+    Outcome { status: "200".to_owned(), outcome: outcome.to_owned(), reason: String::new() }
 }
 
 fn refused(status: u16, reason: &str) -> Outcome {
-    Outcome {
-        status: status.to_string(),
-        outcome: "refused".to_owned(),
-        reason: reason.to_owned(),
-    }
+    Outcome { status: status.to_string(), outcome: "refused".to_owned(), reason: reason.to_owned() }
 }
 
 /// Reads a reply of the agent: which version answered and whom it saw.
@@ -71,56 +63,29 @@ fn outbound(reply: &Reply) -> String {
     let others = echo.header("authorization");
     match (keys.as_slice(), others.as_slice()) {
         ([key], []) if key == PARTNER_KEY => "partner got its key, nothing else".to_owned(),
-        (keys, others) => format!(
-            "partner got {} keys, {} authorizations",
-            keys.len(),
-            others.len()
-        ),
+        (keys, others) => format!("partner got {} keys, {} authorizations", keys.len(), others.len()),
     }
 }
 
 async fn play(call: &Call, port: u16, read: fn(&Reply) -> String) -> Outcome {
     match call.send(port).await {
-        Ok(reply) if reply.is_success() => Outcome {
-            status: reply.status.to_string(),
-            outcome: read(&reply),
-            reason: String::new(),
-        },
+        Ok(reply) if reply.is_success() => Outcome { status: reply.status.to_string(), outcome: read(&reply), reason: String::new() },
         Ok(reply) => {
             let reason = reply.reason().unwrap_or_default();
-            let outcome = if reason.is_empty() {
-                format!("unexpected: {:.60}", reply.text())
-            } else {
-                "refused".to_owned()
-            };
-            Outcome {
-                status: reply.status.to_string(),
-                outcome,
-                reason,
-            }
+            let outcome = if reason.is_empty() { format!("unexpected: {:.60}", reply.text()) } else { "refused".to_owned() };
+            Outcome { status: reply.status.to_string(), outcome, reason }
         }
-        Err(error) => Outcome {
-            status: "-".to_owned(),
-            outcome: format!("{error:#}"),
-            reason: String::new(),
-        },
+        Err(error) => Outcome { status: "-".to_owned(), outcome: format!("{error:#}"), reason: String::new() },
     }
 }
 
 async fn play_sdk(sdk: Sdk, url: &str, token: &str) -> Outcome {
-    let outcome = match sdk
-        .call(url, Some(token), "send,stream,get,card", "jsonrpc")
-        .await
-    {
+    let outcome = match sdk.call(url, Some(token), "send,stream,get,card", "jsonrpc").await {
         Ok(result) if result["ok"] == true => "all four answered".to_owned(),
         Ok(result) => format!("{result}"),
         Err(error) => format!("{error:#}"),
     };
-    Outcome {
-        status: "2xx".to_owned(),
-        outcome,
-        reason: String::new(),
-    }
+    Outcome { status: "2xx".to_owned(), outcome, reason: String::new() }
 }
 
 struct Step {
@@ -136,84 +101,20 @@ fn inbound_steps(mesh: &Mesh, token: &str, other: &str, expired: &str, reader: &
     let port = mesh.inbound.port();
     let ten = "agent 1.0 did SendMessage for caller";
     let three = "agent 0.3 did SendMessage for caller";
-    let by_query = Call::post(
-        format!("{AGENT}?a2a-version=1.0"),
-        &rpc("query".into(), "SendMessage", message_1_0("query")),
-    );
-    let unknown = Call::post(
-        AGENT,
-        &rpc("unknown".into(), "DropTables", message_1_0("unknown")),
-    )
-    .version("1.0");
-    let step = |call, caller, request, stated| Step {
-        call,
-        caller,
-        port,
-        request,
-        read: inbound,
-        stated,
-    };
+    let by_query = Call::post(format!("{AGENT}?a2a-version=1.0"), &rpc("query".into(), "SendMessage", message_1_0("query")));
+    let unknown = Call::post(AGENT, &rpc("unknown".into(), "DropTables", message_1_0("unknown"))).version("1.0");
+    let step = |call, caller, request, stated| Step { call, caller, port, request, read: inbound, stated };
     vec![
-        step(
-            "1.0: SendMessage, JSON-RPC",
-            "good token",
-            send_1_0("one").bearer(token),
-            answered(ten),
-        ),
-        step(
-            "0.3: message/send, no version said",
-            "good token",
-            send_0_3("two").bearer(token),
-            answered(three),
-        ),
-        step(
-            "1.0 by ?a2a-version=1.0",
-            "good token",
-            by_query.bearer(token),
-            answered(ten),
-        ),
-        step(
-            "1.0: POST /message:send, HTTP+JSON",
-            "good token",
-            send_1_0_http("three").bearer(token),
-            answered(ten),
-        ),
-        step(
-            "1.0: SendMessage",
-            "no token",
-            send_1_0("four"),
-            refused(401, "credentials_missing"),
-        ),
-        step(
-            "1.0: SendMessage",
-            "token for another agent",
-            send_1_0("five").bearer(other),
-            refused(401, "token_audience_mismatch"),
-        ),
-        step(
-            "1.0: SendMessage",
-            "token that ran out",
-            send_1_0("six").bearer(expired),
-            refused(401, "token_expired"),
-        ),
-        step(
-            "1.0: SendMessage",
-            "token without the scope",
-            send_1_0("seven").bearer(reader),
-            refused(403, "insufficient_scope"),
-        ),
-        step(
-            "A2A-Version: 9.9",
-            "good token",
-            send_0_3("eight").version("9.9").bearer(token),
-            refused(400, "version_not_supported"),
-        ),
-        step(
-            "1.0: method DropTables",
-            "good token",
-            unknown.bearer(token),
-            refused(404, "operation_unknown"),
-        ),
+        step("1.0: SendMessage, JSON-RPC", "good token", send_1_0("one").bearer(token), answered(ten)),
+        step("0.3: message/send, no version said", "good token", send_0_3("two").bearer(token), answered(three)),
+        step("1.0 by ?a2a-version=1.0", "good token", by_query.bearer(token), answered(ten)),
+        step("1.0: POST /message:send, HTTP+JSON", "good token", send_1_0_http("three").bearer(token), answered(ten)),
+        step("1.0: SendMessage", "no token", send_1_0("four"), refused(401, "credentials_missing")),
+        step("1.0: SendMessage", "token for another agent", send_1_0("five").bearer(other), refused(401, "token_audience_mismatch")),
+        step("1.0: SendMessage", "token that ran out", send_1_0("six").bearer(expired), refused(401, "token_expired")),
+        step("1.0: SendMessage", "token without the scope", send_1_0("seven").bearer(reader), refused(403, "insufficient_scope")),
+        step("A2A-Version: 9.9", "good token", send_0_3("eight").version("9.9").bearer(token), refused(400, "version_not_supported")),
+        step("1.0: method DropTables", "good token", unknown.bearer(token), refused(404, "operation_unknown")),
     ]
 }
 
@@ -221,22 +122,9 @@ fn outbound_steps(mesh: &Mesh) -> Vec<Step> {
     let port = mesh.outbound.port();
     let body = |text: &str| rpc(text.into(), "SendMessage", message_1_0(text));
     let partner = |text: &str| Call::post("/", &body(text)).host(mesh.partner_host());
-    let step = |call, caller, request, read, stated| Step {
-        call,
-        caller,
-        port,
-        request,
-        read,
-        stated,
-    };
+    let step = |call, caller, request, read, stated| Step { call, caller, port, request, read, stated };
     vec![
-        step(
-            "out to the partner",
-            "no credential",
-            partner("nine"),
-            outbound,
-            answered("partner got its key, nothing else"),
-        ),
+        step("out to the partner", "no credential", partner("nine"), outbound, answered("partner got its key, nothing else")),
         step(
             "out to the partner",
             "credentials of its own",
@@ -274,35 +162,13 @@ pub async fn rows(mesh: &Mesh) -> Result<Vec<Row>> {
     let steps = inbound_steps(mesh, &token, &other, &expired, &reader);
     for step in steps.into_iter().chain(outbound_steps(mesh)) {
         let seen = play(&step.request, step.port, step.read).await;
-        rows.push(Row {
-            call: step.call,
-            caller: step.caller,
-            stated: step.stated,
-            seen,
-        });
+        rows.push(Row { call: step.call, caller: step.caller, stated: step.stated, seen });
     }
-    let stated = Outcome {
-        status: "2xx".to_owned(),
-        outcome: "all four answered".to_owned(),
-        reason: String::new(),
-    };
+    let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
     let url = mesh.url();
-    let (ten, three) = tokio::join!(
-        play_sdk(Sdk::Python1_0, &url, &token),
-        play_sdk(Sdk::Js0_3, &url, &token)
-    );
+    let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &token), play_sdk(Sdk::Js0_3, &url, &token));
     let caller = "good token";
-    rows.push(Row {
-        call: "Python SDK 1.0: send stream get card",
-        caller,
-        stated: stated.clone(),
-        seen: ten,
-    });
-    rows.push(Row {
-        call: "JS SDK 0.3: send stream get card",
-        caller,
-        stated,
-        seen: three,
-    });
+    rows.push(Row { call: "Python SDK 1.0: send stream get card", caller, stated: stated.clone(), seen: ten });
+    rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated, seen: three });
     Ok(rows)
 }

@@ -8,11 +8,7 @@ use anyhow::{Result, bail};
 pub const POLL: Duration = Duration::from_millis(20);
 
 /// Looks at `condition` until it gives a value. Errs when it errs, or with `what` when `limit` has passed.
-pub async fn until<T>(
-    what: &str,
-    limit: Duration,
-    mut condition: impl AsyncFnMut() -> Result<Option<T>>,
-) -> Result<T> {
+pub async fn until<T>(what: &str, limit: Duration, mut condition: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
     let start = Instant::now();
     loop {
         if let Some(value) = condition().await? {

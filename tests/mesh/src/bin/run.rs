@@ -33,22 +33,11 @@ async fn run() -> Result<ExitCode> {
     println!("{}", report::table(&rows));
     let wrong: Vec<_> = rows.iter().filter(|row| !row.holds()).collect();
     for row in &wrong {
-        println!(
-            "Not as stated: {} ({}): {:?}, stated {:?}",
-            row.call, row.caller, row.seen, row.stated
-        );
+        println!("Not as stated: {} ({}): {:?}, stated {:?}", row.call, row.caller, row.seen, row.stated);
     }
     if once {
-        println!(
-            "{} of {} calls came out as stated.",
-            rows.len() - wrong.len(),
-            rows.len()
-        );
-        return Ok(if wrong.is_empty() {
-            ExitCode::SUCCESS
-        } else {
-            ExitCode::FAILURE
-        });
+        println!("{} of {} calls came out as stated.", rows.len() - wrong.len(), rows.len());
+        return Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     println!("{}", report::commands(&mesh).await?);
     println!("The mesh stays up until Ctrl-C.");

@@ -42,7 +42,8 @@ fn bad_bodies() -> Vec<(&'static str, Vec<u8>)> {
     let unknown = rpc(json!("u"), "DropTables", message_1_0("u")).to_string();
     let other = rpc(json!("u"), "message/send", message_1_0("u")).to_string();
     let twice = r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","params":{},"method":"SendMessage"}"#.to_owned();
-    let rows = [("operation_unknown", unknown), ("version_mismatch", other), ("request_malformed", twice), ("body_malformed", "{".to_owned())];
+    let rows =
+        [("operation_unknown", unknown), ("version_mismatch", other), ("request_malformed", twice), ("body_malformed", "{".to_owned())];
     rows.into_iter().map(|(reason, body)| (reason, body.into_bytes())).collect()
 }
 
@@ -57,12 +58,15 @@ pub fn add(suite: &mut Suite) {
         envoy.logged(&["attache: ", OPTION]).await?;
         envoy.logged(&["attache: refused", "reason=headers_not_held"]).await?;
         // Chunks, a body that never ends, HTTP/2 and a refusal on the way do not hang either.
-        let open = head(&format!("POST {AGENT}"), &[
-            ("host", b"expense.example.com"),
-            ("a2a-version", b"1.0"),
-            ("authorization", format!("Bearer {token}").as_bytes()),
-            ("transfer-encoding", b"chunked"),
-        ]);
+        let open = head(
+            &format!("POST {AGENT}"),
+            &[
+                ("host", b"expense.example.com"),
+                ("a2a-version", b"1.0"),
+                ("authorization", format!("Bearer {token}").as_bytes()),
+                ("transfer-encoding", b"chunked"),
+            ],
+        );
         let reply = raw::http1(envoy.port(), &[open, b"1\r\n{\r\n".to_vec()]).await?;
         refusal::check(&reply, "headers_not_held", &Form::Rpc(Value::Null))?;
         let reply = raw::http2(envoy.port(), &send_1_0("held").bearer(&token), 1, &[("x-checksum", "1")]).await?;
@@ -79,14 +83,17 @@ pub fn add(suite: &mut Suite) {
         let authorization = format!("Bearer {token}");
         let long = "mallory".repeat(500);
         // Headers that the filter removes or sets must not upset its sums.
-        let open = head(&format!("POST {AGENT}"), &[
-            ("host", b"expense.example.com"),
-            ("content-type", b"application/json"),
-            ("a2a-version", b"1.0"),
-            ("authorization", authorization.as_bytes()),
-            ("x-attache-subject", long.as_bytes()),
-            ("transfer-encoding", b"chunked"),
-        ]);
+        let open = head(
+            &format!("POST {AGENT}"),
+            &[
+                ("host", b"expense.example.com"),
+                ("content-type", b"application/json"),
+                ("a2a-version", b"1.0"),
+                ("authorization", authorization.as_bytes()),
+                ("x-attache-subject", long.as_bytes()),
+                ("transfer-encoding", b"chunked"),
+            ],
+        );
         let body = rpc(json!("slow"), "SendMessage", message_1_0("slow")).to_string().into_bytes();
         let pieces = [vec![open], chunked(&body, body.len() / 2 + 1, &[])].concat();
         let reply = raw::http1_slowly(mesh.inbound.port(), &pieces, Duration::from_secs(3)).await?;
@@ -140,13 +147,16 @@ pub fn add(suite: &mut Suite) {
         let before = base.send(envoy.port()).await?;
         ensure!(before.status == 200 && agent.whole() == 1, "a good call arrives whole: {}", before.status);
         let authorization = format!("Bearer {token}");
-        let open = head(&format!("POST {AGENT}"), &[
-            ("host", b"expense.example.com"),
-            ("content-type", b"application/json"),
-            ("a2a-version", b"1.0"),
-            ("authorization", authorization.as_bytes()),
-            ("transfer-encoding", b"chunked"),
-        ]);
+        let open = head(
+            &format!("POST {AGENT}"),
+            &[
+                ("host", b"expense.example.com"),
+                ("content-type", b"application/json"),
+                ("a2a-version", b"1.0"),
+                ("authorization", authorization.as_bytes()),
+                ("transfer-encoding", b"chunked"),
+            ],
+        );
         for (reason, body) in bad_bodies() {
             let call = base.clone().body(body.clone());
             let mut pieces = vec![open.clone()];

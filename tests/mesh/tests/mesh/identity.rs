@@ -131,7 +131,8 @@ pub fn add(suite: &mut Suite) {
         .await
     });
     suite.add("identity::other_headers_reach_the_agent_unchanged", async |mesh| {
-        let call = send_1_0("h").bearer(&mesh.token().await?).header("x-trace", "one").header("x-trace", "two").header("a2a-extensions", "e");
+        let call =
+            send_1_0("h").bearer(&mesh.token().await?).header("x-trace", "one").header("x-trace", "two").header("a2a-extensions", "e");
         let echo = echo(&call.send(mesh.inbound.port()).await?)?;
         let traces = echo.header("x-trace").join(",");
         ensure!(traces == "one,two" && echo.header("a2a-extensions") == ["e"], "{:?}", echo.0);

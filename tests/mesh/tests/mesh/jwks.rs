@@ -46,7 +46,11 @@ const FAULTS: &[Fault] = &[
     ("a_redirect", redirect, "status 302"),
     ("an_error", || Answer::new("500 Internal Server Error", "text/plain", "oops"), "status 500"),
     ("invalid_utf8", || Answer::new("200 OK", "application/json", b"{\"keys\":[{\"kid\":\"\xff\"}]}".to_vec()), "not a JWK Set"),
-    ("only_unusable_keys", || Answer::new("200 OK", "application/json", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"},7]}"), "no key in the set"),
+    (
+        "only_unusable_keys",
+        || Answer::new("200 OK", "application/json", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"AAAA\"},7]}"),
+        "no key in the set",
+    ),
 ];
 
 fn asking(mesh: &Mesh, port: u16, edit: impl FnOnce(&mut Value)) -> Result<EnvoyFile> {
@@ -141,10 +145,15 @@ async fn all_faults(mesh: &Mesh) -> Result<()> {
         file.cluster(endpoint.fault.0, endpoint.stand_in.port)?;
     }
     file.edit_plugin(|plugin| {
-        plugin["issuers"] = endpoints.iter().map(|endpoint| json!({
-            "name": endpoint.fault.0, "issuer": endpoint.issuer, "audiences": [mesh.audience], "clock_skew": "0s",
-            "jwks": {"remote": {"uri": "http://127.0.0.1/jwks", "cluster": endpoint.fault.0, "refresh": "1s", "timeout": "1s"}},
-        })).collect();
+        plugin["issuers"] = endpoints
+            .iter()
+            .map(|endpoint| {
+                json!({
+                    "name": endpoint.fault.0, "issuer": endpoint.issuer, "audiences": [mesh.audience], "clock_skew": "0s",
+                    "jwks": {"remote": {"uri": "http://127.0.0.1/jwks", "cluster": endpoint.fault.0, "refresh": "1s", "timeout": "1s"}},
+                })
+            })
+            .collect();
         let names: Vec<&str> = endpoints.iter().map(|endpoint| endpoint.fault.0).collect();
         plugin["schemes"] = json!({"oauth2": {"bearer": {"issuers": names}}});
     })?;

@@ -125,7 +125,8 @@ async fn outage(mesh: &attache_mesh::mesh::Mesh) -> Result<()> {
     tokio::time::sleep_until((start + OUTAGE).into()).await;
     ensure!(!steady.task.is_finished(), "a request was lost: {:?}", steady.finish().await);
     own.start_again().await?;
-    wait::until("the keys to be fetched again", Duration::from_secs(40), async || Ok((own.jwks_fetches().await? > 0).then_some(()))).await?;
+    wait::until("the keys to be fetched again", Duration::from_secs(40), async || Ok((own.jwks_fetches().await? > 0).then_some(())))
+        .await?;
     works(envoy.port(), &own.token(&mesh.audience, SCOPES).await?).await?;
     steady.sends(10).await?;
     let sent = steady.finish().await?;

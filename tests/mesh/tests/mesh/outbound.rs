@@ -6,8 +6,8 @@ use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Echo, Reply, message_1_0, rpc};
 use attache_mesh::mesh::{AGENT, Mesh, PARTNER_KEY};
 use attache_mesh::peer::{self, Sdk};
-use attache_mesh::{place, raw};
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::{place, raw};
 use serde_json::json;
 
 use crate::suite::Suite;
@@ -104,9 +104,7 @@ pub fn add(suite: &mut Suite) {
         Ok(())
     });
     suite.add("outbound::without_the_secret_no_call_leaves", async |mesh| {
-        for (name, options) in
-            [("outbound-unset", Options::default()), ("outbound-empty", Options::default().env("PARTNER_KEY", ""))]
-        {
+        for (name, options) in [("outbound-unset", Options::default()), ("outbound-empty", Options::default().env("PARTNER_KEY", ""))] {
             let envoy = without_secrets(mesh, name, options).await?;
             let mark = format!("/?mark={name}");
             let call = Call::post(&mark, &rpc(json!("s"), "SendMessage", message_1_0("s"))).host(mesh.partner_host());
