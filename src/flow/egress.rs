@@ -11,23 +11,14 @@ use crate::credential::static_header;
 use crate::protocol::jsonrpc::Id;
 use crate::protocol::{Binding, http_json};
 use crate::wire::path;
-use std::collections::BTreeSet;
-
-/// Headers in which clients carry credentials of their own. They were meant for somebody else.
-const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"];
 
 pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let config = context.runtime.config();
     let Some(connection) = config.connections.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
-    let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
-        Credential::Header(header) => Some(header.name.as_str()),
-        Credential::None(_) => None,
-    });
-    let carriers: BTreeSet<&str> = CLIENT_CREDENTIALS.into_iter().chain(configured).collect();
-    for name in carriers.into_iter().filter(|name| head.headers.has(name)) {
-        effects.push(Effect::RemoveHeader(name.to_owned().into()));
+    for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
+        effects.push(Effect::RemoveHeader(name.clone().into()));
     }
     head.set_version(effects, connection.version);
     match &connection.credential {

@@ -111,6 +111,16 @@ pub fn reserved(headers: &Headers) -> Vec<String> {
     names
 }
 
+/// The names among `trailers` that must not go on: what only we may use, the version, and credentials, which no
+/// trailer may carry (RFC 9110 section 6.5.1). A server that merges trailers into headers would believe them.
+#[must_use]
+pub fn misplaced(trailers: &Headers, runtime: &Runtime) -> Vec<String> {
+    let mut names = reserved(trailers);
+    let known = |name: &&str| *name == version::HEADER || runtime.credential_headers().contains(*name);
+    names.extend(trailers.names().filter(known).map(str::to_owned));
+    names
+}
+
 fn is_ours(name: &str) -> bool {
     const OURS: &[u8] = b"x-attache-";
     let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };

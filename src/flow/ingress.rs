@@ -233,7 +233,10 @@ impl Inbound {
                         let denial = self.named(denial, context);
                         (Stage::Passing(Meter { passed: self.held, limit: self.limit, denial, binding: self.binding }), Step::Continue)
                     }
-                    Body::Pending if self.released || context.runtime.config().hold_headers => (Stage::Inbound(self), Step::Pause),
+                    // What is held of an undecided body must not go on with the headers.
+                    Body::Pending if self.released || self.held > 0 || context.runtime.config().hold_headers => {
+                        (Stage::Inbound(self), Step::Pause)
+                    }
                     Body::Pending => {
                         self.send_on(context, effects);
                         self.released = true;

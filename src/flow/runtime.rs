@@ -2,7 +2,7 @@
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
 use super::denial::{Denial, Reason};
-use crate::config::{Config, ConfigError, Jwks, RemoteJwks, Scheme};
+use crate::config::{Config, ConfigError, Credential, Jwks, RemoteJwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Caller;
 use crate::identity::demand::{BearerDemand, Demand};
@@ -13,7 +13,11 @@ use crate::identity::signature::Verifier;
 use crate::identity::verify;
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
+
+/// Headers in which clients carry credentials of their own. On a call that leaves they were meant for somebody else.
+const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie", "x-api-key", "api-key"];
 
 /// Shared state of one configuration in one VM.
 #[derive(Debug)]
@@ -21,6 +25,7 @@ pub struct Runtime {
     config: Config,
     demands: Vec<Demand>,
     secrets: Secrets,
+    credential_headers: BTreeSet<String>,
     keyrings: RefCell<Vec<Keyring>>,
     remembered: RefCell<Remembered>,
 }
@@ -61,7 +66,12 @@ impl Runtime {
         };
         let keyrings = config.issuers.iter().enumerate().map(keyring).collect::<Result<_, _>>()?;
         let demands = config.agents.iter().map(|agent| demand(&config, &agent.security)).collect();
-        Ok(Self { config, demands, secrets, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
+        let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
+            Credential::Header(header) => Some(header.name.as_str()),
+            Credential::None(_) => None,
+        });
+        let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
+        Ok(Self { config, demands, secrets, credential_headers, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
     }
 
     /// The configuration.
@@ -74,6 +84,12 @@ impl Runtime {
     #[must_use]
     pub const fn secrets(&self) -> &Secrets {
         &self.secrets
+    }
+
+    /// Headers in which credentials travel: those that clients use, and those of every connection.
+    #[must_use]
+    pub const fn credential_headers(&self) -> &BTreeSet<String> {
+        &self.credential_headers
     }
 
     /// What agent `index` demands of callers.

@@ -1,7 +1,7 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use crate::flow::head::reserved;
-use crate::flow::{Effect, Level, Reply, Value};
+use crate::flow::head::misplaced;
+use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::wire::header::Headers;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -32,10 +32,10 @@ pub fn request_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
 }
 
-/// Removes trailers that an agent could take for ours.
-pub fn clean_trailers() {
+/// Removes trailers that an agent could take for headers of ours.
+pub fn clean_trailers(runtime: &Runtime) {
     let trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default());
-    for name in reserved(&trailers) {
+    for name in misplaced(&trailers, runtime) {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, &name, None);
     }
 }

@@ -77,7 +77,7 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
-        call::clean_trailers();
+        call::clean_trailers(&self.runtime);
         // Trailers end a body whose last part did not say so; what an undecided request holds is still there.
         if !self.exchange.borrow().is_undecided() {
             self.held = 0;
