@@ -131,13 +131,7 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<B
 }
 
 fn open(port: u16, load: &Arc<Load>, most: usize) -> (Arc<Running>, JoinSet<Result<()>>) {
-    let shared = Running {
-        load: load.clone(),
-        next: AtomicUsize::new(0),
-        most,
-        done: AtomicU64::new(0),
-        stop: AtomicBool::new(false),
-    };
+    let shared = Running { load: load.clone(), next: AtomicUsize::new(0), most, done: AtomicU64::new(0), stop: AtomicBool::new(false) };
     let (shared, mut connections) = (Arc::new(shared), JoinSet::new());
     for _ in 0..CONNECTIONS {
         connections.spawn(shared.clone().connection(port));

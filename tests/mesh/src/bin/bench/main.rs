@@ -31,7 +31,7 @@ use crate::rows::{Base, Names, Row, TOKENS};
 use crate::tokens::Issuer;
 
 /// Load before each measured part.
-const WARM_UP: Duration = Duration::from_millis(250);
+const WARM_UP: Duration = Duration::from_millis(200);
 /// Bytes of the bodies.
 const SIZES: [usize; 2] = [437, 64 * 1024];
 
@@ -58,8 +58,8 @@ struct Target {
 
 async fn run() -> Result<()> {
     process::end_on_signal(130).await?;
-    let rounds: usize = setting("ROUNDS", 9, 1..=1000)?;
-    let seconds: f64 = setting("SECONDS", 0.8, 0.05..=60.0)?;
+    let rounds: usize = setting("ROUNDS", 12, 1..=1000)?;
+    let seconds: f64 = setting("SECONDS", 0.6, 0.05..=60.0)?;
     let started = Instant::now();
 
     let names = Names::load()?;
@@ -81,6 +81,7 @@ async fn run() -> Result<()> {
         targets.push(Target { row, clock: Clock::of(envoy.process().pid())?, envoy });
     }
     let pids: Vec<i32> = targets.iter().map(|target| target.envoy.process().pid()).collect();
+    let cores = std::thread::available_parallelism()?.get();
     let separate = cpu::separate(&pids)?;
 
     let mut report = Report::default();
@@ -104,6 +105,7 @@ async fn run() -> Result<()> {
         rounds,
         seconds,
         warm_up: WARM_UP,
+        cores,
         separate,
         token: tokens.first().map_or(0, String::len),
         module: std::fs::metadata(place::module(false))?.len(),
@@ -140,12 +142,8 @@ fn loads(names: &Names, tokens: &[String]) -> Result<Vec<(Kind, Arc<Load>)>> {
         let body = body::send_message(bytes)?;
         for values in [&one, &all] {
             let kind = Kind { bytes, tokens: values.len() };
-            let load = Load {
-                path: names.path.clone(),
-                headers: headers.clone(),
-                body: body.clone().into(),
-                tokens: values.as_slice().into(),
-            };
+            let load =
+                Load { path: names.path.clone(), headers: headers.clone(), body: body.clone().into(), tokens: values.as_slice().into() };
             loads.push((kind, Arc::new(load)));
         }
     }

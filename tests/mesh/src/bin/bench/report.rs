@@ -21,7 +21,7 @@ pub struct Kind {
 impl Kind {
     /// A name for tables.
     pub fn title(self) -> String {
-        let size = if self.bytes % 1024 == 0 { format!("{} KiB", self.bytes / 1024) } else { format!("{} bytes", self.bytes) };
+        let size = if self.bytes.is_multiple_of(1024) { format!("{} KiB", self.bytes / 1024) } else { format!("{} bytes", self.bytes) };
         let tokens = if self.tokens == 1 { "1 token".to_owned() } else { format!("{} tokens", self.tokens) };
         format!("{size}, {tokens}")
     }
@@ -37,7 +37,9 @@ pub struct Setup {
     pub rounds: usize,
     pub seconds: f64,
     pub warm_up: Duration,
-    /// Envoy had a core of its own.
+    /// Cores that the bench may use.
+    pub cores: usize,
+    /// Envoy had one of them to itself.
     pub separate: bool,
     /// Bytes of a token.
     pub token: usize,
@@ -85,11 +87,14 @@ impl Report {
         self.samples.push((kind, row, sample));
     }
 
+    /// The loads, in the order in which they were measured.
     fn kinds(&self) -> Vec<Kind> {
-        let mut kinds: Vec<Kind> = self.samples.iter().map(|(kind, _, _)| *kind).collect();
-        kinds.dedup();
-        let mut seen: Vec<Kind> = Vec::new();
-        kinds.retain(|kind| !seen.contains(kind) && { seen.push(*kind); true });
+        let mut kinds: Vec<Kind> = Vec::new();
+        for (kind, _, _) in &self.samples {
+            if !kinds.contains(kind) {
+                kinds.push(*kind);
+            }
+        }
         kinds
     }
 
@@ -104,10 +109,37 @@ impl Report {
         self.per_request(kind, row).iter().zip(bare).map(|(row, bare)| row - bare).collect()
     }
 
-    /// The same as a share of what the native stack adds, by round.
-    fn relative(&self, kind: Kind, row: Row) -> Vec<f64> {
+    fn cost(&self, kind: Kind, row: Row) -> Result<Spread> {
+        Spread::of(self.added(kind, row)).context("no samples")
+    }
+
+    /// The same as a share of what the native stack adds: of the medians, and the extremes of the rounds.
+    fn relative(&self, kind: Kind, row: Row) -> Result<Spread> {
         let native = self.added(kind, Row::Native);
-        self.added(kind, row).iter().zip(native).map(|(row, native)| row / native).collect()
+        let rounds = self.added(kind, row).into_iter().zip(native).map(|(row, native)| row / native);
+        let median = self.cost(kind, row)?.median / self.cost(kind, Row::Native)?.median;
+        Ok(Spread { median, ..Spread::of(rounds).context("no samples")? })
+    }
+
+    /// Rows by loads: cost in microseconds, and relative to the native stack.
+    fn summary(&self) -> Result<Vec<Vec<String>>> {
+        let kinds = self.kinds();
+        let mut lines = vec![vec!["configuration".to_owned()]];
+        if let Some(head) = lines.first_mut() {
+            head.extend(kinds.iter().map(|kind| kind.title()));
+        }
+        for row in Row::ALL {
+            let mut line = vec![row.title()];
+            for kind in &kinds {
+                line.push(match row {
+                    _ if !kind.measures(row) => "-".to_owned(),
+                    Row::Bare => "0".to_owned(),
+                    _ => format!("{:.1} µs ({:.2})", self.cost(*kind, row)?.median, self.relative(*kind, row)?.median),
+                });
+            }
+            lines.push(line);
+        }
+        Ok(lines)
     }
 
     /// Columns: row, CPU, its spread, cost, its spread, relative cost, its spread.
@@ -127,8 +159,8 @@ impl Report {
             if row == Row::Bare {
                 line.extend(["0", "", "0", ""].map(str::to_owned));
             } else {
-                line.extend(Spread::of(self.added(kind, row)).context("no samples")?.micros());
-                line.extend(Spread::of(self.relative(kind, row)).context("no samples")?.ratio());
+                line.extend(self.cost(kind, row)?.micros());
+                line.extend(self.relative(kind, row)?.ratio());
             }
             lines.push(line);
         }
@@ -169,21 +201,18 @@ impl Report {
              Written by `make bench`, which measures all of it anew; edit `tests/mesh/src/bin/bench/` instead.\n\n\
              CPU time of the Envoy process per request. *Cost* is what a configuration adds to the bare router. The *native stack* is\n\
              what Envoy offers for the same job without Attaché: `jwt_authn` with a cache, `a2a`, and `rbac` on the scope claim.\n\
-             Numbers are medians over the rounds, with the smallest and the largest round beside them. Compare within one table;\n\
-             microseconds depend on the machine.\n",
+             Numbers are medians over the rounds. Microseconds depend on the machine, the ratios less so.\n\n\
+             Cost by body and number of different tokens; in brackets, relative to the native stack under the same load:\n\n",
         );
+        text += &markdown(&self.summary()?);
+        text +=
+            "\nBelow, the smallest and the largest round stand beside each median: where they are far apart, the machine was not quiet.\n";
         for kind in self.kinds() {
             let _ = writeln!(text, "\n## Body of {}\n", kind.title());
-            for (index, line) in self.table(kind)?.iter().enumerate() {
-                let _ = writeln!(text, "| {} |", line.join(" | "));
-                if index == 0 {
-                    let _ = writeln!(text, "|---|{}", "---:|".repeat(line.len().saturating_sub(1)));
-                }
-            }
+            text += &markdown(&self.table(kind)?);
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let placing = if setup.separate {
-            "Envoy runs on one core, the load and the upstream on another."
+            "Envoy is kept on one core, the load and the upstream on the rest."
         } else {
             "There was one core for Envoy, the load and the upstream together."
         };
@@ -196,7 +225,7 @@ impl Report {
              - `a2a` runs with `traffic_mode: REJECT` and a body limit of 1 MiB, as Attaché does. `rbac` matches the scope as a whole word.\n\
              - RS256 with a key of {KEY_BITS} bits, tokens of {token} bytes. \"{TOKENS} tokens\" are sent in turn; each was seen before measuring.\n  \
                A cache of {CACHE} holds all of them, as does Attaché's memory of verified tokens (up to {CACHE}); the default cache of {DEFAULT_CACHE} does not.\n\
-             - The request is SendMessage of A2A 1.0 over JSON-RPC and HTTP/1.1, with `content-length`; the large body has some 300 text parts.\n\
+             - The request is SendMessage of A2A 1.0 over JSON-RPC and HTTP/1.1, with `content-length`; the large body is text parts of 230 bytes.\n\
              - {CONNECTIONS} keep-alive connections, each asking again when it is answered. The upstream reads the whole body. Both are\n  \
                in the bench program, whose CPU time is not counted. {placing}\n\
              - Rounds visit every row in turn: {rounds} rounds, {seconds} s measured after {warm_up} ms of warm-up. Time is the kernel's CPU clock of\n  \
@@ -213,9 +242,21 @@ impl Report {
             seconds = setup.seconds,
             warm_up = setup.warm_up.as_millis(),
             busy = self.least_busy() * 100.0,
+            cores = setup.cores,
             arch = std::env::consts::ARCH,
             module = setup.module / 1024,
         );
         Ok(text)
     }
+}
+
+fn markdown(lines: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        let _ = writeln!(text, "| {} |", line.join(" | "));
+        if index == 0 {
+            let _ = writeln!(text, "|---|{}", "---:|".repeat(line.len().saturating_sub(1)));
+        }
+    }
+    text
 }
