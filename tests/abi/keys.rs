@@ -209,3 +209,20 @@ fn body_bytes_that_arrive_during_the_wait_count_once() {
     assert_eq!(vm.verdict(id).reason(), "body_too_large");
     vm.close(id);
 }
+
+#[test]
+fn without_holding_headers_a_body_cut_by_the_wait_is_read_whole() {
+    let mut configuration = remote();
+    configuration["hold_headers"] = serde_json::json!(false);
+    for cut in [0, 1, SEND.len() / 2, SEND.len()] {
+        let mut vm = Vm::with(Host { verifies: true, clusters: vec!["idp"], ..Host::default() }, &configuration);
+        let id = vm.open(&headers());
+        assert_eq!(vm.headers(id, false), Action::Pause);
+        assert_eq!(vm.body(id, &SEND[..cut], false), Action::Pause);
+        vm.tick();
+        vm.answer(100, OK, &keys());
+        assert_eq!(vm.body(id, &SEND[cut..], true), Action::Continue, "cut at {cut}: {:?}", vm.verdict(id));
+        assert_eq!(vm.stream(id).forwarded, SEND);
+        vm.close(id);
+    }
+}
