@@ -2,6 +2,7 @@
 //! Rust where the host has none or cannot do the algorithm (PSS, EdDSA).
 
 use crate::config::Algorithm;
+use crate::flow::Level;
 use crate::identity::jwk::Key;
 use crate::identity::signature::{Software, Verifier, ecdsa_der};
 use proxy_wasm::hostcalls;
@@ -35,7 +36,10 @@ impl Verifier for HostFirst {
             Ok(Some(result)) => result.starts_with(&[0x08, 0x01]),
             Ok(None) => false,
             Err(error) => {
-                self.absent.set(matches!(error, Status::NotFound));
+                if matches!(error, Status::NotFound) {
+                    self.absent.set(true);
+                    super::call::log(Level::Warn, "the proxy has no verify_signature: signatures are verified here, which takes longer");
+                }
                 Software.verify(algorithm, key, message, signature)
             }
         }

@@ -17,6 +17,7 @@ mod sdk;
 mod suite;
 mod tokens;
 mod tour;
+mod vectors;
 
 use std::process::ExitCode;
 
@@ -39,5 +40,6 @@ fn main() -> ExitCode {
     http1::add(&mut suite);
     http2::add(&mut suite);
     outbound::add(&mut suite);
+    vectors::add(&mut suite);
     suite.run()
 }
