@@ -7,6 +7,7 @@ use anyhow::Result;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// An answer that a stand-in gives to every request.
 #[derive(Clone)]
@@ -35,6 +36,8 @@ struct State {
     whole: AtomicU64,
     /// Heads that arrived.
     heads: AtomicU64,
+    /// While this is false, answers wait.
+    open: watch::Sender<bool>,
 }
 
 /// An HTTP/1.1 server on a free port of 127.0.0.1 that gives one answer to all.
@@ -49,7 +52,8 @@ impl StandIn {
     pub async fn start(answer: Answer) -> Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
-        let state = Arc::new(State { answer: Mutex::new(answer), whole: AtomicU64::new(0), heads: AtomicU64::new(0) });
+        let (open, _) = watch::channel(true);
+        let state = Arc::new(State { answer: Mutex::new(answer), whole: AtomicU64::new(0), heads: AtomicU64::new(0), open });
         let shared = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -62,6 +66,11 @@ impl StandIn {
     /// Changes the answer for requests from now on.
     pub fn answer(&self, answer: Answer) {
         *self.state.answer.lock().unwrap_or_else(PoisonError::into_inner) = answer;
+    }
+
+    /// From now on answers wait until this is called with `true`.
+    pub fn open(&self, open: bool) {
+        self.state.open.send_replace(open);
     }
 
     /// Requests that arrived whole.
@@ -93,6 +102,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
             state.whole.fetch_add(1, Ordering::SeqCst);
             counted = false;
             let _ = buffer.split_to(used);
+            if state.open.subscribe().wait_for(|open| *open).await.is_err() {
+                return;
+            }
             let answer = state.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if write(&mut stream, &answer).await.is_err() {
                 return;

@@ -222,6 +222,37 @@ pub fn add(suite: &mut Suite) {
         ensure!(fetches <= 2, "20 requests led to {fetches} fetches");
         Ok(())
     });
+    suite.add("jwks::one_fetch_serves_all_who_wait_even_if_the_first_goes_away", async |mesh| {
+        let keys = mesh.authorization.jwks().await?;
+        let stand_in = StandIn::start(Answer::new("200 OK", "application/json", keys.to_string())).await?;
+        stand_in.open(false);
+        let file = asking(mesh, stand_in.port, |remote| {
+            remote["timeout"] = json!("30s");
+            remote["refresh"] = json!("300s");
+        })?;
+        let envoy = Envoy::start("jwks-waiting", &file, Options::default()).await?;
+        let token = mesh.token().await?;
+        let call = |number: u32| {
+            let (token, port) = (token.clone(), envoy.port());
+            tokio::spawn(async move { send_1_0(&format!("queued-{number}")).bearer(&token).send(port).await })
+        };
+        let first = call(0);
+        envoy.stat_reaches("http.inbound.downstream_rq_active", 1).await?;
+        let others: Vec<_> = (1..10).map(call).collect();
+        envoy.stat_reaches("http.inbound.downstream_rq_active", 10).await?;
+        first.abort();
+        wait::until("the first to be gone", Duration::from_secs(10), async || {
+            Ok((envoy.stat("http.inbound.downstream_rq_active").await? == 9).then_some(()))
+        })
+        .await?;
+        stand_in.open(true);
+        for call in others {
+            let reply = call.await??;
+            ensure!(reply.status == 200 && reply.echo().is_some(), "{} {}", reply.status, reply.text());
+        }
+        ensure!(stand_in.heads() <= 2, "{} fetches by one worker and the main thread", stand_in.heads());
+        Ok(())
+    });
     suite.add("jwks::keys_older_than_max_stale_are_not_used", async |mesh| {
         let own = AuthorizationServer::start("authorization-stale").await?;
         let mut file = mesh.inbound_file_trusting(&own)?;

@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, message_1_0, rpc};
 use attache_mesh::mesh::{AGENT, send_1_0};
-use attache_mesh::{place, wait};
+use attache_mesh::{place, raw, wait};
 use serde_json::json;
 
 use crate::suite::{Suite, works};
@@ -61,6 +61,33 @@ pub fn add(suite: &mut Suite) {
         let reloads = envoy.stat("vm_reload_success").await?;
         ensure!(reloads >= 3, "{reloads} reloads");
         Ok(())
+    });
+    suite.add("reload::who_waits_in_a_vm_that_traps_is_answered_or_cut_but_never_served", async |mesh| {
+        let token = mesh.token().await?;
+        let mut file = mesh.inbound_file()?;
+        file.module(&place::module(true))?;
+        let envoy = Envoy::start("trap-waiting", &file, Options::default()).await?;
+        works(envoy.port(), &token).await?;
+        let body = rpc(json!("w"), "SendMessage", message_1_0("w")).to_string().into_bytes();
+        let open = raw::head(
+            &format!("POST {AGENT}?mark=waits-in-trap"),
+            &[("host", b"expense.example.com"), ("a2a-version", b"1.0"), ("transfer-encoding", b"chunked")],
+        );
+        // Without a token, so that nothing may ever come of it.
+        let pieces = [vec![open], raw::chunked(&body, body.len(), &[])].concat();
+        let port = envoy.port();
+        let waiting = tokio::spawn(async move { raw::http1_slowly(port, &pieces, Duration::from_secs(2)).await });
+        envoy.stat_reaches("http.inbound.downstream_rq_active", 1).await?;
+        send_1_0("trap").bearer(&token).header(TRAP, "1").send(port).await?;
+        if let Ok(reply) = waiting.await? {
+            ensure!([401, 503].contains(&reply.status), "{} {}", reply.status, reply.text());
+        }
+        ensure!(mesh.agent_1_0.saw("waits-in-trap").await? == 0, "an unverified request reached the agent");
+        wait::until("service after a trap", Duration::from_secs(20), async || {
+            let reply = send_1_0("back").bearer(&token).send(port).await?;
+            Ok((reply.status == 200).then_some(()))
+        })
+        .await
     });
     suite.add("reload::the_released_filter_has_no_trap", async |mesh| {
         let reply = send_1_0("no-trap").bearer(&mesh.token().await?).header(TRAP, "1").send(mesh.inbound.port()).await?;
