@@ -1,19 +1,23 @@
 //! The HTTP+JSON routes of A2A 0.3 and 1.0 (1.0 section 11.3, 0.3 section 3.5.6), below the interface URL.
 
 use crate::protocol::{Operation, Version};
+use percent_encoding::percent_decode_str;
 
 /// The operation that `method` on `path` asks for, and the version whose route it is. `path` is what follows
 /// the agent's prefix and starts with `/`. `None` for routes of neither version.
 ///
-/// `/v1/…` is always 0.3: a 1.0 tenant cannot be called `v1` (the two would be one path).
+/// `/v1/…` is always 0.3: a 1.0 tenant cannot be called `v1` (the two would be one path). What decides must be written
+/// plainly: an agent may undo `%3A` and find a verb where we saw an id.
 #[must_use]
 pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-    if segments.iter().any(|segment| segment.is_empty()) {
+    if segments.iter().any(|segment| segment.is_empty() || hides_a_route(segment)) {
         return None;
     }
     match segments.as_slice() {
         ["v1", rest @ ..] => Some((v0_3(method, rest)?, Version::V0_3)),
+        // What 0.2 and 0.3 have beside `/v1`: the extended card before it was an operation (0.2.1 section 7.10).
+        ["agent", "authenticatedExtendedCard"] if method == "GET" => Some((Operation::GetExtendedAgentCard, Version::V0_3)),
         [only] => Some((v1_0(method, &[only])?, Version::V1_0)),
         [first, rest @ ..] => {
             let plain = v1_0(method, segments.as_slice());
@@ -23,22 +27,36 @@ pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
     }
 }
 
+/// Whether a segment becomes the head or the verb of a route only when its escapes are undone.
+fn hides_a_route(segment: &str) -> bool {
+    if !segment.contains('%') {
+        return false;
+    }
+    let plain = percent_decode_str(segment).decode_utf8_lossy();
+    let verb = |text: &str| matches!(text.rsplit_once(':'), Some((_, "cancel" | "subscribe")));
+    plain == "v1" || !tenant(&plain) || (verb(&plain) && !verb(segment))
+}
+
 /// Whether a first segment may be a tenant: anything that is not itself the head of a route.
 fn tenant(segment: &str) -> bool {
     !matches!(segment, "tasks" | "extendedAgentCard" | ".well-known") && !segment.starts_with("message:")
 }
 
+/// What follows `/v1`. `GET /v1/tasks` is none: 0.3 tells of it in prose only, and to a 1.0 agent it is ListTasks of a
+/// tenant called `v1`.
 fn v0_3(method: &str, segments: &[&str]) -> Option<Operation> {
     match (method, segments) {
         ("GET", ["card"]) => Some(Operation::GetExtendedAgentCard),
-        ("GET", ["tasks"]) => None,
-        ("GET", ["extendedAgentCard"]) => None,
         _ => shared(method, segments),
     }
 }
 
 fn v1_0(method: &str, segments: &[&str]) -> Option<Operation> {
-    shared(method, segments)
+    match (method, segments) {
+        ("GET", ["tasks"]) => Some(Operation::ListTasks),
+        ("GET", ["extendedAgentCard"]) => Some(Operation::GetExtendedAgentCard),
+        _ => shared(method, segments),
+    }
 }
 
 /// The routes that both versions spell alike once the version's own prefix is off.
@@ -46,8 +64,6 @@ fn shared(method: &str, segments: &[&str]) -> Option<Operation> {
     match (method, segments) {
         ("POST", ["message:send"]) => Some(Operation::SendMessage),
         ("POST", ["message:stream"]) => Some(Operation::SendStreamingMessage),
-        ("GET", ["tasks"]) => Some(Operation::ListTasks),
-        ("GET", ["extendedAgentCard"]) => Some(Operation::GetExtendedAgentCard),
         // The verb stands behind the last colon of an id, and an id may hold colons itself.
         (_, ["tasks", last]) => match (method, last.rsplit_once(':')) {
             ("POST", Some((id, "cancel"))) if !id.is_empty() => Some(Operation::CancelTask),
@@ -93,6 +109,11 @@ mod tests {
             ("DELETE", "/acme/tasks/t/pushNotificationConfigs/c", DeleteTaskPushNotificationConfig, Version::V1_0),
             ("GET", "/v1/card", GetExtendedAgentCard, Version::V0_3),
             ("GET", "/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
+            ("GET", "/acme/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
+            ("GET", "/agent/authenticatedExtendedCard", GetExtendedAgentCard, Version::V0_3),
+            ("GET", "/agent/tasks", ListTasks, Version::V1_0),
+            ("GET", "/ac%20me/tasks/a%3Ab", GetTask, Version::V1_0),
+            ("POST", "/tasks/a%3Ab:cancel", CancelTask, Version::V1_0),
         ] {
             assert_eq!(route(method, path), Some((operation, version)), "{method} {path}");
         }
@@ -113,10 +134,39 @@ mod tests {
             ("POST", "/tasks/message:send"),
             ("POST", "/MESSAGE:SEND"),
             ("get", "/tasks"),
+            ("HEAD", "/tasks/t"),
+            ("PUT", "/tasks/t:subscribe"),
+            ("DELETE", "/tasks/t"),
+            ("PATCH", "/message:send"),
+            ("POST", "/acme/other/message:send"),
+            ("POST", "/agent/authenticatedExtendedCard"),
+            ("GET", "/v1/agent/authenticatedExtendedCard"),
             ("GET", ""),
             ("GET", "/"),
         ] {
             assert_eq!(route(method, path), None, "{method} {path}");
         }
+    }
+    #[test]
+    fn what_decides_is_written_plainly() {
+        for (method, path) in [
+            ("POST", "/message%3Asend"),
+            ("POST", "/message%3asend"),
+            ("POST", "/v1/message%3Astream"),
+            ("POST", "/acme/message%3Asend"),
+            ("POST", "/tasks/t%3Acancel"),
+            ("GET", "/tasks/t%3Asubscribe"),
+            ("GET", "/v1/tasks/t%3asubscribe"),
+            ("GET", "/acme/tasks/a:b%3Asubscribe"),
+            ("GET", "/tasks/t:sub%73cribe"),
+            ("GET", "/tasks/t%3Acancel/pushNotificationConfigs"),
+            ("GET", "/v%31/tasks"),
+            ("GET", "/%74asks/t"),
+            ("GET", "/message%3Asend/tasks"),
+        ] {
+            assert_eq!(route(method, path), None, "{method} {path}");
+        }
+        // Escaped twice it is an id for every reader.
+        assert_eq!(route("GET", "/tasks/t%253Asubscribe"), Some((Operation::GetTask, Version::V1_0)));
     }
 }
