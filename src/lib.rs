@@ -20,10 +20,12 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+pub mod card;
 pub mod config;
 pub mod credential;
 pub mod flow;
 pub mod identity;
+pub mod policy;
 pub mod protocol;
 pub mod wire;
 

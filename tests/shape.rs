@@ -10,14 +10,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 7] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("wire", &[]),
     ("protocol", &["wire"]),
     ("config", &["wire", "protocol"]),
     ("identity", &["wire", "protocol", "config"]),
     ("credential", &["wire", "protocol", "config"]),
-    ("flow", &["wire", "protocol", "config", "identity", "credential"]),
-    ("host", &["wire", "protocol", "config", "identity", "credential", "flow"]),
+    ("policy", &["wire", "protocol", "config"]),
+    ("card", &["wire", "protocol"]),
+    ("flow", &["wire", "protocol", "config", "identity", "credential", "policy", "card"]),
+    ("host", &["wire", "protocol", "config", "identity", "credential", "policy", "card", "flow"]),
 ];
 
 fn root() -> &'static Path {

@@ -1,6 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{ConfigError, Match, Scheme};
+use super::{ConfigError, Issuer, Match, Rule, Scheme};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -25,6 +25,10 @@ pub struct Agent {
     pub card: Card,
     /// What a caller must bring: one of these requirements, whole.
     pub security: Vec<Requirement>,
+    /// What a caller may do, beyond `security`: the first rule that names the operation decides, and with rules no
+    /// rule means no. `None`: `security` alone decides.
+    #[serde(default)]
+    pub access: Option<Vec<Rule>>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
@@ -112,7 +116,7 @@ impl Agent {
         self.versions.0.keys().copied()
     }
 
-    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
         for (version, offer) in &self.versions.0 {
             if offer.bindings.is_empty() {
@@ -121,6 +125,9 @@ impl Agent {
         }
         if !self.versions.0.contains_key(&self.default_version) {
             return fail("default_version", format!("{} is not one of versions", self.default_version));
+        }
+        for (index, rule) in self.access.iter().flatten().enumerate() {
+            rule.check(&format!("{at}.access[{index}]"), issuers)?;
         }
         if self.security.is_empty() {
             return fail("security", "give at least one requirement: an agent without one is open".to_owned());
@@ -143,7 +150,7 @@ impl Agent {
 }
 
 /// `scope-token` of RFC 6749 section 3.3: visible ASCII without `"` and `\`.
-fn is_scope(text: &str) -> bool {
+pub(super) fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 

@@ -118,6 +118,9 @@ impl TryFrom<String> for Prefix {
 
 impl Connection {
     pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+        if self.target.grpc {
+            return Err(ConfigError::new(format!("{at}.match.grpc"), "is for agents: a connection is matched by its path_prefix"));
+        }
         match &self.credential {
             Credential::Header(header) if !secrets.contains_key(&header.value.secret) => Err(ConfigError::new(
                 format!("{at}.credential.header.value.secret"),

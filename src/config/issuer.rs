@@ -84,8 +84,12 @@ pub struct RemoteJwks {
 pub struct Claims {
     /// Scopes: a string of words or a list.
     pub scopes: Vec<String>,
+    /// Roles: a list, or one.
+    pub roles: Vec<String>,
     /// The client that got the token.
     pub client: Vec<String>,
+    /// The tenant of the issuer.
+    pub tenant: Vec<String>,
     /// A token that has one of these was issued on behalf of a user.
     pub user_marker: Vec<String>,
 }
@@ -93,7 +97,13 @@ pub struct Claims {
 impl Default for Claims {
     fn default() -> Self {
         let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        Self { scopes: names(&["scope", "scp"]), client: names(&["azp", "appid", "client_id"]), user_marker: names(&["scp"]) }
+        Self {
+            scopes: names(&["scope", "scp"]),
+            roles: names(&["roles"]),
+            client: names(&["azp", "appid", "client_id"]),
+            tenant: names(&["tid"]),
+            user_marker: names(&["scp"]),
+        }
     }
 }
 

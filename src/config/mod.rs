@@ -1,6 +1,7 @@
 //! The plugin configuration: parsed once, whole or not at all, into types that cannot be wrong. Every error
 //! names its place. Names follow the RFCs and Envoy; unknown members are errors.
 
+mod access;
 mod agent;
 mod connection;
 mod duration;
@@ -9,6 +10,7 @@ mod issuer;
 mod target;
 mod uri;
 
+pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
 pub use connection::{Connection, Credential, HeaderCredential, Secret};
 pub use error::ConfigError;
@@ -119,7 +121,7 @@ impl Config {
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
-            agent.check(&path, &self.schemes.0)?;
+            agent.check(&path, &self.schemes.0, &self.issuers)?;
             agent.target.check(&format!("{path}.match"), &mut places)?;
         }
         for (index, connection) in self.connections.iter().enumerate() {

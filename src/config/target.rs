@@ -1,6 +1,7 @@
 //! Which requests an agent or a connection stands for: hosts and a path prefix by whole segments.
 
 use super::ConfigError;
+use crate::protocol::grpc;
 use crate::wire::path;
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -54,16 +55,24 @@ pub struct Match {
     pub hosts: Vec<HostPattern>,
     /// `/` or whole segments such as `/agents/expense`.
     pub path_prefix: Prefix,
+    /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol.
+    #[serde(default)]
+    pub grpc: bool,
 }
 
 impl Match {
-    /// How well this fits a request: length of the prefix first, then how exact the host is. `None` if it
-    /// does not fit.
+    /// How well this fits a request: length of the prefix first, then how exact the host is. A gRPC call at an
+    /// agent that takes them fits better than any prefix. `None` if it does not fit.
     #[must_use]
     pub fn fit(&self, host: &str, request_path: &str) -> Option<(usize, &HostPattern)> {
-        path::strip_segments(request_path, &self.path_prefix.0)?;
+        let length = if self.grpc && grpc::is_service(request_path) {
+            usize::MAX
+        } else {
+            path::strip_segments(request_path, &self.path_prefix.0)?;
+            self.path_prefix.0.len()
+        };
         let host = self.hosts.iter().filter(|pattern| pattern.covers(host)).max()?;
-        Some((self.path_prefix.0.len(), host))
+        Some((length, host))
     }
 
     pub(super) fn check(&self, at: &str, places: &mut BTreeSet<(HostPattern, String)>) -> Result<(), ConfigError> {
@@ -73,6 +82,9 @@ impl Match {
         for host in &self.hosts {
             if !places.insert((host.clone(), self.path_prefix.0.clone())) {
                 return Err(ConfigError::new(at, "another agent or connection has the same host and path_prefix"));
+            }
+            if self.grpc && !places.insert((host.clone(), String::new())) {
+                return Err(ConfigError::new(format!("{at}.grpc"), "another agent takes the gRPC calls of this host"));
             }
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::event::Reply;
 use crate::identity::bearer::BearerError;
 use crate::identity::verify::VerifyError;
 use crate::protocol::Binding;
+use crate::protocol::grpc::{self, ErrorInfo};
 use crate::protocol::jsonrpc::Id;
 use crate::protocol::version::VersionError;
 use serde_json::{Map, Value, json};
@@ -27,6 +28,7 @@ pub enum Reason {
     TokenAudienceMismatch,
     TokenLifetimeTooLong,
     InsufficientScope,
+    AccessDenied,
     VersionMalformed,
     VersionConflict,
     VersionNotSupported,
@@ -45,15 +47,57 @@ pub enum Reason {
 struct Class {
     http: u16,
     jsonrpc: i32,
-    /// `google.rpc.Code` by name.
-    status: &'static str,
+    /// `google.rpc.Code`: by name in JSON, by number in gRPC.
+    status: Code,
     /// `error` of the challenge (RFC 6750 section 3.1), for classes that have one.
     challenge: Option<&'static str>,
 }
 
+/// The codes of `google.rpc.Code` that refusals use.
+#[derive(Clone, Copy)]
+enum Code {
+    InvalidArgument,
+    NotFound,
+    PermissionDenied,
+    ResourceExhausted,
+    FailedPrecondition,
+    Internal,
+    Unavailable,
+    Unauthenticated,
+}
+
+impl Code {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::InvalidArgument => "INVALID_ARGUMENT",
+            Self::NotFound => "NOT_FOUND",
+            Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
+            Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Internal => "INTERNAL",
+            Self::Unavailable => "UNAVAILABLE",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+        }
+    }
+
+    const fn number(self) -> u8 {
+        match self {
+            Self::InvalidArgument => 3,
+            // What a server does not have is UNIMPLEMENTED in gRPC; NOT_FOUND is for tasks.
+            Self::NotFound => 12,
+            Self::PermissionDenied => 7,
+            Self::ResourceExhausted => 8,
+            Self::FailedPrecondition => 9,
+            Self::Internal => 13,
+            Self::Unavailable => 14,
+            Self::Unauthenticated => 16,
+        }
+    }
+}
+
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -68,6 +112,7 @@ impl Reason {
         Self::TokenAudienceMismatch,
         Self::TokenLifetimeTooLong,
         Self::InsufficientScope,
+        Self::AccessDenied,
         Self::VersionMalformed,
         Self::VersionConflict,
         Self::VersionNotSupported,
@@ -100,6 +145,7 @@ impl Reason {
             Self::TokenAudienceMismatch => "token_audience_mismatch",
             Self::TokenLifetimeTooLong => "token_lifetime_too_long",
             Self::InsufficientScope => "insufficient_scope",
+            Self::AccessDenied => "access_denied",
             Self::VersionMalformed => "version_malformed",
             Self::VersionConflict => "version_conflict",
             Self::VersionNotSupported => "version_not_supported",
@@ -122,16 +168,16 @@ impl Reason {
     }
 
     const fn class(self) -> Class {
-        const fn class(http: u16, jsonrpc: i32, status: &'static str) -> Class {
+        const fn class(http: u16, jsonrpc: i32, status: Code) -> Class {
             Class { http, jsonrpc, status, challenge: None }
         }
-        const fn challenge(http: u16, jsonrpc: i32, status: &'static str, error: &'static str) -> Class {
+        const fn challenge(http: u16, jsonrpc: i32, status: Code, error: &'static str) -> Class {
             Class { http, jsonrpc, status, challenge: Some(error) }
         }
         match self {
             // RFC 6750 section 3.1: no error code if the request had no credential at all.
-            Self::CredentialsMissing => challenge(401, -32050, "UNAUTHENTICATED", ""),
-            Self::CredentialsRepeated => challenge(401, -32050, "UNAUTHENTICATED", "invalid_request"),
+            Self::CredentialsMissing => challenge(401, -32050, Code::Unauthenticated, ""),
+            Self::CredentialsRepeated => challenge(401, -32050, Code::Unauthenticated, "invalid_request"),
             Self::TokenMalformed
             | Self::TokenTooLarge
             | Self::TokenTypeRefused
@@ -142,18 +188,19 @@ impl Reason {
             | Self::TokenExpired
             | Self::TokenNotYetValid
             | Self::TokenAudienceMismatch
-            | Self::TokenLifetimeTooLong => challenge(401, -32050, "UNAUTHENTICATED", "invalid_token"),
-            Self::InsufficientScope => challenge(403, -32051, "PERMISSION_DENIED", "insufficient_scope"),
+            | Self::TokenLifetimeTooLong => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
+            // RFC 6750 section 3.1 has this one code for "requires higher privileges".
+            Self::InsufficientScope | Self::AccessDenied => challenge(403, -32051, Code::PermissionDenied, "insufficient_scope"),
             Self::VersionMalformed | Self::VersionConflict | Self::VersionNotSupported | Self::VersionMismatch => {
-                class(400, -32009, "FAILED_PRECONDITION")
+                class(400, -32009, Code::FailedPrecondition)
             }
-            Self::OperationUnknown => class(404, -32601, "NOT_FOUND"),
-            Self::BodyMalformed => class(400, -32700, "INVALID_ARGUMENT"),
-            Self::RequestMalformed => class(400, -32600, "INVALID_ARGUMENT"),
-            Self::BodyTooLarge => class(413, -32052, "RESOURCE_EXHAUSTED"),
-            Self::Unmatched => class(404, -32601, "NOT_FOUND"),
-            Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, "UNAVAILABLE"),
-            Self::HeadersNotHeld => class(500, -32603, "INTERNAL"),
+            Self::OperationUnknown => class(404, -32601, Code::NotFound),
+            Self::BodyMalformed => class(400, -32700, Code::InvalidArgument),
+            Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
+            Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
+            Self::Unmatched => class(404, -32601, Code::NotFound),
+            Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
+            Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
     }
 
@@ -174,6 +221,7 @@ impl Reason {
             Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
             Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
             Self::InsufficientScope => "The token lacks a scope: ask for one with the scopes named in WWW-Authenticate.",
+            Self::AccessDenied => "This caller may not do this here: ask the agent's operator.",
             Self::VersionMalformed => "A2A-Version is Major.Minor, such as 1.0.",
             Self::VersionConflict => "The request names two A2A versions: send one A2A-Version.",
             Self::VersionNotSupported => "This A2A version is not offered here.",
@@ -267,44 +315,62 @@ impl Denial {
     #[must_use]
     pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
         let class = self.reason.class();
+        let grpc_status = (binding == Some(Binding::Grpc)).then(|| class.status.number());
         let body = match binding {
+            Some(Binding::Grpc) => self.advice.clone(),
             Some(Binding::Jsonrpc) => {
-                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": [self.error_info()]});
+                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": [self.json_info()]});
                 // The id is JSON text already and must come back unchanged.
                 format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
             }
             Some(Binding::HttpJson) | None => json!({"error": {
-                "code": class.http, "status": class.status, "message": self.advice, "details": [self.error_info()]
+                "code": class.http, "status": class.status.name(), "message": self.advice, "details": [self.json_info()]
             }})
             .to_string(),
         };
-        let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())];
+        let mut headers = match binding {
+            Some(Binding::Grpc) => vec![("grpc-status-details-bin", self.grpc_details(class.status.number()))],
+            _ => vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())],
+        };
         if let Some(error) = class.challenge {
             headers.push(("www-authenticate", self.challenge(error)));
         }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
         }
-        Reply { status: class.http, headers, body }
+        Reply { status: class.http, grpc_status, headers, body }
     }
 
-    /// `google.rpc.ErrorInfo`, with A2A's own reason where A2A has one (1.0 section 5.4).
-    fn error_info(&self) -> Value {
+    /// `google.rpc.ErrorInfo`: reason and domain, A2A's own where A2A has one (1.0 section 5.4), and metadata.
+    fn error_info(&self) -> (String, &'static str, Vec<(&'static str, String)>) {
         let (reason, domain) = match self.reason {
             Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch => {
                 ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org")
             }
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
-        let mut metadata = Map::new();
-        metadata.insert("reason".to_owned(), self.reason.code().into());
+        let mut metadata = vec![("reason", self.reason.code().to_owned())];
         if let Some(versions) = &self.versions {
-            metadata.insert("supportedVersions".to_owned(), versions.as_str().into());
+            metadata.push(("supportedVersions", versions.clone()));
         }
         if !self.scopes.is_empty() {
-            metadata.insert("scope".to_owned(), self.scopes.join(" ").into());
+            metadata.push(("scope", self.scopes.join(" ")));
         }
+        (reason, domain, metadata)
+    }
+
+    /// The same as JSON.
+    fn json_info(&self) -> Value {
+        let (reason, domain, metadata) = self.error_info();
+        let metadata: Map<String, Value> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})
+    }
+
+    /// The same as `grpc-status-details-bin`.
+    fn grpc_details(&self, code: u8) -> String {
+        let (reason, domain, metadata) = self.error_info();
+        let metadata: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata })
     }
 
     /// The `WWW-Authenticate` value (RFC 6750 section 3).
@@ -343,6 +409,7 @@ mod tests {
             let denial = Denial::new(reason).at("expense");
             for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson), None] {
                 let reply = denial.render(binding, &Id::default());
+                assert_eq!(reply.grpc_status, None);
                 let body: Value = serde_json::from_str(&reply.body).unwrap();
                 let info = body.pointer("/error/data/0").or(body.pointer("/error/details/0")).unwrap();
                 assert_eq!(info.pointer("/metadata/reason").unwrap(), reason.code());

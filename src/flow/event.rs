@@ -1,5 +1,6 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
+use crate::protocol::{Binding, Version};
 use crate::wire::header::Headers;
 use secrecy::SecretString;
 use std::borrow::Cow;
@@ -61,12 +62,37 @@ pub enum Value {
 /// An answer that the proxy gives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
-    /// HTTP status.
+    /// HTTP status of the class; a gRPC answer is always 200.
     pub status: u16,
+    /// For a gRPC request: `grpc-status`, and `body` is then `grpc-message`.
+    pub grpc_status: Option<u8>,
     /// Header names in lower case, and values.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON.
+    /// JSON, or a message for gRPC.
     pub body: String,
+}
+
+/// What a counter counts: requests that went on to an agent, for watching a migration.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count {
+    /// The agent's name.
+    pub agent: String,
+    /// The version in force.
+    pub version: Version,
+    /// The binding.
+    pub binding: Binding,
+}
+
+impl Count {
+    /// The metric's name, with its labels in the form that `stats_config.stats_tags` can take out again:
+    /// `attache_requests.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.total`.
+    #[must_use]
+    pub fn metric(&self) -> String {
+        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
+        let agent: String = self.agent.chars().map(plain).collect();
+        let version: String = self.version.as_str().chars().map(plain).collect();
+        format!("attache_requests.agent.=.{agent};.version.=.{version};.binding.=.{};.total", self.binding.name())
+    }
 }
 
 /// One thing for the host to do, in order.
@@ -76,6 +102,8 @@ pub enum Effect {
     SetHeader(Cow<'static, str>, Value),
     /// Remove every value of a request header.
     RemoveHeader(Cow<'static, str>),
+    /// Add one to a counter.
+    Count(Count),
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch the keys of this issuer (index) unless a fetch is under way, and tell the request when it ended.

@@ -1,15 +1,17 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
-use super::event::{Effect, Event, Step, Value};
+use super::event::{Count, Effect, Event, Step, Value};
 use super::exchange::{Meter, Stage, answer, refuse, withheld};
 use super::head::Head;
 use super::runtime::{Authentication, Context};
-use crate::config::{Agent, CardAccess, Token};
+use crate::config::{CardAccess, Token};
 use crate::identity::{Caller, bearer};
+use crate::policy::access::{self, Refusal};
 use crate::protocol::jsonrpc::{self, Envelope, EnvelopeError, Id};
-use crate::protocol::{Binding, Operation, Version, http_json, version};
+use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
 use crate::wire::path;
 use std::rc::Rc;
@@ -54,13 +56,6 @@ enum Body {
     TooLong,
 }
 
-/// A request that says by its method and path what it is.
-#[derive(Clone, Copy, Debug)]
-struct Classified {
-    version: Version,
-    operation: Option<Operation>,
-}
-
 pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let config = context.runtime.config();
     let (Some(agent), Some(demand)) = (config.agents.get(index), context.runtime.demand(index)) else {
@@ -101,7 +96,7 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     let body = match binding {
         _ if announced > limit => Body::TooLong,
         Some(Binding::Jsonrpc) => Body::Pending,
-        Some(Binding::HttpJson) | None => Body::NotNeeded,
+        Some(Binding::HttpJson | Binding::Grpc) | None => Body::NotNeeded,
     };
     let inbound = Inbound {
         agent: index,
@@ -116,54 +111,6 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
         released: false,
     };
     Box::new(inbound).decide(context, effects)
-}
-
-/// The binding by place and method alone, so that even a refusal can be said in it.
-fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
-    match suffix {
-        "" | "/" if head.method == "POST" => Some(Binding::Jsonrpc),
-        card if http_json::is_card(card) => None,
-        _ => Some(Binding::HttpJson),
-    }
-}
-
-fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Binding>, body_follows: bool) -> Result<Classified, Denial> {
-    let offered = || agent.versions().map(Version::as_str).collect::<Vec<_>>().join(",");
-    let versioned = |denial: Denial| Denial { versions: Some(offered()), ..denial };
-    let requested = version::requested(head.headers, head.query).map_err(|error| versioned(Denial::new(error.into())))?;
-    let version = requested.unwrap_or(agent.default_version);
-    let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
-    if head.method != "POST" && announces_body {
-        return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
-    }
-    let operation = match binding {
-        Some(Binding::Jsonrpc) if !body_follows => {
-            return Err(Denial::new(Reason::BodyMalformed).advise("A JSON-RPC request has a body."));
-        }
-        Some(Binding::Jsonrpc) => None,
-        Some(Binding::HttpJson) => {
-            let (operation, belongs) = http_json::route(head.method, suffix).ok_or_else(|| Denial::new(Reason::OperationUnknown))?;
-            if belongs != version {
-                return Err(versioned(mismatch("This route", belongs)));
-            }
-            Some(operation)
-        }
-        None if head.method == "GET" || head.method == "HEAD" => Some(Operation::GetAgentCard),
-        None => return Err(Denial::new(Reason::OperationUnknown)),
-    };
-    let is_offered = match binding {
-        Some(binding) => agent.offers(version, binding),
-        None => agent.versions().any(|offered| offered == version),
-    };
-    if !is_offered {
-        let over = binding.map(|binding| format!(" over {binding}")).unwrap_or_default();
-        return Err(versioned(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}."))));
-    }
-    Ok(Classified { version, operation })
-}
-
-fn mismatch(what: &str, belongs: Version) -> Denial {
-    Denial::new(Reason::VersionMismatch).advise(format!("{what} belongs to A2A {belongs}: send A2A-Version: {belongs}."))
 }
 
 impl Inbound {
@@ -259,6 +206,11 @@ impl Inbound {
                         }
                         Some((operation, _)) => {
                             self.operation = Some(operation);
+                            if let Some(caller) = caller.clone()
+                                && let Err(denial) = self.authorize(&caller, context)
+                            {
+                                return self.deny(denial, context, effects);
+                            }
                             if !self.released {
                                 self.send_on(context, effects);
                             }
@@ -275,9 +227,17 @@ impl Inbound {
         let denied = || Denial::new(Reason::InsufficientScope);
         let demand = context.runtime.demand(self.agent).ok_or_else(denied)?;
         match self.operation {
-            Some(Operation::GetAgentCard) if demand.knows(caller) => Ok(()),
-            _ => demand.meets(caller).map_err(|scopes| Denial { scopes: scopes.to_vec(), ..denied() }),
+            Some(Operation::GetAgentCard) if demand.knows(caller) => return Ok(()),
+            _ => demand.meets(caller).map_err(|scopes| Denial { scopes: scopes.to_vec(), ..denied() })?,
         }
+        let config = context.runtime.config();
+        let rules = config.agents.get(self.agent).and_then(|agent| agent.access.as_ref());
+        let (Some(rules), Some(operation)) = (rules, self.operation) else { return Ok(()) };
+        let issuer = config.issuers.get(caller.issuer).map_or("", |issuer| &issuer.name);
+        access::decide(rules, operation, &subject(caller, issuer)).map_err(|refusal| match refusal {
+            Refusal::Scopes(scopes) => Denial { scopes, ..denied() },
+            Refusal::NoRule | Refusal::Caller => Denial::new(Reason::AccessDenied),
+        })
     }
 
     fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
@@ -285,9 +245,8 @@ impl Inbound {
         let mut set = |name: &'static str, value: &str| {
             effects.push(Effect::SetHeader(name.into(), Value::Text(safe_value(value))));
         };
-        if let Some(agent) = context.runtime.config().agents.get(self.agent) {
-            set("x-attache-agent", &agent.name);
-        }
+        let agent = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
+        set("x-attache-agent", agent);
         if let Some(operation) = self.operation {
             set("x-attache-operation", operation.name());
         }
@@ -300,6 +259,9 @@ impl Inbound {
             }
             set("x-attache-kind", caller.kind.as_str());
             set("x-attache-scopes", &caller.scopes.join(" "));
+        }
+        if let Some(binding) = self.binding {
+            effects.push(Effect::Count(Count { agent: agent.to_owned(), version: self.version, binding }));
         }
     }
 
@@ -319,5 +281,18 @@ impl Inbound {
             Body::Read(Err(error)) => answer(&denial, self.binding, &error.id(), effects),
             Body::NotNeeded | Body::TooLong => answer(&denial, self.binding, &Id::default(), effects),
         }
+    }
+}
+
+/// The caller as rules see it.
+fn subject<'a>(caller: &'a Caller, issuer: &'a str) -> access::Subject<'a> {
+    access::Subject {
+        issuer,
+        subject: caller.subject.as_deref(),
+        client: caller.client.as_deref(),
+        tenant: caller.tenant.as_deref(),
+        kind: caller.kind,
+        scopes: &caller.scopes,
+        roles: &caller.roles,
     }
 }

@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+pub mod classify;
 pub mod denial;
 pub mod egress;
 pub mod event;
@@ -8,6 +9,6 @@ pub mod head;
 pub mod ingress;
 pub mod runtime;
 
-pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
+pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;
 pub use runtime::{Context, Runtime};

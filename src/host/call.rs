@@ -1,11 +1,12 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
+use super::metrics::Counters;
 use crate::flow::head::misplaced;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::wire::header::Headers;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{LogLevel, MapType};
+use proxy_wasm::types::{GrpcStatusCode, LogLevel, MapType};
 use secrecy::ExposeSecret;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -42,7 +43,7 @@ pub fn clean_trailers(runtime: &Runtime) {
 
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
 /// see to that.
-pub fn perform(effects: Vec<Effect>) {
+pub fn perform(effects: Vec<Effect>, counters: &Counters) {
     for effect in effects {
         match effect {
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
@@ -51,6 +52,7 @@ pub fn perform(effects: Vec<Effect>) {
             Effect::SetState(key, value) => {
                 let _ = hostcalls::set_property(vec![key], Some(value.as_bytes()));
             }
+            Effect::Count(count) => counters.add(count),
             Effect::Reply(reply) => answer(&reply),
             Effect::Log(level, message) => log(level, &message),
             // The root context fetches: an answer to a request's own call would die with that request.
@@ -67,5 +69,25 @@ fn set_header(name: &str, value: Option<&[u8]>) {
 
 fn answer(reply: &Reply) {
     let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    if let Some(code) = reply.grpc_status {
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let _ = hostcalls::send_grpc_response(grpc_code(code), Some(&reply.body), headers);
+        return;
+    }
     let _ = hostcalls::send_http_response(u32::from(reply.status), headers, Some(reply.body.as_bytes()));
+}
+
+/// The codes that refusals use; any other would be a fault of ours.
+const fn grpc_code(code: u8) -> GrpcStatusCode {
+    match code {
+        3 => GrpcStatusCode::InvalidArgument,
+        5 => GrpcStatusCode::NotFound,
+        7 => GrpcStatusCode::PermissionDenied,
+        8 => GrpcStatusCode::ResourceExhausted,
+        9 => GrpcStatusCode::FailedPrecondition,
+        12 => GrpcStatusCode::Unimplemented,
+        14 => GrpcStatusCode::Unavailable,
+        16 => GrpcStatusCode::Unauthenticated,
+        _ => GrpcStatusCode::Internal,
+    }
 }

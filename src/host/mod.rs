@@ -1,6 +1,7 @@
 //! The adapter to proxy-wasm (ABI 0.2.1): callbacks become events, effects become host calls. Decides nothing.
 
 mod call;
+mod metrics;
 mod root;
 mod signature;
 mod stream;

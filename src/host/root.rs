@@ -2,6 +2,7 @@
 //! waits, and looks after requests whose body never comes.
 
 use super::call;
+use super::metrics::Counters;
 use super::signature::HostFirst;
 use super::stream::Stream;
 use super::wasi;
@@ -27,6 +28,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Shared {
     pub verifier: HostFirst,
+    pub counters: Counters,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -123,7 +125,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            call::perform(effects);
+            call::perform(effects, &self.shared.counters);
             if step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }

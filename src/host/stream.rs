@@ -41,7 +41,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        call::perform(effects);
+        call::perform(effects, &self.shared.counters);
         match step {
             Step::Continue => Action::Continue,
             Step::Pause => Action::Pause,

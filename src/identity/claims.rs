@@ -26,6 +26,10 @@ pub struct Claims {
     pub kind: Kind,
     /// Scopes, by the first of the configured names.
     pub scopes: Vec<String>,
+    /// Roles, by the first of the configured names.
+    pub roles: Vec<String>,
+    /// The tenant, by the first of the configured names.
+    pub tenant: Option<String>,
 }
 
 /// A claim is missing or has the wrong type.
@@ -55,6 +59,8 @@ impl Claims {
             client: text(first(&names.client))?,
             kind: if first(&names.user_marker).is_some() { Kind::User } else { Kind::Service },
             scopes: first(&names.scopes).map_or(Ok(Vec::new()), |value| words(value, true))?,
+            roles: first(&names.roles).map_or(Ok(Vec::new()), |value| words(value, false))?,
+            tenant: text(first(&names.tenant))?,
         })
     }
 }

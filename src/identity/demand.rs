@@ -82,7 +82,16 @@ mod tests {
 
     fn caller(issuer: usize, scopes: &[&str]) -> Caller {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Caller { issuer, subject: None, client: None, kind: Kind::Service, scopes, expires: UnixTime::from_secs(0) }
+        Caller {
+            issuer,
+            subject: None,
+            client: None,
+            kind: Kind::Service,
+            scopes,
+            roles: vec![],
+            tenant: None,
+            expires: UnixTime::from_secs(0),
+        }
     }
 
     fn bearer(issuers: &[usize], scopes: &[&str]) -> BearerDemand {

@@ -10,27 +10,8 @@ pub mod remembered;
 pub mod signature;
 pub mod verify;
 
+pub use crate::config::Kind;
 use crate::wire::time::UnixTime;
-
-/// On whose behalf a token was issued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A person's.
-    User,
-    /// The client's own.
-    Service,
-}
-
-impl Kind {
-    /// `user` or `service`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::User => "user",
-            Self::Service => "service",
-        }
-    }
-}
 
 /// A verified caller. Only [`verify::verify`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +26,10 @@ pub struct Caller {
     pub kind: Kind,
     /// Granted scopes, in the token's order.
     pub scopes: Vec<String>,
+    /// Granted roles.
+    pub roles: Vec<String>,
+    /// The tenant of the issuer.
+    pub tenant: Option<String>,
     /// `exp`, without skew.
     pub expires: UnixTime,
 }

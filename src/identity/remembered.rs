@@ -70,7 +70,16 @@ mod tests {
     use crate::identity::Kind;
 
     fn caller(issuer: usize) -> Rc<Caller> {
-        Rc::new(Caller { issuer, subject: None, client: None, kind: Kind::Service, scopes: vec![], expires: UnixTime::from_secs(0) })
+        Rc::new(Caller {
+            issuer,
+            subject: None,
+            client: None,
+            kind: Kind::Service,
+            scopes: vec![],
+            roles: vec![],
+            tenant: None,
+            expires: UnixTime::from_secs(0),
+        })
     }
 
     #[test]

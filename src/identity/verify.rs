@@ -129,6 +129,8 @@ impl Unverified<'_> {
             client: claims.client,
             kind: claims.kind,
             scopes: claims.scopes,
+            roles: claims.roles,
+            tenant: claims.tenant,
             expires: claims.expires,
         })
     }

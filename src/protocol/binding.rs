@@ -11,6 +11,20 @@ pub enum Binding {
     Jsonrpc,
     /// HTTP+JSON: REST routes below the interface URL.
     HttpJson,
+    /// gRPC: HTTP/2 POST at paths that the protocol fixes.
+    Grpc,
+}
+
+impl Binding {
+    /// The name in configurations and statistics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jsonrpc => "jsonrpc",
+            Self::HttpJson => "http_json",
+            Self::Grpc => "grpc",
+        }
+    }
 }
 
 impl fmt::Display for Binding {
@@ -18,6 +32,7 @@ impl fmt::Display for Binding {
         formatter.write_str(match self {
             Self::Jsonrpc => "JSON-RPC",
             Self::HttpJson => "HTTP+JSON",
+            Self::Grpc => "gRPC",
         })
     }
 }

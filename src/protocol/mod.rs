@@ -1,11 +1,12 @@
 //! A2A as types: versions, bindings, operations, and how a request names them.
 
 pub mod binding;
+pub mod grpc;
 pub mod http_json;
 pub mod jsonrpc;
 pub mod operation;
 pub mod version;
 
 pub use binding::Binding;
-pub use operation::Operation;
+pub use operation::{Operation, OperationClass};
 pub use version::Version;

@@ -21,7 +21,49 @@ pub enum Operation {
     GetAgentCard,
 }
 
+/// What an operation does to an agent, for rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationClass {
+    /// Looks at tasks or cards.
+    Read,
+    /// Makes the agent do something, or stop.
+    Execute,
+    /// Says where the agent sends notifications, or shows that (with its secrets).
+    Manage,
+}
+
 impl Operation {
+    /// Every operation.
+    pub const ALL: [Self; 12] = [
+        Self::SendMessage,
+        Self::SendStreamingMessage,
+        Self::GetTask,
+        Self::ListTasks,
+        Self::CancelTask,
+        Self::SubscribeToTask,
+        Self::CreateTaskPushNotificationConfig,
+        Self::GetTaskPushNotificationConfig,
+        Self::ListTaskPushNotificationConfigs,
+        Self::DeleteTaskPushNotificationConfig,
+        Self::GetExtendedAgentCard,
+        Self::GetAgentCard,
+    ];
+
+    /// The class of the operation.
+    #[must_use]
+    pub const fn class(self) -> OperationClass {
+        match self {
+            Self::SendMessage | Self::SendStreamingMessage | Self::CancelTask => OperationClass::Execute,
+            Self::GetTask | Self::ListTasks | Self::SubscribeToTask | Self::GetExtendedAgentCard | Self::GetAgentCard => {
+                OperationClass::Read
+            }
+            Self::CreateTaskPushNotificationConfig
+            | Self::GetTaskPushNotificationConfig
+            | Self::ListTaskPushNotificationConfigs
+            | Self::DeleteTaskPushNotificationConfig => OperationClass::Manage,
+        }
+    }
+
     /// The name that A2A 1.0 gives the operation.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -132,6 +132,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetHeader(name, HeaderValue::Secret(_)) => json!(format!("set {name}: [redacted]")),
         Effect::RemoveHeader(name) => json!(format!("remove {name}")),
         Effect::SetState(key, value) => json!(format!("state {key}={value}")),
+        Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::FetchKeys(issuer) => json!(format!("fetch keys of issuer {issuer}")),
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",

@@ -1,0 +1,121 @@
+//! Access rules: what a verified caller may do at an agent. The first rule that fits the operation decides.
+
+use super::ConfigError;
+use crate::protocol::{Operation, OperationClass};
+use serde::Deserialize;
+
+/// One rule of `agents[].access`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rule {
+    /// Operations by name (of A2A 1.0), by class (`read`, `execute`, `manage`), or `any`.
+    pub operations: Vec<Operations>,
+    /// What the caller must be or have, all of it; nothing named is nothing required.
+    #[serde(default)]
+    pub require: Require,
+}
+
+/// One entry of `operations`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Operations {
+    /// Every operation.
+    Any,
+    /// The operations of a class.
+    Class(OperationClass),
+    /// One operation.
+    One(Operation),
+}
+
+impl Operations {
+    /// Whether `operation` is meant.
+    #[must_use]
+    pub fn cover(self, operation: Operation) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Class(class) => operation.class() == class,
+            Self::One(one) => operation == one,
+        }
+    }
+}
+
+impl TryFrom<String> for Operations {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Ok(match text.as_str() {
+            "any" => Self::Any,
+            "read" => Self::Class(OperationClass::Read),
+            "execute" => Self::Class(OperationClass::Execute),
+            "manage" => Self::Class(OperationClass::Manage),
+            name => Self::One(
+                Operation::ALL
+                    .into_iter()
+                    .find(|operation| operation.name() == name)
+                    .ok_or("an operation is any, read, execute, manage, or a name of A2A 1.0 such as SendMessage")?,
+            ),
+        })
+    }
+}
+
+/// On whose behalf a token was issued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A person's.
+    User,
+    /// The client's own.
+    Service,
+}
+
+impl Kind {
+    /// `user` or `service`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Service => "service",
+        }
+    }
+}
+
+/// What a rule requires. Each list that is not empty is a condition.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Require {
+    /// Every one of these scopes.
+    pub scopes: Vec<String>,
+    /// At least one of these scopes.
+    pub any_scope: Vec<String>,
+    /// Every one of these roles.
+    pub roles: Vec<String>,
+    /// This kind of caller.
+    pub kind: Option<Kind>,
+    /// One of these clients.
+    pub clients: Vec<String>,
+    /// One of these subjects.
+    pub subjects: Vec<String>,
+    /// One of these issuers, by their names in `issuers`.
+    pub issuers: Vec<String>,
+    /// One of these tenants of the issuer.
+    pub tenants: Vec<String>,
+}
+
+impl Rule {
+    pub(super) fn check(&self, at: &str, issuers: &[super::Issuer]) -> Result<(), ConfigError> {
+        if self.operations.is_empty() {
+            return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+        }
+        for (index, name) in self.require.issuers.iter().enumerate() {
+            if !issuers.iter().any(|issuer| &issuer.name == name) {
+                return Err(ConfigError::new(format!("{at}.require.issuers[{index}]"), format!("there is no issuer called {name:?}")));
+            }
+        }
+        for (list, scopes) in [("scopes", &self.require.scopes), ("any_scope", &self.require.any_scope)] {
+            if let Some(place) = scopes.iter().position(|scope| !super::agent::is_scope(scope)) {
+                return Err(ConfigError::new(format!("{at}.require.{list}[{place}]"), "not a scope-token (RFC 6749 section 3.3)"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,88 @@
+//! What a request for an agent is, as far as its head says: binding, version, operation. Unclassified is refused.
+
+use super::denial::{Denial, Reason};
+use super::head::Head;
+use crate::config::Agent;
+use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
+
+/// A request that says by its method and path what it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Classified {
+    /// The version in force.
+    pub version: Version,
+    /// Known at once except for JSON-RPC.
+    pub operation: Option<Operation>,
+}
+
+/// The binding by place and method alone, so that even a refusal can be said in it. `None` for cards: no binding's
+/// rules apply to them. `suffix` is what follows the agent's prefix.
+#[must_use]
+pub fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
+    match suffix {
+        _ if grpc::is_service(head.path) => Some(Binding::Grpc),
+        "" | "/" if head.method == "POST" => Some(Binding::Jsonrpc),
+        card if http_json::is_card(card) => None,
+        _ => Some(Binding::HttpJson),
+    }
+}
+
+/// Classifies a request whose binding is known.
+///
+/// # Errors
+/// If it is none that `agent` offers.
+pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Binding>, body_follows: bool) -> Result<Classified, Denial> {
+    let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
+    let requested = version::requested(head.headers, head.query).map_err(|error| versioned(Denial::new(error.into())))?;
+    let selected = requested.unwrap_or(agent.default_version);
+    let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
+    if head.method != "POST" && announces_body {
+        return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
+    }
+    let unknown = || Denial::new(Reason::OperationUnknown);
+    let (version, operation) = match binding {
+        Some(Binding::Jsonrpc) if !body_follows => {
+            return Err(Denial::new(Reason::BodyMalformed).advise("A JSON-RPC request has a body."));
+        }
+        Some(Binding::Jsonrpc) => (selected, None),
+        Some(Binding::HttpJson) => {
+            let (operation, belongs) = http_json::route(head.method, suffix).ok_or_else(unknown)?;
+            if belongs != selected {
+                return Err(versioned(mismatch("This route", belongs)));
+            }
+            (selected, Some(operation))
+        }
+        Some(Binding::Grpc) => {
+            if !agent.versions().any(|version| agent.offers(version, Binding::Grpc)) {
+                return Err(unknown().advise("gRPC is not offered here."));
+            }
+            let (operation, belongs) = grpc::route(head.path).filter(|_| head.method == "POST").ok_or_else(unknown)?;
+            // The package tells the version; who names one as well must mean the same.
+            if requested.is_some_and(|requested| requested != belongs) {
+                return Err(versioned(mismatch("This service", belongs)));
+            }
+            (belongs, Some(operation))
+        }
+        None if head.method == "GET" || head.method == "HEAD" => (selected, Some(Operation::GetAgentCard)),
+        None => return Err(unknown()),
+    };
+    let is_offered = match binding {
+        Some(binding) => agent.offers(version, binding),
+        None => agent.versions().any(|offered| offered == version),
+    };
+    if !is_offered {
+        let over = binding.map(|binding| format!(" over {binding}")).unwrap_or_default();
+        return Err(versioned(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}."))));
+    }
+    Ok(Classified { version, operation })
+}
+
+/// The versions that `agent` offers, as a list with commas.
+fn offered(agent: &Agent) -> String {
+    agent.versions().map(Version::as_str).collect::<Vec<_>>().join(",")
+}
+
+/// The refusal of something that belongs to another version than the selected one.
+#[must_use]
+pub fn mismatch(what: &str, belongs: Version) -> Denial {
+    Denial::new(Reason::VersionMismatch).advise(format!("{what} belongs to A2A {belongs}: send A2A-Version: {belongs}."))
+}

@@ -1,0 +1,122 @@
+//! Whether a verified caller may do an operation: the first rule that names the operation decides, and no rule
+//! means no (A2A 1.0 section 7.5 leaves the model to the server).
+
+use crate::config::{Kind, Rule};
+use crate::protocol::Operation;
+
+/// The facts about a caller that rules look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// The issuer's name in the configuration.
+    pub issuer: &'a str,
+    /// `sub`.
+    pub subject: Option<&'a str>,
+    /// The client that got the token.
+    pub client: Option<&'a str>,
+    /// The tenant of the issuer.
+    pub tenant: Option<&'a str>,
+    /// User or service.
+    pub kind: Kind,
+    /// Granted scopes.
+    pub scopes: &'a [String],
+    /// Granted roles.
+    pub roles: &'a [String],
+}
+
+/// Why a caller may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// No rule names the operation.
+    NoRule,
+    /// These scopes would do.
+    Scopes(Vec<String>),
+    /// The caller is not one of those that the rule admits.
+    Caller,
+}
+
+/// Whether `subject` may do `operation` under `rules`.
+///
+/// # Errors
+/// Why not.
+pub fn decide(rules: &[Rule], operation: Operation, subject: &Subject<'_>) -> Result<(), Refusal> {
+    let names_it = |rule: &&Rule| rule.operations.iter().any(|operations| operations.cover(operation));
+    let require = &rules.iter().find(names_it).ok_or(Refusal::NoRule)?.require;
+    let one_of = |list: &[String], value: Option<&str>| list.is_empty() || value.is_some_and(|value| list.iter().any(|one| one == value));
+    let admitted = require.kind.is_none_or(|kind| kind == subject.kind)
+        && one_of(&require.clients, subject.client)
+        && one_of(&require.subjects, subject.subject)
+        && one_of(&require.issuers, Some(subject.issuer))
+        && one_of(&require.tenants, subject.tenant)
+        && require.roles.iter().all(|role| subject.roles.contains(role));
+    if !admitted {
+        return Err(Refusal::Caller);
+    }
+    if !require.scopes.iter().all(|scope| subject.scopes.contains(scope)) {
+        return Err(Refusal::Scopes(require.scopes.clone()));
+    }
+    match require.any_scope.first() {
+        Some(first) if !require.any_scope.iter().any(|scope| subject.scopes.contains(scope)) => {
+            // One is enough, so one is named; with the others that are needed anyway.
+            Err(Refusal::Scopes(require.scopes.iter().chain([first]).cloned().collect()))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Operation, Refusal, Rule, Subject, decide};
+    use serde_json::{Value, json};
+
+    fn ask(rules: Value, operation: Operation, change: impl Fn(&mut Subject<'_>)) -> Result<(), Refusal> {
+        let rules: Vec<Rule> = serde_json::from_value(rules).unwrap();
+        let scopes = ["agent:read".to_owned(), "agent:execute".to_owned()];
+        let roles = ["Foundry User".to_owned()];
+        let mut subject = Subject {
+            issuer: "corp",
+            subject: Some("ann"),
+            client: Some("cli"),
+            tenant: None,
+            kind: Kind::User,
+            scopes: &scopes,
+            roles: &roles,
+        };
+        change(&mut subject);
+        decide(&rules, operation, &subject)
+    }
+
+    #[test]
+    fn the_first_rule_that_names_the_operation_decides() {
+        let rules = json!([
+            {"operations": ["CancelTask"], "require": {"scopes": ["agent:admin"]}},
+            {"operations": ["execute"], "require": {"any_scope": ["agent:execute", "agent:admin"]}},
+            {"operations": ["read"]}
+        ]);
+        assert_eq!(ask(rules.clone(), Operation::SendMessage, |_| ()), Ok(()));
+        assert_eq!(ask(rules.clone(), Operation::GetTask, |_| ()), Ok(()));
+        assert_eq!(ask(rules.clone(), Operation::CancelTask, |_| ()), Err(Refusal::Scopes(vec!["agent:admin".into()])));
+        assert_eq!(ask(rules.clone(), Operation::CreateTaskPushNotificationConfig, |_| ()), Err(Refusal::NoRule));
+        assert_eq!(ask(rules, Operation::SendMessage, |subject| subject.scopes = &[]), Err(Refusal::Scopes(vec!["agent:execute".into()])));
+    }
+
+    #[test]
+    fn every_condition_counts() {
+        for (require, admits) in [
+            (json!({}), true),
+            (json!({"kind": "user"}), true),
+            (json!({"kind": "service"}), false),
+            (json!({"clients": ["other", "cli"]}), true),
+            (json!({"clients": ["other"]}), false),
+            (json!({"subjects": ["ann"]}), true),
+            (json!({"subjects": ["bob"]}), false),
+            (json!({"issuers": ["corp"]}), true),
+            (json!({"issuers": ["else"]}), false),
+            (json!({"tenants": ["t"]}), false),
+            (json!({"roles": ["Foundry User"]}), true),
+            (json!({"roles": ["Foundry User", "Owner"]}), false),
+        ] {
+            let rules = json!([{"operations": ["any"], "require": require}]);
+            assert_eq!(ask(rules, Operation::GetTask, |_| ()), if admits { Ok(()) } else { Err(Refusal::Caller) }, "{require}");
+        }
+    }
+}

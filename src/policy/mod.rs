@@ -1,0 +1,3 @@
+//! What callers may do, and what requests may ask for.
+
+pub mod access;
