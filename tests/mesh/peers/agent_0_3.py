@@ -1,4 +1,5 @@
-"""An A2A 0.3 agent on the official SDK that echoes each request, over JSON-RPC at `/` and HTTP+JSON at `/v1/`.
+"""An A2A 0.3 agent on the official SDK that echoes each request, over JSON-RPC at `/`, HTTP+JSON at `/v1/`
+and gRPC on a port of its own.
 
     python agent_0_3.py [--port N] [--url-file F]
 
@@ -8,11 +9,13 @@ REPORT_SECONDS that it still works, so that who subscribes to the task hears of 
 
 import asyncio
 
+from a2a.grpc.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.apps import A2ARESTFastAPIApplication, A2AStarletteApplication
 from a2a.server.apps.jsonrpc.jsonrpc_app import DefaultCallContextBuilder
 from a2a.server.events import EventQueue
-from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
+from a2a.server.request_handlers.grpc_handler import DefaultCallContextBuilder as GrpcContextBuilder
 from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
 from a2a.types import (
     AgentCapabilities,
@@ -27,7 +30,7 @@ from a2a.types import (
 )
 from a2a.utils import new_task
 
-from serving import RECEIVED, arguments, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, echo, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -63,6 +66,15 @@ class CallContexts(DefaultCallContextBuilder):
         return context
 
 
+class GrpcCallContexts(GrpcContextBuilder):
+    """The same for gRPC."""
+
+    def build(self, context):
+        call_context = super().build(context)
+        call_context.state[RECEIVED] = CALL.get()
+        return call_context
+
+
 def expense_card(url: str) -> AgentCard:
     """The card that states `url` for both bindings."""
     return AgentCard(
@@ -95,14 +107,12 @@ def expense_card(url: str) -> AgentCard:
     )
 
 
-def application(args):
+def application(handler: DefaultRequestHandler, card: AgentCard, args):
     """The card, JSON-RPC and HTTP+JSON of the agent."""
 
     def with_url(_plain: AgentCard) -> AgentCard:
         return expense_card(public_url(args))
 
-    card = expense_card(args.own_url)
-    handler = DefaultRequestHandler(agent_executor=Echo(), task_store=InMemoryTaskStore())
     contexts = CallContexts()
     app = A2ARESTFastAPIApplication(card, handler, context_builder=contexts, card_modifier=with_url).build()
     rpc = A2AStarletteApplication(card, handler, context_builder=contexts, card_modifier=with_url)
@@ -112,4 +122,11 @@ def application(args):
 
 if __name__ == '__main__':
     args = arguments(__doc__)
-    serve(application(args), args)
+    card = expense_card(args.own_url)
+    handler = DefaultRequestHandler(agent_executor=Echo(), task_store=InMemoryTaskStore())
+    calls = GrpcHandler(card, handler, context_builder=GrpcCallContexts())
+    serve(
+        application(handler, card, args),
+        args,
+        lambda server: add_A2AServiceServicer_to_server(calls, server),
+    )

@@ -1,4 +1,5 @@
-"""An A2A 1.0 agent on the official SDK that echoes each request, over JSON-RPC at `/` and HTTP+JSON beside it.
+"""An A2A 1.0 agent on the official SDK that echoes each request, over JSON-RPC at `/`, HTTP+JSON beside it
+and gRPC on a port of its own.
 
     python agent_1_0.py [--port N] [--url-file F]
 
@@ -13,7 +14,8 @@ from collections.abc import Callable
 from a2a.helpers import new_task_from_user_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
-from a2a.server.request_handlers import DefaultRequestHandler
+from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
+from a2a.server.request_handlers.grpc_handler import DefaultGrpcServerCallContextBuilder
 from a2a.server.routes import (
     DefaultServerCallContextBuilder,
     create_agent_card_routes,
@@ -31,9 +33,10 @@ from a2a.types import (
     SecurityScheme,
     StringList,
 )
+from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from starlette.applications import Starlette
 
-from serving import RECEIVED, arguments, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, echo, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -72,6 +75,15 @@ class CallContexts(DefaultServerCallContextBuilder):
         return context
 
 
+class GrpcCallContexts(DefaultGrpcServerCallContextBuilder):
+    """The same for gRPC."""
+
+    def build(self, context):
+        call_context = super().build(context)
+        call_context.state[RECEIVED] = CALL.get()
+        return call_context
+
+
 def interfaces(url: str) -> list[AgentInterface]:
     """Both bindings at `url`."""
     return [
@@ -108,20 +120,25 @@ def expense_card(url: str) -> AgentCard:
     )
 
 
-def application(agent: str, describe: Callable[[str], AgentCard], args: Namespace) -> Starlette:
-    """The card, JSON-RPC and HTTP+JSON of one echo agent; `describe` makes the card for a URL."""
+def request_handler(agent: str, card: AgentCard) -> DefaultRequestHandler:
+    """What answers all bindings of one echo agent."""
+    return DefaultRequestHandler(
+        agent_executor=Echo(agent), task_store=InMemoryTaskStore(), agent_card=card
+    )
+
+
+def application(
+    handler: DefaultRequestHandler, describe: Callable[[str], AgentCard], args: Namespace
+) -> Starlette:
+    """The card, JSON-RPC and HTTP+JSON of an agent; `describe` makes the card for a URL."""
 
     async def with_url(_card: AgentCard) -> AgentCard:
         return describe(public_url(args))
 
-    card = describe(args.own_url)
-    handler = DefaultRequestHandler(
-        agent_executor=Echo(agent), task_store=InMemoryTaskStore(), agent_card=card
-    )
     contexts = CallContexts()
     return Starlette(
         routes=[
-            *create_agent_card_routes(card, card_modifier=with_url),
+            *create_agent_card_routes(describe(args.own_url), card_modifier=with_url),
             *create_jsonrpc_routes(handler, rpc_url='/', context_builder=contexts),
             *create_rest_routes(handler, context_builder=contexts),
         ]
@@ -130,4 +147,10 @@ def application(agent: str, describe: Callable[[str], AgentCard], args: Namespac
 
 if __name__ == '__main__':
     args = arguments(__doc__)
-    serve(application('1.0', expense_card, args), args)
+    handler = request_handler('1.0', expense_card(args.own_url))
+    calls = GrpcHandler(handler, context_builder=GrpcCallContexts())
+    serve(
+        application(handler, expense_card, args),
+        args,
+        lambda server: add_A2AServiceServicer_to_server(calls, server),
+    )

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable
 
+import grpc
 import httpx
 
 OPERATIONS = ('card', 'send', 'stream', 'get', 'cancel', 'subscribe')
@@ -18,22 +19,27 @@ OPERATIONS = ('card', 'send', 'stream', 'get', 'cancel', 'subscribe')
 def arguments(description: str) -> argparse.Namespace:
     """Reads the options that all four clients have."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument('--url', required=True, help='base of the agent; its card is looked up below')
+    parser.add_argument('--url', help='base of the agent; its card is looked up below')
     parser.add_argument('--token', help='bearer token, sent for the card and with each call')
     parser.add_argument('--header', action='append', default=[], metavar='NAME:VALUE')
-    parser.add_argument('--binding', choices=('jsonrpc', 'http_json'), default='jsonrpc')
+    parser.add_argument('--binding', choices=('jsonrpc', 'http_json', 'grpc'), default='jsonrpc')
+    parser.add_argument('--grpc-target', metavar='HOST:PORT', help='where to call for grpc; no card is looked up')
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
     parser.add_argument('--text', default='hello', help='what send and stream say')
     args = parser.parse_args()
+    if (args.grpc_target is None) == (args.binding == 'grpc') or (args.binding != 'grpc' and not args.url):
+        parser.error('give --grpc-target for grpc, --url for the others')
     args.ops = args.ops.split(',')
     if unknown := set(args.ops) - set(OPERATIONS):
         parser.error(f'unknown operation: {", ".join(sorted(unknown))}')
+    if args.binding == 'grpc' and 'card' in args.ops:
+        parser.error('there is no card over grpc')
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     return args
 
 
 class Refusal:
-    """The last HTTP answer that was no success; the SDKs do not all keep its status and body."""
+    """The last answer that was no success; the SDKs do not all keep its status and body."""
 
     status: int | None = None
     body: object = None
@@ -46,6 +52,49 @@ class Refusal:
             except ValueError:
                 self.body = response.text
 
+    def note_call(self, error: Exception) -> None:
+        """The same of a gRPC call: `grpc-status` and `grpc-message`."""
+        for cause in (error, error.__cause__):
+            if isinstance(cause, grpc.aio.AioRpcError):
+                self.status, self.body = cause.code().value[0], cause.details()
+
+
+def headers(args: argparse.Namespace) -> list[tuple[str, str]]:
+    """What every request carries besides the SDK's own headers."""
+    pairs = [tuple(part.strip() for part in header.split(':', 1)) for header in args.header]
+    if args.token:
+        pairs.append(('Authorization', f'Bearer {args.token}'))
+    return pairs
+
+
+class _Unary(grpc.aio.UnaryUnaryClientInterceptor):
+    """Adds metadata to each call with one answer."""
+
+    def __init__(self, metadata: list[tuple[str, str]]):
+        self._metadata = metadata
+
+    def _with(self, details: grpc.aio.ClientCallDetails) -> grpc.aio.ClientCallDetails:
+        return details._replace(metadata=grpc.aio.Metadata(*(details.metadata or ()), *self._metadata))
+
+    async def intercept_unary_unary(self, continuation, client_call_details, request):
+        return await continuation(self._with(client_call_details), request)
+
+
+class _Stream(grpc.aio.UnaryStreamClientInterceptor):
+    """Adds the same to each call with a stream of answers. gRPC takes one object for one of the two only."""
+
+    def __init__(self, unary: _Unary):
+        self._unary = unary
+
+    async def intercept_unary_stream(self, continuation, client_call_details, request):
+        return await continuation(self._unary._with(client_call_details), request)
+
+
+def channels(args: argparse.Namespace) -> Callable[[str], grpc.aio.Channel]:
+    """What makes channels to a target, in the clear, whose calls carry `headers` as metadata."""
+    unary = _Unary([(name.lower(), value) for name, value in headers(args)])
+    return lambda target: grpc.aio.insecure_channel(target, interceptors=[unary, _Stream(unary)])
+
 
 def answer(state: str | None, texts: list[str], **more) -> dict:
     """One result: the state of the task and the agent's answer, which is JSON."""
@@ -57,11 +106,8 @@ def run(args: argparse.Namespace, conversation: Callable[..., Awaitable[dict]]) 
     refusal, results = Refusal(), {}
 
     async def talk() -> None:
-        headers = [tuple(part.strip() for part in header.split(':', 1)) for header in args.header]
-        if args.token:
-            headers.append(('Authorization', f'Bearer {args.token}'))
         async with httpx.AsyncClient(
-            headers=headers, timeout=30, event_hooks={'response': [refusal.note]}
+            headers=headers(args), timeout=30, event_hooks={'response': [refusal.note]}
         ) as http:
             await conversation(args, http, results)
 
@@ -70,6 +116,7 @@ def run(args: argparse.Namespace, conversation: Callable[..., Awaitable[dict]]) 
         asyncio.run(talk())
     except Exception as error:  # whatever stops the SDK is the result
         logging.getLogger('client').debug('stopped', exc_info=True)
+        refusal.note_call(error)
         line = {
             'ok': False,
             'error': f'{type(error).__name__}: {error}',

@@ -1,12 +1,15 @@
 """An A2A 0.3 client on the official SDK: looks up the card below `--url`, runs `--ops`, prints one JSON line.
 
     python client_0_3.py --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+    python client_0_3.py --binding grpc --grpc-target HOST:PORT [--token T] [--ops send,stream,...]
 """
 
 import uuid
 
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import (
+    AgentCapabilities,
+    AgentCard,
     Artifact,
     Message,
     MessageSendConfiguration,
@@ -21,9 +24,13 @@ from a2a.types import (
 )
 from a2a.utils import get_text_parts
 
-from calling import answer, arguments, run
+from calling import answer, arguments, channels, run
 
-BINDINGS = {'jsonrpc': TransportProtocol.jsonrpc, 'http_json': TransportProtocol.http_json}
+BINDINGS = {
+    'jsonrpc': TransportProtocol.jsonrpc,
+    'http_json': TransportProtocol.http_json,
+    'grpc': TransportProtocol.grpc,
+}
 
 
 def message(text: str) -> Message:
@@ -56,13 +63,34 @@ async def collect(events, on_event=None) -> dict:
     return answer(state, list(texts.values()), task=task_id, events=kinds)
 
 
+def grpc_card(target: str) -> AgentCard:
+    """gRPC has no discovery: a card that says where to call and nothing else."""
+    return AgentCard(
+        name='',
+        description='',
+        version='',
+        url=target,
+        preferred_transport=TransportProtocol.grpc,
+        capabilities=AgentCapabilities(streaming=True),
+        default_input_modes=[],
+        default_output_modes=[],
+        skills=[],
+    )
+
+
 async def conversation(args, http, results) -> None:
-    card = await A2ACardResolver(http, args.url).get_agent_card()
+    if args.grpc_target:
+        card = grpc_card(args.grpc_target)
+    else:
+        card = await A2ACardResolver(http, args.url).get_agent_card()
 
     def client(streaming: bool):
         return ClientFactory(
             ClientConfig(
-                httpx_client=http, streaming=streaming, supported_transports=[BINDINGS[args.binding]]
+                httpx_client=http,
+                streaming=streaming,
+                supported_transports=[BINDINGS[args.binding]],
+                grpc_channel_factory=channels(args),
             )
         ).create(card)
 

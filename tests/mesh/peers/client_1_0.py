@@ -1,6 +1,7 @@
 """An A2A 1.0 client on the official SDK: looks up the card below `--url`, runs `--ops`, prints one JSON line.
 
     python client_1_0.py --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+    python client_1_0.py --binding grpc --grpc-target HOST:PORT [--token T] [--ops send,stream,...]
 """
 
 import uuid
@@ -8,6 +9,9 @@ import uuid
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.helpers import get_artifact_text
 from a2a.types import (
+    AgentCapabilities,
+    AgentCard,
+    AgentInterface,
     CancelTaskRequest,
     GetTaskRequest,
     Message,
@@ -21,9 +25,13 @@ from a2a.types import (
 )
 from a2a.utils.constants import TransportProtocol
 
-from calling import answer, arguments, run
+from calling import answer, arguments, channels, run
 
-BINDINGS = {'jsonrpc': TransportProtocol.JSONRPC, 'http_json': TransportProtocol.HTTP_JSON}
+BINDINGS = {
+    'jsonrpc': TransportProtocol.JSONRPC,
+    'http_json': TransportProtocol.HTTP_JSON,
+    'grpc': TransportProtocol.GRPC,
+}
 
 
 def request(text: str, return_immediately: bool = False) -> SendMessageRequest:
@@ -62,6 +70,12 @@ async def collect(events, on_event=None) -> dict:
     return answer(state, list(texts.values()), task=task_id, events=kinds)
 
 
+def grpc_card(target: str) -> AgentCard:
+    """gRPC has no discovery: a card that says where to call and nothing else."""
+    interface = AgentInterface(url=target, protocol_binding='GRPC', protocol_version='1.0')
+    return AgentCard(supported_interfaces=[interface], capabilities=AgentCapabilities(streaming=True))
+
+
 async def conversation(args, http, results) -> None:
     def factory(streaming: bool) -> ClientFactory:
         return ClientFactory(
@@ -69,12 +83,16 @@ async def conversation(args, http, results) -> None:
                 httpx_client=http,
                 streaming=streaming,
                 supported_protocol_bindings=[BINDINGS[args.binding]],
+                grpc_channel_factory=channels(args),
             )
         )
 
     # The factories come first: they make the HTTP client say `A2A-Version: 1.0`, for the card too.
     factories = factory(streaming=False), factory(streaming=True)
-    card = await A2ACardResolver(http, args.url).get_agent_card()
+    if args.grpc_target:
+        card = grpc_card(args.grpc_target)
+    else:
+        card = await A2ACardResolver(http, args.url).get_agent_card()
     calls, streams = (factory.create(card) for factory in factories)
 
     async def send(text: str, return_immediately: bool = False) -> Task:

@@ -19,7 +19,7 @@ from a2a.types import (
 )
 from starlette.responses import JSONResponse
 
-from agent_1_0 import application, interfaces
+from agent_1_0 import application, interfaces, request_handler
 from serving import arguments, serve
 
 KEY_HEADER = 'x-api-key'
@@ -75,4 +75,5 @@ def partner_card(url: str) -> AgentCard:
 if __name__ == '__main__':
     args = arguments(__doc__)
     key = os.environ.get('PARTNER_EXPECTED_KEY', 'partner-key-123')
-    serve(KeyRequired(application('partner', partner_card, args), key), args)
+    handler = request_handler('partner', partner_card(args.own_url))
+    serve(KeyRequired(application(handler, partner_card, args), key), args)

@@ -10,12 +10,18 @@ import logging
 import socket
 import sys
 from collections import deque
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from pathlib import Path
 
+import grpc
 import uvicorn
 
 RECEIVED = 'attache_mesh.received'
 """Key of the ASGI scope, and of the SDK's call context, that holds what `received` returns."""
+
+CALL: ContextVar[dict] = ContextVar('call')
+"""The same of the gRPC call that is being answered."""
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -41,20 +47,34 @@ def public_url(args: argparse.Namespace) -> str:
     return args.url_file.read_text().strip() or args.own_url
 
 
-def received(scope: dict) -> dict:
-    """The request as it arrived: method, path with query, headers; a repeated header has a list of values."""
+def gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, str | list[str]]:
+    """Headers by name; a repeated one has a list of values."""
     headers: dict[str, str | list[str]] = {}
-    for raw_name, raw_value in scope['headers']:
-        name, value = raw_name.decode('latin-1'), raw_value.decode('latin-1')
+    for name, value in pairs:
         if name not in headers:
             headers[name] = value
         elif isinstance(headers[name], list):
             headers[name].append(value)
         else:
             headers[name] = [headers[name], value]
+    return headers
+
+
+def received(scope: dict) -> dict:
+    """The request as it arrived: method, path with query, headers."""
+    headers = gathered((name.decode('latin-1'), value.decode('latin-1')) for name, value in scope['headers'])
     path = scope['raw_path'].decode('latin-1')
     query = scope['query_string'].decode('latin-1')
     return {'method': scope['method'], 'path': f'{path}?{query}' if query else path, 'headers': headers}
+
+
+def received_call(details: grpc.HandlerCallDetails) -> dict:
+    """A gRPC call in the same shape; its headers are the metadata, without what HTTP/2 itself has."""
+    metadata = (
+        (name, value if isinstance(value, str) else value.hex())
+        for name, value in details.invocation_metadata
+    )
+    return {'method': 'POST', 'path': details.method, 'headers': gathered(metadata)}
 
 
 def echo(agent: str, text: str, request: dict) -> str:
@@ -65,9 +85,9 @@ def echo(agent: str, text: str, request: dict) -> str:
 class Recorder:
     """Notes every request before the agent sees it, and tells them at `GET /control/requests` (oldest first)."""
 
-    def __init__(self, app):
+    def __init__(self, app, requests: deque):
         self.app = app
-        self.requests = deque(maxlen=1000)
+        self.requests = requests
 
     async def __call__(self, scope, receive, send):
         if scope['type'] != 'http':
@@ -86,17 +106,53 @@ class Recorder:
         await send({'type': 'http.response.body', 'body': body})
 
 
+class CallRecorder(grpc.aio.ServerInterceptor):
+    """The same for gRPC; the call is in `CALL` while it is answered."""
+
+    def __init__(self, requests: deque):
+        self.requests = requests
+
+    async def intercept_service(self, continuation, handler_call_details):
+        call = received_call(handler_call_details)
+        self.requests.append(call)
+        CALL.set(call)
+        return await continuation(handler_call_details)
+
+
 class _Server(uvicorn.Server):
+    """Says when it listens, and on which ports."""
+
+    def __init__(self, config: uvicorn.Config, more_ports: dict[str, int]):
+        super().__init__(config)
+        self._more_ports = more_ports
+
     async def startup(self, sockets=None):
         await super().startup(sockets=sockets)
         if self.started:
-            port = sockets[0].getsockname()[1]
-            print('READY', json.dumps({'port': port}, separators=(',', ':')), flush=True)
+            ports = {'port': sockets[0].getsockname()[1], **self._more_ports}
+            print('READY', json.dumps(ports, separators=(',', ':')), flush=True)
 
 
-def serve(app, args: argparse.Namespace) -> None:
-    """Listens until SIGTERM; a stream that is still open then is cut."""
+def serve(
+    app, args: argparse.Namespace, add_service: Callable[[grpc.aio.Server], None] | None = None
+) -> None:
+    """Listens until SIGTERM; a stream that is still open then is cut.
+
+    With `add_service` it also listens for gRPC, on a free port.
+    """
+    requests = deque(maxlen=1000)
     config = uvicorn.Config(
-        Recorder(app), log_level='warning', access_log=False, timeout_graceful_shutdown=1
+        Recorder(app, requests), log_level='warning', access_log=False, timeout_graceful_shutdown=1
     )
-    asyncio.run(_Server(config).serve(sockets=[args.listener]))
+
+    async def run() -> None:
+        if add_service is None:
+            return await _Server(config, {}).serve(sockets=[args.listener])
+        calls = grpc.aio.server(interceptors=[CallRecorder(requests)])
+        add_service(calls)
+        port = calls.add_insecure_port('127.0.0.1:0')
+        await calls.start()
+        await _Server(config, {'grpc_port': port}).serve(sockets=[args.listener])
+        await calls.stop(grace=1)
+
+    asyncio.run(run())

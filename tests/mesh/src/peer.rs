@@ -20,6 +20,8 @@ const CALLER: Duration = Duration::from_secs(60);
 pub struct Agent {
     pub process: Arc<Process>,
     pub port: u16,
+    /// Where it speaks gRPC, if it does.
+    pub grpc_port: Option<u16>,
 }
 
 impl Agent {
@@ -51,8 +53,9 @@ pub fn node(script: &str) -> Command {
 
 async fn agent(name: &str, command: Command) -> Result<Agent> {
     let process = process::spawn(&place::unique(name), command)?;
-    let port = process.ready_port(START).await?;
-    Ok(Agent { process, port })
+    let ready = process.ready(START).await?;
+    let grpc_port = process::port_of(&ready, "grpc_port").ok();
+    Ok(Agent { port: process::port_of(&ready, "port")?, process, grpc_port })
 }
 
 /// Starts the A2A 1.0 version of the agent; its card states the URL that `url_file` holds when it is asked.
@@ -118,8 +121,20 @@ impl Sdk {
 
     /// Runs the caller once: `ops` (`send,stream,get,card`) over `binding` against the agent at `url`. Returns the line it printed.
     pub async fn call(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
+    }
+
+    /// The same over gRPC at 127.0.0.1:`port`, where no card is looked up. Only the Python callers can.
+    pub async fn call_grpc(self, port: u16, token: Option<&str>, ops: &str, headers: &[&str]) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        let mut arguments = vec!["--grpc-target", &target, "--ops", ops, "--binding", "grpc"];
+        arguments.extend(headers.iter().flat_map(|header| ["--header", header]));
+        self.run(&arguments, token).await
+    }
+
+    async fn run(self, arguments: &[&str], token: Option<&str>) -> Result<Value> {
         let mut command = self.command();
-        command.args(["--url", url, "--ops", ops, "--binding", binding]);
+        command.args(arguments);
         if let Some(token) = token {
             command.args(["--token", token]);
         }

@@ -163,12 +163,15 @@ impl Process {
 
     /// Waits for the line `READY {"port":N}` on standard output and returns the port.
     pub async fn ready_port(&self, limit: Duration) -> Result<u16> {
+        port_of(&self.ready(limit).await?, "port")
+    }
+
+    /// Waits for the line `READY {...}` on standard output and returns the object in it.
+    pub async fn ready(&self, limit: Duration) -> Result<serde_json::Value> {
         let what = format!("{} to print READY", self.name);
-        let port = wait::until(&what, limit, async || {
+        let ready = wait::until(&what, limit, async || {
             if let Some(line) = self.out().lines().find_map(|line| line.strip_prefix("READY ").map(str::to_owned)) {
-                let value: serde_json::Value = serde_json::from_str(&line)?;
-                let port = value["port"].as_u64().with_context(|| format!("no port in {line}"))?;
-                return Ok(Some(u16::try_from(port)?));
+                return Ok(Some(serde_json::from_str(&line)?));
             }
             match self.ended() {
                 Some(status) => bail!("{} ended with {status} before it was ready", self.name),
@@ -176,7 +179,7 @@ impl Process {
             }
         })
         .await;
-        port.with_context(|| self.tail())
+        ready.with_context(|| self.tail())
     }
 }
 
@@ -244,4 +247,10 @@ pub async fn end_on_signal(code: i32) -> Result<()> {
         std::process::exit(code);
     });
     Ok(())
+}
+
+/// A port of a READY line, by its name there.
+pub fn port_of(ready: &serde_json::Value, name: &str) -> Result<u16> {
+    let port = ready[name].as_u64().with_context(|| format!("no {name} in {ready}"))?;
+    Ok(u16::try_from(port)?)
 }
