@@ -1,7 +1,8 @@
 //! JSON objects whose member names are unique. Readers disagree on which of two equal names counts, so what
 //! security depends on is refused when it repeats one.
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -42,9 +43,86 @@ impl<'de, V: Deserialize<'de>, K: Deserialize<'de> + Ord> Deserialize<'de> for U
     }
 }
 
+/// A JSON value in which no object, at any depth, repeats a name. Deserializing errs on one that does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UniqueValue(pub Value);
+
+impl<'de> Deserialize<'de> for UniqueValue {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Any;
+
+        impl<'de> Visitor<'de> for Any {
+            type Value = Value;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a JSON value")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Value, E> {
+                Ok(Value::Null)
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+                Ok(Value::Bool(value))
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+                Ok(Value::Number(value.into()))
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+                Ok(Value::Number(value.into()))
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+                Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+            }
+
+            fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+                Ok(Value::String(value.to_owned()))
+            }
+
+            fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+                Ok(Value::String(value))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(UniqueValue(element)) = elements.next_element()? {
+                    list.push(element);
+                }
+                Ok(Value::Array(list))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+                let mut map = Map::new();
+                while let Some((name, UniqueValue(value))) = members.next_entry::<String, _>()? {
+                    if map.insert(name, value).is_some() {
+                        return Err(A::Error::custom("a member name is repeated"));
+                    }
+                }
+                Ok(Value::Object(map))
+            }
+        }
+
+        deserializer.deserialize_any(Any).map(UniqueValue)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::UniqueMap;
+    use super::{UniqueMap, UniqueValue};
+
+    #[test]
+    fn a_value_repeats_no_name_at_any_depth() {
+        let parse = |text: &str| serde_json::from_str::<UniqueValue>(text).map(|value| value.0);
+        let text = r#"{"a":[1,-2,2.5,"x\u0041",true,null,{"b":{}}],"b":[]}"#;
+        assert_eq!(parse(text).unwrap(), serde_json::from_str::<serde_json::Value>(text).unwrap());
+        for twice in [r#"{"a":1,"a":1}"#, r#"[{"x":{"b":1,"\u0062":2}}]"#, r#"{"a":"\ud800"}"#, "{", "\u{feff}{}"] {
+            assert!(parse(twice).is_err(), "{twice}");
+        }
+        assert!(parse(&"[".repeat(5000)).is_err(), "depth is bounded");
+    }
 
     #[test]
     fn a_repeated_name_is_refused_even_when_escaped() {
