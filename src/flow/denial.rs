@@ -5,8 +5,8 @@ use super::event::Reply;
 use crate::identity::bearer::BearerError;
 use crate::identity::verify::VerifyError;
 use crate::protocol::Binding;
+use crate::protocol::envelope::Id;
 use crate::protocol::grpc::{self, ErrorInfo};
-use crate::protocol::jsonrpc::Id;
 use crate::protocol::version::VersionError;
 use serde_json::{Map, Value, json};
 
@@ -396,7 +396,7 @@ fn quotable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Binding, Denial, Id, Reason};
-    use crate::protocol::jsonrpc;
+    use crate::protocol::envelope;
     use serde_json::Value;
 
     #[test]
@@ -421,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_id_comes_back_unchanged() {
-        let id = jsonrpc::parse(br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#).unwrap().id;
+        let id = envelope::parse(br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#).unwrap().id;
         let reply = Denial::new(Reason::OperationUnknown).render(Some(Binding::Jsonrpc), &id);
         assert!(reply.body.starts_with(r#"{"jsonrpc":"2.0","id":12345678901234567890,"error":{"code":-32601"#), "{}", reply.body);
     }

@@ -8,7 +8,7 @@ use super::head::Head;
 use super::runtime::Context;
 use crate::config::{Connection, Credential};
 use crate::credential::static_header;
-use crate::protocol::jsonrpc::Id;
+use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, http_json};
 use crate::wire::path;
 

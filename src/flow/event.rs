@@ -21,8 +21,8 @@ pub enum Event {
         bytes: u64,
         /// The body is complete.
         end: bool,
-        /// The complete body, if [`super::Exchange::reads`] asked for it; empty otherwise.
-        content: Vec<u8>,
+        /// The bytes that came since the last event, if [`super::Exchange::reads`] asks for them; empty otherwise.
+        chunk: Vec<u8>,
     },
     /// The fetch of keys that it waited for ended, one way or the other.
     KeysSettled,

@@ -9,8 +9,10 @@ use super::runtime::Context;
 use super::{egress, ingress};
 use crate::config::Unmatched;
 use crate::protocol::Binding;
-use crate::protocol::jsonrpc::{self, Id};
+use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
 use crate::wire::header::Headers;
+use crate::wire::scan::Limits;
+use std::rc::Rc;
 
 /// Of a body that is refused anyway, at most this much is waited for to read the request's id.
 const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
@@ -29,7 +31,9 @@ pub(super) enum Stage {
     /// For an agent, not decided yet.
     Inbound(Box<Inbound>),
     /// Refused; only the id of the JSON-RPC request is waited for.
-    Refusing(Box<Denial>),
+    Refusing(Box<Denial>, Box<EnvelopeReader>),
+    /// A JSON-RPC request that went on before its end; the rest must not contradict what was decided.
+    Watching(Box<EnvelopeReader>, Meter),
     /// Passed on; the rest of the body is counted.
     Passing(Meter),
     /// Answered, or passed on for good.
@@ -57,21 +61,24 @@ impl Exchange {
         let (stage, step) = match (stage, event) {
             (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => begin(&headers, end_of_stream, context, &mut effects),
             (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects),
-            (Stage::Refusing(denial), event) => refusing(denial, &event, &mut effects),
+            (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
+            (Stage::Watching(reader, meter), Event::RequestBody { bytes, end, chunk }) => {
+                watching(reader, meter, bytes, end, &chunk, &mut effects)
+            }
             (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
             // Also an event that no proxy sends at this stage; a stage already decided stays decided.
-            (stage @ (Stage::New | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
+            (stage @ (Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
         };
         self.stage = stage;
         Outcome { effects, step }
     }
 
-    /// Whether a complete body of this length should come with the event that ends it.
+    /// Whether the bytes of the body should come with its events.
     #[must_use]
-    pub fn reads(&self, length: u64) -> bool {
+    pub fn reads(&self) -> bool {
         match &self.stage {
-            Stage::Inbound(inbound) => inbound.reads(length),
-            Stage::Refusing(_) => length <= MAX_BYTES_FOR_ID,
+            Stage::Inbound(inbound) => inbound.reads(),
+            Stage::Refusing(..) | Stage::Watching(..) => true,
             Stage::New | Stage::Passing(_) | Stage::Done => false,
         }
     }
@@ -79,7 +86,7 @@ impl Exchange {
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
     #[must_use]
     pub const fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::Inbound(_) | Stage::Refusing(_))
+        matches!(self.stage, Stage::Inbound(_) | Stage::Refusing(..))
     }
 
     /// Whether the verdict waits for body bytes while headers are held: a body that never comes is then a
@@ -88,8 +95,8 @@ impl Exchange {
     pub fn awaits_body(&self) -> bool {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.awaits_body(),
-            Stage::Refusing(_) => true,
-            Stage::New | Stage::Passing(_) | Stage::Done => false,
+            Stage::Refusing(..) => true,
+            Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
         }
     }
 
@@ -98,7 +105,7 @@ impl Exchange {
     pub fn awaits_keys(&self) -> Option<usize> {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.awaits_keys(),
-            Stage::New | Stage::Refusing(_) | Stage::Passing(_) | Stage::Done => None,
+            Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => None,
         }
     }
 }
@@ -129,10 +136,15 @@ pub(super) fn refuse(
     effects: &mut Vec<Effect>,
 ) -> (Stage, Step) {
     if binding == Some(Binding::Jsonrpc) && body_follows && context.runtime.config().hold_headers {
-        (Stage::Refusing(Box::new(denial)), Step::Pause)
+        (Stage::Refusing(Box::new(denial), Box::new(plain_reader())), Step::Pause)
     } else {
         answer(&denial, binding, &Id::default(), effects)
     }
+}
+
+/// A reader of nothing but the envelope.
+fn plain_reader() -> EnvelopeReader {
+    EnvelopeReader::new(Limits::default(), Rc::new(Questions::default()))
 }
 
 /// Refuses now.
@@ -145,17 +157,59 @@ pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects
     (Stage::Done, Step::Pause)
 }
 
-fn refusing(denial: Box<Denial>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    let id = match event {
-        Event::RequestBody { bytes, .. } if *bytes > MAX_BYTES_FOR_ID => Id::default(),
-        Event::RequestBody { end: true, content, .. } => match jsonrpc::parse(content) {
-            Ok(envelope) => envelope.id,
-            Err(error) => error.id(),
-        },
+fn refusing(denial: Box<Denial>, mut reader: Box<EnvelopeReader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let (bytes, end, chunk) = match event {
+        Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
         Event::BodyWithheld => return withheld(effects),
-        Event::RequestBody { .. } | Event::KeysSettled | Event::RequestHeaders { .. } => return (Stage::Refusing(denial), Step::Pause),
+        Event::KeysSettled | Event::RequestHeaders { .. } => return (Stage::Refusing(denial, reader), Step::Pause),
+    };
+    let failed = reader.feed(chunk).err();
+    let id = match (reader.id(), failed) {
+        (Some(id), _) => id.clone(),
+        (None, Some(error)) => error.id(),
+        (None, None) if end || bytes > MAX_BYTES_FOR_ID => Id::default(),
+        (None, None) => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     answer(&denial, Some(Binding::Jsonrpc), &id, effects)
+}
+
+/// The rest of a body that went on: what contradicts the verdict, or is too long, is cut off.
+fn watching(
+    mut reader: Box<EnvelopeReader>,
+    meter: Meter,
+    bytes: u64,
+    end: bool,
+    chunk: &[u8],
+    effects: &mut Vec<Effect>,
+) -> (Stage, Step) {
+    let passed = meter.passed.saturating_add(bytes);
+    let id = |reader: &EnvelopeReader| reader.id().cloned().unwrap_or_default();
+    if passed > meter.limit {
+        return answer(&meter.denial, meter.binding, &id(&reader), effects);
+    }
+    let read = reader.feed(chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) });
+    match read {
+        Err(error) => {
+            let denial = malformed(&error);
+            let denial = match &meter.denial.realm {
+                Some(name) => denial.at(name),
+                None => denial,
+            };
+            answer(&denial, meter.binding, &error.id(), effects)
+        }
+        Ok(()) if end => (Stage::Done, Step::Continue),
+        Ok(()) => (Stage::Watching(reader, Meter { passed, ..meter }), Step::Continue),
+    }
+}
+
+/// The refusal of a body that is no JSON-RPC request.
+pub(super) fn malformed(error: &EnvelopeError) -> Denial {
+    match error {
+        EnvelopeError::NotJson(fault) => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
+        EnvelopeError::NotARequest { reason, .. } => {
+            Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
+        }
+    }
 }
 
 /// The proxy lacks the option that lets bodies through while headers are held.

@@ -4,16 +4,17 @@
 use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Step, Value};
-use super::exchange::{Meter, Stage, answer, refuse, withheld};
+use super::exchange::{Meter, Stage, answer, malformed, refuse, withheld};
 use super::head::Head;
 use super::runtime::{Authentication, Context};
 use crate::config::{CardAccess, Token};
 use crate::identity::{Caller, bearer};
 use crate::policy::access::{self, Refusal};
-use crate::protocol::jsonrpc::{self, Envelope, EnvelopeError, Id};
+use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
 use crate::wire::path;
+use crate::wire::scan::Limits;
 use std::rc::Rc;
 
 /// A request for an agent, not decided yet.
@@ -48,10 +49,14 @@ enum Identity {
 enum Body {
     /// Nothing in it decides.
     NotNeeded,
-    /// It decides and is still arriving.
-    Pending,
-    /// It is here.
-    Read(Result<Envelope, EnvelopeError>),
+    /// It decides, and is read as it comes.
+    Reading {
+        reader: Box<EnvelopeReader>,
+        /// It is complete, and one request.
+        complete: bool,
+    },
+    /// It is no request.
+    Wrong(EnvelopeError),
     /// It is longer than allowed.
     TooLong,
 }
@@ -87,7 +92,11 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
             }
         },
     };
-    let limit = if head.method == "POST" { agent.limits.max_body_bytes } else { 0 };
+    let limit = match (head.method, agent.limits.max_body_bytes) {
+        ("POST", 0) => u64::MAX,
+        ("POST", limit) => limit,
+        _ => 0,
+    };
     let mut headers = Vec::new();
     head.set_version(&mut headers, classified.version);
     if agent.forward.token == Token::Remove {
@@ -95,7 +104,10 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     }
     let body = match binding {
         _ if announced > limit => Body::TooLong,
-        Some(Binding::Jsonrpc) => Body::Pending,
+        Some(Binding::Jsonrpc) => {
+            let reader = EnvelopeReader::new(Limits::default(), Rc::new(Questions::default()));
+            Body::Reading { reader: Box::new(reader), complete: false }
+        }
         Some(Binding::HttpJson | Binding::Grpc) | None => Body::NotNeeded,
     };
     let inbound = Inbound {
@@ -114,12 +126,12 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
 }
 
 impl Inbound {
-    pub(super) fn reads(&self, length: u64) -> bool {
-        matches!(self.body, Body::Pending) && length <= self.limit
+    pub(super) const fn reads(&self) -> bool {
+        matches!(self.body, Body::Reading { complete: false, .. })
     }
 
     pub(super) fn awaits_body(&self) -> bool {
-        matches!(self.body, Body::Pending) && !self.released
+        matches!(self.body, Body::Reading { complete: false, .. }) && !self.released
     }
 
     pub(super) fn awaits_keys(&self) -> Option<usize> {
@@ -131,12 +143,17 @@ impl Inbound {
 
     pub(super) fn on(mut self: Box<Self>, event: Event, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
         match event {
-            Event::RequestBody { bytes, end, content } => {
+            Event::RequestBody { bytes, end, chunk } => {
                 self.held = bytes;
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
-                    Body::Pending if end => Body::Read(jsonrpc::parse(&content)),
+                    Body::Reading { mut reader, complete: false } => {
+                        match reader.feed(&chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) }) {
+                            Ok(()) => Body::Reading { reader, complete: end },
+                            Err(error) => Body::Wrong(error),
+                        }
+                    }
                     other => other,
                 };
             }
@@ -165,48 +182,39 @@ impl Inbound {
         match (&self.identity, &self.body) {
             (Identity::Pending { .. }, _) => (Stage::Inbound(self), Step::Pause),
             (Identity::Known(caller), body) => {
-                if let Some(caller) = caller.clone()
-                    && let Err(denial) = self.authorize(&caller, context)
+                let caller = caller.clone();
+                if let Some(caller) = &caller
+                    && let Err(denial) = self.authorize(caller, context)
                 {
                     return self.deny(denial, context, effects);
                 }
                 match body {
                     Body::NotNeeded => {
                         self.send_on(context, effects);
-                        let denial = match self.limit {
-                            0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
-                            _ => Denial::new(Reason::BodyTooLarge),
-                        };
-                        let denial = self.named(denial, context);
-                        (Stage::Passing(Meter { passed: self.held, limit: self.limit, denial, binding: self.binding }), Step::Continue)
-                    }
-                    // What is held of an undecided body must not go on with the headers.
-                    Body::Pending if self.released || self.held > 0 || context.runtime.config().hold_headers => {
-                        (Stage::Inbound(self), Step::Pause)
-                    }
-                    Body::Pending => {
-                        self.send_on(context, effects);
-                        self.released = true;
-                        (Stage::Inbound(self), Step::Continue)
+                        (Stage::Passing(self.meter(context)), Step::Continue)
                     }
                     Body::TooLong => self.deny(Denial::new(Reason::BodyTooLarge), context, effects),
-                    Body::Read(Err(error)) => {
-                        let denial = match error {
-                            EnvelopeError::NotJson => Denial::new(Reason::BodyMalformed),
-                            EnvelopeError::NotARequest { reason, .. } => {
-                                Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
-                            }
-                        };
+                    Body::Wrong(error) => {
+                        let denial = malformed(error);
                         self.deny(denial, context, effects)
                     }
-                    Body::Read(Ok(envelope)) => match Operation::from_method(&envelope.method) {
-                        None => self.deny(Denial::new(Reason::OperationUnknown), context, effects),
-                        Some((operation, belongs)) if belongs != self.version => {
+                    Body::Reading { reader, .. } => match reader.method().map(Operation::from_method) {
+                        None if self.released || self.held > 0 || context.runtime.config().hold_headers => {
+                            // What is held of an undecided body must not go on with the headers.
+                            (Stage::Inbound(self), Step::Pause)
+                        }
+                        None => {
+                            self.send_on(context, effects);
+                            self.released = true;
+                            (Stage::Inbound(self), Step::Continue)
+                        }
+                        Some(None) => self.deny(Denial::new(Reason::OperationUnknown), context, effects),
+                        Some(Some((operation, belongs))) if belongs != self.version => {
                             self.deny(mismatch(operation.name(), belongs), context, effects)
                         }
-                        Some((operation, _)) => {
+                        Some(Some((operation, _))) => {
                             self.operation = Some(operation);
-                            if let Some(caller) = caller.clone()
+                            if let Some(caller) = caller
                                 && let Err(denial) = self.authorize(&caller, context)
                             {
                                 return self.deny(denial, context, effects);
@@ -214,12 +222,29 @@ impl Inbound {
                             if !self.released {
                                 self.send_on(context, effects);
                             }
-                            (Stage::Done, Step::Continue)
+                            self.go_on(context)
                         }
                     },
                 }
             }
         }
+    }
+
+    /// The head and what came of the body go on; the rest is watched.
+    fn go_on(&mut self, context: &Context<'_>) -> (Stage, Step) {
+        let meter = self.meter(context);
+        match std::mem::replace(&mut self.body, Body::NotNeeded) {
+            Body::Reading { reader, complete: false } => (Stage::Watching(reader, meter), Step::Continue),
+            _ => (Stage::Done, Step::Continue),
+        }
+    }
+
+    fn meter(&self, context: &Context<'_>) -> Meter {
+        let denial = match self.limit {
+            0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
+            _ => Denial::new(Reason::BodyTooLarge),
+        };
+        Meter { passed: self.held, limit: self.limit, denial: self.named(denial, context), binding: self.binding }
     }
 
     /// Whether `caller` may do this. A card needs an accepted identity; everything else the agent's scopes.
@@ -272,13 +297,18 @@ impl Inbound {
         }
     }
 
-    /// Refuses, with the id if the body has been read, else after it.
-    fn deny(&self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    /// Refuses, with the id: if it has come, now, else when it has.
+    fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
         let denial = self.named(denial, context);
-        match &self.body {
-            Body::Pending => refuse(denial, self.binding, !self.released, context, effects),
-            Body::Read(Ok(envelope)) => answer(&denial, self.binding, &envelope.id, effects),
-            Body::Read(Err(error)) => answer(&denial, self.binding, &error.id(), effects),
+        match std::mem::replace(&mut self.body, Body::NotNeeded) {
+            Body::Reading { reader, complete } => match reader.id() {
+                Some(id) => answer(&denial, self.binding, id, effects),
+                None if complete || self.released || !context.runtime.config().hold_headers => {
+                    answer(&denial, self.binding, &Id::default(), effects)
+                }
+                None => (Stage::Refusing(Box::new(denial), reader), Step::Pause),
+            },
+            Body::Wrong(error) => answer(&denial, self.binding, &error.id(), effects),
             Body::NotNeeded | Body::TooLong => answer(&denial, self.binding, &Id::default(), effects),
         }
     }

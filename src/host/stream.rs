@@ -48,14 +48,21 @@ impl Stream {
         }
     }
 
-    fn body(&mut self, end: bool) -> Action {
-        let bytes = u64::try_from(self.held).unwrap_or(u64::MAX);
-        let content = if end && self.exchange.borrow().reads(bytes) {
-            hostcalls::get_buffer(BufferType::HttpRequestBody, 0, self.held).ok().flatten().unwrap_or_default()
+    /// `size`: bytes in the host's buffer, which keeps what came before as long as there is no verdict.
+    fn body(&mut self, size: usize, end: bool) -> Action {
+        let (undecided, reads) = {
+            let exchange = self.exchange.borrow();
+            (exchange.is_undecided(), exchange.reads())
+        };
+        let start = if undecided { self.held } else { 0 };
+        let length = size.saturating_sub(start);
+        let chunk = if reads && length > 0 {
+            hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).ok().flatten().unwrap_or_default()
         } else {
             Vec::new()
         };
-        self.tell(Event::RequestBody { bytes, end, content })
+        self.held = size;
+        self.tell(Event::RequestBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end, chunk })
     }
 }
 
@@ -72,17 +79,14 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.held = size;
-        self.body(end_of_stream)
+        self.body(size, end_of_stream)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         call::clean_trailers(&self.runtime);
         // Trailers end a body whose last part did not say so; what an undecided request holds is still there.
-        if !self.exchange.borrow().is_undecided() {
-            self.held = 0;
-        }
-        self.body(true)
+        let held = if self.exchange.borrow().is_undecided() { self.held } else { 0 };
+        self.body(held, true)
     }
 
     fn on_log(&mut self) {

@@ -1,9 +1,10 @@
 //! A2A as types: versions, bindings, operations, and how a request names them.
 
 pub mod binding;
+pub mod envelope;
+pub mod error;
 pub mod grpc;
 pub mod http_json;
-pub mod jsonrpc;
 pub mod operation;
 pub mod version;
 

@@ -81,7 +81,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
-    let mut held = Vec::new();
+    let mut held = 0;
     let mut paused = true;
     let mut outcomes = Vec::new();
     for event in case["events"].as_array().unwrap() {
@@ -92,12 +92,13 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
         } else if let Some(body) = event.get("body") {
             if !paused {
-                held.clear();
+                held = 0;
             }
-            held.extend(body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes());
-            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held.len() as u64);
-            let content = if end && exchange.reads(bytes) { held.clone() } else { Vec::new() };
-            Event::RequestBody { bytes, end, content }
+            let part = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+            held += part.len();
+            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held as u64);
+            let chunk = if exchange.reads() { part } else { Vec::new() };
+            Event::RequestBody { bytes, end, chunk }
         } else if let Some(answer) = event.get("keys") {
             let body = jwks().to_string();
             assert!(runtime.begin_fetch(0, now).is_some(), "a fetch can begin");
