@@ -1,6 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{ConfigError, Issuer, Match, Rule, Scheme};
+use super::{ConfigError, Issuer, Limits, Match, Rule, Scheme};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -68,22 +68,6 @@ pub enum CardAccess {
     Public,
 }
 
-/// Limits on requests.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must be larger, since a
-    /// body is held until the verdict.
-    #[serde(default = "one_mebibyte")]
-    pub max_body_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { max_body_bytes: one_mebibyte() }
-    }
-}
-
 /// What is sent on to the agent besides the identity headers.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -129,6 +113,7 @@ impl Agent {
         for (index, rule) in self.access.iter().flatten().enumerate() {
             rule.check(&format!("{at}.access[{index}]"), issuers)?;
         }
+        self.limits.check(&format!("{at}.limits"))?;
         if self.security.is_empty() {
             return fail("security", "give at least one requirement: an agent without one is open".to_owned());
         }
@@ -156,8 +141,4 @@ pub(super) fn is_scope(text: &str) -> bool {
 
 const fn oldest() -> Version {
     Version::V0_3
-}
-
-const fn one_mebibyte() -> u64 {
-    1_048_576
 }

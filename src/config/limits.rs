@@ -72,7 +72,9 @@ impl TryFrom<String> for MediaRange {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        let plain = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.+_".contains(&byte));
+        let plain = |part: &str| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.+_".contains(&byte))
+        };
         match text.split_once('/') {
             Some((kind, subtype)) if (plain(kind) && (plain(subtype) || subtype == "*")) || (kind, subtype) == ("*", "*") => {
                 Ok(Self(kind.to_owned(), subtype.to_owned()))
@@ -143,7 +145,10 @@ mod tests {
     fn every_refusal_names_its_place() {
         for (limits, expected) in [
             (json!({}), "ok"),
-            (json!({"modalities": ["text", "data"], "streaming": false, "max_parts": 8, "max_history_length": 0, "output_modes": ["text/*"]}), "ok"),
+            (
+                json!({"modalities": ["text", "data"], "streaming": false, "max_parts": 8, "max_history_length": 0, "output_modes": ["text/*"]}),
+                "ok",
+            ),
             (json!({"modalities": []}), "limits.modalities: "),
             (json!({"modalities": ["audio"]}), "unknown variant `audio`"),
             (json!({"output_modes": []}), "limits.output_modes: "),

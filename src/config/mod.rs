@@ -7,6 +7,9 @@ mod connection;
 mod duration;
 mod error;
 mod issuer;
+mod limits;
+mod profile;
+mod push;
 mod target;
 mod uri;
 
@@ -15,6 +18,9 @@ pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
 pub use connection::{Connection, Credential, HeaderCredential, Secret};
 pub use error::ConfigError;
 pub use issuer::{Algorithm, Claims, Issuer, Jwks, RemoteJwks, Scheme};
+pub use limits::{Limits, MediaRange, Modality};
+pub use profile::Profile;
+pub use push::{PushRule, PushScheme};
 pub use target::{HostPattern, Match};
 pub use uri::HttpUri;
 

@@ -68,8 +68,11 @@ impl PushRule {
         }
     }
 
-    /// Errs on what could never match, and on what would only seem to be allowed.
-    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+    /// Checks the rule at `at` of the configuration.
+    ///
+    /// # Errors
+    /// What could never match, and what would only seem to be allowed.
+    pub fn check(&self, at: &str) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
         if self.schemes.is_empty() {
             return fail("schemes", "name https, http or both".to_owned());
@@ -87,7 +90,9 @@ impl PushRule {
                     }
                 }
                 HostPattern::Exact(text) => match Host::parse(text).filter(|host| host.to_string() == *text) {
-                    None => return fail(&place, "a host is a name, four decimal numbers, or an IPv6 address in its shortest form".to_owned()),
+                    None => {
+                        return fail(&place, "a host is a name, four decimal numbers, or an IPv6 address in its shortest form".to_owned());
+                    }
                     // Naming a local name allows it.
                     Some(host) if host.reach() == Reach::LocalName || self.reaches(host.reach()) => {}
                     Some(host) if !self.private_addresses && Self { private_addresses: true, ..self.clone() }.reaches(host.reach()) => {

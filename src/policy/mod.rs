@@ -1,3 +1,6 @@
 //! What callers may do, and what requests may ask for.
 
 pub mod access;
+pub mod limits;
+pub mod places;
+pub mod push;

@@ -1,7 +1,9 @@
 //! Bytes and their shapes: headers, URIs, JSON, base64url, time. Knows nothing of A2A.
 
+pub mod address;
 pub mod base64url;
 pub mod header;
 pub mod json;
 pub mod path;
+pub mod scan;
 pub mod time;
