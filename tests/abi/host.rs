@@ -66,6 +66,8 @@ pub struct Host {
     pub log: Vec<String>,
     /// Every call, in order.
     pub calls: Vec<String>,
+    /// Counters by name; a metric's id is its place from one.
+    pub counters: Vec<(String, u32)>,
     /// Calls that the module should not have made.
     pub misuse: Vec<String>,
 }
@@ -88,7 +90,7 @@ impl Host {
 
 /// Does the call `name`; answers its status, or nothing where it has none.
 pub fn call(mut caller: Caller<'_, Host>, name: &str, values: &[Val], results: &mut [Val]) -> Result<(), Error> {
-    let arguments: Vec<u32> = values.iter().map(|value| value.i32().map(i32::cast_unsigned)).collect::<Option<_>>().unwrap();
+    let arguments: Vec<u32> = values.iter().map(number).collect::<Option<_>>().unwrap();
     let mut guest = Guest { caller: &mut caller, arguments };
     let (about, status) = guest.run(name)?;
     let host = caller.data_mut();
@@ -99,6 +101,11 @@ pub fn call(mut caller: Caller<'_, Host>, name: &str, values: &[Val], results: &
     host.calls.push(line);
     results[0] = Val::I32(status.cast_signed());
     Ok(())
+}
+
+/// An argument; what metrics are given fits 32 bits.
+fn number(value: &Val) -> Option<u32> {
+    value.i32().map(i32::cast_unsigned).or_else(|| u32::try_from(value.i64()?).ok())
 }
 
 struct Guest<'a, 'b> {
@@ -148,6 +155,20 @@ impl Guest<'_, '_> {
                 let about = format!("{key}={value}");
                 stream.map(|stream| stream.state.insert(key, value));
                 Ok((about, status))
+            }
+            "proxy_define_metric" => {
+                let name = String::from_utf8(self.bytes(1)).unwrap();
+                let counters = &mut self.host().counters;
+                counters.push((name.clone(), 0));
+                let id = u32::try_from(counters.len()).unwrap();
+                self.write(at(3), &id.to_le_bytes());
+                done(name)
+            }
+            "proxy_increment_metric" => {
+                let counter = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
+                let status = if counter.is_some() && at(1) > 0 { OK } else { BAD_ARGUMENT };
+                counter.map(|(_, count)| *count += at(1));
+                Ok((String::new(), status))
             }
             "proxy_continue_stream" => {
                 let Some(stream) = self.host().stream().filter(|stream| !stream.released && stream.reply.is_none()) else {
