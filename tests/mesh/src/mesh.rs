@@ -53,7 +53,7 @@ impl Mesh {
         )?;
         let peers = Peers { authorization, agent_1_0, agent_0_3, partner };
         let audience = audience(&EnvoyFile::load("inbound.yaml")?.plugin()?)?;
-        let inbound_file = inbound_file(&peers.authorization, peers.agent_1_0.port, peers.agent_0_3.port)?;
+        let inbound_file = inbound_file("inbound.yaml", &peers.authorization, peers.agent_1_0.port, peers.agent_0_3.port)?;
         let (inbound, token) = tokio::try_join!(
             Envoy::start("inbound", &inbound_file, Options::default().workers(2)),
             peers.authorization.token(&audience, SCOPES),
@@ -71,12 +71,17 @@ impl Mesh {
 
     /// `envoy/inbound.yaml` for this mesh, to be varied.
     pub fn inbound_file(&self) -> Result<EnvoyFile> {
-        inbound_file(&self.authorization, self.agent_1_0.port, self.agent_0_3.port)
+        self.inbound_file_named("inbound.yaml")
+    }
+
+    /// Another file of `envoy/` for the same agent.
+    pub fn inbound_file_named(&self, name: &str) -> Result<EnvoyFile> {
+        inbound_file(name, &self.authorization, self.agent_1_0.port, self.agent_0_3.port)
     }
 
     /// The same, trusting another authorization server.
     pub fn inbound_file_trusting(&self, authorization: &AuthorizationServer) -> Result<EnvoyFile> {
-        inbound_file(authorization, self.agent_1_0.port, self.agent_0_3.port)
+        inbound_file("inbound.yaml", authorization, self.agent_1_0.port, self.agent_0_3.port)
     }
 
     /// `envoy/outbound.yaml` for this mesh, to be varied.
@@ -137,8 +142,8 @@ fn connection_host(plugin: &Value, name: &str) -> Result<String> {
     host.map(str::to_owned).with_context(|| format!("outbound.yaml: no host for connection {name}"))
 }
 
-fn inbound_file(authorization: &AuthorizationServer, agent_1_0: u16, agent_0_3: u16) -> Result<EnvoyFile> {
-    let mut file = EnvoyFile::load("inbound.yaml")?;
+fn inbound_file(name: &str, authorization: &AuthorizationServer, agent_1_0: u16, agent_0_3: u16) -> Result<EnvoyFile> {
+    let mut file = EnvoyFile::load(name)?;
     file.cluster("expense_v1_0", agent_1_0)?;
     file.cluster("expense_v0_3", agent_0_3)?;
     file.cluster("idp", authorization.port)?;

@@ -2,6 +2,7 @@
 
 mod cards;
 mod configuration;
+mod grpc;
 mod hold;
 mod http1;
 mod http2;
@@ -11,6 +12,7 @@ mod jwks;
 mod keys;
 mod live_update;
 mod outbound;
+mod ratelimit;
 mod reload;
 mod requests;
 mod sdk;
@@ -39,7 +41,9 @@ fn main() -> ExitCode {
     cards::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
+    grpc::add(&mut suite);
     outbound::add(&mut suite);
+    ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     suite.run()
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
 use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::{Mesh, SCOPES, send_1_0};
 use attache_mesh::mint::Mint;
@@ -142,6 +143,16 @@ impl House {
         let mint = Mint::new("house-1")?;
         let mut file = mesh.inbound_file()?;
         let audience = mesh.audience.clone();
+        Self::trust(&mut file, &mint, &audience)?;
+        let manager = file.http_manager()?;
+        manager["max_request_headers_kb"] = json!(1024);
+        manager["http_protocol_options"] = json!({"enable_trailers": true});
+        let envoy = Envoy::start("house", &file, Options::default()).await?;
+        Ok(Self { envoy, mint, audience: mesh.audience.clone() })
+    }
+
+    /// Makes the agents of `file` accept what `mint` signs as [`HOUSE`].
+    pub fn trust(file: &mut EnvoyFile, mint: &Mint, audience: &str) -> Result<()> {
         file.edit_plugin(|plugin| {
             let house = json!({
                 "name": "house", "issuer": HOUSE, "audiences": [audience],
@@ -158,19 +169,19 @@ impl House {
                     }
                 }
             }
-        })?;
-        let manager = file.http_manager()?;
-        manager["max_request_headers_kb"] = json!(1024);
-        manager["http_protocol_options"] = json!({"enable_trailers": true});
-        let envoy = Envoy::start("house", &file, Options::default()).await?;
-        Ok(Self { envoy, mint, audience: mesh.audience.clone() })
+        })
     }
 
     /// Claims that are good for an hour's tenth.
     pub fn claims(&self) -> Value {
+        Self::claims_for("alice", &self.audience)
+    }
+
+    /// The same for another subject and audience.
+    pub fn claims_for(subject: &str, audience: &str) -> Value {
         let now = place::now();
         json!({
-            "iss": HOUSE, "sub": "alice", "aud": self.audience, "iat": now, "exp": now + 360,
+            "iss": HOUSE, "sub": subject, "aud": audience, "iat": now, "exp": now + 360,
             "client_id": "house-client", "scope": SCOPES,
         })
     }
