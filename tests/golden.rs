@@ -52,6 +52,11 @@ fn keys() {
 }
 
 #[test]
+fn policy() {
+    room("policy");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
 }

@@ -1,6 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{ConfigError, Issuer, Limits, Match, Rule, Scheme};
+use super::{ConfigError, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -16,7 +16,11 @@ pub struct Agent {
     #[serde(rename = "match")]
     pub target: Match,
     /// What it offers, by version.
+    #[serde(default)]
     versions: UniqueMap<Offer, Version>,
+    /// A preset for what is left open.
+    #[serde(default)]
+    profile: Option<Profile>,
     /// The version of requests that name none (A2A 1.0 section 3.6.2 says 0.3).
     #[serde(default = "oldest")]
     pub default_version: Version,
@@ -32,6 +36,9 @@ pub struct Agent {
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
+    /// Where callers may let the agent send notifications.
+    #[serde(default)]
+    pub push_notifications: PushRule,
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
@@ -100,6 +107,13 @@ impl Agent {
         self.versions.0.keys().copied()
     }
 
+    /// Fills what the configuration leaves open from its profile.
+    pub(super) fn fill(&mut self) {
+        if let Some(profile) = self.profile {
+            profile.fill(&mut self.versions, &mut self.limits);
+        }
+    }
+
     pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
         for (version, offer) in &self.versions.0 {
@@ -107,6 +121,16 @@ impl Agent {
                 return fail(&format!("versions.{version}.bindings"), "name at least one binding".to_owned());
             }
         }
+        if self.versions.0.is_empty() {
+            return fail("versions", "name at least one version".to_owned());
+        }
+        if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
+            return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
+        }
+        if self.target.grpc && self.limits.needs_body() {
+            return fail("limits", "limits on what messages hold cannot be kept over gRPC: leave out one or the other".to_owned());
+        }
+        self.push_notifications.check(&format!("{at}.push_notifications"))?;
         if !self.versions.0.contains_key(&self.default_version) {
             return fail("default_version", format!("{} is not one of versions", self.default_version));
         }

@@ -84,8 +84,9 @@ impl Config {
             return Err(ConfigError::new("", "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct"));
         }
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
+        let mut config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
         reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
+        config.agents.iter_mut().for_each(Agent::fill);
         config.check()?;
         Ok(config)
     }

@@ -2,6 +2,7 @@
 
 use super::denial::{Denial, Reason};
 use super::head::Head;
+use super::inspect::check_query;
 use crate::config::Agent;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
 
@@ -38,6 +39,9 @@ pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Bi
     if head.method != "POST" && announces_body {
         return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
     }
+    if head.headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) && body_follows {
+        return Err(Denial::new(Reason::EncodingRefused));
+    }
     let unknown = || Denial::new(Reason::OperationUnknown);
     let (version, operation) = match binding {
         Some(Binding::Jsonrpc) if !body_follows => {
@@ -49,6 +53,7 @@ pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Bi
             if belongs != selected {
                 return Err(versioned(mismatch("This route", belongs)));
             }
+            check_query(head.query, selected, &agent.limits)?;
             (selected, Some(operation))
         }
         Some(Binding::Grpc) => {

@@ -6,6 +6,7 @@ use crate::identity::bearer::BearerError;
 use crate::identity::verify::VerifyError;
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
+use crate::protocol::error::A2aError;
 use crate::protocol::grpc::{self, ErrorInfo};
 use crate::protocol::version::VersionError;
 use serde_json::{Map, Value, json};
@@ -37,11 +38,20 @@ pub enum Reason {
     BodyMalformed,
     RequestMalformed,
     BodyTooLarge,
+    EncodingRefused,
+    StreamingNotOffered,
+    ContentRefused,
+    LimitExceeded,
+    PushNotOffered,
+    PushTargetRefused,
     Unmatched,
     KeysUnavailable,
     CredentialUnavailable,
     HeadersNotHeld,
 }
+
+/// The domain of A2A's own reasons.
+const A2A: &str = "a2a-protocol.org";
 
 /// How a class of reasons is put on the wire.
 struct Class {
@@ -97,7 +107,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -121,6 +131,12 @@ impl Reason {
         Self::BodyMalformed,
         Self::RequestMalformed,
         Self::BodyTooLarge,
+        Self::EncodingRefused,
+        Self::StreamingNotOffered,
+        Self::ContentRefused,
+        Self::LimitExceeded,
+        Self::PushNotOffered,
+        Self::PushTargetRefused,
         Self::Unmatched,
         Self::KeysUnavailable,
         Self::CredentialUnavailable,
@@ -154,6 +170,12 @@ impl Reason {
             Self::BodyMalformed => "body_malformed",
             Self::RequestMalformed => "request_malformed",
             Self::BodyTooLarge => "body_too_large",
+            Self::EncodingRefused => "encoding_refused",
+            Self::StreamingNotOffered => "streaming_not_offered",
+            Self::ContentRefused => "content_refused",
+            Self::LimitExceeded => "limit_exceeded",
+            Self::PushNotOffered => "push_not_offered",
+            Self::PushTargetRefused => "push_target_refused",
             Self::Unmatched => "unmatched",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
@@ -198,6 +220,11 @@ impl Reason {
             Self::BodyMalformed => class(400, -32700, Code::InvalidArgument),
             Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
             Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
+            Self::EncodingRefused => class(415, -32005, Code::InvalidArgument),
+            Self::StreamingNotOffered => class(400, -32004, Code::FailedPrecondition),
+            Self::ContentRefused => class(400, -32005, Code::InvalidArgument),
+            Self::LimitExceeded | Self::PushTargetRefused => class(400, -32602, Code::InvalidArgument),
+            Self::PushNotOffered => class(400, -32003, Code::FailedPrecondition),
             Self::Unmatched => class(404, -32601, Code::NotFound),
             Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
             Self::HeadersNotHeld => class(500, -32603, Code::Internal),
@@ -230,6 +257,12 @@ impl Reason {
             Self::BodyMalformed => "The body is not one JSON document in UTF-8.",
             Self::RequestMalformed => "The request has no single meaning.",
             Self::BodyTooLarge => "The body is too long: send a shorter one.",
+            Self::EncodingRefused => "Compressed bodies are not accepted: send the body as it is.",
+            Self::StreamingNotOffered => "Streaming is not offered here.",
+            Self::ContentRefused => "This content is not accepted here.",
+            Self::LimitExceeded => "The request asks for too much.",
+            Self::PushNotOffered => "Push notifications are not offered here.",
+            Self::PushTargetRefused => "Push notifications cannot be sent there.",
             Self::Unmatched => "No agent is served at this host and path.",
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
             Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
@@ -345,8 +378,12 @@ impl Denial {
     fn error_info(&self) -> (String, &'static str, Vec<(&'static str, String)>) {
         let (reason, domain) = match self.reason {
             Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch => {
-                ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org")
+                ("VERSION_NOT_SUPPORTED".to_owned(), A2A)
             }
+            Reason::StreamingNotOffered => (A2aError::UnsupportedOperation.reason().to_owned(), A2A),
+            Reason::EncodingRefused | Reason::ContentRefused => (A2aError::ContentTypeNotSupported.reason().to_owned(), A2A),
+            Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
+            Reason::LimitExceeded | Reason::PushTargetRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
         let mut metadata = vec![("reason", self.reason.code().to_owned())];

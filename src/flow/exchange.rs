@@ -5,11 +5,14 @@ use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Outcome, Step};
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
+use super::inspect::Reader;
 use super::runtime::Context;
 use super::{egress, ingress};
 use crate::config::Unmatched;
 use crate::protocol::Binding;
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
+use crate::protocol::grpc;
+use crate::protocol::{Operation, Version};
 use crate::wire::header::Headers;
 use crate::wire::scan::Limits;
 use std::rc::Rc;
@@ -31,13 +34,24 @@ pub(super) enum Stage {
     /// For an agent, not decided yet.
     Inbound(Box<Inbound>),
     /// Refused; only the id of the JSON-RPC request is waited for.
-    Refusing(Box<Denial>, Box<EnvelopeReader>),
+    Refusing(Box<Denial>, Box<Reader>),
     /// A JSON-RPC request that went on before its end; the rest must not contradict what was decided.
-    Watching(Box<EnvelopeReader>, Meter),
+    Watching(Box<Watched>),
     /// Passed on; the rest of the body is counted.
     Passing(Meter),
     /// Answered, or passed on for good.
     Done,
+}
+
+/// A body that goes on while it is read.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub reader: Box<Reader>,
+    pub meter: Meter,
+    /// Index of the agent.
+    pub agent: usize,
+    pub operation: Operation,
+    pub version: Version,
 }
 
 /// Counts a body that passes.
@@ -62,8 +76,8 @@ impl Exchange {
             (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => begin(&headers, end_of_stream, context, &mut effects),
             (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
-            (Stage::Watching(reader, meter), Event::RequestBody { bytes, end, chunk }) => {
-                watching(reader, meter, bytes, end, &chunk, &mut effects)
+            (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
+                watching(watched, bytes, end, &chunk, context, &mut effects)
             }
             (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
             // Also an event that no proxy sends at this stage; a stage already decided stays decided.
@@ -121,7 +135,10 @@ fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects:
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => (Stage::Done, Step::Continue),
-            Unmatched::Refuse => answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects),
+            Unmatched::Refuse => {
+                let binding = grpc::is_service(head.path).then_some(Binding::Grpc);
+                answer(&Denial::new(Reason::Unmatched), binding, &Id::default(), effects)
+            }
         },
         Err(denial) => answer(&denial, None, &Id::default(), effects),
     }
@@ -143,8 +160,8 @@ pub(super) fn refuse(
 }
 
 /// A reader of nothing but the envelope.
-fn plain_reader() -> EnvelopeReader {
-    EnvelopeReader::new(Limits::default(), Rc::new(Questions::default()))
+fn plain_reader() -> Reader {
+    Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), Rc::new(Questions::default())))
 }
 
 /// Refuses now.
@@ -157,48 +174,52 @@ pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects
     (Stage::Done, Step::Pause)
 }
 
-fn refusing(denial: Box<Denial>, mut reader: Box<EnvelopeReader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
+fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let (bytes, end, chunk) = match event {
         Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
         Event::BodyWithheld => return withheld(effects),
         Event::KeysSettled | Event::RequestHeaders { .. } => return (Stage::Refusing(denial, reader), Step::Pause),
     };
-    let failed = reader.feed(chunk).err();
+    let failed = reader.read(chunk, end).err();
     let id = match (reader.id(), failed) {
-        (Some(id), _) => id.clone(),
-        (None, Some(error)) => error.id(),
+        (Some(id), _) => id,
+        (None, Some(wrong)) => wrong.1,
         (None, None) if end || bytes > MAX_BYTES_FOR_ID => Id::default(),
         (None, None) => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     answer(&denial, Some(Binding::Jsonrpc), &id, effects)
 }
 
-/// The rest of a body that went on: what contradicts the verdict, or is too long, is cut off.
+/// The rest of a body that went on: what contradicts the verdict, is not allowed, or is too long, is cut off before the
+/// agent has a complete request.
 fn watching(
-    mut reader: Box<EnvelopeReader>,
-    meter: Meter,
+    mut watched: Box<Watched>,
     bytes: u64,
     end: bool,
     chunk: &[u8],
+    context: &Context<'_>,
     effects: &mut Vec<Effect>,
 ) -> (Stage, Step) {
-    let passed = meter.passed.saturating_add(bytes);
-    let id = |reader: &EnvelopeReader| reader.id().cloned().unwrap_or_default();
-    if passed > meter.limit {
-        return answer(&meter.denial, meter.binding, &id(&reader), effects);
+    let Watched { reader, meter, agent, operation, version } = watched.as_mut();
+    meter.passed = meter.passed.saturating_add(bytes);
+    let binding = meter.binding;
+    if meter.passed > meter.limit {
+        return answer(&meter.denial, binding, &reader.id().unwrap_or_default(), effects);
     }
-    let read = reader.feed(chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) });
-    match read {
-        Err(error) => {
-            let denial = malformed(&error);
-            let denial = match &meter.denial.realm {
-                Some(name) => denial.at(name),
-                None => denial,
-            };
-            answer(&denial, meter.binding, &error.id(), effects)
+    let inspected = reader.read(chunk, end).and_then(|()| {
+        let (Some(plans), Some(agent)) = (context.runtime.plans(*agent), context.runtime.config().agents.get(*agent)) else {
+            return Ok(());
+        };
+        plans.inspect(reader, *operation, *version, agent).map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))
+    });
+    match inspected {
+        Err(wrong) => {
+            let (denial, id) = *wrong;
+            let denial = Denial { realm: meter.denial.realm.clone(), ..denial };
+            answer(&denial, binding, &id, effects)
         }
         Ok(()) if end => (Stage::Done, Step::Continue),
-        Ok(()) => (Stage::Watching(reader, Meter { passed, ..meter }), Step::Continue),
+        Ok(()) => (Stage::Watching(watched), Step::Continue),
     }
 }
 

@@ -4,17 +4,17 @@
 use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Step, Value};
-use super::exchange::{Meter, Stage, answer, malformed, refuse, withheld};
+use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
 use super::head::Head;
+use super::inspect::{self, Reader};
 use super::runtime::{Authentication, Context};
 use crate::config::{CardAccess, Token};
 use crate::identity::{Caller, bearer};
 use crate::policy::access::{self, Refusal};
-use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
+use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
 use crate::wire::path;
-use crate::wire::scan::Limits;
 use std::rc::Rc;
 
 /// A request for an agent, not decided yet.
@@ -51,12 +51,12 @@ enum Body {
     NotNeeded,
     /// It decides, and is read as it comes.
     Reading {
-        reader: Box<EnvelopeReader>,
-        /// It is complete, and one request.
+        reader: Box<Reader>,
+        /// It is complete, and one document.
         complete: bool,
     },
-    /// It is no request.
-    Wrong(EnvelopeError),
+    /// It is none that is taken; with the id to answer with.
+    Wrong(Box<(Denial, Id)>),
     /// It is longer than allowed.
     TooLong,
 }
@@ -102,13 +102,11 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     if agent.forward.token == Token::Remove {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let body = match binding {
+    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
+    let body = match reader {
         _ if announced > limit => Body::TooLong,
-        Some(Binding::Jsonrpc) => {
-            let reader = EnvelopeReader::new(Limits::default(), Rc::new(Questions::default()));
-            Body::Reading { reader: Box::new(reader), complete: false }
-        }
-        Some(Binding::HttpJson | Binding::Grpc) | None => Body::NotNeeded,
+        Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
+        _ => Body::NotNeeded,
     };
     let inbound = Inbound {
         agent: index,
@@ -148,12 +146,10 @@ impl Inbound {
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
-                    Body::Reading { mut reader, complete: false } => {
-                        match reader.feed(&chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) }) {
-                            Ok(()) => Body::Reading { reader, complete: end },
-                            Err(error) => Body::Wrong(error),
-                        }
-                    }
+                    Body::Reading { mut reader, complete: false } => match reader.read(&chunk, end) {
+                        Ok(()) => Body::Reading { reader, complete: end },
+                        Err(wrong) => Body::Wrong(wrong),
+                    },
                     other => other,
                 };
             }
@@ -190,33 +186,30 @@ impl Inbound {
                 }
                 match body {
                     Body::NotNeeded => {
+                        if let Err(denial) = self.permit(None, context) {
+                            return self.deny(denial, context, effects);
+                        }
                         self.send_on(context, effects);
                         (Stage::Passing(self.meter(context)), Step::Continue)
                     }
                     Body::TooLong => self.deny(Denial::new(Reason::BodyTooLarge), context, effects),
-                    Body::Wrong(error) => {
-                        let denial = malformed(error);
+                    Body::Wrong(wrong) => {
+                        let denial = wrong.0.clone();
                         self.deny(denial, context, effects)
                     }
-                    Body::Reading { reader, .. } => match reader.method().map(Operation::from_method) {
-                        None if self.released || self.held > 0 || context.runtime.config().hold_headers => {
+                    Body::Reading { reader, .. } => match self.asked(reader) {
+                        Ok(None) if self.released || self.held > 0 || context.runtime.config().hold_headers => {
                             // What is held of an undecided body must not go on with the headers.
                             (Stage::Inbound(self), Step::Pause)
                         }
-                        None => {
+                        Ok(None) => {
                             self.send_on(context, effects);
                             self.released = true;
                             (Stage::Inbound(self), Step::Continue)
                         }
-                        Some(None) => self.deny(Denial::new(Reason::OperationUnknown), context, effects),
-                        Some(Some((operation, belongs))) if belongs != self.version => {
-                            self.deny(mismatch(operation.name(), belongs), context, effects)
-                        }
-                        Some(Some((operation, _))) => {
+                        Ok(Some(operation)) => {
                             self.operation = Some(operation);
-                            if let Some(caller) = caller
-                                && let Err(denial) = self.authorize(&caller, context)
-                            {
+                            if let Err(denial) = self.permit(caller.as_deref(), context) {
                                 return self.deny(denial, context, effects);
                             }
                             if !self.released {
@@ -224,9 +217,41 @@ impl Inbound {
                             }
                             self.go_on(context)
                         }
+                        Err(denial) => self.deny(denial, context, effects),
                     },
                 }
             }
+        }
+    }
+
+    /// The operation, once it is known and something of the body has come to be judged with it.
+    fn asked(&self, reader: &Reader) -> Result<Option<Operation>, Denial> {
+        match (self.binding, reader.method().map(Operation::from_method)) {
+            (Some(Binding::Jsonrpc), None) => Ok(None),
+            (Some(Binding::Jsonrpc), Some(None)) => Err(Denial::new(Reason::OperationUnknown)),
+            (Some(Binding::Jsonrpc), Some(Some((operation, belongs)))) if belongs != self.version => {
+                Err(mismatch(operation.name(), belongs))
+            }
+            (Some(Binding::Jsonrpc), Some(Some((operation, _)))) => Ok(Some(operation)),
+            _ if self.reads() && self.held == 0 => Ok(None),
+            _ => Ok(self.operation),
+        }
+    }
+
+    /// Whether the operation, now known, and what has come of its body are allowed.
+    fn permit(&self, caller: Option<&Caller>, context: &Context<'_>) -> Result<(), Denial> {
+        if let Some(caller) = caller {
+            self.authorize(caller, context)?;
+        }
+        let (Some(agent), Some(plans), Some(operation)) =
+            (context.runtime.config().agents.get(self.agent), context.runtime.plans(self.agent), self.operation)
+        else {
+            return Err(Denial::new(Reason::OperationUnknown));
+        };
+        inspect::is_offered(self.binding, operation, &agent.limits)?;
+        match &self.body {
+            Body::Reading { reader, .. } => plans.inspect(reader, operation, self.version, agent),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => Ok(()),
         }
     }
 
@@ -234,7 +259,11 @@ impl Inbound {
     fn go_on(&mut self, context: &Context<'_>) -> (Stage, Step) {
         let meter = self.meter(context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
-            Body::Reading { reader, complete: false } => (Stage::Watching(reader, meter), Step::Continue),
+            Body::Reading { reader, complete: false } => {
+                let watched =
+                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version });
+                (watched.map_or(Stage::Done, |watched| Stage::Watching(Box::new(watched))), Step::Continue)
+            }
             _ => (Stage::Done, Step::Continue),
         }
     }
@@ -302,13 +331,13 @@ impl Inbound {
         let denial = self.named(denial, context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
-                Some(id) => answer(&denial, self.binding, id, effects),
+                Some(id) => answer(&denial, self.binding, &id, effects),
                 None if complete || self.released || !context.runtime.config().hold_headers => {
                     answer(&denial, self.binding, &Id::default(), effects)
                 }
                 None => (Stage::Refusing(Box::new(denial), reader), Step::Pause),
             },
-            Body::Wrong(error) => answer(&denial, self.binding, &error.id(), effects),
+            Body::Wrong(wrong) => answer(&denial, self.binding, &wrong.1, effects),
             Body::NotNeeded | Body::TooLong => answer(&denial, self.binding, &Id::default(), effects),
         }
     }

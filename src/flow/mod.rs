@@ -7,6 +7,7 @@ pub mod event;
 pub mod exchange;
 pub mod head;
 pub mod ingress;
+pub mod inspect;
 pub mod runtime;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};

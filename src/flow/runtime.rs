@@ -2,6 +2,7 @@
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
 use super::denial::{Denial, Reason};
+use super::inspect::Plans;
 use crate::config::{Config, ConfigError, Credential, Jwks, RemoteJwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Caller;
@@ -24,6 +25,7 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 pub struct Runtime {
     config: Config,
     demands: Vec<Demand>,
+    plans: Vec<Plans>,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
     keyrings: RefCell<Vec<Keyring>>,
@@ -71,7 +73,8 @@ impl Runtime {
             Credential::None(_) => None,
         });
         let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
-        Ok(Self { config, demands, secrets, credential_headers, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
+        let plans = config.agents.iter().map(Plans::new).collect();
+        Ok(Self { config, demands, plans, secrets, credential_headers, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
     }
 
     /// The configuration.
@@ -96,6 +99,12 @@ impl Runtime {
     #[must_use]
     pub fn demand(&self, index: usize) -> Option<&Demand> {
         self.demands.get(index)
+    }
+
+    /// What is asked of the bodies of requests to agent `index`.
+    #[must_use]
+    pub fn plans(&self, index: usize) -> Option<&Plans> {
+        self.plans.get(index)
     }
 
     /// Verifies `token` for an agent with this demand. With `may_wait`, missing keys are waited for once.

@@ -25,10 +25,10 @@ pub enum LimitRefusal {
     #[error("the message has too many parts")]
     TooManyParts,
     /// No number from 0 up, in decimal.
-    #[error("historyLength is no plain number")]
+    #[error("the historyLength is no plain number")]
     HistoryLengthMalformed,
     /// More history than allowed; 0 in A2A 0.3, which means all of it.
-    #[error("historyLength is over the limit")]
+    #[error("the historyLength is over the limit")]
     HistoryLength,
     /// The caller accepts nothing that the agent answers with.
     #[error("none of the acceptedOutputModes is offered here")]

@@ -34,6 +34,11 @@ fn keys() {
 }
 
 #[wasm_bindgen_test]
+fn policy() {
+    room(include_str!("policy.json"));
+}
+
+#[wasm_bindgen_test]
 fn outbound() {
     room(include_str!("outbound.json"));
 }

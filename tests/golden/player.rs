@@ -145,6 +145,9 @@ fn effect(effect: &Effect) -> Value {
         )),
         Effect::Reply(reply) => {
             let headers: Map<String, Value> = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            if let Some(code) = reply.grpc_status {
+                return json!({"grpc-status": code, "grpc-message": reply.body});
+            }
             let body: Value = serde_json::from_str(&reply.body).unwrap();
             json!({"reply": reply.status, "headers": headers, "body": body})
         }

@@ -1,0 +1,176 @@
+//! What the body of a request asks for beyond its operation: parts, history, output, where notifications go. Read as
+//! it streams, by the same strict scanner for JSON-RPC and HTTP+JSON.
+
+use super::denial::{Denial, Reason};
+use super::exchange::malformed;
+use crate::config::{Agent, Limits as AgentLimits};
+use crate::policy::limits::{self, LimitRefusal};
+use crate::policy::places::{Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
+use crate::policy::push::{self, PushRefusal};
+use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::scan::{Asked, Document, Findings, Limits, Plan};
+use std::rc::Rc;
+
+/// What is asked of the bodies of one agent's requests. Made once.
+#[derive(Debug)]
+pub struct Plans {
+    questions: Rc<Questions>,
+    jsonrpc: Watched,
+    plan: Rc<Plan>,
+    http_json: Watched,
+}
+
+impl Plans {
+    /// What `agent`'s configuration makes worth asking.
+    #[must_use]
+    pub fn new(agent: &Agent) -> Self {
+        let mut facts = limits::facts(&agent.limits);
+        facts.extend(push::FACTS);
+        let mut questions = Questions::default();
+        let jsonrpc = Watched::ask(&facts, |path, keep| questions.ask(path, keep));
+        let mut plan = Plan::default();
+        let http_json = Watched::ask(&facts, |path, keep| plan.ask(path, keep));
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json }
+    }
+
+    /// A reader for a request's body; `None` if nothing in it matters.
+    #[must_use]
+    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>) -> Option<Reader> {
+        let limits = Limits { text: MAX_TEXT_BYTES, ..Limits::default() };
+        match (binding?, operation) {
+            (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
+            (Binding::HttpJson, Some(operation)) => {
+                self.http_json.questions(operation).next()?;
+                Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
+            }
+            (Binding::HttpJson, None) | (Binding::Grpc, _) => None,
+        }
+    }
+
+    /// Whether what has come of a body so far is allowed. What is only wrong if nothing more comes is judged when
+    /// nothing more can come.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn inspect(&self, reader: &Reader, operation: Operation, version: Version, agent: &Agent) -> Result<(), Denial> {
+        let watched = match reader {
+            Reader::Jsonrpc(_) => &self.jsonrpc,
+            Reader::HttpJson(_) => &self.http_json,
+        };
+        let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
+        let facts = Facts::new(watched, operation, |asked| reader.findings(asked));
+        limits::check(&facts, version, &agent.limits, complete).map_err(over_limit)?;
+        push::check_found(&facts, operation, &agent.push_notifications, complete).map_err(no_push)
+    }
+}
+
+/// A body that is arriving.
+#[derive(Debug)]
+pub enum Reader {
+    /// Its envelope names the operation.
+    Jsonrpc(EnvelopeReader),
+    /// The route named it.
+    HttpJson(Document),
+}
+
+impl Reader {
+    /// Reads all of `chunk`, and the end if this is it.
+    ///
+    /// # Errors
+    /// The refusal, and the id to answer with.
+    pub fn read(&mut self, chunk: &[u8], end: bool) -> Result<(), Box<(Denial, Id)>> {
+        match self {
+            Self::Jsonrpc(reader) => {
+                let read = reader.feed(chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) });
+                read.map_err(|error| Box::new((malformed(&error), error.id())))
+            }
+            Self::HttpJson(document) => {
+                let read = document.feed(chunk).and_then(|()| if end { document.end() } else { Ok(()) });
+                read.map_err(|fault| {
+                    Box::new((Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")), Id::default()))
+                })
+            }
+        }
+    }
+
+    /// The id, once it has come. HTTP+JSON has none to wait for.
+    #[must_use]
+    pub fn id(&self) -> Option<Id> {
+        match self {
+            Self::Jsonrpc(reader) => reader.id().cloned(),
+            Self::HttpJson(_) => Some(Id::default()),
+        }
+    }
+
+    /// The method, once it has come: JSON-RPC only.
+    #[must_use]
+    pub fn method(&self) -> Option<&str> {
+        match self {
+            Self::Jsonrpc(reader) => reader.method(),
+            Self::HttpJson(_) => None,
+        }
+    }
+
+    fn is_settled(&self, asked: Asked) -> bool {
+        match self {
+            Self::Jsonrpc(reader) => reader.is_settled(asked),
+            Self::HttpJson(document) => document.is_settled(asked),
+        }
+    }
+
+    fn findings(&self, asked: Asked) -> &Findings {
+        match self {
+            Self::Jsonrpc(reader) => reader.findings(asked),
+            Self::HttpJson(document) => document.findings(asked),
+        }
+    }
+}
+
+/// Whether the operation is offered at all. Over gRPC nobody can see where notifications would go, so none are
+/// configured there.
+///
+/// # Errors
+/// If it is not.
+pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
+    limits::check_operation(operation, limits).map_err(over_limit)?;
+    match (binding, operation) {
+        (Some(Binding::Grpc), Operation::CreateTaskPushNotificationConfig) => Err(no_push(PushRefusal::NotOffered)),
+        _ => Ok(()),
+    }
+}
+
+/// Whether the query of an HTTP+JSON request asks for more history than allowed.
+///
+/// # Errors
+/// If it does.
+pub fn check_query(query: Option<&str>, version: Version, limits: &AgentLimits) -> Result<(), Denial> {
+    form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        .filter(|(name, _)| HISTORY_LENGTH_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)))
+        .try_for_each(|(_, value)| limits::check_history_length(&value, version, limits))
+        .map_err(over_limit)
+}
+
+fn over_limit(refusal: LimitRefusal) -> Denial {
+    let reason = match refusal {
+        LimitRefusal::Streaming => Reason::StreamingNotOffered,
+        LimitRefusal::Modality(_) | LimitRefusal::UnknownPart | LimitRefusal::OutputModes => Reason::ContentRefused,
+        LimitRefusal::TooManyParts | LimitRefusal::HistoryLengthMalformed | LimitRefusal::HistoryLength => Reason::LimitExceeded,
+    };
+    Denial::new(reason).advise(sentence(&refusal.to_string()))
+}
+
+fn no_push(refusal: PushRefusal) -> Denial {
+    let reason = match refusal {
+        PushRefusal::NotOffered => Reason::PushNotOffered,
+        _ => Reason::PushTargetRefused,
+    };
+    Denial::new(reason).advise(sentence(&refusal.to_string()))
+}
+
+/// `text` with a capital and a full stop.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|letter| letter.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(['.']).collect()
+}
