@@ -1,0 +1,168 @@
+//! The member names of all open objects, as fingerprints, so that a repeated one is seen whatever its length.
+//!
+//! Equal names have equal fingerprints, so no repetition is missed and no secret is needed: a caller who finds two
+//! names with the same fingerprint only has a request refused that nobody else sent. Look-ups cost the logarithm of
+//! the names at worst.
+
+use super::Fault;
+use std::collections::BTreeSet;
+
+/// So many names of one object are compared one by one; that is faster than a search.
+const FEW: usize = 24;
+
+/// A 64-bit hash of a name (FxHash over its bytes, eight at a time, and its length).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Fingerprint(u64);
+
+/// A fingerprint that is made piece by piece.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Hasher {
+    hash: u64,
+    /// The last bytes, less than eight, the newest highest.
+    word: u64,
+    length: u64,
+}
+
+impl Hasher {
+    /// Goes on with `bytes`.
+    pub(super) fn extend(&mut self, bytes: &[u8]) {
+        let (words, tail) = if self.length.is_multiple_of(8) { bytes.as_chunks::<8>() } else { (&[][..], bytes) };
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+            self.length = self.length.wrapping_add(8);
+        }
+        for byte in tail {
+            self.word = (self.word >> 8) | (u64::from(*byte) << 56);
+            self.length = self.length.wrapping_add(1);
+            if self.length.is_multiple_of(8) {
+                self.mix(self.word);
+                self.word = 0;
+            }
+        }
+    }
+
+    const fn mix(&mut self, word: u64) {
+        self.hash = (self.hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    pub(super) const fn finish(mut self) -> Fingerprint {
+        self.mix(self.word);
+        self.mix(self.length);
+        Fingerprint(self.hash)
+    }
+}
+
+impl Fingerprint {
+    pub(super) fn of(name: &[u8]) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.extend(name);
+        hasher.finish()
+    }
+}
+
+/// The names seen so far in every object that is still open. Objects are named by their depth.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    /// The first [`FEW`] names of each open object, the outermost's first.
+    few: Vec<Fingerprint>,
+    /// The others.
+    many: BTreeSet<(usize, Fingerprint)>,
+    limit: usize,
+}
+
+impl Names {
+    /// Remembers `limit` names at most.
+    pub(super) fn new(limit: usize) -> Self {
+        Self { few: Vec::with_capacity(FEW.min(limit)), many: BTreeSet::new(), limit }
+    }
+
+    /// A mark to be given back with each name of an object that opens now, and when it closes.
+    pub(super) fn open(&self) -> usize {
+        self.few.len()
+    }
+
+    /// Adds a name of the innermost object.
+    pub(super) fn add(&mut self, depth: usize, mark: usize, name: Fingerprint) -> Result<(), Fault> {
+        let own = self.few.get(mark..).unwrap_or_default();
+        if own.contains(&name) {
+            return Err(Fault::RepeatedName);
+        }
+        if self.few.len().saturating_add(self.many.len()) >= self.limit {
+            return Err(Fault::TooManyMembers);
+        }
+        if own.len() < FEW {
+            self.few.push(name);
+        } else if !self.many.insert((depth, name)) {
+            return Err(Fault::RepeatedName);
+        }
+        Ok(())
+    }
+
+    /// Forgets the names of the innermost object.
+    pub(super) fn close(&mut self, depth: usize, mark: usize) {
+        self.few.truncate(mark);
+        while self.many.last().is_some_and(|(owner, _)| *owner == depth) {
+            self.many.pop_last();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Fingerprint, Hasher, Names};
+
+    fn name(index: usize) -> Fingerprint {
+        Fingerprint::of(index.to_string().as_bytes())
+    }
+
+    #[test]
+    fn a_fingerprint_does_not_depend_on_the_pieces() {
+        let name = b"a name of some thirty-odd bytes here";
+        for first in 0..name.len() {
+            for second in first..name.len() {
+                let mut pieces = Hasher::default();
+                pieces.extend(&name[..first]);
+                pieces.extend(&name[first..second]);
+                pieces.extend(&name[second..]);
+                assert_eq!(pieces.finish(), Fingerprint::of(name));
+            }
+        }
+        assert_ne!(Fingerprint::of(b""), Fingerprint::of(b"\0"));
+        assert_ne!(Fingerprint::of(b"a"), Fingerprint::of(b"a\0"));
+    }
+
+    #[test]
+    fn each_object_has_its_own_names_however_many() {
+        let mut names = Names::new(1000);
+        let outer = names.open();
+        for index in 0..100 {
+            names.add(1, outer, name(index)).unwrap();
+        }
+        for _ in 0..3 {
+            let inner = names.open();
+            for index in 0..200 {
+                names.add(2, inner, name(index)).unwrap();
+            }
+            assert_eq!(names.add(2, inner, name(3)), Err(Fault::RepeatedName));
+            assert_eq!(names.add(2, inner, name(150)), Err(Fault::RepeatedName));
+            names.close(2, inner);
+        }
+        for index in 0..100 {
+            assert_eq!(names.add(1, outer, name(index)), Err(Fault::RepeatedName));
+        }
+        names.close(1, outer);
+        assert!(names.few.is_empty() && names.many.is_empty());
+    }
+
+    #[test]
+    fn the_names_of_all_open_objects_count() {
+        let mut names = Names::new(50);
+        let outer = names.open();
+        (0..30).for_each(|index| names.add(1, outer, name(index)).unwrap());
+        let inner = names.open();
+        (0..20).for_each(|index| names.add(2, inner, name(index)).unwrap());
+        assert_eq!(names.add(2, inner, name(20)), Err(Fault::TooManyMembers));
+        names.close(2, inner);
+        names.add(1, outer, name(30)).unwrap();
+    }
+}

@@ -1,0 +1,219 @@
+//! What a reader wants to know of a document: a tree of member names, made once and shared by all scans.
+
+use super::Fault;
+use super::names::Fingerprint;
+
+/// One step from a value to one inside it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The member with one of these names, which mean the same. Two of them in one object are a repeated name; a
+    /// name that differs from them in case only is refused, for some readers take it for the same.
+    Member(Vec<Box<str>>),
+    /// The member with exactly this name, in an object whose names are free.
+    Key(Box<str>),
+    /// Every element of an array.
+    Element,
+}
+
+impl Step {
+    /// The member with one of these spellings.
+    #[must_use]
+    pub fn member(spellings: &[&str]) -> Self {
+        Self::Member(spellings.iter().map(|name| (*name).into()).collect())
+    }
+
+    /// The member with exactly this name.
+    #[must_use]
+    pub fn key(name: &str) -> Self {
+        Self::Key(name.into())
+    }
+}
+
+/// How much of a value is wanted. Where two ask for the same value, the greater holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Keep {
+    /// What it is; told as soon as it begins.
+    Kind,
+    /// Also its text, unless it is an object or array: a string without quotes and escapes, anything else as written.
+    Text,
+    /// As [`Keep::Text`], but a string too as written.
+    Raw,
+}
+
+/// The name of something asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asked(pub(super) usize);
+
+/// All that is asked of a document.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The root first, parents before their children.
+    nodes: Vec<Node>,
+    longest: usize,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Node {
+    keep: Option<Keep>,
+    parent: usize,
+    /// Whether there can be several: it is inside an element.
+    repeats: bool,
+    members: Vec<Member>,
+    element: Option<usize>,
+}
+
+#[derive(Clone, Debug)]
+struct Member {
+    spellings: Vec<Box<str>>,
+    /// Other cases are other names.
+    is_key: bool,
+    fingerprint: Fingerprint,
+    node: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self { nodes: vec![Node::default()], longest: 0 }
+    }
+}
+
+impl Plan {
+    /// Asks for the value at the end of `path`, which begins at the document itself.
+    pub fn ask(&mut self, path: &[Step], keep: Keep) -> Asked {
+        let node = path.iter().fold(0, |node, step| self.descend(node, step));
+        if let Some(node) = self.nodes.get_mut(node) {
+            node.keep = node.keep.max(Some(keep));
+        }
+        Asked(node)
+    }
+
+    fn descend(&mut self, parent: usize, step: &Step) -> usize {
+        let next = self.nodes.len();
+        let Some(node) = self.nodes.get_mut(parent) else { return 0 };
+        let (spellings, is_key) = match step {
+            Step::Member(names) => (names.as_slice(), false),
+            Step::Key(name) => (std::slice::from_ref(name), true),
+            Step::Element => (&[][..], false),
+        };
+        let found = match step {
+            Step::Element => *node.element.get_or_insert(next),
+            Step::Member(_) | Step::Key(_) => {
+                match node.members.iter_mut().find(|member| member.spellings.iter().any(|name| spellings.contains(name))) {
+                    Some(member) => {
+                        member.is_key &= is_key;
+                        let new: Vec<_> = spellings.iter().filter(|name| !member.spellings.contains(name)).cloned().collect();
+                        member.spellings.extend(new);
+                        member.node
+                    }
+                    None => {
+                        let fingerprint = Fingerprint::of(spellings.first().map_or(&[], |name| name.as_bytes()));
+                        node.members.push(Member { spellings: spellings.to_vec(), is_key, fingerprint, node: next });
+                        next
+                    }
+                }
+            }
+        };
+        let repeats = node.repeats || matches!(step, Step::Element);
+        if found == next {
+            self.nodes.push(Node { parent, repeats, ..Node::default() });
+        }
+        self.longest = spellings.iter().map(|name| name.len()).fold(self.longest, usize::max);
+        found
+    }
+
+    pub(super) fn size(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// A name of more bytes is neither wanted nor a variant of what is: a letter has variants of three bytes at most.
+    pub(super) const fn longest_name(&self) -> usize {
+        self.longest.saturating_mul(3)
+    }
+
+    pub(super) fn keep(&self, node: usize) -> Option<Keep> {
+        self.nodes.get(node)?.keep
+    }
+
+    pub(super) fn parent(&self, node: usize) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.parent)
+    }
+
+    pub(super) fn repeats(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.repeats)
+    }
+
+    /// Whether anything is wanted of the members of an object here.
+    pub(super) fn has_members(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| !node.members.is_empty())
+    }
+
+    pub(super) fn element(&self, node: usize) -> Option<usize> {
+        self.nodes.get(node)?.element
+    }
+
+    /// The wanted member called `name`, with the fingerprint that stands for all its spellings.
+    pub(super) fn member(&self, node: usize, name: &[u8]) -> Result<Option<(usize, Fingerprint)>, Fault> {
+        let Some(node) = self.nodes.get(node) else { return Ok(None) };
+        for member in &node.members {
+            if member.spellings.iter().any(|spelling| spelling.as_bytes() == name) {
+                return Ok(Some((member.node, member.fingerprint)));
+            }
+        }
+        let mut variants = node.members.iter().filter(|member| !member.is_key).flat_map(|member| &member.spellings);
+        if variants.any(|spelling| is_variant(spelling, name)) { Err(Fault::CaseVariant) } else { Ok(None) }
+    }
+}
+
+/// Whether a reader that folds case could take `name` for `spelling`. Beside ASCII, four letters fold into it:
+/// U+017F and U+212A (Go's encoding/json), U+0130 and U+0131 (Java's equalsIgnoreCase).
+fn is_variant(spelling: &str, name: &[u8]) -> bool {
+    let (mut spelling, mut name) = (spelling.as_bytes(), name);
+    loop {
+        let (letter, behind) = match name {
+            [] => return spelling.is_empty(),
+            [0xc5, 0xbf, behind @ ..] => (b's', behind),
+            [0xe2, 0x84, 0xaa, behind @ ..] => (b'k', behind),
+            [0xc4, 0xb0 | 0xb1, behind @ ..] => (b'i', behind),
+            [letter, behind @ ..] => (*letter, behind),
+        };
+        match spelling {
+            [wanted, rest @ ..] if wanted.eq_ignore_ascii_case(&letter) => (spelling, name) = (rest, behind),
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, Keep, Plan, Step, is_variant};
+
+    #[test]
+    fn the_same_place_is_one_question() {
+        let mut plan = Plan::default();
+        let both = plan.ask(&[Step::member(&["taskId", "task_id"])], Keep::Kind);
+        assert_eq!(plan.ask(&[Step::member(&["task_id"])], Keep::Text), both);
+        assert_eq!(plan.keep(both.0), Some(Keep::Text));
+        let element = plan.ask(&[Step::member(&["parts"]), Step::Element], Keep::Kind);
+        let kind = plan.ask(&[Step::member(&["parts"]), Step::Element, Step::member(&["kind"])], Keep::Text);
+        assert_eq!(plan.parent(kind.0), element.0);
+        assert!(plan.repeats(kind.0) && !plan.repeats(plan.parent(element.0)));
+        assert_eq!(plan.ask(&[], Keep::Kind).0, 0);
+    }
+
+    #[test]
+    fn names_that_a_careless_reader_takes_for_the_wanted_one_are_refused() {
+        let mut plan = Plan::default();
+        let both = plan.ask(&[Step::member(&["taskId", "task_id"])], Keep::Kind);
+        let key = plan.ask(&[Step::key("skill")], Keep::Kind);
+        let member = |name: &str| plan.member(0, name.as_bytes()).map(|found| found.map(|(node, _)| node));
+        assert_eq!(plan.member(0, b"taskId"), plan.member(0, b"task_id"));
+        assert_eq!((member("taskId"), member("skill"), member("Skill")), (Ok(Some(both.0)), Ok(Some(key.0)), Ok(None)));
+        for variant in ["taskid", "TASKID", "TASK_ID", "taſkId", "tas\u{212a}Id", "task\u{130}d", "taskıd"] {
+            assert_eq!(member(variant), Err(Fault::CaseVariant), "{variant}");
+        }
+        for other in ["", "taskI", "taskIds", "task-id", "täskId"] {
+            assert_eq!(member(other), Ok(None), "{other}");
+        }
+        assert!(is_variant("params", "PARAM\u{17f}".as_bytes()));
+    }
+}
