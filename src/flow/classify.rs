@@ -20,7 +20,11 @@ pub struct Classified {
 #[must_use]
 pub fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
     match suffix {
-        _ if grpc::is_service(head.path) => Some(Binding::Grpc),
+        // What a proxy does not take for gRPC cannot be answered as gRPC, and is no call of any binding.
+        _ if grpc::is_service(head.path) => {
+            let is_grpc = head.headers.single_ascii("content-type").is_some_and(|kind| grpc::is_content_type(kind.as_bytes()));
+            Some(if is_grpc { Binding::Grpc } else { Binding::HttpJson })
+        }
         "" | "/" if head.method == "POST" => Some(Binding::Jsonrpc),
         card if http_json::is_card(card) => None,
         _ => Some(Binding::HttpJson),

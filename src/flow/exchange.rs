@@ -7,11 +7,10 @@ use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
 use super::runtime::Context;
-use super::{egress, ingress};
+use super::{classify, egress, ingress};
 use crate::config::Unmatched;
 use crate::protocol::Binding;
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
-use crate::protocol::grpc;
 use crate::protocol::{Operation, Version};
 use crate::wire::header::Headers;
 use crate::wire::scan::Limits;
@@ -136,8 +135,8 @@ fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects:
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => (Stage::Done, Step::Continue),
             Unmatched::Refuse => {
-                let binding = grpc::is_service(head.path).then_some(Binding::Grpc);
-                answer(&Denial::new(Reason::Unmatched), binding, &Id::default(), effects)
+                let binding = classify::binding(&head, head.path);
+                answer(&Denial::new(Reason::Unmatched), binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects)
             }
         },
         Err(denial) => answer(&denial, None, &Id::default(), effects),
