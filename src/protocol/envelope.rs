@@ -188,7 +188,16 @@ impl EnvelopeReader {
                 return Err(EnvelopeError::NotARequest { reason, id: id.clone() });
             }
         }
-        Ok(())
+        // What is settled and was never there is missing: the object has closed. Said now, not at the end of the body,
+        // so that its last bytes need not go on first.
+        let is_missing = |asked| self.document.is_settled(asked) && self.document.findings(asked).values.is_empty();
+        let reason = match self.wrong {
+            Some(reason) if is_missing(self.questions.id) => reason,
+            None if is_missing(self.questions.jsonrpc) => "jsonrpc is not \"2.0\"",
+            None if is_missing(self.questions.method) => "method is missing",
+            _ => return Ok(()),
+        };
+        Err(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
     }
 
     fn finish(&mut self) -> Result<Envelope, EnvelopeError> {
@@ -312,6 +321,18 @@ mod tests {
         reader.feed(b"1}").unwrap();
         assert_eq!(reader.id().map(super::Id::as_json), Some("71"));
         assert_eq!(reader.end().map(|envelope| envelope.method), Ok("GetTask".to_owned()));
+    }
+
+    #[test]
+    fn what_is_missing_is_said_when_the_object_closes() {
+        for (body, id) in
+            [(r#"{"id":7,"method":"GetTask"}"#, "7"), (r#"{"id":7,"jsonrpc":"2.0"}"#, "7"), (r#"{"jsonrpc":2,"method":"a"}"#, "null")]
+        {
+            let (last, rest) = (body.len() - 1, body.as_bytes());
+            let mut reader = reader();
+            reader.feed(&rest[..last]).unwrap();
+            assert_eq!(reader.feed(&rest[last..]).unwrap_err().id().as_json(), id, "{body}");
+        }
     }
 
     #[test]

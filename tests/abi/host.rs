@@ -167,7 +167,9 @@ impl Guest<'_, '_> {
             "proxy_increment_metric" => {
                 let counter = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
                 let status = if counter.is_some() && at(1) > 0 { OK } else { BAD_ARGUMENT };
-                counter.map(|(_, count)| *count += at(1));
+                if let Some((_, count)) = counter {
+                    *count += at(1);
+                }
                 Ok((String::new(), status))
             }
             "proxy_continue_stream" => {
