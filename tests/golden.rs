@@ -57,6 +57,11 @@ fn policy() {
 }
 
 #[test]
+fn cards() {
+    room("cards");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
 }

@@ -1,6 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{ConfigError, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme};
+use super::{ConfigError, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -24,6 +24,10 @@ pub struct Agent {
     /// The version of requests that name none (A2A 1.0 section 3.6.2 says 0.3).
     #[serde(default = "oldest")]
     pub default_version: Version,
+    /// The agent's URL for clients. With it, the agent's card is rewritten so that it is true here; without it, the card
+    /// passes unchanged.
+    #[serde(default)]
+    pub public_url: Option<HttpUri>,
     /// Its card.
     #[serde(default)]
     pub card: Card,
@@ -56,9 +60,12 @@ pub struct Offer {
 }
 
 /// How the agent's card is served.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Card {
+    /// Where, by version, below the agent's prefix; in place of the well-known paths.
+    #[serde(default)]
+    pub paths: UniqueMap<String, Version>,
     /// Who may read it.
     #[serde(default)]
     pub access: CardAccess,
@@ -102,6 +109,12 @@ impl Agent {
         self.versions.0.get(&version).is_some_and(|offer| offer.bindings.contains(&binding))
     }
 
+    /// The bindings that the agent offers of `version`, in the order of the configuration.
+    #[must_use]
+    pub fn bindings(&self, version: Version) -> &[Binding] {
+        self.versions.0.get(&version).map_or(&[], |offer| &offer.bindings)
+    }
+
     /// The versions that the agent speaks, oldest first.
     pub fn versions(&self) -> impl Iterator<Item = Version> {
         self.versions.0.keys().copied()
@@ -111,6 +124,9 @@ impl Agent {
     pub(super) fn fill(&mut self) {
         if let Some(profile) = self.profile {
             profile.fill(&mut self.versions, &mut self.limits);
+            if self.card.paths.0.is_empty() {
+                self.card.paths.0.extend(profile.card_paths().iter().map(|(version, path)| (*version, (*path).to_owned())));
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::wire::path;
 use serde::Deserialize;
+use std::fmt;
 
 /// An absolute `http` or `https` URI without user information and fragment.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -29,6 +30,12 @@ impl HttpUri {
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
+    }
+}
+
+impl fmt::Display for HttpUri {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}://{}{}", self.scheme(), self.authority, self.path)
     }
 }
 

@@ -3,6 +3,7 @@
 use super::denial::{Denial, Reason};
 use super::head::Head;
 use super::inspect::check_query;
+use crate::card::{CardPath, CardPaths};
 use crate::config::Agent;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
 
@@ -13,12 +14,14 @@ pub struct Classified {
     pub version: Version,
     /// Known at once except for JSON-RPC.
     pub operation: Option<Operation>,
+    /// The version chose what is at this place: two versions share it.
+    pub negotiated: bool,
 }
 
 /// The binding by place and method alone, so that even a refusal can be said in it. `None` for cards: no binding's
 /// rules apply to them. `suffix` is what follows the agent's prefix.
 #[must_use]
-pub fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
+pub fn binding(head: &Head<'_>, suffix: &str, cards: Option<&CardPaths>) -> Option<Binding> {
     match suffix {
         // What a proxy does not take for gRPC cannot be answered as gRPC, and is no call of any binding.
         _ if grpc::is_service(head.path) => {
@@ -26,7 +29,7 @@ pub fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
             Some(if is_grpc { Binding::Grpc } else { Binding::HttpJson })
         }
         "" | "/" if head.method == "POST" => Some(Binding::Jsonrpc),
-        card if http_json::is_card(card) => None,
+        card if cards.is_some_and(|cards| cards.find(card).is_some()) => None,
         _ => Some(Binding::HttpJson),
     }
 }
@@ -35,7 +38,14 @@ pub fn binding(head: &Head<'_>, suffix: &str) -> Option<Binding> {
 ///
 /// # Errors
 /// If it is none that `agent` offers.
-pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Binding>, body_follows: bool) -> Result<Classified, Denial> {
+pub fn classify(
+    agent: &Agent,
+    head: &Head<'_>,
+    suffix: &str,
+    binding: Option<Binding>,
+    cards: Option<&CardPaths>,
+    body_follows: bool,
+) -> Result<Classified, Denial> {
     let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
     let requested = version::requested(head.headers, head.query).map_err(|error| versioned(Denial::new(error.into())))?;
     let selected = requested.unwrap_or(agent.default_version);
@@ -71,7 +81,14 @@ pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Bi
             }
             (belongs, Some(operation))
         }
-        None if head.method == "GET" || head.method == "HEAD" => (selected, Some(Operation::GetAgentCard)),
+        None if head.method == "GET" || head.method == "HEAD" => match cards.and_then(|cards| cards.find(suffix)) {
+            // A path that belongs to a version names it; who names another as well contradicts himself.
+            Some(CardPath::Of(version)) if requested.is_some_and(|requested| requested != version) => {
+                return Err(versioned(Denial::new(Reason::VersionConflict)));
+            }
+            Some(CardPath::Of(version)) => (version, Some(Operation::GetAgentCard)),
+            _ => (selected, Some(Operation::GetAgentCard)),
+        },
         None => return Err(unknown()),
     };
     let is_offered = match binding {
@@ -82,7 +99,8 @@ pub fn classify(agent: &Agent, head: &Head<'_>, suffix: &str, binding: Option<Bi
         let over = binding.map(|binding| format!(" over {binding}")).unwrap_or_default();
         return Err(versioned(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}."))));
     }
-    Ok(Classified { version, operation })
+    let negotiated = binding.is_none() && cards.and_then(|cards| cards.find(suffix)) == Some(CardPath::Negotiated);
+    Ok(Classified { version, operation, negotiated })
 }
 
 /// The versions that `agent` offers, as a list with commas.

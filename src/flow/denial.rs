@@ -45,6 +45,7 @@ pub enum Reason {
     PushNotOffered,
     PushTargetRefused,
     Unmatched,
+    CardUnavailable,
     KeysUnavailable,
     CredentialUnavailable,
     HeadersNotHeld,
@@ -107,7 +108,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -138,6 +139,7 @@ impl Reason {
         Self::PushNotOffered,
         Self::PushTargetRefused,
         Self::Unmatched,
+        Self::CardUnavailable,
         Self::KeysUnavailable,
         Self::CredentialUnavailable,
         Self::HeadersNotHeld,
@@ -177,6 +179,7 @@ impl Reason {
             Self::PushNotOffered => "push_not_offered",
             Self::PushTargetRefused => "push_target_refused",
             Self::Unmatched => "unmatched",
+            Self::CardUnavailable => "card_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
             Self::HeadersNotHeld => "headers_not_held",
@@ -226,6 +229,7 @@ impl Reason {
             Self::LimitExceeded | Self::PushTargetRefused => class(400, -32602, Code::InvalidArgument),
             Self::PushNotOffered => class(400, -32003, Code::FailedPrecondition),
             Self::Unmatched => class(404, -32601, Code::NotFound),
+            Self::CardUnavailable => class(502, -32006, Code::Internal),
             Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
             Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
@@ -264,6 +268,7 @@ impl Reason {
             Self::PushNotOffered => "Push notifications are not offered here.",
             Self::PushTargetRefused => "Push notifications cannot be sent there.",
             Self::Unmatched => "No agent is served at this host and path.",
+            Self::CardUnavailable => "The agent gave no card that can be used: tell its operator.",
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
             Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
             Self::HeadersNotHeld => "The proxy in front of this agent is not configured to hold headers: tell its operator.",

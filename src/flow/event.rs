@@ -24,6 +24,22 @@ pub enum Event {
         /// The bytes that came since the last event, if [`super::Exchange::reads`] asks for them; empty otherwise.
         chunk: Vec<u8>,
     },
+    /// The response's headers arrived.
+    ResponseHeaders {
+        /// The status.
+        status: u16,
+        /// No body follows.
+        end_of_stream: bool,
+    },
+    /// A part of the response's body arrived; what came before is still there if it was answered with a pause.
+    ResponseBody {
+        /// Bytes in the proxy's buffer.
+        bytes: u64,
+        /// The body is complete.
+        end: bool,
+        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; empty otherwise.
+        content: Vec<u8>,
+    },
     /// The fetch of keys that it waited for ended, one way or the other.
     KeysSettled,
     /// The proxy has received body bytes, but does not deliver them while headers are held.
@@ -102,6 +118,12 @@ pub enum Effect {
     SetHeader(Cow<'static, str>, Value),
     /// Remove every value of a request header.
     RemoveHeader(Cow<'static, str>),
+    /// Set a response header.
+    SetResponseHeader(Cow<'static, str>, String),
+    /// Remove every value of a response header.
+    RemoveResponseHeader(Cow<'static, str>),
+    /// Put this in place of the response's body.
+    ReplaceResponseBody(Vec<u8>),
     /// Add one to a counter.
     Count(Count),
     /// Publish text as filter state `wasm.<key>`.

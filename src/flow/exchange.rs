@@ -1,6 +1,7 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
+use super::card::CardRequest;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Outcome, Step};
 use super::head::{self, Head, Target};
@@ -23,6 +24,8 @@ const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Exchange {
     stage: Stage,
+    /// The answer to expect is a card.
+    card: Option<Box<CardRequest>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,10 +73,23 @@ impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
         let mut effects = Vec::new();
+        let step = match (&mut self.card, &event) {
+            (Some(card), Event::ResponseHeaders { status, end_of_stream }) => {
+                Some(card.on_headers(*status, *end_of_stream, context, &mut effects))
+            }
+            (Some(card), Event::ResponseBody { bytes, end, content }) => Some(card.on_body(*bytes, *end, content, context, &mut effects)),
+            (None, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) => Some(Step::Continue),
+            _ => None,
+        };
+        if let Some(step) = step {
+            return Outcome { effects, step };
+        }
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
-            (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => begin(&headers, end_of_stream, context, &mut effects),
-            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects),
+            (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => {
+                begin(&headers, end_of_stream, context, &mut effects, &mut self.card)
+            }
+            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.card),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, bytes, end, &chunk, context, &mut effects)
@@ -94,6 +110,18 @@ impl Exchange {
             Stage::Refusing(..) | Stage::Watching(..) => true,
             Stage::New | Stage::Passing(_) | Stage::Done => false,
         }
+    }
+
+    /// Whether the response's body should come when it is complete.
+    #[must_use]
+    pub fn reads_response(&self) -> bool {
+        self.card.as_ref().is_some_and(|card| card.reads())
+    }
+
+    /// Whether the response matters at all.
+    #[must_use]
+    pub const fn awaits_response(&self) -> bool {
+        self.card.is_some()
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
@@ -123,19 +151,25 @@ impl Exchange {
     }
 }
 
-fn begin(headers: &Headers, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+fn begin(
+    headers: &Headers,
+    end_of_stream: bool,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+    card: &mut Option<Box<CardRequest>>,
+) -> (Stage, Step) {
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     let head = match Head::read(headers) {
         Ok(head) => head,
         Err(denial) => return answer(&denial, None, &Id::default(), effects),
     };
     match head.find(context.runtime) {
-        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects),
+        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, card),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => (Stage::Done, Step::Continue),
             Unmatched::Refuse => {
-                let binding = classify::binding(&head, head.path);
+                let binding = classify::binding(&head, head.path, None);
                 answer(&Denial::new(Reason::Unmatched), binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects)
             }
         },
@@ -177,7 +211,7 @@ fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects
     let (bytes, end, chunk) = match event {
         Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
         Event::BodyWithheld => return withheld(effects),
-        Event::KeysSettled | Event::RequestHeaders { .. } => return (Stage::Refusing(denial, reader), Step::Pause),
+        _ => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     let failed = reader.read(chunk, end).err();
     let id = match (reader.id(), failed) {

@@ -1,6 +1,7 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Step, Value};
@@ -35,6 +36,8 @@ pub struct Inbound {
     headers: Vec<Effect>,
     /// The headers went on already (without `hold_headers`).
     released: bool,
+    /// About the card, if it asks for one.
+    place: Place,
 }
 
 #[derive(Debug)]
@@ -61,15 +64,23 @@ enum Body {
     TooLong,
 }
 
-pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+pub(super) fn begin(
+    index: usize,
+    head: &Head<'_>,
+    end_of_stream: bool,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+    card: &mut Option<Box<CardRequest>>,
+) -> (Stage, Step) {
     let config = context.runtime.config();
     let (Some(agent), Some(demand)) = (config.agents.get(index), context.runtime.demand(index)) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
     let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
-    let binding = binding(head, suffix);
+    let cards = context.runtime.statement(index).map(|statement| &statement.paths);
+    let binding = binding(head, suffix, cards);
     let body_follows = !end_of_stream;
-    let classified = match classify(agent, head, suffix, binding, body_follows) {
+    let classified = match classify(agent, head, suffix, binding, cards, body_follows) {
         Ok(classified) => classified,
         Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
     };
@@ -99,6 +110,10 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     };
     let mut headers = Vec::new();
     head.set_version(&mut headers, classified.version);
+    let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
+    if let Some(path) = source {
+        headers.push(Effect::SetHeader(":path".into(), Value::Text(path)));
+    }
     if agent.forward.token == Token::Remove {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
@@ -119,8 +134,14 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
         limit,
         headers,
         released: false,
+        place: Place {
+            version: classified.version,
+            negotiated: classified.negotiated,
+            public: is_public,
+            known: CardRequest::known(head.headers),
+        },
     };
-    Box::new(inbound).decide(context, effects)
+    Box::new(inbound).decide(context, effects, card)
 }
 
 impl Inbound {
@@ -139,7 +160,13 @@ impl Inbound {
         }
     }
 
-    pub(super) fn on(mut self: Box<Self>, event: Event, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    pub(super) fn on(
+        mut self: Box<Self>,
+        event: Event,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        card: &mut Option<Box<CardRequest>>,
+    ) -> (Stage, Step) {
         match event {
             Event::RequestBody { bytes, end, chunk } => {
                 self.held = bytes;
@@ -158,7 +185,7 @@ impl Inbound {
                     let reason = match context.runtime.authenticate(demand, token, false, context) {
                         Authentication::Caller(caller) => {
                             self.identity = Identity::Known(Some(caller));
-                            return self.decide(context, effects);
+                            return self.decide(context, effects, card);
                         }
                         Authentication::Wait(_) => Reason::KeysUnavailable,
                         Authentication::Refused(reason) => reason,
@@ -168,13 +195,13 @@ impl Inbound {
                 }
             }
             Event::BodyWithheld => return withheld(effects),
-            Event::RequestHeaders { .. } => {}
+            Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
-        self.decide(context, effects)
+        self.decide(context, effects, card)
     }
 
     /// What is known so far decides, or more is waited for.
-    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, card: &mut Option<Box<CardRequest>>) -> (Stage, Step) {
         match (&self.identity, &self.body) {
             (Identity::Pending { .. }, _) => (Stage::Inbound(self), Step::Pause),
             (Identity::Known(caller), body) => {
@@ -190,6 +217,7 @@ impl Inbound {
                             return self.deny(denial, context, effects);
                         }
                         self.send_on(context, effects);
+                        *card = self.card(context, effects);
                         (Stage::Passing(self.meter(context)), Step::Continue)
                     }
                     Body::TooLong => self.deny(Denial::new(Reason::BodyTooLarge), context, effects),
@@ -215,6 +243,7 @@ impl Inbound {
                             if !self.released {
                                 self.send_on(context, effects);
                             }
+                            *card = self.card(context, effects);
                             self.go_on(context)
                         }
                         Err(denial) => self.deny(denial, context, effects),
@@ -253,6 +282,15 @@ impl Inbound {
             Body::Reading { reader, .. } => plans.inspect(reader, operation, self.version, agent),
             Body::NotNeeded | Body::Wrong(_) | Body::TooLong => Ok(()),
         }
+    }
+
+    /// The card to expect as the answer. The agent must give it whole and as it is.
+    fn card(&self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Option<Box<CardRequest>> {
+        let request = CardRequest::new(self.agent, self.operation?, self.binding, self.place.clone(), context.runtime)?;
+        if !self.released {
+            effects.extend(CardRequest::conditions());
+        }
+        Some(Box::new(request))
     }
 
     /// The head and what came of the body go on; the rest is watched.

@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+pub mod card;
 pub mod classify;
 pub mod denial;
 pub mod egress;

@@ -1,6 +1,7 @@
 //! What all requests of one configuration share: the configuration itself, the issuers' keys, remembered
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
+use super::card::Statement;
 use super::denial::{Denial, Reason};
 use super::inspect::Plans;
 use crate::config::{Config, ConfigError, Credential, Jwks, RemoteJwks, Scheme};
@@ -26,6 +27,7 @@ pub struct Runtime {
     config: Config,
     demands: Vec<Demand>,
     plans: Vec<Plans>,
+    statements: Vec<Statement>,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
     keyrings: RefCell<Vec<Keyring>>,
@@ -73,8 +75,19 @@ impl Runtime {
             Credential::None(_) => None,
         });
         let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
+        let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
+        let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
-        Ok(Self { config, demands, plans, secrets, credential_headers, keyrings: RefCell::new(keyrings), remembered: RefCell::default() })
+        Ok(Self {
+            config,
+            demands,
+            plans,
+            statements,
+            secrets,
+            credential_headers,
+            keyrings: RefCell::new(keyrings),
+            remembered: RefCell::default(),
+        })
     }
 
     /// The configuration.
@@ -99,6 +112,12 @@ impl Runtime {
     #[must_use]
     pub fn demand(&self, index: usize) -> Option<&Demand> {
         self.demands.get(index)
+    }
+
+    /// What is stated of agent `index`.
+    #[must_use]
+    pub fn statement(&self, index: usize) -> Option<&Statement> {
+        self.statements.get(index)
     }
 
     /// What is asked of the bodies of requests to agent `index`.

@@ -6,7 +6,7 @@ use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::wire::header::Headers;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{GrpcStatusCode, LogLevel, MapType};
+use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
 use secrecy::ExposeSecret;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -51,6 +51,15 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             Effect::RemoveHeader(name) => set_header(&name, None),
             Effect::SetState(key, value) => {
                 let _ = hostcalls::set_property(vec![key], Some(value.as_bytes()));
+            }
+            Effect::SetResponseHeader(name, value) => {
+                let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, Some(value.as_bytes()));
+            }
+            Effect::RemoveResponseHeader(name) => {
+                let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, None);
+            }
+            Effect::ReplaceResponseBody(bytes) => {
+                let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &bytes);
             }
             Effect::Count(count) => counters.add(count),
             Effect::Reply(reply) => answer(&reply),

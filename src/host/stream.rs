@@ -5,7 +5,7 @@ use super::root::{Shared, Waiting};
 use crate::flow::{Context, Event, Exchange, Outcome, Runtime, Step};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext};
-use proxy_wasm::types::{Action, BufferType};
+use proxy_wasm::types::{Action, BufferType, MapType};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -87,6 +87,26 @@ impl HttpContext for Stream {
         // Trailers end a body whose last part did not say so; what an undecided request holds is still there.
         let held = if self.exchange.borrow().is_undecided() { self.held } else { 0 };
         self.body(held, true)
+    }
+
+    fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
+        if !self.exchange.borrow().awaits_response() {
+            return Action::Continue;
+        }
+        let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
+        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()).unwrap_or(0);
+        self.tell(Event::ResponseHeaders { status, end_of_stream })
+    }
+
+    fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
+        if !self.exchange.borrow().reads_response() {
+            return Action::Continue;
+        }
+        let content = match end_of_stream {
+            true => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        self.tell(Event::ResponseBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end: end_of_stream, content })
     }
 
     fn on_log(&mut self) {

@@ -182,22 +182,26 @@ impl EnvelopeReader {
     }
 
     fn read(&mut self, chunk: &mut &[u8]) -> Result<(), EnvelopeError> {
-        while let Some(asked) = self.document.next(chunk).map_err(|fault| self.fault(fault))? {
+        while let Some(asked) = self.document.next(chunk).map_err(|fault| self.missing().unwrap_or_else(|| self.fault(fault)))? {
             self.check(asked)?;
             if let (Some(reason), Some(id)) = (self.wrong, &self.id) {
                 return Err(EnvelopeError::NotARequest { reason, id: id.clone() });
             }
         }
-        // What is settled and was never there is missing: the object has closed. Said now, not at the end of the body,
-        // so that its last bytes need not go on first.
+        self.missing().map_or(Ok(()), Err)
+    }
+
+    /// What is settled and was never there is missing: the object has closed without it. Said then, not at the end of
+    /// the body, so that its last bytes need not go on first; and before whatever is wrong behind the object.
+    fn missing(&self) -> Option<EnvelopeError> {
         let is_missing = |asked| self.document.is_settled(asked) && self.document.findings(asked).values.is_empty();
         let reason = match self.wrong {
             Some(reason) if is_missing(self.questions.id) => reason,
             None if is_missing(self.questions.jsonrpc) => "jsonrpc is not \"2.0\"",
             None if is_missing(self.questions.method) => "method is missing",
-            _ => return Ok(()),
+            _ => return None,
         };
-        Err(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
+        Some(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
     }
 
     fn finish(&mut self) -> Result<Envelope, EnvelopeError> {
@@ -337,7 +341,7 @@ mod tests {
 
     #[test]
     fn what_is_not_one_json_document_is_not_json() {
-        for body in [&b""[..], b"hello", b"{\"a\":\"\xff\"}", b"{}{}", b"\xef\xbb\xbf{}", b"{\"id\":1,}"] {
+        for body in [&b""[..], b"hello", b"{\"a\":\"\xff\"}", b"\xef\xbb\xbf{}", b"{\"id\":1,}"] {
             assert!(matches!(parse(body), Err(EnvelopeError::NotJson(_))), "{body:?}");
         }
     }

@@ -80,13 +80,6 @@ fn shared(method: &str, segments: &[&str]) -> Option<Operation> {
     }
 }
 
-/// Whether `path` below the agent's prefix is a well-known card path (1.0 section 8.2; `agent.json` before
-/// 0.3).
-#[must_use]
-pub fn is_card(path: &str) -> bool {
-    matches!(path, "/.well-known/agent-card.json" | "/.well-known/agent.json")
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Operation, Version, route};

@@ -39,6 +39,11 @@ fn policy() {
 }
 
 #[wasm_bindgen_test]
+fn cards() {
+    room(include_str!("cards.json"));
+}
+
+#[wasm_bindgen_test]
 fn outbound() {
     room(include_str!("outbound.json"));
 }

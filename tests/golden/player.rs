@@ -108,6 +108,12 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             };
             let _ = runtime.complete_fetch(0, response, now);
             Event::KeysSettled
+        } else if let Some(status) = event.get("response") {
+            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
+        } else if let Some(body) = event.get("response_body") {
+            let content = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
+            Event::ResponseBody { bytes, end, content: if end && exchange.reads_response() { content } else { Vec::new() } }
         } else if event.contains_key("withheld") {
             Event::BodyWithheld
         } else {
@@ -133,6 +139,9 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetHeader(name, HeaderValue::Secret(_)) => json!(format!("set {name}: [redacted]")),
         Effect::RemoveHeader(name) => json!(format!("remove {name}")),
         Effect::SetState(key, value) => json!(format!("state {key}={value}")),
+        Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
+        Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::FetchKeys(issuer) => json!(format!("fetch keys of issuer {issuer}")),
         Effect::Log(level, text) => json!(format!(
