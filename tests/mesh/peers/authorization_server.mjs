@@ -22,6 +22,7 @@ const AUDIENCES = ['https://expense.example.com', 'https://other.example.com'];
 const SCOPES = ['agent:read', 'agent:execute', 'agent:admin'];
 const CLIENTS = {
   caller: { secret: 'caller-secret', scopes: SCOPES, lifetime: 1800 },
+  guest: { secret: 'guest-secret', scopes: SCOPES, lifetime: 1800 },
   brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
   limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
 };

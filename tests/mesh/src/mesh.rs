@@ -53,7 +53,14 @@ impl Mesh {
         )?;
         let peers = Peers { authorization, agent_1_0, agent_0_3, partner };
         let audience = audience(&EnvoyFile::load("inbound.yaml")?.plugin()?)?;
-        let inbound_file = inbound_file("inbound.yaml", &peers.authorization, peers.agent_1_0.port, peers.agent_0_3.port)?;
+        let mut inbound_file = inbound_file("inbound.yaml", &peers.authorization, peers.agent_1_0.port, peers.agent_0_3.port)?;
+        // Beyond the file, for a refusal of one operation: only client `caller` may cancel.
+        inbound_file.edit_plugin(|plugin| {
+            plugin["agents"][0]["access"] = json!([
+                {"operations": ["CancelTask"], "require": {"clients": ["caller"]}},
+                {"operations": ["any"]},
+            ]);
+        })?;
         let (inbound, token) = tokio::try_join!(
             Envoy::start("inbound", &inbound_file, Options::default().workers(2)),
             peers.authorization.token(&audience, SCOPES),

@@ -108,6 +108,14 @@ impl Process {
         self.pid
     }
 
+    /// A line of `/proc/<pid>/status` that tells kilobytes, such as `VmRSS` and `VmHWM` (its peak), in bytes.
+    pub fn memory(&self, line: &str) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
+        let value = status.lines().find_map(|found| found.strip_prefix(line)?.strip_prefix(':'));
+        let kilobytes = value.and_then(|value| value.trim().strip_suffix(" kB")).with_context(|| format!("no {line} in {status}"))?;
+        Ok(kilobytes.trim().parse::<u64>()? * 1024)
+    }
+
     /// Everything the process wrote to standard error so far.
     pub fn log(&self) -> String {
         read_lossy(&self.log)

@@ -17,6 +17,20 @@ pub struct Refusal {
     pub status: &'static str,
 }
 
+impl Refusal {
+    /// The reason that A2A itself has for this (1.0 section 5.4), if it has one.
+    const fn of_a2a(&self) -> Option<&'static str> {
+        match self.rpc {
+            -32003 => Some("PUSH_NOTIFICATION_NOT_SUPPORTED"),
+            -32004 => Some("UNSUPPORTED_OPERATION"),
+            -32005 => Some("CONTENT_TYPE_NOT_SUPPORTED"),
+            -32009 => Some("VERSION_NOT_SUPPORTED"),
+            -32602 => Some("INVALID_PARAMS"),
+            _ => None,
+        }
+    }
+}
+
 const fn row(reason: &'static str, http: u16, rpc: i64, status: &'static str) -> Refusal {
     Refusal { reason, http, rpc, status }
 }
@@ -37,6 +51,7 @@ pub const ALL: &[Refusal] = &[
     row("token_audience_mismatch", 401, -32050, "UNAUTHENTICATED"),
     row("token_lifetime_too_long", 401, -32050, "UNAUTHENTICATED"),
     row("insufficient_scope", 403, -32051, "PERMISSION_DENIED"),
+    row("access_denied", 403, -32051, "PERMISSION_DENIED"),
     row("version_malformed", 400, -32009, "FAILED_PRECONDITION"),
     row("version_conflict", 400, -32009, "FAILED_PRECONDITION"),
     row("version_not_supported", 400, -32009, "FAILED_PRECONDITION"),
@@ -45,6 +60,12 @@ pub const ALL: &[Refusal] = &[
     row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
     row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
+    row("encoding_refused", 415, -32005, "INVALID_ARGUMENT"),
+    row("streaming_not_offered", 400, -32004, "FAILED_PRECONDITION"),
+    row("content_refused", 400, -32005, "INVALID_ARGUMENT"),
+    row("limit_exceeded", 400, -32602, "INVALID_ARGUMENT"),
+    row("push_not_offered", 400, -32003, "FAILED_PRECONDITION"),
+    row("push_target_refused", 400, -32602, "INVALID_ARGUMENT"),
     row("unmatched", 404, 0, "NOT_FOUND"),
     row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
     row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
@@ -101,8 +122,10 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
     ensure!(body["error"]["message"].as_str().is_some_and(|text| !text.is_empty()), "message: {}", seen());
     let info = reply.error_info().unwrap_or_default();
     ensure!(info["@type"] == "type.googleapis.com/google.rpc.ErrorInfo", "@type: {}", seen());
-    let (name, domain) =
-        if want.rpc == -32009 { ("VERSION_NOT_SUPPORTED".to_owned(), "a2a-protocol.org") } else { (reason.to_uppercase(), "attache") };
+    let (name, domain) = match want.of_a2a() {
+        Some(name) => (name.to_owned(), "a2a-protocol.org"),
+        None => (reason.to_uppercase(), "attache"),
+    };
     ensure!(info["reason"] == json!(name) && info["domain"] == json!(domain), "ErrorInfo: {}", seen());
     let challenge = reply.header("www-authenticate");
     match want.http {
@@ -110,7 +133,10 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
         403 => {
             let value = challenge.unwrap_or_default();
             ensure!(value.starts_with("Bearer "), "www-authenticate: {}", seen());
-            ensure!(value.contains("error=\"insufficient_scope\"") && value.contains("scope=\""), "www-authenticate: {}", seen());
+            ensure!(value.contains("error=\"insufficient_scope\""), "www-authenticate: {}", seen());
+            // Only a scope can be asked for; no other lack is one that a client can repair.
+            let names_scopes = value.contains(", scope=\"");
+            ensure!(names_scopes == (reason == "insufficient_scope"), "www-authenticate: {}", seen());
         }
         503 => ensure!(reply.header("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "retry-after: {}", seen()),
         _ => ensure!(challenge.is_none(), "www-authenticate: {}", seen()),

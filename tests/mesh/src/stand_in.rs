@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ impl Answer {
         Self { status, headers: vec![("content-type".to_owned(), kind.to_owned())], body: Arc::new(body.into()) }
     }
 
-    /// Adds a header.
+    /// Adds a header. With `transfer-encoding` the body must be in chunks already.
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
@@ -36,6 +36,8 @@ struct State {
     whole: AtomicU64,
     /// Heads that arrived.
     heads: AtomicU64,
+    /// Bytes of bodies that arrived, with the sizes of their chunks.
+    body_bytes: AtomicU64,
     /// While this is false, answers wait.
     open: watch::Sender<bool>,
 }
@@ -53,7 +55,8 @@ impl StandIn {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let (open, _) = watch::channel(true);
-        let state = Arc::new(State { answer: Mutex::new(answer), whole: AtomicU64::new(0), heads: AtomicU64::new(0), open });
+        let [whole, heads, body_bytes] = std::array::from_fn(|_| AtomicU64::new(0));
+        let state = Arc::new(State { answer: Mutex::new(answer), whole, heads, body_bytes, open });
         let shared = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -82,6 +85,11 @@ impl StandIn {
     pub fn heads(&self) -> u64 {
         self.state.heads.load(Ordering::SeqCst)
     }
+
+    /// Bytes of bodies that arrived, with the sizes of their chunks.
+    pub fn body_bytes(&self) -> u64 {
+        self.state.body_bytes.load(Ordering::SeqCst)
+    }
 }
 
 impl Drop for StandIn {
@@ -92,16 +100,20 @@ impl Drop for StandIn {
 
 async fn serve(mut stream: TcpStream, state: Arc<State>) {
     let mut buffer = BytesMut::new();
-    let mut counted = false;
+    let mut body = None;
     loop {
-        if !counted && head_end(&buffer).is_some() {
+        if body.is_none()
+            && let Some(end) = head_end(&buffer)
+        {
             state.heads.fetch_add(1, Ordering::SeqCst);
-            counted = true;
+            body = Some(Body::announced_by(&buffer.split_to(end)));
         }
-        if let Some(used) = whole_request(&buffer) {
+        let before = buffer.len();
+        let whole = body.as_mut().is_some_and(|body| body.take(&mut buffer));
+        state.body_bytes.fetch_add(u64::try_from(before - buffer.len()).unwrap_or(0), Ordering::SeqCst);
+        if whole {
             state.whole.fetch_add(1, Ordering::SeqCst);
-            counted = false;
-            let _ = buffer.split_to(used);
+            body = None;
             if state.open.subscribe().wait_for(|open| *open).await.is_err() {
                 return;
             }
@@ -119,7 +131,10 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
 }
 
 async fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let mut head = format!("HTTP/1.1 {}\r\ncontent-length: {}\r\n", answer.status, answer.body.len());
+    let mut head = format!("HTTP/1.1 {}\r\n", answer.status);
+    if !answer.headers.iter().any(|(name, _)| name == "transfer-encoding") {
+        head += &format!("content-length: {}\r\n", answer.body.len());
+    }
     for (name, value) in &answer.headers {
         head += &format!("{name}: {value}\r\n");
     }
@@ -132,16 +147,37 @@ fn head_end(buffer: &[u8]) -> Option<usize> {
     buffer.windows(4).position(|four| four == b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// The length of the first request in `buffer`, if all of it is there.
-fn whole_request(buffer: &[u8]) -> Option<usize> {
-    let start = head_end(buffer)?;
-    let head = String::from_utf8_lossy(buffer.get(..start)?).to_ascii_lowercase();
-    let rest = buffer.get(start..)?;
-    if head.contains("transfer-encoding: chunked") {
-        let end = rest.windows(5).position(|five| five == b"0\r\n\r\n")?;
-        return Some(start + end + 5);
+/// How much of a body is still to come.
+enum Body {
+    Length(usize),
+    Chunked,
+}
+
+impl Body {
+    fn announced_by(head: &[u8]) -> Self {
+        let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+        if head.contains("transfer-encoding: chunked") {
+            return Self::Chunked;
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|value| value.trim().parse().ok());
+        Self::Length(length.unwrap_or(0))
     }
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).and_then(|value| value.trim().parse().ok());
-    let end = start + length.unwrap_or(0);
-    (buffer.len() >= end).then_some(end)
+
+    /// Forgets what has come of it; true when that was all.
+    fn take(&mut self, buffer: &mut BytesMut) -> bool {
+        match self {
+            Self::Length(left) => {
+                let come = buffer.len().min(*left);
+                buffer.advance(come);
+                *left -= come;
+                *left == 0
+            }
+            Self::Chunked => {
+                let end = buffer.windows(5).position(|five| five == b"0\r\n\r\n");
+                // The beginning of the last chunk may have come already.
+                buffer.advance(end.map_or(buffer.len().saturating_sub(4), |at| at + 5));
+                end.is_some()
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! The tour: calls that show what the filter does, each with the outcome it must have.
 
 use anyhow::Result;
+use serde_json::json;
 
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
@@ -97,10 +98,26 @@ struct Step {
     stated: Outcome,
 }
 
-fn inbound_steps(mesh: &Mesh, token: &str, other: &str, expired: &str, reader: &str) -> Vec<Step> {
+/// Tokens of the tour, by what they are good for.
+struct Tokens {
+    good: String,
+    /// For another agent.
+    other: String,
+    expired: String,
+    /// Without the agent's scope.
+    reader: String,
+    /// Of a client that may not cancel.
+    guest: String,
+}
+
+fn inbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
+    let Tokens { good: token, other, expired, reader, guest } = tokens;
     let port = mesh.inbound.port();
     let ten = "agent 1.0 did SendMessage for caller";
     let three = "agent 0.3 did SendMessage for caller";
+    let sent_by_guest = "agent 1.0 did SendMessage for guest";
+    let cancel = Call::post(AGENT, &rpc("cancel".into(), "CancelTask", json!({"id": "1"}))).version("1.0");
+    let cancel_http = Call::post(format!("{AGENT}/tasks/1:cancel"), &json!({})).version("1.0");
     let by_query = Call::post(format!("{AGENT}?a2a-version=1.0"), &rpc("query".into(), "SendMessage", message_1_0("query")));
     let unknown = Call::post(AGENT, &rpc("unknown".into(), "DropTables", message_1_0("unknown"))).version("1.0");
     let step = |call, caller, request, stated| Step { call, caller, port, request, read: inbound, stated };
@@ -113,6 +130,9 @@ fn inbound_steps(mesh: &Mesh, token: &str, other: &str, expired: &str, reader: &
         step("1.0: SendMessage", "token for another agent", send_1_0("five").bearer(other), refused(401, "token_audience_mismatch")),
         step("1.0: SendMessage", "token that ran out", send_1_0("six").bearer(expired), refused(401, "token_expired")),
         step("1.0: SendMessage", "token without the scope", send_1_0("seven").bearer(reader), refused(403, "insufficient_scope")),
+        step("1.0: SendMessage", "guest, who may not cancel", send_1_0("seven and a half").bearer(guest), answered(sent_by_guest)),
+        step("1.0: CancelTask", "guest, who may not cancel", cancel.bearer(guest), refused(403, "access_denied")),
+        step("1.0: POST /tasks/1:cancel", "guest, who may not cancel", cancel_http.bearer(guest), refused(403, "access_denied")),
         step("A2A-Version: 9.9", "good token", send_0_3("eight").version("9.9").bearer(token), refused(400, "version_not_supported")),
         step("1.0: method DropTables", "good token", unknown.bearer(token), refused(404, "operation_unknown")),
     ]
@@ -152,21 +172,23 @@ fn outbound_steps(mesh: &Mesh) -> Vec<Step> {
 /// Plays every call in order.
 pub async fn rows(mesh: &Mesh) -> Result<Vec<Row>> {
     let authorization = &mesh.authorization;
-    let (token, other, expired, reader) = tokio::try_join!(
+    let (good, other, expired, reader, guest) = tokio::try_join!(
         mesh.token(),
         authorization.token("https://other.example.com", SCOPES),
         authorization.expired_token(&mesh.audience, SCOPES),
         authorization.token(&mesh.audience, "agent:read"),
+        authorization.token_of("guest", &mesh.audience, SCOPES),
     )?;
     let mut rows = Vec::new();
-    let steps = inbound_steps(mesh, &token, &other, &expired, &reader);
+    let tokens = Tokens { good, other, expired, reader, guest };
+    let steps = inbound_steps(mesh, &tokens);
     for step in steps.into_iter().chain(outbound_steps(mesh)) {
         let seen = play(&step.request, step.port, step.read).await;
         rows.push(Row { call: step.call, caller: step.caller, stated: step.stated, seen });
     }
     let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
     let url = mesh.url();
-    let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &token), play_sdk(Sdk::Js0_3, &url, &token));
+    let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &tokens.good), play_sdk(Sdk::Js0_3, &url, &tokens.good));
     let caller = "good token";
     rows.push(Row { call: "Python SDK 1.0: send stream get card", caller, stated: stated.clone(), seen: ten });
     rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated, seen: three });

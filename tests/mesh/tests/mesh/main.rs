@@ -12,6 +12,7 @@ mod jwks;
 mod keys;
 mod live_update;
 mod outbound;
+mod policy;
 mod ratelimit;
 mod reload;
 mod requests;
@@ -20,6 +21,7 @@ mod suite;
 mod tokens;
 mod tour;
 mod vectors;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -37,6 +39,8 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    policy::add(&mut suite);
+    watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
     http1::add(&mut suite);

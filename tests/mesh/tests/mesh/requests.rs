@@ -92,12 +92,23 @@ const CASES: &[Case] = &[
         || id("v"),
     ),
     ("id_is_an_object", "request_malformed", || at("", &rpc(json!({}), "SendMessage", json!({}))).version("1.0"), nameless),
-    ("repeated_method", "request_malformed", || bytes(r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","method":"SendMessage"}"#), nameless),
+    (
+        "repeated_method",
+        "request_malformed",
+        || bytes(r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","method":"SendMessage"}"#),
+        || Form::Rpc(json!(1)),
+    ),
+    (
+        "repeated_method_before_the_id",
+        "request_malformed",
+        || bytes(r#"{"jsonrpc":"2.0","method":"GetTask","method":"SendMessage","id":1}"#),
+        nameless,
+    ),
     (
         "repeated_method_in_disguise",
         "request_malformed",
         || bytes(r#"{"jsonrpc":"2.0","id":1,"method":"GetTask","\u006dethod":"SendMessage"}"#),
-        nameless,
+        || Form::Rpc(json!(1)),
     ),
     ("other_host", "unmatched", || send_1_0("v").host("elsewhere.example.com"), status),
     (
