@@ -101,6 +101,8 @@ pub struct CardRequest {
     known: Vec<Vec<u8>>,
     /// The answer is a card that is to be projected.
     reads: bool,
+    /// The response's headers wait for its body.
+    held: bool,
 }
 
 impl CardRequest {
@@ -116,7 +118,7 @@ impl CardRequest {
             _ => return None,
         };
         let wrapped = binding == Some(Binding::Jsonrpc);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, known, reads: false })
+        Some(Self { agent: index, version, audience, negotiated, wrapped, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -147,7 +149,8 @@ impl CardRequest {
             return Step::Continue;
         }
         self.reads = true;
-        if context.runtime.config().hold_headers {
+        self.held = context.runtime.can_hold_responses();
+        if self.held {
             return Step::Pause;
         }
         self.describe(context, effects);
@@ -167,7 +170,7 @@ impl CardRequest {
             Ok(bytes) => bytes,
             Err(error) => return self.refuse(&error, context, effects),
         };
-        if context.runtime.config().hold_headers {
+        if self.held {
             self.describe(context, effects);
             let etag = validators::etag(&bytes);
             let is_known = !self.wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);

@@ -61,6 +61,8 @@ pub(super) struct Watched {
 pub(super) struct Meter {
     /// Bytes that went on.
     pub passed: u64,
+    /// Bytes that the client announced.
+    pub announced: Option<u64>,
     /// Bytes that may.
     pub limit: u64,
     /// The refusal if there are more.
@@ -236,6 +238,8 @@ fn watching(
     let Watched { reader, meter, agent, operation, version } = watched.as_mut();
     meter.passed = meter.passed.saturating_add(bytes);
     let binding = meter.binding;
+    // An agent that counts needs no other end than the announced length: what is wrong must be known before.
+    let end = end || meter.announced == Some(meter.passed);
     if meter.passed > meter.limit {
         return answer(&meter.denial, binding, &reader.id().unwrap_or_default(), effects);
     }

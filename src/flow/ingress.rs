@@ -31,6 +31,8 @@ pub struct Inbound {
     body: Body,
     /// Bytes of the body that the proxy holds.
     held: u64,
+    /// Bytes that the client announced.
+    announced: Option<u64>,
     limit: u64,
     /// Effects that the headers call for, to be done with the others when they go on.
     headers: Vec<Effect>,
@@ -85,7 +87,7 @@ pub(super) fn begin(
         Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
     };
     let announced = match head.content_length() {
-        Ok(length) => length.unwrap_or(0),
+        Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
     let is_public = classified.operation == Some(Operation::GetAgentCard) && agent.card.access == CardAccess::Public;
@@ -119,7 +121,7 @@ pub(super) fn begin(
     }
     let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
     let body = match reader {
-        _ if announced > limit => Body::TooLong,
+        _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
         _ => Body::NotNeeded,
     };
@@ -131,6 +133,7 @@ pub(super) fn begin(
         identity,
         body,
         held: 0,
+        announced,
         limit,
         headers,
         released: false,
@@ -169,7 +172,12 @@ impl Inbound {
     ) -> (Stage, Step) {
         match event {
             Event::RequestBody { bytes, end, chunk } => {
+                if context.runtime.config().hold_headers {
+                    context.runtime.note_hold();
+                }
                 self.held = bytes;
+                // With the announced length everything is here, whether the proxy says so yet or not.
+                let end = end || self.announced == Some(bytes);
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
@@ -311,7 +319,13 @@ impl Inbound {
             0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
             _ => Denial::new(Reason::BodyTooLarge),
         };
-        Meter { passed: self.held, limit: self.limit, denial: self.named(denial, context), binding: self.binding }
+        Meter {
+            passed: self.held,
+            announced: self.announced,
+            limit: self.limit,
+            denial: self.named(denial, context),
+            binding: self.binding,
+        }
     }
 
     /// Whether `caller` may do this. A card needs an accepted identity; everything else the agent's scopes.

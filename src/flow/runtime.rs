@@ -14,7 +14,7 @@ use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
 use crate::wire::time::UnixTime;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -30,6 +30,8 @@ pub struct Runtime {
     statements: Vec<Statement>,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
+    /// A body came while headers were held: the proxy has the option that this needs.
+    holds: Cell<bool>,
     keyrings: RefCell<Vec<Keyring>>,
     remembered: RefCell<Remembered>,
 }
@@ -87,6 +89,7 @@ impl Runtime {
             credential_headers,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            holds: Cell::new(false),
         })
     }
 
@@ -112,6 +115,18 @@ impl Runtime {
     #[must_use]
     pub fn demand(&self, index: usize) -> Option<&Demand> {
         self.demands.get(index)
+    }
+
+    /// A body came while headers were held.
+    pub fn note_hold(&self) {
+        self.holds.set(true);
+    }
+
+    /// Whether response headers can be held: only if it is known that the proxy has the option, because without it a
+    /// held response never ends.
+    #[must_use]
+    pub const fn can_hold_responses(&self) -> bool {
+        self.config.hold_headers && self.holds.get()
     }
 
     /// What is stated of agent `index`.

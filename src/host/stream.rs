@@ -17,13 +17,15 @@ pub struct Stream {
     exchange: Rc<RefCell<Exchange>>,
     /// Bytes that the host said it holds of the body.
     held: usize,
+    /// The same of the response's body.
+    response_held: usize,
     /// The state machine is registered with the root context.
     waits: bool,
 }
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
-        Self { id, shared, runtime, exchange: Rc::default(), held: 0, waits: false }
+        Self { id, shared, runtime, exchange: Rc::default(), held: 0, response_held: 0, waits: false }
     }
 
     fn tell(&mut self, event: Event) -> Action {
@@ -66,6 +68,17 @@ impl Stream {
     }
 }
 
+impl Stream {
+    fn response_body(&mut self, end: bool) -> Action {
+        let size = self.response_held;
+        let content = match end {
+            true => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default(),
+            false => Vec::new(),
+        };
+        self.tell(Event::ResponseBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end, content })
+    }
+}
+
 impl HostContext for Stream {}
 
 impl HttpContext for Stream {
@@ -102,11 +115,13 @@ impl HttpContext for Stream {
         if !self.exchange.borrow().reads_response() {
             return Action::Continue;
         }
-        let content = match end_of_stream {
-            true => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default(),
-            false => Vec::new(),
-        };
-        self.tell(Event::ResponseBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end: end_of_stream, content })
+        self.response_held = size;
+        self.response_body(end_of_stream)
+    }
+
+    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+        // Trailers end a body whose last part did not say so; all of it is still there.
+        if self.exchange.borrow().reads_response() { self.response_body(true) } else { Action::Continue }
     }
 
     fn on_log(&mut self) {

@@ -79,6 +79,9 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         secrets.insert(name, value.as_str().map(str::to_owned));
     }
     let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
+    if case["holds"] == true {
+        runtime.note_hold();
+    }
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
     let mut held = 0;
