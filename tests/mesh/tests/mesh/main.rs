@@ -13,6 +13,7 @@ mod keys;
 mod live_update;
 mod outbound;
 mod policy;
+mod projected;
 mod ratelimit;
 mod reload;
 mod requests;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
     watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
+    projected::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
