@@ -11,7 +11,7 @@ use attache_mesh::mesh::{AGENT, Mesh};
 use attache_mesh::raw::{self, chunked, head};
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -94,55 +94,63 @@ async fn upload(port: u16, head: &[u8], open: &[u8], piece: &[u8], times: usize,
     tokio::time::timeout(Duration::from_secs(120), exchange).await.context("a large upload does not end")?
 }
 
-pub fn add(suite: &mut Suite) {
-    for (number, (reason, late)) in LATE.into_iter().enumerate() {
-        suite.add(format!("watching::late_{reason}_never_reaches_the_agent_whole_{number}"), async move |mesh| {
-            let here = Guarded::start(mesh, "watching", |file| {
-                file.edit_plugin(|plugin| plugin["agents"][0]["limits"] = json!({"modalities": ["text"]}))
-            })
-            .await?;
-            here.works().await?;
-            let port = here.envoy.port();
-            let body = [OPEN.as_bytes(), late].concat();
-            let length = body.len().to_string();
-            let by_chunks = [vec![here.head(AGENT, "transfer-encoding", "chunked")], chunked(&body, 5, &[])].concat();
-            let by_length = [vec![here.head(AGENT, "content-length", &length)], body.chunks(5).map(<[u8]>::to_vec).collect()].concat();
-            let slow = |head: Vec<u8>, cut: Vec<Vec<u8>>| [vec![head], cut].concat();
-            let two_chunks = [chunked(OPEN.as_bytes(), OPEN.len(), &[])[..1].to_vec(), chunked(late, late.len(), &[])].concat();
-            let two_chunks = slow(here.head(AGENT, "transfer-encoding", "chunked"), two_chunks);
-            let two_pieces = slow(here.head(AGENT, "content-length", &length), vec![OPEN.into(), late.to_vec()]);
-            let call = Call::post(AGENT, &json!(null)).version("1.0").bearer(&here.token).body(body.clone());
-            let with_length = call.clone().header("content-length", &length);
-            let pace = Duration::from_millis(200);
-            let before = (here.agent.heads(), here.agent.whole());
-            let mut whole = Vec::new();
-            let mut noted = |outcome: Result<Reply>| {
-                whole.push(here.agent.whole() - before.1);
-                outcome
-            };
-            let outcomes = [
-                noted(call.send(port).await),
-                noted(raw::http1(port, &by_chunks).await),
-                noted(raw::http1(port, &by_length).await),
-                noted(raw::http1_slowly(port, &two_chunks, pace).await),
-                noted(raw::http1_slowly(port, &two_pieces, pace).await),
-                noted(raw::http2(port, &call, 3, &[]).await),
-                noted(raw::http2(port, &with_length, 3, &[]).await),
-                noted(raw::http2(port, &call, 3, &[("x-checksum", "1")]).await),
-                noted(raw::http2(port, &call, 100_000, &[]).await),
-            ];
-            // What is no JSON has no id (JSON-RPC 2.0 section 5), although one was read.
-            let id = if reason == "body_malformed" { json!(null) } else { json!("late") };
-            for (index, outcome) in outcomes.into_iter().enumerate() {
-                let reply = outcome.with_context(|| format!("{reason}, way {index}"))?;
-                refusal::check(&reply, reason, &Form::Rpc(id.clone())).with_context(|| format!("way {index}"))?;
-            }
-            ensure!(here.agent.whole() == before.1, "a refused request reached the agent whole: after each way {whole:?}");
-            // The slow ones were on their way when they were cut off; otherwise this test shows nothing.
-            ensure!(here.agent.heads() >= before.0 + 2, "nothing went on early: {} heads", here.agent.heads() - before.0);
-            here.works().await
-        });
+/// Sends a request that turns out wrong late in every way there is: each is refused, none reaches the agent whole.
+async fn wrong_late(here: &Guarded, reason: &str, late: &[u8]) -> Result<()> {
+    here.works().await?;
+    let port = here.envoy.port();
+    let body = [OPEN.as_bytes(), late].concat();
+    let length = body.len().to_string();
+    let by_chunks = [vec![here.head(AGENT, "transfer-encoding", "chunked")], chunked(&body, 5, &[])].concat();
+    let by_length = [vec![here.head(AGENT, "content-length", &length)], body.chunks(5).map(<[u8]>::to_vec).collect()].concat();
+    let slow = |head: Vec<u8>, cut: Vec<Vec<u8>>| [vec![head], cut].concat();
+    let two_chunks = [chunked(OPEN.as_bytes(), OPEN.len(), &[])[..1].to_vec(), chunked(late, late.len(), &[])].concat();
+    let two_chunks = slow(here.head(AGENT, "transfer-encoding", "chunked"), two_chunks);
+    let two_pieces = slow(here.head(AGENT, "content-length", &length), vec![OPEN.into(), late.to_vec()]);
+    let call = Call::post(AGENT, &json!(null)).version("1.0").bearer(&here.token).body(body.clone());
+    let with_length = call.clone().header("content-length", &length);
+    let pace = Duration::from_millis(200);
+    let before = (here.agent.heads(), here.agent.whole());
+    let mut whole = Vec::new();
+    let mut noted = |outcome: Result<Reply>| {
+        whole.push(here.agent.whole() - before.1);
+        outcome
+    };
+    let outcomes = [
+        noted(call.send(port).await),
+        noted(raw::http1(port, &by_chunks).await),
+        noted(raw::http1(port, &by_length).await),
+        noted(raw::http1_slowly(port, &two_chunks, pace).await),
+        noted(raw::http1_slowly(port, &two_pieces, pace).await),
+        noted(raw::http2(port, &call, 3, &[]).await),
+        noted(raw::http2(port, &with_length, 3, &[]).await),
+        noted(raw::http2(port, &call, 3, &[("x-checksum", "1")]).await),
+        noted(raw::http2(port, &call, 100_000, &[]).await),
+    ];
+    // What is no JSON has no id (JSON-RPC 2.0 section 5), although one was read.
+    let id = if reason == "body_malformed" { json!(null) } else { json!("late") };
+    for (index, outcome) in outcomes.into_iter().enumerate() {
+        let reply = outcome.with_context(|| format!("{reason}, way {index}"))?;
+        refusal::check(&reply, reason, &Form::Rpc(id.clone())).with_context(|| format!("way {index}"))?;
     }
+    ensure!(here.agent.whole() == before.1, "a refused request reached the agent whole: after each way {whole:?}");
+    // The slow ones were on their way when they were cut off; otherwise this test shows nothing.
+    ensure!(here.agent.heads() >= before.0 + 2, "nothing went on early: {} heads", here.agent.heads() - before.0);
+    here.works().await
+}
+
+pub fn add(suite: &mut Suite) {
+    suite.add("watching::what_turns_out_wrong_late_never_reaches_the_agent_whole", async |mesh| {
+        let edit = |plugin: &mut Value| plugin["agents"][0]["limits"] = json!({"modalities": ["text"]});
+        let here = Guarded::start(mesh, "watching", |file| file.edit_plugin(edit)).await?;
+        let mut wrong = Vec::new();
+        for (reason, late) in LATE {
+            if let Err(error) = wrong_late(&here, reason, late).await {
+                wrong.push(format!("{reason} for {}: {error:#}", String::from_utf8_lossy(late)));
+            }
+        }
+        ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+        Ok(())
+    });
     suite.add("watching::a_late_target_over_http_json_never_reaches_the_agent_whole", async |mesh| {
         let here = Guarded::start(mesh, "watching-http-json", |_| Ok(())).await?;
         let open = br#"{"message":{"messageId":"m","role":"ROLE_USER","parts":[{"text":"a"}]},"#;
