@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::projected::{both, ensure_card, in_front_of, json_answer, own_card, unavailable};
+use crate::projected::{both, ensure_card, in_front_of, json_answer, own_card, proven, unavailable};
 use crate::suite::{Suite, works};
 
 const GZIP: &[u8] = &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0xab, 0xae, 5, 0, 0x43, 0xbf, 0xa6, 0xa3, 2, 0, 0, 0];
@@ -153,7 +153,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("cards::the_official_sdks_go_where_a_projected_one_says", async |mesh| sdks(mesh).await);
     suite.add("cards::what_is_none_is_502_and_no_other_fault_is_changed", async |mesh| {
         let agent = StandIn::start(json_answer(&own_card())).await?;
-        let envoy = Envoy::start("cards-faults", &in_front_of(mesh, &agent)?, Options::default()).await?;
+        let envoy = proven(mesh, "cards-faults", &in_front_of(mesh, &agent)?).await?;
         faults(&envoy, &agent).await
     });
 }

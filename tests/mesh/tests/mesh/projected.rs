@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply, rpc};
-use attache_mesh::mesh::{AGENT, Mesh};
+use attache_mesh::mesh::{AGENT, Mesh, send_1_0};
 use attache_mesh::raw;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
@@ -41,6 +41,13 @@ pub fn in_front_of(mesh: &Mesh, agent: &StandIn) -> Result<EnvoyFile> {
 
 async fn start(name: &str, file: &EnvoyFile) -> Result<Envoy> {
     Envoy::start(name, file, Options::default()).await
+}
+
+/// An Envoy that has shown by a first body that it holds headers; until then answers have no `ETag` and no 304.
+pub async fn proven(mesh: &Mesh, name: &str, file: &EnvoyFile) -> Result<Envoy> {
+    let envoy = start(name, file).await?;
+    send_1_0("first").bearer(&mesh.token().await?).send(envoy.port()).await?;
+    Ok(envoy)
 }
 
 /// The answer over HTTP/1.1 and over HTTP/2.
@@ -196,16 +203,25 @@ async fn extended(port: u16, agent: &StandIn, token: &str) -> Result<()> {
 
 pub fn add(suite: &mut Suite) {
     suite.add("projected::cards_of_real_agents_are_true_in_every_version", async |mesh| {
-        let envoy = start("projected", &public(mesh)?).await?;
+        let envoy = proven(mesh, "projected", &public(mesh)?).await?;
         negotiates(&envoy).await?;
         works(envoy.port(), &mesh.token().await?).await?;
+        Ok(())
+    });
+    suite.add("projected::the_first_card_of_all_is_true_too", async |mesh| {
+        let envoy = start("projected-first", &public(mesh)?).await?;
+        for version in ["1.0", "0.3"] {
+            for reply in both(envoy.port(), &card().version(version)).await? {
+                ensure_card(&reply, version)?;
+            }
+        }
         Ok(())
     });
     suite.add("projected::a_card_of_one_version_gives_the_other", async |mesh| {
         let mut file = public(mesh)?;
         file.cluster("expense_v1_0", mesh.agent_0_3.port)?;
         file.cluster("expense_v0_3", mesh.agent_1_0.port)?;
-        let envoy = start("projected-swapped", &file).await?;
+        let envoy = proven(mesh, "projected-swapped", &file).await?;
         negotiates(&envoy).await
     });
     suite.add("projected::each_path_has_its_version", async |mesh| {
@@ -213,7 +229,7 @@ pub fn add(suite: &mut Suite) {
         file.edit_plugin(|plugin| {
             plugin["agents"][0]["card"]["paths"] = json!({"1.0": "/agentCard/v1.0", "0.3": "/agentCard/v0.3"});
         })?;
-        let envoy = start("projected-paths", &file).await?;
+        let envoy = proven(mesh, "projected-paths", &file).await?;
         for (version, other) in [("1.0", "0.3"), ("0.3", "1.0")] {
             let call = card_at(&format!("/agentCard/v{version}"));
             for call in [call.clone(), call.clone().version(version)] {
@@ -237,7 +253,7 @@ pub fn add(suite: &mut Suite) {
         {
             let mut file = public(mesh)?;
             file.edit_plugin(|plugin| plugin["agents"][0]["card"]["access"] = json!(access))?;
-            let envoy = start(&format!("projected-{access}"), &file).await?;
+            let envoy = proven(mesh, &format!("projected-{access}"), &file).await?;
             let (port, token) = (envoy.port(), mesh.token().await?);
             let mut tags = Vec::new();
             for version in ["1.0", "0.3"] {
@@ -287,7 +303,7 @@ pub fn add(suite: &mut Suite) {
         let agent = StandIn::start(with_trailers(&own_card())).await?;
         let mut file = in_front_of(mesh, &agent)?;
         minding_trailers(&mut file)?;
-        let envoy = start("projected-trailers", &file).await?;
+        let envoy = proven(mesh, "projected-trailers", &file).await?;
         for reply in both(envoy.port(), &card().version("1.0")).await? {
             ensure_card(&reply, "1.0")?;
         }
@@ -327,7 +343,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("projected::what_else_the_agent_makes_its_answer_depend_on_is_kept", async |mesh| {
         let own = json_answer(&own_card()).header("access-control-allow-origin", "https://a.example").header("vary", "origin");
         let agent = StandIn::start(own).await?;
-        let envoy = start("projected-vary", &in_front_of(mesh, &agent)?).await?;
+        let envoy = proven(mesh, "projected-vary", &in_front_of(mesh, &agent)?).await?;
         for reply in both(envoy.port(), &card().version("1.0")).await? {
             ensure_card(&reply, "1.0")?;
             let vary: Vec<&str> = reply.headers.get_all("vary").iter().filter_map(|value| value.to_str().ok()).collect();
@@ -348,7 +364,7 @@ pub fn add(suite: &mut Suite) {
     });
     suite.add("projected::extended_cards_too_and_errors_pass", async |mesh| {
         let agent = StandIn::start(json_answer(&own_card())).await?;
-        let envoy = start("projected-extended", &in_front_of(mesh, &agent)?).await?;
+        let envoy = proven(mesh, "projected-extended", &in_front_of(mesh, &agent)?).await?;
         extended(envoy.port(), &agent, &mesh.token().await?).await
     });
 }
