@@ -301,11 +301,23 @@ pub fn add(suite: &mut Suite) {
     });
     suite.add("projected::trailers_do_not_let_the_own_card_through", async |mesh| {
         let agent = StandIn::start(with_trailers(&own_card())).await?;
-        let mut file = in_front_of(mesh, &agent)?;
-        minding_trailers(&mut file)?;
-        let envoy = proven(mesh, "projected-trailers", &file).await?;
-        for reply in both(envoy.port(), &card().version("1.0")).await? {
-            ensure_card(&reply, "1.0")?;
+        for hold in [true, false] {
+            let mut file = in_front_of(mesh, &agent)?;
+            minding_trailers(&mut file)?;
+            file.edit_plugin(|plugin| plugin["hold_headers"] = json!(hold))?;
+            agent.answer(with_trailers(&own_card()));
+            let envoy = proven(mesh, "projected-trailers", &file).await?;
+            for reply in both(envoy.port(), &card().version("1.0")).await? {
+                ensure_card(&reply, "1.0")?;
+            }
+            // A list is no card; without holding, the answer is cut off or is the refusal.
+            agent.answer(with_trailers(&json!(["http://127.0.0.1/"])));
+            for outcome in [card().send(envoy.port()).await, raw::http2(envoy.port(), &card(), 1, &[]).await] {
+                match outcome {
+                    Ok(reply) => unavailable(&reply, &Form::Status)?,
+                    Err(error) => ensure!(!hold, "{error:#}"),
+                }
+            }
         }
         Ok(())
     });
