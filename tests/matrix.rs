@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use attache::card::{CardPath, CardPaths};
 use attache::protocol::{Binding, Operation, Version, grpc, http_json};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,8 +31,11 @@ fn classify(binding: Binding, spelling: &str) -> Option<(Operation, Vec<Version>
         Binding::Grpc => grpc::route(spelling),
         Binding::HttpJson => {
             let (method, path) = spelling.split_once(' ').unwrap();
-            if method == "GET" && http_json::is_card(path) {
-                return Some((Operation::GetAgentCard, VERSIONS.to_vec()));
+            let cards = CardPaths::new(&BTreeMap::new(), &VERSIONS).unwrap();
+            match cards.find(path).filter(|_| method == "GET") {
+                Some(CardPath::Negotiated) => return Some((Operation::GetAgentCard, VERSIONS.to_vec())),
+                Some(CardPath::Of(version)) => return Some((Operation::GetAgentCard, vec![version])),
+                None => {}
             }
             http_json::route(method, path)
         }

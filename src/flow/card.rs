@@ -83,6 +83,8 @@ pub struct Place {
     pub negotiated: bool,
     /// Everyone may have it.
     pub public: bool,
+    /// Only its headers are wanted.
+    pub head: bool,
     /// The client's `If-None-Match` lines.
     pub known: Vec<Vec<u8>>,
 }
@@ -97,6 +99,8 @@ pub struct CardRequest {
     negotiated: bool,
     /// The card is the `result` of a JSON-RPC response.
     wrapped: bool,
+    /// Only its headers are wanted.
+    head: bool,
     /// The client's `If-None-Match` lines.
     known: Vec<Vec<u8>>,
     /// The answer is a card that is to be projected.
@@ -109,7 +113,7 @@ impl CardRequest {
     /// A request for `operation` of agent `index`, if its answer is to be projected. (Messages of gRPC are not.)
     #[must_use]
     pub fn new(index: usize, operation: Operation, binding: Option<Binding>, place: Place, runtime: &Runtime) -> Option<Self> {
-        let Place { version, negotiated, public, known } = place;
+        let Place { version, negotiated, public, head, known } = place;
         runtime.statement(index)?.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
@@ -118,7 +122,7 @@ impl CardRequest {
             _ => return None,
         };
         let wrapped = binding == Some(Binding::Jsonrpc);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, known, reads: false, held: false })
+        Some(Self { agent: index, version, audience, negotiated, wrapped, head, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -144,9 +148,11 @@ impl CardRequest {
             return Step::Continue;
         }
         effects.extend(validators::STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
-        if end {
-            // The answer to a HEAD request: what it says of a body would be the agent's.
-            return Step::Continue;
+        match (self.head, end) {
+            // What it says of a body would be the agent's.
+            (true, _) => return Step::Continue,
+            (false, true) => return self.refuse("it is empty", context, effects),
+            (false, false) => {}
         }
         self.reads = true;
         self.held = context.runtime.can_hold_responses();

@@ -141,6 +141,7 @@ pub(super) fn begin(
             version: classified.version,
             negotiated: classified.negotiated,
             public: is_public,
+            head: head.method == "HEAD",
             known: CardRequest::known(head.headers),
         },
     };
