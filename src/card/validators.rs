@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
 /// Response headers of the source that say something about other bytes than those that are sent. Lower case.
-pub const STALE: [&str; 11] = [
+pub const STALE: [&str; 14] = [
     "etag",
     "last-modified",
     "content-length",
@@ -18,6 +18,10 @@ pub const STALE: [&str; 11] = [
     "accept-ranges",
     "cache-control",
     "expires",
+    "age",
+    "surrogate-control",
+    // A card that caches keep belongs to nobody.
+    "set-cookie",
 ];
 
 /// Request headers about bytes that the source does not have; it must answer with the whole card, uncompressed.

@@ -198,7 +198,8 @@ impl CardRequest {
         set("cache-control", validators::cache_control(self.audience, MAX_AGE_SECONDS));
         let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
         if let Some(vary) = validators::vary(self.negotiated, self.audience, carriers) {
-            set("vary", vary);
+            // What else the agent makes its answer depend on still counts.
+            effects.push(Effect::AddResponseHeader("vary".into(), vary));
         }
     }
 

@@ -120,6 +120,8 @@ pub enum Effect {
     RemoveHeader(Cow<'static, str>),
     /// Set a response header.
     SetResponseHeader(Cow<'static, str>, String),
+    /// Add a response header beside those of the same name.
+    AddResponseHeader(Cow<'static, str>, String),
     /// Remove every value of a response header.
     RemoveResponseHeader(Cow<'static, str>),
     /// Put this in place of the response's body.

@@ -55,6 +55,9 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             Effect::SetResponseHeader(name, value) => {
                 let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, Some(value.as_bytes()));
             }
+            Effect::AddResponseHeader(name, value) => {
+                let _ = hostcalls::add_map_value_bytes(MapType::HttpResponseHeaders, &name, value.as_bytes());
+            }
             Effect::RemoveResponseHeader(name) => {
                 let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, None);
             }

@@ -143,6 +143,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::RemoveHeader(name) => json!(format!("remove {name}")),
         Effect::SetState(key, value) => json!(format!("state {key}={value}")),
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
+        Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),

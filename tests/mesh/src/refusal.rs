@@ -67,6 +67,7 @@ pub const ALL: &[Refusal] = &[
     row("push_not_offered", 400, -32003, "FAILED_PRECONDITION"),
     row("push_target_refused", 400, -32602, "INVALID_ARGUMENT"),
     row("unmatched", 404, 0, "NOT_FOUND"),
+    row("card_unavailable", 502, -32006, "INTERNAL"),
     row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
     row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
     row("headers_not_held", 500, -32603, "INTERNAL"),

@@ -133,6 +133,7 @@ pub fn json_answer(value: &Value) -> Answer {
 
 /// The whole refusal, with nothing of what the agent sent.
 pub fn unavailable(reply: &Reply, form: &Form) -> Result<()> {
+    refusal::check(reply, "card_unavailable", form)?;
     let seen = || format!("{} {:?} {}", reply.status, reply.headers, reply.text());
     ensure!(reply.status == 502 && reply.reason().as_deref() == Some("card_unavailable"), "{}", seen());
     ensure!(reply.header("content-type").is_some_and(|kind| kind.starts_with("application/json")), "{}", seen());
