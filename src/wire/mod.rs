@@ -4,6 +4,7 @@ pub mod address;
 pub mod base64url;
 pub mod header;
 pub mod json;
+pub mod kept;
 pub mod path;
 pub mod scan;
 pub mod time;
