@@ -1,8 +1,7 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{ConfigError, Match};
+use super::{ConfigError, Credential, Issuer, Match, Nothing, Secret};
 use crate::protocol::Version;
-use crate::wire::header;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -19,114 +18,43 @@ pub struct Connection {
     pub version: Version,
     /// What is attached.
     pub credential: Credential,
-}
-
-/// The credential of a connection.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Credential {
-    /// A header with a secret value.
-    Header(HeaderCredential),
-    /// None, on purpose.
-    None(Nothing),
-}
-
-/// `none: {}`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Nothing {}
-
-/// A header whose value is a secret.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HeaderCredential {
-    /// Header name, in lower case.
-    pub name: CredentialHeader,
-    /// What stands before the secret, such as `Bearer ` with its space.
+    /// Where Envoy's route must lead. Otherwise nothing goes out.
     #[serde(default)]
-    pub prefix: Prefix,
-    /// Where the value comes from.
-    pub value: SecretRef,
+    pub pin: Option<Pin>,
+    /// Most requests of one worker that wait for the credential at a time; more are refused.
+    #[serde(default = "a_thousand")]
+    pub max_waiting: usize,
 }
 
-/// A reference to `secrets`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SecretRef {
-    /// A name in `secrets`.
-    pub secret: String,
-}
-
-/// Where a secret comes from.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Secret {
-    /// An environment variable that Envoy passes on (`vm_config.environment_variables.host_env_keys`).
-    Env(String),
-}
-
-/// A header that may carry a credential.
+/// What a route must have for a credential to go out on it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct CredentialHeader(String);
-
-impl CredentialHeader {
-    /// The name in lower case.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for CredentialHeader {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        const FRAMING: [&str; 9] =
-            ["host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive"];
-        let name = text.to_ascii_lowercase();
-        if !header::is_name(&name) {
-            return Err("not a header name");
-        }
-        if FRAMING.contains(&name.as_str()) || name == crate::protocol::version::HEADER || name.starts_with("x-attache-") {
-            return Err("this header has another meaning and cannot carry a credential");
-        }
-        Ok(Self(name))
-    }
-}
-
-/// Text before a secret: printable ASCII.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Prefix(String);
-
-impl Prefix {
-    /// The text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for Prefix {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) { Ok(Self(text)) } else { Err("must be printable ASCII") }
-    }
+#[serde(rename_all = "snake_case")]
+pub enum Pin {
+    /// It leads to one of these clusters.
+    Clusters(Vec<String>),
+    /// Its metadata names the connection: `filter_metadata: {attache: {connection: <name>}}`.
+    RouteMetadata(Nothing),
 }
 
 impl Connection {
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
         if self.target.grpc {
-            return Err(ConfigError::new(format!("{at}.match.grpc"), "is for agents: a connection is matched by its path_prefix"));
+            return fail("match.grpc", "is for agents: a connection is matched by its path_prefix");
         }
-        match &self.credential {
-            Credential::Header(header) if !secrets.contains_key(&header.value.secret) => Err(ConfigError::new(
-                format!("{at}.credential.header.value.secret"),
-                format!("there is no secret called {:?}", header.value.secret),
-            )),
-            Credential::Header(_) | Credential::None(_) => Ok(()),
+        if self.max_waiting == 0 {
+            return fail("max_waiting", "must be at least 1");
         }
+        match &self.pin {
+            Some(Pin::Clusters(clusters)) if clusters.is_empty() || clusters.iter().any(String::is_empty) => {
+                return fail("pin.clusters", "name at least one Envoy cluster");
+            }
+            _ => {}
+        }
+        self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }
+}
+
+const fn a_thousand() -> usize {
+    1000
 }

@@ -3,7 +3,9 @@
 
 mod access;
 mod agent;
+mod client;
 mod connection;
+mod credential;
 mod duration;
 mod error;
 mod issuer;
@@ -12,12 +14,18 @@ mod profile;
 mod push;
 mod remote;
 mod scheme;
+mod secret;
 mod target;
 mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
-pub use connection::{Connection, Credential, HeaderCredential, Secret};
+pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
+pub use connection::{Connection, Pin};
+pub use credential::{
+    Actor, ActorToken, AppService, ClientCredentials, Credential, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf, Passthrough,
+    Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
+};
 pub use error::ConfigError;
 pub use issuer::{Algorithm, Claims, Issuer, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
@@ -25,6 +33,7 @@ pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
 pub use scheme::{Bearer, Scheme};
+pub use secret::{Secret, SecretDocument, SecretRef};
 pub use target::{HostPattern, Match};
 pub use uri::HttpUri;
 
@@ -62,6 +71,9 @@ pub struct Config {
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
     secrets: UniqueMap<Secret>,
+    /// Whether secrets may stand in the configuration itself: for tests.
+    #[serde(default)]
+    allow_inline_secrets: bool,
     /// Requests that nothing matches.
     #[serde(default)]
     pub unmatched: Unmatched,
@@ -135,13 +147,11 @@ impl Config {
         }
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
-            connection.check(&path, &self.secrets.0)?;
+            connection.check(&path, &self.secrets.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &mut places)?;
         }
-        for (name, Secret::Env(variable)) in &self.secrets.0 {
-            if variable.is_empty() || variable.contains(['=', '\0']) {
-                return Err(ConfigError::new(format!("secrets.{name}.env"), "name an environment variable"));
-            }
+        for (name, secret) in &self.secrets.0 {
+            secret.check(&format!("secrets.{name}"), self.allow_inline_secrets)?;
         }
         Ok(())
     }

@@ -1,4 +1,25 @@
-//! With what we call: the credentials that connections attach.
+//! With what we call: the credentials that connections attach, where they come from, and how long they are kept.
 
+pub mod assertion;
+pub mod cache;
+pub mod endpoint;
+pub mod managed_identity;
 pub mod secrets;
+pub mod source;
 pub mod static_header;
+
+/// What tells one token from all others: a digest of connection, method, client, subject, actor, scopes and audience.
+pub type Key = [u8; 32];
+
+/// Why there is no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No usable answer: down, slow, overloaded, or not a token endpoint at all.
+    Unavailable,
+    /// The endpoint refuses this side: its client, its scopes, its audience.
+    Refused,
+    /// The endpoint does not take the caller's token.
+    Grant,
+    /// The caller has to agree to something first.
+    Consent,
+}

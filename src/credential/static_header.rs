@@ -1,4 +1,4 @@
-//! A header with a secret value: API keys, personal access tokens, tokens that something else renews.
+//! Headers with secret values: API keys, personal access tokens, tokens that something else renews.
 
 use super::secrets::{SecretError, Secrets, prefixed};
 use crate::config::HeaderCredential;

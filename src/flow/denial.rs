@@ -48,6 +48,10 @@ pub enum Reason {
     CardUnavailable,
     KeysUnavailable,
     CredentialUnavailable,
+    CredentialRefused,
+    SubjectRefused,
+    ConsentRequired,
+    ConnectionMismatch,
     HeadersNotHeld,
 }
 
@@ -64,7 +68,7 @@ struct Class {
     challenge: Option<&'static str>,
 }
 
-/// The codes of `google.rpc.Code` that refusals use.
+/// The codes of `google.rpc.Code` in use.
 #[derive(Clone, Copy)]
 enum Code {
     InvalidArgument,
@@ -108,7 +112,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -142,6 +146,10 @@ impl Reason {
         Self::CardUnavailable,
         Self::KeysUnavailable,
         Self::CredentialUnavailable,
+        Self::CredentialRefused,
+        Self::SubjectRefused,
+        Self::ConsentRequired,
+        Self::ConnectionMismatch,
         Self::HeadersNotHeld,
     ];
 
@@ -182,6 +190,10 @@ impl Reason {
             Self::CardUnavailable => "card_unavailable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
+            Self::CredentialRefused => "credential_refused",
+            Self::SubjectRefused => "subject_refused",
+            Self::ConsentRequired => "consent_required",
+            Self::ConnectionMismatch => "connection_mismatch",
             Self::HeadersNotHeld => "headers_not_held",
         }
     }
@@ -213,7 +225,9 @@ impl Reason {
             | Self::TokenExpired
             | Self::TokenNotYetValid
             | Self::TokenAudienceMismatch
-            | Self::TokenLifetimeTooLong => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
+            | Self::TokenLifetimeTooLong
+            | Self::SubjectRefused
+            | Self::ConsentRequired => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
             // RFC 6750 section 3.1 has this one code for "requires higher privileges".
             Self::InsufficientScope | Self::AccessDenied => challenge(403, -32051, Code::PermissionDenied, "insufficient_scope"),
             Self::VersionMalformed | Self::VersionConflict | Self::VersionNotSupported | Self::VersionMismatch => {
@@ -231,7 +245,8 @@ impl Reason {
             Self::Unmatched => class(404, -32601, Code::NotFound),
             Self::CardUnavailable => class(502, -32006, Code::Internal),
             Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
-            Self::HeadersNotHeld => class(500, -32603, Code::Internal),
+            Self::CredentialRefused => class(502, -32053, Code::Unavailable),
+            Self::ConnectionMismatch | Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
     }
 
@@ -270,7 +285,11 @@ impl Reason {
             Self::Unmatched => "No agent is served at this host and path.",
             Self::CardUnavailable => "The agent gave no card that can be used: tell its operator.",
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
-            Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
+            Self::CredentialUnavailable => "The credential for this connection is not available at the moment: try again shortly.",
+            Self::CredentialRefused => "The authorization server gives this connection no credential: tell its operator.",
+            Self::SubjectRefused => "The authorization server does not exchange this token: get a new one.",
+            Self::ConsentRequired => "The user must sign in or agree first: let the user do that, then try again with a new token.",
+            Self::ConnectionMismatch => "The proxy would have sent this elsewhere than its connection says: tell its operator.",
             Self::HeadersNotHeld => "The proxy in front of this agent is not configured to hold headers: tell its operator.",
         }
     }
@@ -348,8 +367,7 @@ impl Denial {
         Self { realm: Some(name.to_owned()), ..self }
     }
 
-    /// The refusal as an answer in `binding` (`None`: the binding is not known, or there is none). `id` is used
-    /// for JSON-RPC only.
+    /// The refusal as an answer in `binding` (`None`: it is not known, or there is none). `id` is for JSON-RPC only.
     #[must_use]
     pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
         let class = self.reason.class();
@@ -373,9 +391,7 @@ impl Denial {
         if let Some(error) = class.challenge {
             headers.push(("www-authenticate", self.challenge(error)));
         }
-        if class.http == 503 {
-            headers.push(("retry-after", "1".to_owned()));
-        }
+        headers.extend((class.http == 503).then(|| ("retry-after", "1".to_owned())));
         Reply { status: class.http, grpc_status, headers, body }
     }
 
@@ -443,9 +459,7 @@ mod tests {
 
     #[test]
     fn codes_are_unique_and_every_class_has_a_body_in_both_forms() {
-        let mut codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
-        codes.sort_unstable();
-        codes.dedup();
+        let codes: std::collections::BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
         assert_eq!(codes.len(), Reason::ALL.len());
         for reason in Reason::ALL {
             let denial = Denial::new(reason).at("expense");
@@ -453,8 +467,8 @@ mod tests {
                 let reply = denial.render(binding, &Id::default());
                 assert_eq!(reply.grpc_status, None);
                 let body: Value = serde_json::from_str(&reply.body).unwrap();
-                let info = body.pointer("/error/data/0").or(body.pointer("/error/details/0")).unwrap();
-                assert_eq!(info.pointer("/metadata/reason").unwrap(), reason.code());
+                let info = body.pointer("/error/data/0").or(body.pointer("/error/details/0"));
+                assert_eq!(info.unwrap().pointer("/metadata/reason").unwrap(), reason.code());
                 let challenged = reply.headers.iter().any(|(name, _)| *name == "www-authenticate");
                 assert_eq!(challenged, matches!(reply.status, 401 | 403), "{}", reason.code());
             }
@@ -463,8 +477,8 @@ mod tests {
 
     #[test]
     fn the_id_comes_back_unchanged() {
-        let id = envelope::parse(br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#).unwrap().id;
-        let reply = Denial::new(Reason::OperationUnknown).render(Some(Binding::Jsonrpc), &id);
+        let body = br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#;
+        let reply = Denial::new(Reason::OperationUnknown).render(Some(Binding::Jsonrpc), &envelope::parse(body).unwrap().id);
         assert!(reply.body.starts_with(r#"{"jsonrpc":"2.0","id":12345678901234567890,"error":{"code":-32601"#), "{}", reply.body);
     }
 
@@ -480,8 +494,7 @@ mod tests {
     #[test]
     fn every_reason_is_documented() {
         let text = include_str!("../../docs/refusals.md");
-        for reason in Reason::ALL {
-            assert!(text.contains(&format!("| `{}` | {} |", reason.code(), reason.http_status())), "{}", reason.code());
-        }
+        let said = |reason: &Reason| text.contains(&format!("| `{}` | {} |", reason.code(), reason.http_status()));
+        assert_eq!(Reason::ALL.iter().find(|reason| !said(reason)), None);
     }
 }

@@ -1,6 +1,7 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
 use super::fetch::Want;
+use crate::config::Pin;
 use crate::protocol::{Binding, Version};
 use crate::wire::header::Headers;
 use secrecy::SecretString;
@@ -129,6 +130,24 @@ pub enum Effect {
     ReplaceResponseBody(Vec<u8>),
     /// Add one to a counter.
     Count(Count),
+    /// Add one to the counter of credentials that were attached.
+    CountUse {
+        /// The connection's name.
+        connection: String,
+        /// How it obtains credentials.
+        method: &'static str,
+        /// Where this one came from.
+        origin: &'static str,
+    },
+    /// Unless Envoy's route for the request, as it is now, is as `pin` says, do the other effects, and nothing more.
+    Pin {
+        /// What the route must have.
+        pin: Pin,
+        /// The connection's name.
+        connection: String,
+        /// The refusal.
+        otherwise: Vec<Effect>,
+    },
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch this unless a fetch is under way, and tell the request when it ended.

@@ -3,13 +3,14 @@
 
 use super::card::CardRequest;
 use super::denial::{Denial, Reason};
+use super::egress::{self, Outbound, Sent};
 use super::event::{Effect, Event, Level, Outcome, Step};
 use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
 use super::runtime::Context;
-use super::{classify, egress, ingress};
+use super::{classify, ingress};
 use crate::config::Unmatched;
 use crate::protocol::Binding;
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
@@ -21,12 +22,17 @@ use std::rc::Rc;
 /// Of a body that is refused anyway, at most this much is waited for to read the request's id.
 const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
 
+/// Envoy sets this on a request that it sends on by an internal redirect.
+const REDIRECTED: &str = "x-envoy-original-url";
+
 /// The state machine of one request.
 #[derive(Debug, Default)]
 pub struct Exchange {
     stage: Stage,
     /// The answer to expect is a card.
     card: Option<Box<CardRequest>>,
+    /// A credential of ours went out with the request.
+    sent: Option<Sent>,
 }
 
 #[derive(Debug, Default)]
@@ -36,6 +42,8 @@ pub(super) enum Stage {
     New,
     /// For an agent, not decided yet.
     Inbound(Box<Inbound>),
+    /// For a remote agent; its credential is waited for.
+    Outbound(Box<Outbound>),
     /// Refused; only the id of the JSON-RPC request is waited for.
     Refusing(Box<Denial>, Box<Reader>),
     /// A JSON-RPC request that went on before its end; the rest must not contradict what was decided.
@@ -81,7 +89,13 @@ impl Exchange {
                 Some(card.on_headers(*status, *end_of_stream, context, &mut effects))
             }
             (Some(card), Event::ResponseBody { bytes, end, content }) => Some(card.on_body(*bytes, *end, content, context, &mut effects)),
-            (None, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) => Some(Step::Continue),
+            (None, Event::ResponseHeaders { status, .. }) => {
+                if let Some(sent) = &mut self.sent {
+                    sent.on_response(*status, context, &mut effects);
+                }
+                Some(Step::Continue)
+            }
+            (None, Event::ResponseBody { .. }) => Some(Step::Continue),
             _ => None,
         };
         if let Some(step) = step {
@@ -90,9 +104,10 @@ impl Exchange {
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
             (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => {
-                begin(&headers, end_of_stream, context, &mut effects, &mut self.card)
+                begin(&headers, end_of_stream, context, &mut effects, &mut self.card, &mut self.sent)
             }
             (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.card),
+            (Stage::Outbound(outbound), event) => outbound.on(event, context, &mut effects, &mut self.sent),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, bytes, end, &chunk, context, &mut effects)
@@ -110,6 +125,7 @@ impl Exchange {
     pub fn reads(&self) -> bool {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.reads(),
+            Stage::Outbound(outbound) => outbound.reads(),
             Stage::Refusing(..) | Stage::Watching(..) => true,
             Stage::New | Stage::Passing(_) | Stage::Done => false,
         }
@@ -124,13 +140,13 @@ impl Exchange {
     /// Whether the response matters at all.
     #[must_use]
     pub const fn awaits_response(&self) -> bool {
-        self.card.is_some()
+        self.card.is_some() || self.sent.is_some()
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
     #[must_use]
     pub const fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::Inbound(_) | Stage::Refusing(..))
+        matches!(self.stage, Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..))
     }
 
     /// Whether the verdict waits for body bytes while headers are held: a body that never comes is then a
@@ -140,7 +156,7 @@ impl Exchange {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.awaits_body(),
             Stage::Refusing(..) => true,
-            Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
+            Stage::New | Stage::Outbound(_) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
         }
     }
 
@@ -149,6 +165,7 @@ impl Exchange {
     pub fn awaits(&self) -> Option<Want> {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.awaits(),
+            Stage::Outbound(outbound) => outbound.awaits(),
             Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => None,
         }
     }
@@ -160,6 +177,7 @@ fn begin(
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
     card: &mut Option<Box<CardRequest>>,
+    sent: &mut Option<Sent>,
 ) -> (Stage, Step) {
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     let head = match Head::read(headers) {
@@ -168,9 +186,16 @@ fn begin(
     };
     match head.find(context.runtime) {
         Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, card),
-        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
+        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects, sent),
         Ok(None) => match context.runtime.config().unmatched {
-            Unmatched::Pass => (Stage::Done, Step::Continue),
+            Unmatched::Pass => {
+                // Envoy followed a redirect itself: what this request carries was meant for where it came from.
+                if headers.has(REDIRECTED) {
+                    let carried = context.runtime.credential_headers().iter().filter(|name| headers.has(name));
+                    effects.extend(carried.map(|name| Effect::RemoveHeader(name.clone().into())));
+                }
+                (Stage::Done, Step::Continue)
+            }
             Unmatched::Refuse => {
                 let binding = classify::binding(&head, head.path, None);
                 answer(&Denial::new(Reason::Unmatched), binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects)
@@ -196,7 +221,7 @@ pub(super) fn refuse(
 }
 
 /// A reader of nothing but the envelope.
-fn plain_reader() -> Reader {
+pub(super) fn plain_reader() -> Reader {
     Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), Rc::new(Questions::default())))
 }
 

@@ -12,6 +12,10 @@ pub enum Want {
     Keys(usize),
     /// The card of this agent (index), which is its policy or is served in its place.
     Card(usize),
+    /// The value of this secret (index).
+    Secret(usize),
+    /// The token with this key.
+    Token([u8; 32]),
 }
 
 /// A call to make.

@@ -12,6 +12,7 @@ pub mod head;
 pub mod ingress;
 pub mod inspect;
 pub mod runtime;
+pub mod tokens;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;

@@ -6,7 +6,8 @@ use super::card::Statement;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
-use crate::config::{Config, ConfigError, Credential, Jwks};
+use super::tokens::Outgoing;
+use crate::config::{Config, ConfigError, Issuer, Jwks};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
@@ -15,7 +16,7 @@ use crate::identity::signature::Verifier;
 use crate::identity::verify;
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -29,7 +30,7 @@ pub struct Runtime {
     policies: Vec<Rc<Policy>>,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
-    secrets: Secrets,
+    pub(super) outgoing: Outgoing,
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
@@ -65,20 +66,19 @@ impl Runtime {
             Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
         };
         let policies = config.agents.iter().map(policy).collect();
-        let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
-            Credential::Header(header) => Some(header.name.as_str()),
-            Credential::None(_) => None,
-        });
+        let configured = config.connections.iter().flat_map(|connection| connection.credential.headers());
+        let configured = configured.map(|header| header.name.as_str());
         let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
+        let outgoing = Outgoing::new(&config, secrets);
         Ok(Self {
             config,
             policies,
             plans,
             statements,
-            secrets,
+            outgoing,
             credential_headers,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
@@ -94,8 +94,8 @@ impl Runtime {
 
     /// The secrets.
     #[must_use]
-    pub const fn secrets(&self) -> &Secrets {
-        &self.secrets
+    pub fn secrets(&self) -> Ref<'_, Secrets> {
+        self.outgoing.secrets.borrow()
     }
 
     /// Headers in which credentials travel: those that clients use, and those of every connection.
@@ -138,8 +138,22 @@ impl Runtime {
     /// for once.
     #[must_use]
     pub fn authenticate(&self, accepted: &[usize], token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
+        self.authenticate_for(None, accepted, token, may_wait, context)
+    }
+
+    /// The same for a token that must name one of `audiences` in place of its issuer's. Such a verdict is not remembered:
+    /// the token is good there and nowhere else.
+    #[must_use]
+    pub fn authenticate_for(
+        &self,
+        audiences: Option<&[String]>,
+        accepted: &[usize],
+        token: &str,
+        may_wait: bool,
+        context: &Context<'_>,
+    ) -> Authentication {
         let now = context.now;
-        let remembered = self.remembered.borrow_mut().recall(token, now);
+        let remembered = if audiences.is_none() { self.remembered.borrow_mut().recall(token, now) } else { None };
         if let Some(caller) = remembered
             && let Origin::Issuer(issuer) = caller.origin
             // A verdict is worth no more than its key: beyond max_stale neither counts.
@@ -167,7 +181,9 @@ impl Runtime {
             return Authentication::Wait(Want::Keys(index));
         }
         drop(keyrings);
-        match token_parts.verify(issuer, &keys, context.verifier, now) {
+        let other = audiences.map(|audiences| Issuer { audiences: audiences.to_vec(), ..issuer.clone() });
+        match token_parts.verify(other.as_ref().unwrap_or(issuer), &keys, context.verifier, now) {
+            Ok(caller) if other.is_some() => Authentication::Caller(Rc::new(caller)),
             Ok(caller) => {
                 let caller = Rc::new(caller);
                 let until = caller.expires.plus(issuer.clock_skew);
@@ -182,7 +198,8 @@ impl Runtime {
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
         let keyrings = self.keyrings.borrow();
-        keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index)).collect()
+        let keys = keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index));
+        keys.chain(self.due_credentials(now)).collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
@@ -194,6 +211,8 @@ impl Runtime {
                 begins.then(|| Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES))
             }
             Want::Card(_) => None,
+            Want::Secret(index) => self.begin_secret(index, now),
+            Want::Token(key) => self.begin_token(&key, now),
         }
     }
 
@@ -208,6 +227,8 @@ impl Runtime {
                 format!("issuers[{index}].jwks.remote: no keys of {name:?} could be fetched: {error}")
             }),
             Want::Card(_) => Ok(()),
+            Want::Secret(index) => self.complete_secret(index, answer, now),
+            Want::Token(key) => self.complete_token(&key, answer, now),
         }
     }
 

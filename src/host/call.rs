@@ -1,6 +1,7 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
 use super::metrics::Counters;
+use crate::config::Pin;
 use crate::flow::head::misplaced;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::wire::header::Headers;
@@ -42,10 +43,18 @@ pub fn clean_trailers(runtime: &Runtime) {
 }
 
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
-/// see to that.
-pub fn perform(effects: Vec<Effect>, counters: &Counters) {
+/// see to that. `false` if the request was refused on the way, so that it must not go on.
+#[must_use]
+pub fn perform(effects: Vec<Effect>, counters: &Counters) -> bool {
     for effect in effects {
         match effect {
+            Effect::Pin { pin, connection, otherwise } => {
+                if !leads_to(&pin, &connection) {
+                    let _ = perform(otherwise, counters);
+                    return false;
+                }
+            }
+            Effect::CountUse { connection, method, origin } => counters.add_use(&connection, method, origin),
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
             Effect::SetHeader(name, Value::Secret(value)) => set_header(&name, Some(value.expose_secret().as_bytes())),
             Effect::RemoveHeader(name) => set_header(&name, None),
@@ -71,6 +80,21 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             Effect::Fetch(_) => {
                 let _ = hostcalls::set_tick_period(Duration::from_millis(1));
             }
+        }
+    }
+    true
+}
+
+/// Whether Envoy's route for the request at hand is as `pin` says.
+fn leads_to(pin: &Pin, connection: &str) -> bool {
+    let property = |path| hostcalls::get_property(path).ok().flatten().unwrap_or_default();
+    match pin {
+        Pin::Clusters(clusters) => {
+            let cluster = property(vec!["xds", "cluster_name"]);
+            clusters.iter().any(|own| own.as_bytes() == cluster)
+        }
+        Pin::RouteMetadata(_) => {
+            property(vec!["xds", "route_metadata", "filter_metadata", "attache", "connection"]) == connection.as_bytes()
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::call;
 use super::metrics::Counters;
-use super::signature::HostFirst;
+use super::signature::{HostFirst, HostSigner};
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
@@ -41,13 +41,21 @@ pub struct Waiting {
     pub has_body: bool,
 }
 
+/// A fetch under way.
+struct Pending {
+    want: Want,
+    /// Longest answer that is read, in bytes.
+    most: usize,
+    since: UnixTime,
+}
+
 /// The root context.
 pub struct Root {
     id: u32,
     shared: Rc<Shared>,
     runtime: Option<Rc<Runtime>>,
-    /// What is fetched, and the longest answer that is read, by call token.
-    calls: BTreeMap<u32, (Want, usize)>,
+    /// What is fetched, by call token.
+    calls: BTreeMap<u32, Pending>,
 }
 
 impl Root {
@@ -58,8 +66,12 @@ impl Root {
     fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
         let config = Config::parse(json)?;
         let mut secrets = Secrets::default();
-        for (name, Secret::Env(variable)) in config.secrets() {
-            secrets.insert(name, wasi::variable(variable));
+        for (name, secret) in config.secrets() {
+            match secret {
+                Secret::Env(variable) => secrets.insert(name, wasi::variable(variable)),
+                Secret::Inline(value) => secrets.insert(name, Some(value.expose_secret().to_owned())),
+                Secret::Http(_) => {}
+            }
         }
         for (name, error) in secrets.missing() {
             if let Some(Secret::Env(variable)) = config.secrets().get(name) {
@@ -67,12 +79,21 @@ impl Root {
                 call::log(Level::Warn, &format!("secrets.{name}: environment variable {variable:?} {error}: {hint}"));
             }
         }
-        Runtime::new(config, secrets)
+        Ok(Runtime::new(config, secrets)?.signing_with(Rc::new(HostSigner)))
     }
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        let Some(call) = runtime.begin(want, now) else { return };
+        let Some(call) = runtime.begin(want, now) else {
+            if let Some(complaint) = runtime.complaint() {
+                call::log(Level::Warn, &complaint);
+            }
+            // What could not begin has ended for those who wait for it.
+            if !self.calls.values().any(|pending| pending.want == want) {
+                self.settle(want, now);
+            }
+            return;
+        };
         fn text(value: &Value) -> &str {
             match value {
                 Value::Text(text) => text,
@@ -83,18 +104,30 @@ impl Root {
         let body = call.body.as_ref().map(|body| text(body).as_bytes());
         match hostcalls::dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout) {
             Ok(token) => {
-                self.calls.insert(token, (want, call.most));
+                self.calls.insert(token, Pending { want, most: call.most, since: now });
             }
-            Err(_) => self.fetched(want, Err(format!("Envoy has no usable cluster {:?}", call.cluster)), now),
+            Err(_) => self.fetched(want, Err(format!("cannot be reached: Envoy has no usable cluster {:?}", call.cluster)), now, now),
         }
     }
 
     /// Takes the outcome of a fetch and tells everyone who waited for it.
-    fn fetched(&self, want: Want, answer: Answer<'_>, now: UnixTime) {
+    fn fetched(&self, want: Want, answer: Answer<'_>, since: UnixTime, now: UnixTime) {
         let Some(runtime) = &self.runtime else { return };
-        if let Err(error) = runtime.complete(want, answer, now) {
+        let completed = runtime.complete(want, answer, now);
+        if let Want::Token(key) = want
+            && let Some((connection, method)) = runtime.token_of(&key)
+        {
+            let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+            self.shared.counters.add_token_request(connection, method, if completed.is_ok() { "ok" } else { "failed" }, millis);
+        }
+        if let Err(error) = completed {
             call::log(Level::Warn, &error);
         }
+        self.settle(want, now);
+    }
+
+    /// Tells everyone who waits for `want` that it is there, or will not be.
+    fn settle(&self, want: Want, now: UnixTime) {
         self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 
@@ -124,8 +157,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            call::perform(effects, &self.shared.counters);
-            if step == Step::Continue {
+            if call::perform(effects, &self.shared.counters) && step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }
         }
@@ -162,16 +194,16 @@ impl Root {
 
 impl HostContext for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        let Some((want, most)) = self.calls.remove(&token) else { return };
+        let Some(Pending { want, most, since }) = self.calls.remove(&token) else { return };
         let now = call::now();
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
         match status {
-            None => self.fetched(want, Err("the connection was reset".to_owned()), now),
-            Some(status @ (200 | 400..=499)) if body_size <= most => self.fetched(want, Ok((status, &body())), now),
-            Some(200) => self.fetched(want, Err(format!("the answer has {body_size} bytes, more than {most}")), now),
-            Some(status) => self.fetched(want, Ok((status, &[])), now),
+            None => self.fetched(want, Err("cannot be reached: the connection was reset".to_owned()), since, now),
+            Some(status @ (200 | 400..=499)) if body_size <= most => self.fetched(want, Ok((status, &body())), since, now),
+            Some(200) => self.fetched(want, Err(format!("answered with {body_size} bytes, more than {most}")), since, now),
+            Some(status) => self.fetched(want, Ok((status, &[])), since, now),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! Signatures through Envoy's foreign function `verify_signature` (BoringSSL: a thirtieth of the time), and in
 //! Rust where the host has none or cannot do the algorithm (PSS, EdDSA).
 
-use crate::config::Algorithm;
+use crate::config::{Algorithm, AssertionAlgorithm};
+use crate::credential::assertion::Signer;
 use crate::flow::Level;
 use crate::identity::jwk::Key;
 use crate::identity::signature::{Software, Verifier, ecdsa_der};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
+use secrecy::{ExposeSecret, SecretString};
 use std::cell::Cell;
 
 /// Verifies on the host first.
@@ -46,10 +48,44 @@ impl Verifier for HostFirst {
     }
 }
 
+/// Signs through Envoy's foreign function `sign` (BoringSSL).
+#[derive(Debug)]
+pub struct HostSigner;
+
+impl Signer for HostSigner {
+    fn sign(&self, _: AssertionAlgorithm, key: &SecretString, message: &[u8]) -> Result<Vec<u8>, String> {
+        let request = fields(&[(1, b"sha256"), (3, message), (4, key.expose_secret().as_bytes())]);
+        match hostcalls::call_foreign_function("sign", Some(&request)) {
+            // SignResult { bool result = 1, bytes signature = 2 }.
+            Ok(Some(answer)) => signature(&answer).ok_or_else(|| "the private key cannot sign: is it PKCS#8 in PEM?".to_owned()),
+            Ok(None) => Err("the proxy signed nothing".to_owned()),
+            Err(Status::NotFound) => Err("the proxy has no foreign function sign".to_owned()),
+            Err(_) => Err("the private key cannot sign: is it PKCS#8 in PEM?".to_owned()),
+        }
+    }
+}
+
+/// Field 2 of a message whose field 1 is `true`.
+fn signature(message: &[u8]) -> Option<Vec<u8>> {
+    let rest = message.strip_prefix(&[0x08, 0x01, 2 << 3 | 2])?;
+    let (length, bytes) = match *rest {
+        [low @ 0..0x80, ..] => (usize::from(low), rest.get(1..)?),
+        [low, high @ 0..0x80, ..] => (usize::from(high) << 7 | usize::from(low & 0x7f), rest.get(2..)?),
+        _ => return None,
+    };
+    Some(bytes.get(..length)?.to_vec())
+}
+
 /// `VerifySignatureArguments`: hash name, key as DER SubjectPublicKeyInfo, signature, text.
 fn request(hash: &[u8], spki: &[u8], signature: &[u8], text: &[u8]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(spki.len().saturating_add(signature.len()).saturating_add(text.len()).saturating_add(32));
-    for (field, bytes) in [(1_u8, hash), (2, spki), (3, signature), (4, text)] {
+    fields(&[(1, hash), (2, spki), (3, signature), (4, text)])
+}
+
+/// A protocol-buffer message of these length-delimited fields, whose numbers are below 16.
+fn fields(list: &[(u8, &[u8])]) -> Vec<u8> {
+    let size = list.iter().fold(0, |sum: usize, (_, bytes)| sum.saturating_add(bytes.len()).saturating_add(8));
+    let mut message = Vec::with_capacity(size);
+    for (field, bytes) in list {
         message.push(field << 3 | 2);
         let mut length = bytes.len();
         while length >= 0x80 {

@@ -43,10 +43,9 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        call::perform(effects, &self.shared.counters);
-        match step {
-            Step::Continue => Action::Continue,
-            Step::Pause => Action::Pause,
+        match (call::perform(effects, &self.shared.counters), step) {
+            (true, Step::Continue) => Action::Continue,
+            (false, _) | (_, Step::Pause) => Action::Pause,
         }
     }
 

@@ -149,6 +149,13 @@ fn effect(effect: &Effect) -> Value {
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
+        Effect::Fetch(Want::Secret(index)) => json!(format!("fetch secret {index}")),
+        Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
+        Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
+        Effect::Pin { pin, connection, otherwise } => {
+            let otherwise: Vec<Value> = otherwise.iter().map(self::effect).collect();
+            json!({"unless": format!("{connection} goes to {pin:?}"), "do": otherwise})
+        }
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
             match level {

@@ -1,0 +1,186 @@
+//! Who asks an authorization server for tokens, how it proves that, and what it asks for (RFC 6749, RFC 7523, RFC 8707).
+
+use super::{ConfigError, HttpUri, SecretRef, duration};
+use crate::wire::json::UniqueMap;
+use serde::Deserialize;
+use std::time::Duration;
+
+/// Parameters that this side sets itself.
+const OURS: [&str; 15] = [
+    "grant_type",
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "scope",
+    "audience",
+    "resource",
+    "assertion",
+    "subject_token",
+    "subject_token_type",
+    "actor_token",
+    "actor_token_type",
+    "requested_token_type",
+    "requested_token_use",
+];
+
+/// Where tokens are asked for.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenEndpoint {
+    /// The endpoint.
+    pub uri: HttpUri,
+    /// The Envoy cluster that it is asked through.
+    pub cluster: String,
+    /// Longest wait for one answer.
+    #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+}
+
+/// A client of an authorization server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Client {
+    /// Where it asks.
+    pub token_endpoint: TokenEndpoint,
+    /// Its id there.
+    pub client_id: String,
+    /// How it proves that (RFC 6749 section 2.3).
+    pub authentication: ClientAuthentication,
+}
+
+/// How a client proves who it is. The names are those of the IANA registry (OpenID Connect Core section 9).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientAuthentication {
+    /// The secret in `Authorization: Basic` (RFC 6749 section 2.3.1).
+    ClientSecretBasic(SecretRef),
+    /// The secret in the form.
+    ClientSecretPost(SecretRef),
+    /// An assertion signed with the client's own key (RFC 7523 section 2.2).
+    PrivateKeyJwt(PrivateKeyJwt),
+    /// An assertion that something else signs and renews, such as a projected service-account token.
+    ClientAssertion(SecretRef),
+    /// Only its id: a public client.
+    None(super::Nothing),
+}
+
+/// A signed client assertion.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivateKeyJwt {
+    /// The private key: PKCS#8 in PEM.
+    pub key: SecretRef,
+    /// How it signs.
+    pub algorithm: AssertionAlgorithm,
+    /// `kid` of the header.
+    #[serde(default)]
+    pub key_id: Option<String>,
+    /// `x5t` of the header (SHA-1 of the certificate, base64url), which Entra wants.
+    #[serde(default)]
+    pub x5t: Option<String>,
+    /// `aud` of the assertion, if not the token endpoint.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// `exp` - `iat`.
+    #[serde(default = "a_minute", deserialize_with = "duration::deserialize")]
+    pub lifetime: Duration,
+}
+
+/// An algorithm that the proxy signs with (RFC 7518 section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "the names are the IANA registry's")]
+pub enum AssertionAlgorithm {
+    RS256,
+    ES256,
+}
+
+impl AssertionAlgorithm {
+    /// The name of the IANA registry.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::RS256 => "RS256",
+            Self::ES256 => "ES256",
+        }
+    }
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokenParameters {
+    /// `scope` (RFC 6749 section 3.3).
+    pub scopes: Vec<String>,
+    /// `audience` (RFC 8693 section 2.1, and many servers for other grants).
+    pub audience: Vec<String>,
+    /// `resource` (RFC 8707 section 2).
+    pub resource: Vec<String>,
+    /// Any others, by name.
+    pub parameters: UniqueMap<String>,
+}
+
+impl TokenEndpoint {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        if self.cluster.is_empty() {
+            return Err(ConfigError::new(format!("{at}.cluster"), "name an Envoy cluster"));
+        }
+        if self.timeout < Duration::from_millis(10) {
+            return Err(ConfigError::new(format!("{at}.timeout"), "must be at least 0.01s"));
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        self.token_endpoint.check(&format!("{at}.token_endpoint"))?;
+        if self.client_id.is_empty() {
+            return Err(ConfigError::new(format!("{at}.client_id"), "must not be empty"));
+        }
+        match &self.authentication {
+            ClientAuthentication::PrivateKeyJwt(own) if !(1..=600).contains(&own.lifetime.as_secs()) => {
+                Err(ConfigError::new(format!("{at}.authentication.private_key_jwt.lifetime"), "must be 1s to 600s"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The secret that it needs, with its place below `client`.
+    pub(super) fn secret(&self) -> Option<(&'static str, &SecretRef)> {
+        match &self.authentication {
+            ClientAuthentication::ClientSecretBasic(secret) => Some(("authentication.client_secret_basic", secret)),
+            ClientAuthentication::ClientSecretPost(secret) => Some(("authentication.client_secret_post", secret)),
+            ClientAuthentication::PrivateKeyJwt(own) => Some(("authentication.private_key_jwt.key", &own.key)),
+            ClientAuthentication::ClientAssertion(secret) => Some(("authentication.client_assertion", secret)),
+            ClientAuthentication::None(_) => None,
+        }
+    }
+}
+
+impl TokenParameters {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        // RFC 6749 section 3.3: a scope is visible ASCII without quote and backslash.
+        let is_scope = |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"\\".contains(&byte));
+        if let Some(index) = self.scopes.iter().position(|scope| !is_scope(scope)) {
+            return Err(ConfigError::new(format!("{at}.scopes[{index}]"), "a scope is one word of visible ASCII"));
+        }
+        for (member, list) in [("audience", &self.audience), ("resource", &self.resource)] {
+            if let Some(index) = list.iter().position(String::is_empty) {
+                return Err(ConfigError::new(format!("{at}.{member}[{index}]"), "must not be empty"));
+            }
+        }
+        match self.parameters.0.keys().find(|name| name.is_empty() || OURS.contains(&name.as_str())) {
+            Some(name) => Err(ConfigError::new(format!("{at}.parameters"), format!("{name:?} cannot be given here"))),
+            None => Ok(()),
+        }
+    }
+}
+
+const fn two_seconds() -> Duration {
+    Duration::from_secs(2)
+}
+
+const fn a_minute() -> Duration {
+    Duration::from_secs(60)
+}

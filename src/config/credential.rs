@@ -1,0 +1,388 @@
+//! Credentials of connections: what is attached to calls that leave, and how it is obtained.
+
+use super::client::{Client, TokenEndpoint, TokenParameters};
+use super::{ConfigError, HttpUri, Issuer, Secret, SecretRef, duration};
+use crate::wire::header;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The credential of a connection.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Credential {
+    /// A header with a secret value.
+    Header(HeaderCredential),
+    /// Several such headers.
+    Headers(Vec<HeaderCredential>),
+    /// A token of this side's own (RFC 6749 section 4.4).
+    ClientCredentials(ClientCredentials),
+    /// A token of the machine's own, from the platform it runs on (Azure).
+    ManagedIdentity(ManagedIdentity),
+    /// A token for the caller, in exchange for the one it presented (RFC 8693).
+    TokenExchange(Box<TokenExchange>),
+    /// The same in Entra's form (grant `urn:ietf:params:oauth:grant-type:jwt-bearer`).
+    OnBehalfOf(OnBehalfOf),
+    /// The caller's own token, if it names the remote agent as its audience.
+    Passthrough(Passthrough),
+    /// None, on purpose.
+    None(Nothing),
+}
+
+/// `{}`: nothing more to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// A header whose value is a secret.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderCredential {
+    /// Header name, in lower case.
+    pub name: CredentialHeader,
+    /// What stands before the secret, such as `Bearer ` with its space.
+    #[serde(default)]
+    pub prefix: Prefix,
+    /// Where the value comes from.
+    pub value: SecretRef,
+}
+
+/// The client-credentials grant.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClientCredentials {
+    /// Who asks.
+    pub client: Client,
+    /// What for.
+    #[serde(default)]
+    pub request: TokenParameters,
+}
+
+/// A platform that gives its machines tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ManagedIdentity {
+    /// The metadata endpoint of Azure virtual machines and scale sets.
+    VirtualMachine(VirtualMachine),
+    /// The endpoint of Azure App Service, Functions and Container Apps.
+    AppService(AppService),
+    /// Workload identity: a federated token is exchanged for one of Entra.
+    Workload(Workload),
+}
+
+/// The metadata endpoint of Azure virtual machines.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VirtualMachine {
+    /// The Envoy cluster that leads to 169.254.169.254:80.
+    pub cluster: String,
+    /// The endpoint, if not the usual one.
+    #[serde(default)]
+    pub uri: Option<HttpUri>,
+    /// Longest wait for one answer.
+    #[serde(default = "five_seconds", deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// What the token is for: an application id URI.
+    pub resource: String,
+    /// Which identity, if the machine has several.
+    #[serde(default)]
+    pub identity: Option<UserAssigned>,
+}
+
+/// The endpoint of Azure App Service.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AppService {
+    /// The value of `IDENTITY_ENDPOINT`, and the Envoy cluster that leads there.
+    pub endpoint: TokenEndpoint,
+    /// The value of `IDENTITY_HEADER`.
+    pub identity_header: SecretRef,
+    /// What the token is for: an application id URI.
+    pub resource: String,
+    /// Which identity, if the app has several.
+    #[serde(default)]
+    pub identity: Option<UserAssigned>,
+}
+
+/// A user-assigned identity, by one of its names.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum UserAssigned {
+    /// By client id.
+    ClientId(String),
+    /// By object id.
+    ObjectId(String),
+    /// By resource id.
+    ResourceId(String),
+}
+
+/// Workload identity.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Who asks; its authentication is the federated token: `client_assertion`.
+    pub client: Client,
+    /// Such as `api://target/.default`.
+    pub scopes: Vec<String>,
+}
+
+/// Whose token is exchanged or passed on.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// The caller's token must be of one of these, by their names in `issuers`.
+    pub issuers: Vec<String>,
+}
+
+/// Token exchange.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenExchange {
+    /// Who asks.
+    pub client: Client,
+    /// What for.
+    #[serde(default)]
+    pub request: TokenParameters,
+    /// For whom.
+    pub subject: Subject,
+    /// Who acts for the subject, if that is told.
+    #[serde(default)]
+    pub actor: Option<Actor>,
+    /// `subject_token_type`.
+    #[serde(default = "access_token")]
+    pub subject_token_type: String,
+    /// `requested_token_type`.
+    #[serde(default)]
+    pub requested_token_type: Option<String>,
+}
+
+/// Where the actor token of an exchange comes from.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Actor {
+    /// Its source.
+    pub token: ActorToken,
+    /// `actor_token_type`.
+    #[serde(default = "access_token", rename = "type")]
+    pub kind: String,
+}
+
+/// A token of this side's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorToken {
+    /// One that something else renews, by its name in `secrets`.
+    Secret(String),
+    /// By client credentials.
+    ClientCredentials(ClientCredentials),
+    /// From the platform.
+    ManagedIdentity(ManagedIdentity),
+}
+
+/// Entra's on-behalf-of flow.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OnBehalfOf {
+    /// Who asks.
+    pub client: Client,
+    /// What for.
+    #[serde(default)]
+    pub request: TokenParameters,
+    /// For whom.
+    pub subject: Subject,
+}
+
+/// The caller's own token.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Passthrough {
+    /// Whose tokens.
+    pub subject: Subject,
+    /// Names of the remote agent: the token's `aud` must hold one of them.
+    pub audiences: Vec<String>,
+}
+
+/// A header that may carry a credential.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CredentialHeader(String);
+
+impl CredentialHeader {
+    /// The name in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for CredentialHeader {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        const FRAMING: [&str; 9] =
+            ["host", "content-length", "content-type", "transfer-encoding", "connection", "te", "trailer", "upgrade", "keep-alive"];
+        let name = text.to_ascii_lowercase();
+        if !header::is_name(&name) {
+            return Err("not a header name");
+        }
+        if FRAMING.contains(&name.as_str()) || name == crate::protocol::version::HEADER || name.starts_with("x-attache-") {
+            return Err("this header has another meaning and cannot carry a credential");
+        }
+        Ok(Self(name))
+    }
+}
+
+/// Text before a secret: printable ASCII.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Prefix(String);
+
+impl Prefix {
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for Prefix {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) { Ok(Self(text)) } else { Err("must be printable ASCII") }
+    }
+}
+
+impl Credential {
+    /// The method's name, as the configuration spells it.
+    #[must_use]
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::Header(_) | Self::Headers(_) => "header",
+            Self::ClientCredentials(_) => "client_credentials",
+            Self::ManagedIdentity(_) => "managed_identity",
+            Self::TokenExchange(_) => "token_exchange",
+            Self::OnBehalfOf(_) => "on_behalf_of",
+            Self::Passthrough(_) => "passthrough",
+            Self::None(_) => "none",
+        }
+    }
+
+    /// The headers with secret values.
+    #[must_use]
+    pub fn headers(&self) -> &[HeaderCredential] {
+        match self {
+            Self::Header(header) => std::slice::from_ref(header),
+            Self::Headers(headers) => headers,
+            _ => &[],
+        }
+    }
+
+    /// Whose token a caller has to present, if one is needed.
+    #[must_use]
+    pub const fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::TokenExchange(exchange) => Some(&exchange.subject),
+            Self::OnBehalfOf(exchange) => Some(&exchange.subject),
+            Self::Passthrough(passthrough) => Some(&passthrough.subject),
+            _ => None,
+        }
+    }
+
+    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+        let fail = |member: String, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let known = |place: String, secret: &str| match secrets.contains_key(secret) {
+            true => Ok(()),
+            // Not its name: somebody may have put the secret itself there.
+            false => fail(place, "there is no secret of this name"),
+        };
+        match self {
+            Self::Headers(headers) if headers.is_empty() => return fail("headers".to_owned(), "give at least one"),
+            Self::Headers(headers) => {
+                for (index, header) in headers.iter().enumerate() {
+                    known(format!("headers[{index}].value.secret"), &header.value.secret)?;
+                    if headers.iter().take(index).any(|earlier| earlier.name == header.name) {
+                        return fail(format!("headers[{index}].name"), "is used twice");
+                    }
+                }
+            }
+            Self::Header(header) => known("header.value.secret".to_owned(), &header.value.secret)?,
+            Self::ClientCredentials(own) => own.check(at, "client_credentials", &known)?,
+            Self::ManagedIdentity(own) => own.check(at, "managed_identity", &known)?,
+            Self::TokenExchange(exchange) => {
+                check_client(&exchange.client, at, "token_exchange", &known)?;
+                exchange.request.check(&format!("{at}.token_exchange.request"))?;
+                match exchange.actor.as_ref().map(|actor| &actor.token) {
+                    None => {}
+                    Some(ActorToken::Secret(name)) => known("token_exchange.actor.token.secret".to_owned(), name)?,
+                    Some(ActorToken::ClientCredentials(own)) => own.check(at, "token_exchange.actor.token.client_credentials", &known)?,
+                    Some(ActorToken::ManagedIdentity(own)) => own.check(at, "token_exchange.actor.token.managed_identity", &known)?,
+                }
+            }
+            Self::OnBehalfOf(exchange) => {
+                check_client(&exchange.client, at, "on_behalf_of", &known)?;
+                exchange.request.check(&format!("{at}.on_behalf_of.request"))?;
+            }
+            Self::Passthrough(own) if own.audiences.is_empty() || own.audiences.iter().any(String::is_empty) => {
+                return fail("passthrough.audiences".to_owned(), "name the remote agent: a token for someone else must not go there");
+            }
+            Self::Passthrough(_) | Self::None(_) => {}
+        }
+        let Some(subject) = self.subject() else { return Ok(()) };
+        let place = format!("{}.subject.issuers", self.method());
+        if subject.issuers.is_empty() {
+            return fail(place, "name at least one issuer");
+        }
+        match subject.issuers.iter().position(|name| !issuers.iter().any(|issuer| &issuer.name == name)) {
+            Some(index) => fail(format!("{place}[{index}]"), "there is no issuer of this name"),
+            None => Ok(()),
+        }
+    }
+}
+
+type Known<'a> = &'a dyn Fn(String, &str) -> Result<(), ConfigError>;
+
+fn check_client(client: &Client, at: &str, method: &str, known: Known<'_>) -> Result<(), ConfigError> {
+    client.check(&format!("{at}.{method}.client"))?;
+    client.secret().map_or(Ok(()), |(place, secret)| known(format!("{method}.client.{place}.secret"), &secret.secret))
+}
+
+impl ClientCredentials {
+    fn check(&self, at: &str, place: &str, known: Known<'_>) -> Result<(), ConfigError> {
+        check_client(&self.client, at, place, known)?;
+        self.request.check(&format!("{at}.{place}.request"))
+    }
+}
+
+impl ManagedIdentity {
+    fn check(&self, at: &str, place: &str, known: Known<'_>) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{place}.{member}"), reason));
+        match self {
+            Self::VirtualMachine(own) if own.cluster.is_empty() => fail("virtual_machine.cluster", "name an Envoy cluster"),
+            Self::VirtualMachine(own) if own.resource.is_empty() => fail("virtual_machine.resource", "must not be empty"),
+            Self::VirtualMachine(own) if own.timeout < Duration::from_millis(10) => {
+                fail("virtual_machine.timeout", "must be at least 0.01s")
+            }
+            Self::VirtualMachine(_) => Ok(()),
+            Self::AppService(own) => {
+                own.endpoint.check(&format!("{at}.{place}.app_service.endpoint"))?;
+                if own.resource.is_empty() {
+                    return fail("app_service.resource", "must not be empty");
+                }
+                known(format!("{place}.app_service.identity_header.secret"), &own.identity_header.secret)
+            }
+            Self::Workload(own) => {
+                check_client(&own.client, at, &format!("{place}.workload"), known)?;
+                TokenParameters { scopes: own.scopes.clone(), ..TokenParameters::default() }.check(&format!("{at}.{place}.workload"))
+            }
+        }
+    }
+}
+
+const fn five_seconds() -> Duration {
+    Duration::from_secs(5)
+}
+
+fn access_token() -> String {
+    "urn:ietf:params:oauth:token-type:access_token".to_owned()
+}

@@ -1,0 +1,340 @@
+//! Token endpoints: what is sent to them (RFC 6749 sections 2.3 and 3.2), and what of their answers is believed
+//! (sections 5.1 and 5.2).
+
+use super::assertion::{self, Unsigned};
+use super::secrets::{SecretError, Secrets};
+use super::{Failure, Key};
+use crate::config::{Client, ClientAuthentication, HttpUri, SecretRef, TokenParameters};
+use crate::wire::json::UniqueMap;
+use crate::wire::time::UnixTime;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use form_urlencoded::{Serializer, byte_serialize};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::time::Duration;
+
+/// Longest answer that is read.
+pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// How long a token is used whose answer does not say (RFC 6749 section 5.1 only recommends that it does).
+const UNSAID_LIFETIME: Duration = Duration::from_secs(60);
+/// Nothing is believed to be good for longer.
+const LONGEST_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+
+/// One request for a token.
+#[derive(Debug)]
+pub struct TokenRequest {
+    /// Where it goes.
+    pub uri: HttpUri,
+    /// Path and query, if they differ from those of `uri`.
+    pub target: Option<String>,
+    /// The Envoy cluster.
+    pub cluster: String,
+    /// Longest wait for the answer.
+    pub timeout: Duration,
+    /// Headers that authenticate.
+    pub headers: Vec<(&'static str, SecretString)>,
+    /// The form of a POST; without it, it is a GET.
+    pub form: Option<SecretString>,
+    /// An assertion that is still to be signed and added to the form.
+    pub unsigned: Option<Unsigned>,
+}
+
+impl TokenRequest {
+    /// The same with the signed assertion in the form.
+    #[must_use]
+    pub fn with_assertion(self, assertion: &SecretString) -> Self {
+        let form = self.form.as_ref().map_or("", |form| form.expose_secret());
+        let form = SecretString::from(format!("{form}&client_assertion={}", assertion.expose_secret()));
+        Self { form: Some(form), unsigned: None, ..self }
+    }
+}
+
+/// What a grant asks for, without who asks.
+#[derive(Debug)]
+pub struct Grant<'a> {
+    /// `grant_type`.
+    pub kind: &'static str,
+    /// Its own parameters.
+    pub parameters: Vec<(&'a str, &'a str)>,
+    /// Scopes and the like.
+    pub request: &'a TokenParameters,
+}
+
+impl Grant<'_> {
+    /// The request for it by `client`. `serial` makes an assertion unlike every other.
+    ///
+    /// # Errors
+    /// The secret that has no value, and why.
+    pub fn request(&self, client: &Client, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
+        let mut form = Serializer::new(String::new());
+        form.append_pair("grant_type", self.kind);
+        for (name, value) in &self.parameters {
+            form.append_pair(name, value);
+        }
+        if !self.request.scopes.is_empty() {
+            form.append_pair("scope", &self.request.scopes.join(" "));
+        }
+        for (name, list) in [("audience", &self.request.audience), ("resource", &self.request.resource)] {
+            for value in list {
+                form.append_pair(name, value);
+            }
+        }
+        for (name, value) in &self.request.parameters.0 {
+            form.append_pair(name, value);
+        }
+        let value = |of: &SecretRef| secrets.value(&of.secret).map_err(|error| (of.secret.clone(), error));
+        let mut headers = Vec::new();
+        let mut unsigned = None;
+        if !matches!(client.authentication, ClientAuthentication::ClientSecretBasic(_)) {
+            form.append_pair("client_id", &client.client_id);
+        }
+        match &client.authentication {
+            ClientAuthentication::ClientSecretBasic(secret) => headers.push(("authorization", basic(&client.client_id, value(secret)?))),
+            ClientAuthentication::ClientSecretPost(secret) => drop(form.append_pair("client_secret", value(secret)?.expose_secret())),
+            ClientAuthentication::ClientAssertion(secret) => {
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                form.append_pair("client_assertion", value(secret)?.expose_secret());
+            }
+            ClientAuthentication::PrivateKeyJwt(own) => {
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                let key = secrets.document(&own.key.secret).map_err(|error| (own.key.secret.clone(), error))?;
+                unsigned = Some(Unsigned::new(client, own, key.clone(), now, serial));
+            }
+            ClientAuthentication::None(_) => {}
+        }
+        let endpoint = &client.token_endpoint;
+        Ok(TokenRequest {
+            uri: endpoint.uri.clone(),
+            target: None,
+            cluster: endpoint.cluster.clone(),
+            timeout: endpoint.timeout,
+            headers,
+            form: Some(SecretString::from(form.finish())),
+            unsigned,
+        })
+    }
+
+    /// A digest of all that makes this grant different from another one; secrets are not in it.
+    #[must_use]
+    pub fn key(&self, connection: &str, client: &Client) -> Key {
+        let uri = client.token_endpoint.uri.to_string();
+        let fixed = [connection, &uri, &client.client_id, self.kind];
+        let own = self.parameters.iter().flat_map(|(name, value)| [*name, *value]);
+        let lists = [("scope", &self.request.scopes), ("audience", &self.request.audience), ("resource", &self.request.resource)];
+        let lists = lists.into_iter().flat_map(|(name, list)| list.iter().flat_map(move |value| [name, value.as_str()]));
+        let others = self.request.parameters.0.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+        digest(fixed.into_iter().chain(own).chain(lists).chain(others))
+    }
+}
+
+/// A digest of these texts, each with its length, so that no two lists give the same.
+pub fn digest<'a>(parts: impl Iterator<Item = &'a str>) -> Key {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().into()
+}
+
+/// `Basic`: id and secret are form-encoded first (RFC 6749 section 2.3.1), which plain Basic does not do.
+fn basic(id: &str, secret: &SecretString) -> SecretString {
+    let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encode(id), encode(secret.expose_secret()));
+    SecretString::from(format!("Basic {}", STANDARD.encode(pair)))
+}
+
+/// A token as it was issued.
+#[derive(Debug)]
+pub struct Issued {
+    /// The token.
+    pub value: SecretString,
+    /// How long it is good, counted from the moment it was asked for.
+    pub lifetime: Duration,
+}
+
+/// Reads the answer of a token endpoint.
+///
+/// # Errors
+/// What kind of failure it is, and the cause for the log. Nothing of it can be a secret: only codes of the endpoint are
+/// repeated.
+pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
+    let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
+    match status {
+        200 => {}
+        300..=399 => return Err((Failure::Unavailable, format!("answered with status {status}; redirects are not followed"))),
+        // 429 and 408 are no verdict on what was asked.
+        400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
+        _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
+    }
+    let UniqueMap(answer): UniqueMap<Value> =
+        serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
+    let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
+        return Err(unavailable("answered without an access_token"));
+    };
+    if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(unavailable("answered with an access_token that no header can carry"));
+    }
+    match answer.get("token_type").and_then(Value::as_str) {
+        Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+        Some(_) => return Err(unavailable("answered with a token that is not of type Bearer")),
+        None => return Err(unavailable("answered without a token_type")),
+    }
+    let lifetime =
+        lifetime(&answer, now).ok_or_else(|| unavailable("answered with an expires_in or expires_on that is not in the future"))?;
+    Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
+}
+
+/// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
+fn lifetime(answer: &std::collections::BTreeMap<String, Value>, now: UnixTime) -> Option<Duration> {
+    let seconds = |value: &Value| match value {
+        Value::Number(number) => number.as_u64(),
+        // Azure's endpoints write numbers as texts.
+        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 20 => text.parse().ok(),
+        _ => None,
+    };
+    let lifetime = match (answer.get("expires_in"), answer.get("expires_on")) {
+        (Some(Value::Null) | None, Some(Value::Null) | None) => return Some(UNSAID_LIFETIME),
+        (Some(expires_in), _) if *expires_in != Value::Null => Duration::from_secs(seconds(expires_in)?),
+        (_, expires_on) => UnixTime::from_secs(seconds(expires_on?)?).since(now),
+    };
+    (lifetime > Duration::ZERO).then(|| lifetime.min(LONGEST_LIFETIME))
+}
+
+/// What an error answer says (RFC 6749 section 5.2).
+fn complaint(status: u16, body: &[u8]) -> (Failure, String) {
+    let answer: UniqueMap<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let word = |name: &str| answer.0.get(name).and_then(Value::as_str).filter(|word| is_code(word));
+    let Some(error) = word("error") else {
+        return (Failure::Refused, format!("answered with status {status} and no OAuth error"));
+    };
+    let more = word("suberror");
+    let failure = match error {
+        "consent_required" | "interaction_required" | "login_required" | "account_selection_required" => Failure::Consent,
+        "invalid_grant" if more.is_some_and(|more| matches!(more, "consent_required" | "basic_action")) => Failure::Consent,
+        "invalid_grant" => Failure::Grant,
+        "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable,
+        _ => Failure::Refused,
+    };
+    let entra = answer.0.get("error_description").and_then(Value::as_str).and_then(entra_code);
+    let details: String = [more, entra.as_deref()].into_iter().flatten().map(|detail| format!(" ({detail})")).collect();
+    (failure, format!("answered with status {status}, error {error}{details}"))
+}
+
+/// Whether `word` is a code, and not a text in which anything could stand.
+fn is_code(word: &str) -> bool {
+    (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// The number that Entra begins its descriptions with, such as `AADSTS7000215`.
+fn entra_code(description: &str) -> Option<String> {
+    let number: String = description.strip_prefix("AADSTS")?.chars().take_while(char::is_ascii_digit).take(12).collect();
+    (!number.is_empty()).then(|| format!("AADSTS{number}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn lifetime_of(answer: Value) -> Result<u64, (Failure, String)> {
+        read(200, answer.to_string().as_bytes(), UnixTime::from_secs(1000)).map(|issued| issued.lifetime.as_secs())
+    }
+
+    #[test]
+    fn lifetimes_are_read_in_every_form_and_bounded() {
+        let with = |name: &str, value: Value| lifetime_of(json!({"access_token": "t", "token_type": "bearer", name: value}));
+        for (name, value, seconds) in [
+            ("expires_in", json!(3600), 3600),
+            ("expires_in", json!("3599"), 3599),
+            ("expires_in", json!(u64::MAX), 86400),
+            ("expires_in", json!("9999999999999999999"), 86400),
+            ("expires_in", json!(null), 60),
+            ("other", json!(1), 60),
+            ("expires_on", json!("1500"), 500),
+            ("expires_on", json!(1500), 500),
+        ] {
+            assert_eq!(with(name, value.clone()).ok(), Some(seconds), "{name} {value}");
+        }
+        for (name, value) in [
+            ("expires_in", json!(0)),
+            ("expires_in", json!(-5)),
+            ("expires_in", json!("-5")),
+            ("expires_in", json!("")),
+            ("expires_in", json!(1.5)),
+            ("expires_in", json!([3600])),
+            ("expires_in", json!("99999999999999999999999")),
+            ("expires_on", json!("1000")),
+            ("expires_on", json!("09/14/2017 00:00:00 PM +00:00")),
+        ] {
+            assert_eq!(with(name, value.clone()).unwrap_err().0, Failure::Unavailable, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn only_bearer_tokens_that_a_header_can_carry() {
+        for (token, kind) in [
+            (json!("a\r\nx: 1"), json!("Bearer")),
+            (json!("a b"), json!("Bearer")),
+            (json!("é"), json!("Bearer")),
+            (json!(""), json!("Bearer")),
+            (json!("a".repeat(MAX_TOKEN_BYTES + 1)), json!("Bearer")),
+            (json!(5), json!("Bearer")),
+            (json!(null), json!("Bearer")),
+            (json!("a"), json!("DPoP")),
+            (json!("a"), json!("N_A")),
+            (json!("a"), json!(null)),
+        ] {
+            assert_eq!(
+                lifetime_of(json!({"access_token": token, "token_type": kind})).unwrap_err().0,
+                Failure::Unavailable,
+                "{token} {kind}"
+            );
+        }
+        for body in ["", "<html>", "[]", "null", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#] {
+            assert_eq!(read(200, body.as_bytes(), UnixTime::default()).unwrap_err().0, Failure::Unavailable, "{body}");
+        }
+    }
+
+    #[test]
+    fn complaints_are_told_apart_and_repeat_no_text() {
+        for (status, body, failure, cause) in [
+            (401, r#"{"error":"invalid_client"}"#, Failure::Refused, "status 401, error invalid_client"),
+            (400, r#"{"error":"invalid_scope","error_description":"s3cret"}"#, Failure::Refused, "error invalid_scope"),
+            (
+                400,
+                r#"{"error":"invalid_grant","suberror":"consent_required","error_description":"AADSTS65001: s3cret"}"#,
+                Failure::Consent,
+                "error invalid_grant (consent_required) (AADSTS65001)",
+            ),
+            (400, r#"{"error":"interaction_required"}"#, Failure::Consent, "interaction_required"),
+            (400, r#"{"error":"invalid_grant"}"#, Failure::Grant, "invalid_grant"),
+            (400, r#"{"error":"s3cret text"}"#, Failure::Refused, "no OAuth error"),
+            (403, "<html>s3cret", Failure::Refused, "status 403 and no OAuth error"),
+            (429, r#"{"error":"invalid_client"}"#, Failure::Unavailable, "status 429"),
+            (302, "", Failure::Unavailable, "redirects are not followed"),
+            (503, "", Failure::Unavailable, "status 503"),
+        ] {
+            let (found, told) = read(status, body.as_bytes(), UnixTime::default()).unwrap_err();
+            assert_eq!(found, failure, "{body}");
+            assert!(told.contains(cause) && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn basic_encodes_both_halves_first() {
+        let header = basic("a:b c", &SecretString::from("s%é+".to_owned()));
+        assert_eq!(header.expose_secret(), format!("Basic {}", STANDARD.encode("a%3Ab+c:s%25%C3%A9%2B")));
+    }
+
+    #[test]
+    fn no_two_lists_have_one_digest() {
+        let of = |parts: &[&str]| digest(parts.iter().copied());
+        assert_ne!(of(&["ab", "c"]), of(&["a", "bc"]));
+        assert_ne!(of(&["a", ""]), of(&["a"]));
+    }
+}

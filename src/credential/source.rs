@@ -1,0 +1,222 @@
+//! The grants: client credentials (RFC 6749 section 4.4), token exchange (RFC 8693), Entra's on-behalf-of, and what the
+//! platform gives. One source makes one kind of request, and tells its tokens apart by a key.
+
+use super::endpoint::{self, Grant, TokenRequest};
+use super::secrets::{SecretError, Secrets};
+use super::{Key, managed_identity};
+use crate::config::{ActorToken, ClientCredentials, Credential, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters};
+use crate::wire::time::UnixTime;
+use secrecy::{ExposeSecret, SecretString};
+
+const CLIENT_CREDENTIALS: &str = "client_credentials";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// Where tokens of one kind come from.
+#[derive(Clone, Copy, Debug)]
+pub enum Source<'a> {
+    /// This side's own token.
+    Own(&'a ClientCredentials),
+    /// The machine's own token.
+    Platform(&'a ManagedIdentity),
+    /// One for the caller.
+    Exchange(&'a TokenExchange),
+    /// One for the caller, in Entra's form.
+    OnBehalfOf(&'a OnBehalfOf),
+}
+
+/// The caller's token, and who acts for the caller.
+#[derive(Clone, Debug, Default)]
+pub struct Parties {
+    /// The caller's own token, verified.
+    pub subject: Option<SecretString>,
+    /// The actor's token.
+    pub actor: Option<SecretString>,
+}
+
+impl<'a> Source<'a> {
+    /// The source of a connection's token, if it has one.
+    #[must_use]
+    pub const fn of(credential: &'a Credential) -> Option<Self> {
+        match credential {
+            Credential::ClientCredentials(own) => Some(Self::Own(own)),
+            Credential::ManagedIdentity(own) => Some(Self::Platform(own)),
+            Credential::TokenExchange(exchange) => Some(Self::Exchange(exchange)),
+            Credential::OnBehalfOf(exchange) => Some(Self::OnBehalfOf(exchange)),
+            Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) => None,
+        }
+    }
+
+    /// The source of the actor token of this exchange, if that has to be asked for.
+    #[must_use]
+    pub fn of_actor(credential: &'a Credential) -> Option<Self> {
+        let Credential::TokenExchange(exchange) = credential else { return None };
+        match exchange.actor.as_ref().map(|actor| &actor.token)? {
+            ActorToken::Secret(_) => None,
+            ActorToken::ClientCredentials(own) => Some(Self::Own(own)),
+            ActorToken::ManagedIdentity(own) => Some(Self::Platform(own)),
+        }
+    }
+
+    /// What tells the tokens of this source for `subject`, through connection `connection`, from all others. `None` if it
+    /// needs a subject and there is none: different callers must never share a token.
+    #[must_use]
+    pub fn key(self, connection: &str, subject: Option<&SecretString>) -> Option<Key> {
+        let text = subject.map(|subject| subject.expose_secret()).filter(|subject| !subject.is_empty());
+        match self {
+            Self::Own(own) => Some(grant(CLIENT_CREDENTIALS, Vec::new(), &own.request).key(connection, &own.client)),
+            Self::Platform(own) => Some(managed_identity::key(own, connection)),
+            Self::Exchange(exchange) => {
+                let mut parameters = vec![("subject_token", text?), ("subject_token_type", &exchange.subject_token_type)];
+                parameters.extend(exchange.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)));
+                // The actor is the connection's own: its kind is enough, its token changes.
+                parameters.extend(exchange.actor.as_ref().map(|actor| ("actor_token_type", actor.kind.as_str())));
+                Some(grant(TOKEN_EXCHANGE, parameters, &exchange.request).key(connection, &exchange.client))
+            }
+            Self::OnBehalfOf(exchange) => {
+                Some(grant(JWT_BEARER, vec![("assertion", text?)], &exchange.request).key(connection, &exchange.client))
+            }
+        }
+    }
+
+    /// The request for a token. `serial` makes an assertion unlike every other.
+    ///
+    /// # Errors
+    /// The secret that has no value, and why.
+    pub fn request(self, parties: &Parties, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
+        let subject = parties.subject.as_ref().map_or("", |token| token.expose_secret());
+        match self {
+            Self::Own(own) => grant(CLIENT_CREDENTIALS, Vec::new(), &own.request).request(&own.client, secrets, now, serial),
+            Self::Platform(own) => managed_identity::request(own, secrets, now, serial),
+            Self::Exchange(exchange) => {
+                let mut parameters = vec![("subject_token", subject), ("subject_token_type", exchange.subject_token_type.as_str())];
+                if let (Some(actor), Some(token)) = (&exchange.actor, &parties.actor) {
+                    parameters.extend([("actor_token", token.expose_secret()), ("actor_token_type", actor.kind.as_str())]);
+                }
+                parameters.extend(exchange.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)));
+                grant(TOKEN_EXCHANGE, parameters, &exchange.request).request(&exchange.client, secrets, now, serial)
+            }
+            Self::OnBehalfOf(exchange) => grant(
+                JWT_BEARER,
+                vec![("assertion", subject), ("requested_token_use", "on_behalf_of")],
+                &exchange.request,
+            )
+            .request(&exchange.client, secrets, now, serial),
+        }
+    }
+}
+
+const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, request: &'a TokenParameters) -> Grant<'a> {
+    Grant { kind, parameters, request }
+}
+
+/// A serial number for an assertion: never the same for two requests of one source.
+#[must_use]
+pub fn serial(key: &Key, now: UnixTime, count: u64) -> Key {
+    let moment = now.since(UnixTime::default()).as_nanos();
+    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+    endpoint::digest([key.as_str(), &moment.to_string(), &count.to_string()].into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ExposeSecret, Parties, SecretString, Secrets, Source, UnixTime, serial};
+    use crate::config::Credential;
+    use serde_json::{Value, json};
+
+    fn credential(json: Value) -> Credential {
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn client(authentication: &Value) -> Value {
+        json!({"token_endpoint": {"uri": "https://idp.example/token", "cluster": "idp"}, "client_id": "me", "authentication": authentication})
+    }
+
+    fn secret(text: &str) -> SecretString {
+        SecretString::from(text.to_owned())
+    }
+
+    fn secrets() -> Secrets {
+        let mut secrets = Secrets::default();
+        secrets.insert("s", Some("p&w".into()));
+        secrets
+    }
+
+    fn form(credential: &Credential, parties: &Parties) -> (Vec<(&'static str, String)>, String) {
+        let source = Source::of(credential).unwrap();
+        let request = source.request(parties, &secrets(), UnixTime::from_secs(1000), &[7; 32]).unwrap();
+        let headers = request.headers.iter().map(|(name, value)| (*name, value.expose_secret().to_owned())).collect();
+        (headers, request.form.unwrap().expose_secret().to_owned())
+    }
+
+    #[test]
+    fn client_credentials_by_post_and_by_basic() {
+        let request =
+            json!({"scopes": ["a", "b"], "audience": ["x"], "resource": ["https://r/1", "https://r/2"], "parameters": {"tenant": "é"}});
+        let with = |authentication| credential(json!({"client_credentials": {"client": client(&authentication), "request": request}}));
+        let asked =
+            "grant_type=client_credentials&scope=a+b&audience=x&resource=https%3A%2F%2Fr%2F1&resource=https%3A%2F%2Fr%2F2&tenant=%C3%A9";
+        let (headers, sent) = form(&with(json!({"client_secret_post": {"secret": "s"}})), &Parties::default());
+        assert_eq!((headers.len(), sent), (0, format!("{asked}&client_id=me&client_secret=p%26w")));
+        let (headers, sent) = form(&with(json!({"client_secret_basic": {"secret": "s"}})), &Parties::default());
+        assert_eq!(sent, asked);
+        assert!(headers[0].1.starts_with("Basic "));
+        let (_, sent) = form(&with(json!({"none": {}})), &Parties::default());
+        assert_eq!(sent, format!("{asked}&client_id=me"));
+    }
+
+    #[test]
+    fn exchanges_carry_subject_and_actor() {
+        let parties = Parties { subject: Some(secret("sub.ject.t")), actor: Some(secret("act.or.t")) };
+        let exchange = credential(json!({"token_exchange": {
+            "client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]},
+            "actor": {"token": {"client_credentials": {"client": client(&json!({"none": {}}))}}, "type": "urn:ietf:params:oauth:token-type:jwt"}}}));
+        let (_, sent) = form(&exchange, &parties);
+        let kind = "urn%3Aietf%3Aparams%3Aoauth%3A";
+        assert_eq!(
+            sent,
+            format!(
+                "grant_type={kind}grant-type%3Atoken-exchange&subject_token=sub.ject.t&subject_token_type={kind}token-type%3Aaccess_token\
+                 &actor_token=act.or.t&actor_token_type={kind}token-type%3Ajwt&client_id=me"
+            )
+        );
+        let on_behalf = credential(json!({"on_behalf_of": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}}}));
+        let (_, sent) = form(&on_behalf, &parties);
+        assert_eq!(
+            sent,
+            format!("grant_type={kind}grant-type%3Ajwt-bearer&assertion=sub.ject.t&requested_token_use=on_behalf_of&client_id=me")
+        );
+    }
+
+    #[test]
+    fn callers_connections_and_requests_never_share_a_key() {
+        let exchange = |scope: &str| {
+            credential(
+                json!({"token_exchange": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}, "request": {"scopes": [scope]}}}),
+            )
+        };
+        let on_behalf = credential(json!({"on_behalf_of": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}}}));
+        let own = credential(json!({"client_credentials": {"client": client(&json!({"none": {}}))}}));
+        let key = |credential: &Credential, connection: &str, subject: Option<&str>| {
+            Source::of(credential).unwrap().key(connection, subject.map(secret).as_ref())
+        };
+        let keys = [
+            key(&exchange("a"), "x", Some("ann")),
+            key(&exchange("a"), "x", Some("bob")),
+            key(&exchange("a"), "y", Some("ann")),
+            key(&exchange("b"), "x", Some("ann")),
+            key(&on_behalf, "x", Some("ann")),
+            key(&own, "x", None),
+            key(&own, "y", None),
+        ];
+        let mut unlike: Vec<_> = keys.iter().map(|key| key.unwrap()).collect();
+        unlike.sort_unstable();
+        unlike.dedup();
+        assert_eq!(unlike.len(), keys.len());
+        for subject in [None, Some("")] {
+            assert_eq!(key(&exchange("a"), "x", subject), None);
+            assert_eq!(key(&on_behalf, "x", subject), None);
+        }
+        assert_ne!(serial(&[0; 32], UnixTime::from_secs(1), 1), serial(&[0; 32], UnixTime::from_secs(1), 2));
+    }
+}
