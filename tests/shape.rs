@@ -101,7 +101,7 @@ fn is_taken(json: &str, place: &str) {
 
 #[test]
 fn the_envoy_configurations_hold_plugin_configurations() {
-    for name in ["inbound.yaml", "outbound.yaml", "ratelimit.yaml", "ratelimit-global.yaml"] {
+    for name in ["inbound.yaml", "outbound.yaml", "outbound-cluster.yaml", "ratelimit.yaml", "ratelimit-global.yaml"] {
         let yaml = fs::read_to_string(root().join("envoy").join(name)).unwrap();
         is_taken(&plugin_configuration(&yaml), name);
     }
@@ -110,7 +110,7 @@ fn the_envoy_configurations_hold_plugin_configurations() {
 #[test]
 fn the_documented_configurations_are_taken() {
     let mut seen = 0;
-    for name in ["README.md", "docs/configuration.md"] {
+    for name in ["README.md", "docs/configuration.md", "docs/outbound.md"] {
         let text = fs::read_to_string(root().join(name)).unwrap();
         for block in text.split("```json\n").skip(1) {
             let json = block.split("```").next().unwrap();

@@ -3,11 +3,12 @@
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
-//! `keys` (what the JWKS endpoint answered: `good`, or a status); `withheld`; `later` (seconds that pass).
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `fetched` (what the endpoint answered that the request
+//! waits for: a status, with `body`); `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
-use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
+use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::signature::Software;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
@@ -15,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_compact::Algorithm as _;
 use jwt_compact::alg::{Ed25519, SigningKey, VerifyingKey};
+use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 type Key = <Ed25519 as jwt_compact::Algorithm>::SigningKey;
@@ -111,6 +113,16 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             };
             let _ = runtime.complete(Want::Keys(0), response, now);
             Event::Settled
+        } else if let Some(status) = event.get("fetched") {
+            let want = exchange.awaits().expect("the request waits for something");
+            if let Some(call) = runtime.begin(want, now) {
+                outcomes.push(asked(&call));
+                let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
+                let _ = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), now);
+            } else if let Some(complaint) = runtime.complaint() {
+                outcomes.push(json!({"complaint": complaint}));
+            }
+            Event::Settled
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
         } else if let Some(body) = event.get("response_body") {
@@ -128,6 +140,19 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         outcomes.push(readable(&outcome));
     }
     Value::Array(outcomes)
+}
+
+/// A call to an endpoint, with its secrets: they are those of the case.
+fn asked(call: &Call) -> Value {
+    let text = |value: &HeaderValue| match value {
+        HeaderValue::Text(text) => text.clone(),
+        HeaderValue::Secret(secret) => secret.expose_secret().to_owned(),
+    };
+    let header = |wanted: &str| call.headers.iter().find(|(name, _)| name == wanted).map(|(_, value)| text(value)).unwrap_or_default();
+    let target = format!("{} {}://{}{}", header(":method"), header(":scheme"), header(":authority"), header(":path"));
+    let others = call.headers.iter().filter(|(name, _)| !name.starts_with(':') && !["accept", "content-type"].contains(&name.as_ref()));
+    let others: Map<String, Value> = others.map(|(name, value)| (name.to_string(), json!(text(value)))).collect();
+    json!({"call": target, "cluster": call.cluster, "headers": others, "body": call.body.as_ref().map(text)})
 }
 
 fn readable(outcome: &Outcome) -> Value {

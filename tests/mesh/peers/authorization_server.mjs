@@ -1,11 +1,15 @@
 // The authorization server of the mesh: oidc-provider issuing JWT access tokens (RFC 9068) to clients that
-// use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707).
+// use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707), and exchanging tokens
+// (`token_grants.mjs`).
 //
 //   node authorization_server.mjs [--port N] [--keys FILE]
 //
 // Beside oidc-provider's own endpoints it answers, for tests:
 //   POST /control/rotate   a new signing key comes in front, the older keys stay in the JWKS
-//   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for}
+//   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for,
+//                           "issued": how many tokens each client got}
+//   GET  /control/keys     the private keys (PEM) of the clients that sign their assertions, by client
+//   GET  /control/assertion  an assertion of client rs256, as somebody else would sign and renew it
 
 import { createServer } from 'node:http';
 import { generateKeyPair } from 'node:crypto';
@@ -17,14 +21,25 @@ import { options, ready, stopOnSignal } from './process.mjs';
 console.info = console.error;
 const { default: Provider, errors } = await import('oidc-provider');
 const { calculateJwkThumbprint } = await import('jose');
+const { GRANTS, assertionOf, clientKeys, nameParties, registerGrants } = await import('./token_grants.mjs');
 
-const AUDIENCES = ['https://expense.example.com', 'https://other.example.com'];
+const AUDIENCES = ['https://expense.example.com', 'https://other.example.com', 'https://partner.example.com'];
 const SCOPES = ['agent:read', 'agent:execute', 'agent:admin'];
 const CLIENTS = {
   caller: { secret: 'caller-secret', scopes: SCOPES, lifetime: 1800 },
   guest: { secret: 'guest-secret', scopes: SCOPES, lifetime: 1800 },
   brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
   limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
+  basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800 },
+  brief2: { secret: 'brief2-secret', scopes: SCOPES, lifetime: 1800 },
+  mirrored: { secret: 'mirrored-secret', scopes: SCOPES, lifetime: 1800 },
+  retried: { secret: 'retried-secret', scopes: SCOPES, lifetime: 1800 },
+  basic: { secret: 'b:s%c r+et/&=', scopes: SCOPES, lifetime: 1800, method: 'client_secret_basic' },
+  cold: { secret: 'cold-secret', scopes: SCOPES, lifetime: 1800 },
+  half: { secret: 'half-secret', scopes: SCOPES, lifetime: 30 },
+  rs256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
+  es256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
+  exchanger: { secret: 'exchanger-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
 };
 
 async function signingKey() {
@@ -46,15 +61,30 @@ async function load() {
   return keys;
 }
 
+function resourceServer(resource, client) {
+  if (!AUDIENCES.includes(resource)) throw new errors.InvalidTarget();
+  return {
+    audience: resource,
+    scope: SCOPES.join(' '),
+    accessTokenFormat: 'jwt',
+    accessTokenTTL: CLIENTS[client.clientId].lifetime,
+    jwt: { sign: { alg: 'RS256' } },
+  };
+}
+
 function provider(issuer, keys) {
-  return new Provider(issuer, {
+  const own = new Provider(issuer, {
     jwks: { keys },
     scopes: SCOPES,
-    clients: Object.entries(CLIENTS).map(([client_id, { secret, scopes }]) => ({
+    clients: Object.entries(CLIENTS).map(([client_id, { secret, scopes, method, grants }]) => ({
       client_id,
       client_secret: secret,
-      token_endpoint_auth_method: 'client_secret_post',
-      grant_types: ['client_credentials'],
+      ...(method === 'private_key_jwt' && {
+        jwks: { keys: [signers[client_id].jwk] },
+        token_endpoint_auth_signing_alg: client_id.toUpperCase(),
+      }),
+      token_endpoint_auth_method: method ?? 'client_secret_post',
+      grant_types: ['client_credentials', ...(grants ?? [])],
       response_types: [],
       redirect_uris: [],
       scope: scopes.join(' '),
@@ -65,26 +95,25 @@ function provider(issuer, keys) {
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
-        getResourceServerInfo(_ctx, resource, client) {
-          if (!AUDIENCES.includes(resource)) throw new errors.InvalidTarget();
-          return {
-            audience: resource,
-            scope: SCOPES.join(' '),
-            accessTokenFormat: 'jwt',
-            accessTokenTTL: CLIENTS[client.clientId].lifetime,
-            jwt: { sign: { alg: 'RS256' } },
-          };
-        },
+        getResourceServerInfo: (_ctx, resource, client) => resourceServer(resource, client),
       },
     },
+    formats: { customizers: { jwt: nameParties } },
     ttl: { ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? 600 },
   });
+  own.on('grant.success', (ctx) => {
+    const { clientId } = ctx.oidc.client;
+    stats.issued[clientId] = (stats.issued[clientId] ?? 0) + 1;
+  });
+  registerGrants(own, issuer, keys, resourceServer);
+  return own;
 }
 
 const args = options({ port: '0', keys: '' });
 let keys = await load();
 let handle;
-const stats = { jwks: 0, token: 0 };
+const stats = { jwks: 0, token: 0, issued: {} };
+const signers = await clientKeys(['rs256', 'es256']);
 
 const server = createServer(async (request, response) => {
   const route = `${request.method} ${request.url.split('?')[0]}`;
@@ -93,6 +122,8 @@ const server = createServer(async (request, response) => {
     response.end(JSON.stringify(body));
   };
   if (route === 'GET /control/stats') return answer(stats);
+  if (route === 'GET /control/keys') return answer(Object.fromEntries(Object.entries(signers).map(([client, { pem }]) => [client, pem])));
+  if (route === 'GET /control/assertion') return answer({ assertion: await assertionOf('rs256', signers.rs256, `${issuer}/token`) });
   if (route === 'POST /control/rotate') {
     const key = await signingKey();
     keys = [key, ...keys];

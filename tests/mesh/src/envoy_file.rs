@@ -79,8 +79,8 @@ impl EnvoyFile {
 
     /// The `config` of the wasm filter (Envoy's PluginConfig).
     pub fn wasm(&mut self) -> Result<&mut Value> {
-        let listeners = &mut self.root["static_resources"]["listeners"];
-        let filter = find(listeners, &|map| map.get("@type").and_then(Value::as_str).is_some_and(is_wasm));
+        // In a listener, or in a cluster.
+        let filter = find(&mut self.root["static_resources"], &|map| map.get("@type").and_then(Value::as_str).is_some_and(is_wasm));
         filter.map(|filter| &mut filter["config"]).context("no wasm filter")
     }
 

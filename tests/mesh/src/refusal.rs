@@ -70,6 +70,10 @@ pub const ALL: &[Refusal] = &[
     row("card_unavailable", 502, -32006, "INTERNAL"),
     row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
     row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
+    row("credential_refused", 502, -32053, "UNAVAILABLE"),
+    row("subject_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("consent_required", 401, -32050, "UNAUTHENTICATED"),
+    row("connection_mismatch", 500, -32603, "INTERNAL"),
     row("headers_not_held", 500, -32603, "INTERNAL"),
 ];
 

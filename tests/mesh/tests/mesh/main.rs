@@ -2,6 +2,9 @@
 
 mod cards;
 mod configuration;
+mod credentials;
+mod credentials_faults;
+mod credentials_places;
 mod grpc;
 mod hold;
 mod http1;
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
+    credentials_faults::add_slow(&mut suite);
     sdk::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
@@ -49,6 +53,9 @@ fn main() -> ExitCode {
     http2::add(&mut suite);
     grpc::add(&mut suite);
     outbound::add(&mut suite);
+    credentials::add(&mut suite);
+    credentials_faults::add(&mut suite);
+    credentials_places::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     suite.run()

@@ -1,0 +1,231 @@
+//! Connections that obtain their credentials: every method against a real authorization server or the documented form of a
+//! platform's endpoint, seen by the agent that echoes what it received.
+
+use anyhow::{Context, Result, ensure};
+use attache_mesh::authorization::{AuthorizationServer, claims, header};
+use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
+use attache_mesh::http::{Call, Echo, Reply, message_1_0, rpc};
+use attache_mesh::mesh::Mesh;
+use attache_mesh::peer::{self, Agent};
+use attache_mesh::refusal::{self, Form};
+use serde_json::{Value, json};
+
+use crate::suite::Suite;
+
+/// The audience of the remote agent.
+pub const PARTNER: &str = "https://partner.example.com";
+const IDENTITY_HEADER: &str = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a";
+
+/// `envoy/outbound.yaml` with other connections. Whatever the host, routes lead to cluster `remote`: the echoing agent.
+/// `clusters` are more of them, by name and port.
+pub fn outbound(mesh: &Mesh, connections: &[Value], secrets: &Value, clusters: &[(&str, u16)]) -> Result<EnvoyFile> {
+    let mut file = mesh.outbound_file()?;
+    for (name, port) in [("remote", mesh.agent_1_0.port), ("idp", mesh.authorization.port)].iter().chain(clusters) {
+        file.copy_cluster("partner", name)?;
+        file.cluster(name, *port)?;
+    }
+    let authorization = &mesh.authorization;
+    file.edit_plugin(|plugin| {
+        plugin["issuers"] = json!([{"name": "corp", "issuer": authorization.issuer, "audiences": [mesh.audience],
+            "jwks": {"remote": {"uri": authorization.jwks_uri, "cluster": "idp"}}}]);
+        plugin["connections"] = json!(connections);
+        plugin["secrets"] = secrets.clone();
+    })?;
+    let wasm = file.wasm()?;
+    let variables: Vec<&Value> =
+        secrets.as_object().into_iter().flat_map(|map| map.values()).filter_map(|secret| secret.get("env")).collect();
+    wasm["vm_config"]["environment_variables"] = json!({"host_env_keys": variables});
+    file.http_manager()?["route_config"]["virtual_hosts"] =
+        json!([{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "remote", "timeout": "0s"}}]}]);
+    Ok(file)
+}
+
+/// A connection `name` to `<name>.example.com`.
+pub fn connection(name: &str, credential: &Value) -> Value {
+    json!({"name": name, "match": {"hosts": [format!("{name}.example.com")], "path_prefix": "/"}, "version": "1.0", "credential": credential})
+}
+
+/// A client of the authorization server.
+pub fn client(authorization: &AuthorizationServer, id: &str, authentication: &Value) -> Value {
+    json!({"token_endpoint": {"uri": format!("{}/token", authorization.issuer), "cluster": "idp"}, "client_id": id,
+           "authentication": authentication})
+}
+
+/// What is asked for the remote agent.
+pub fn request() -> Value {
+    json!({"resource": [PARTNER], "scopes": ["agent:read", "agent:execute"]})
+}
+
+/// SendMessage to the remote agent of connection `name`.
+pub fn call(name: &str) -> Call {
+    Call::post("/", &rpc(json!(name), "SendMessage", message_1_0(name))).host(&format!("{name}.example.com"))
+}
+
+/// What the remote agent saw.
+pub fn echo(reply: &Reply) -> Result<Echo> {
+    reply.echo().with_context(|| format!("no echo: {} {}", reply.status, reply.text()))
+}
+
+/// The one bearer token that it saw.
+pub fn token(reply: &Reply) -> Result<String> {
+    let echo = echo(reply)?;
+    let [line] = &echo.header("authorization")[..] else { anyhow::bail!("not one Authorization: {:?}", echo.0) };
+    Ok(line.strip_prefix("Bearer ").with_context(|| format!("not Bearer: {line}"))?.to_owned())
+}
+
+/// How many tokens the authorization server issued to client `id`.
+pub async fn issued(authorization: &AuthorizationServer, id: &str) -> Result<u64> {
+    let stats = Call::get("/control/stats").send(authorization.port).await?.json();
+    Ok(stats["issued"][id].as_u64().unwrap_or(0))
+}
+
+/// The private key of client `id`, in PEM.
+async fn private_key(authorization: &AuthorizationServer, id: &str) -> Result<String> {
+    let keys = Call::get("/control/keys").send(authorization.port).await?.json();
+    keys[id].as_str().map(str::to_owned).with_context(|| format!("no key of {id}"))
+}
+
+async fn azure() -> Result<Agent> {
+    let process = attache_mesh::process::spawn(&attache_mesh::place::unique("azure"), peer::node("azure.mjs"))?;
+    let port = process.ready_port(std::time::Duration::from_secs(60)).await?;
+    Ok(Agent { process, port, grpc_port: None })
+}
+
+async fn by_client_credentials(mesh: &Mesh) -> Result<()> {
+    let authorization = &mesh.authorization;
+    let with = |id: &str, authentication: Value| {
+        connection(id, &json!({"client_credentials": {"client": client(authorization, id, &authentication), "request": request()}}))
+    };
+    let key = |algorithm: &str| json!({"private_key_jwt": {"key": {"secret": algorithm}, "algorithm": algorithm.to_uppercase(), "key_id": format!("{algorithm}-1")}});
+    let connections = [
+        with("basic", json!({"client_secret_basic": {"secret": "basic"}})),
+        with("cold", json!({"client_secret_post": {"secret": "post"}})),
+        with("rs256", key("rs256")),
+        with("es256", key("es256")),
+    ];
+    let secrets = json!({"basic": {"env": "BASIC"}, "post": {"env": "POST"}, "rs256": {"env": "RS256"}, "es256": {"env": "ES256"}});
+    let options = Options::default()
+        .env("BASIC", "b:s%c r+et/&=")
+        .env("POST", "cold-secret")
+        .env("RS256", &private_key(authorization, "rs256").await?)
+        .env("ES256", &private_key(authorization, "es256").await?);
+    let envoy = Envoy::start("credentials", &outbound(mesh, &connections, &secrets, &[])?, options).await?;
+    for id in ["basic", "cold", "rs256", "es256"] {
+        let before = issued(authorization, id).await?;
+        let first = token(&call(id).bearer("mine").send(envoy.port()).await?).with_context(|| id.to_owned())?;
+        let claims = claims(&first)?;
+        ensure!(claims["client_id"] == id && claims["aud"] == PARTNER && claims["scope"] == "agent:read agent:execute", "{claims}");
+        let again = token(&call(id).send(envoy.port()).await?)?;
+        ensure!(first == again && issued(authorization, id).await? == before + 1, "{id}: the token is asked for once");
+    }
+    envoy.stat_reaches("attache_credentials.connection.=.basic;.method.=.client_credentials;.from.=.cache", 1).await?;
+    envoy.stat_reaches("attache_token_requests.connection.=.basic;.method.=.client_credentials;.outcome.=.ok", 1).await?;
+    let log = envoy.log();
+    for canary in ["b:s%c", "cold-secret", "PRIVATE KEY", "eyJ"] {
+        ensure!(!log.contains(canary), "{canary} in the log");
+    }
+    Ok(())
+}
+
+async fn for_the_caller(mesh: &Mesh) -> Result<()> {
+    let authorization = &mesh.authorization;
+    let own = |id: &str| client(authorization, id, &json!({"client_secret_post": {"secret": id}}));
+    let subject = json!({"issuers": ["corp"]});
+    let connections = [
+        connection("exchange", &json!({"token_exchange": {"client": own("exchanger"), "request": request(), "subject": subject}})),
+        connection(
+            "acting",
+            &json!({"token_exchange": {"client": own("exchanger"), "request": request(), "subject": subject,
+                "actor": {"token": {"client_credentials": {"client": own("caller"), "request": request()}}}}}),
+        ),
+        connection("behalf", &json!({"on_behalf_of": {"client": own("exchanger"), "request": request(), "subject": subject}})),
+        connection("pass", &json!({"passthrough": {"subject": subject, "audiences": [PARTNER]}})),
+    ];
+    let secrets = json!({"exchanger": {"env": "EXCHANGER"}, "caller": {"env": "CALLER"}});
+    let options = Options::default().env("EXCHANGER", "exchanger-secret").env("CALLER", "caller-secret");
+    let envoy = Envoy::start("exchange", &outbound(mesh, &connections, &secrets, &[])?, options).await?;
+    let scopes = "agent:read agent:execute";
+    let callers =
+        [authorization.token_of("caller", &mesh.audience, scopes).await?, authorization.token_of("basic2", &mesh.audience, scopes).await?];
+    for name in ["exchange", "acting", "behalf"] {
+        let (first, second) = tokio::try_join!(async { token(&call(name).bearer(&callers[0]).send(envoy.port()).await?) }, async {
+            token(&call(name).bearer(&callers[1]).send(envoy.port()).await?)
+        },)?;
+        for (token, subject) in [(&first, "caller"), (&second, "basic2")] {
+            let claims = claims(token)?;
+            ensure!(claims["sub"] == subject && claims["aud"] == PARTNER && claims["client_id"] == "exchanger", "{name}: {claims}");
+            let actor = claims["act"]["sub"].as_str();
+            ensure!(actor == (name == "acting").then_some("caller"), "{name}: {claims}");
+        }
+        let again = token(&call(name).bearer(&callers[0]).send(envoy.port()).await?)?;
+        ensure!(again == first, "{name}: the same caller has the same token");
+        refused_for_callers(mesh, &envoy, name).await?;
+    }
+    let own = authorization.token_of("caller", PARTNER, scopes).await?;
+    ensure!(token(&call("pass").bearer(&own).send(envoy.port()).await?)? == own, "the caller's own token goes on");
+    refusal::check(&call("pass").bearer(&callers[0]).send(envoy.port()).await?, "token_audience_mismatch", &Form::Rpc(json!("pass")))?;
+    refusal::check(&call("exchange").bearer(&own).send(envoy.port()).await?, "token_audience_mismatch", &Form::Rpc(json!("exchange")))?;
+    Ok(())
+}
+
+/// Callers for whom there is no token.
+async fn refused_for_callers(mesh: &Mesh, envoy: &Envoy, name: &str) -> Result<()> {
+    let form = Form::Rpc(json!(name));
+    let scopes = "agent:read";
+    refusal::check(&call(name).send(envoy.port()).await?, "credentials_missing", &form)?;
+    let forged = mesh.token().await?;
+    let forged = format!("{}AAAA", forged.get(..forged.len().saturating_sub(4)).unwrap_or_default());
+    refusal::check(&call(name).bearer(&forged).send(envoy.port()).await?, "token_signature_invalid", &form)?;
+    let guest = mesh.authorization.token_of("guest", &mesh.audience, scopes).await?;
+    refusal::check(&call(name).bearer(&guest).send(envoy.port()).await?, "consent_required", &form)?;
+    let limited = mesh.authorization.token_of("limited", &mesh.audience, scopes).await?;
+    refusal::check(&call(name).bearer(&limited).send(envoy.port()).await?, "subject_refused", &form)?;
+    envoy.logged(&["no token for", name, "error interaction_required (AADSTS65001)"]).await?;
+    Ok(())
+}
+
+async fn from_the_platform(mesh: &Mesh) -> Result<()> {
+    let azure = azure().await?;
+    let metadata = format!("http://127.0.0.1:{}/metadata/identity/oauth2/token", azure.port);
+    let endpoint = json!({"uri": format!("http://127.0.0.1:{}/msi/token", azure.port), "cluster": "azure"});
+    let machine = |identity: Value| json!({"managed_identity": {"virtual_machine": {"cluster": "azure", "uri": metadata, "resource": "api://partner", "identity": identity}}});
+    let federated = client(&mesh.authorization, "rs256", &json!({"client_assertion": {"secret": "federated"}}));
+    let assertion = assertion(mesh).await?;
+    let connections = [
+        connection("project", &machine(json!(null))),
+        connection("agent", &machine(json!({"client_id": "agent-1"}))),
+        connection("unknown", &machine(json!({"client_id": "unknown"}))),
+        connection(
+            "app",
+            &json!({"managed_identity": {"app_service": {"endpoint": endpoint, "identity_header": {"secret": "header"}, "resource": "api://partner"}}}),
+        ),
+        connection("workload", &json!({"managed_identity": {"workload": {"client": federated, "scopes": ["agent:read"]}}})),
+    ];
+    let secrets = json!({"header": {"env": "IDENTITY_HEADER"}, "federated": {"env": "FEDERATED"}});
+    let options = Options::default().env("IDENTITY_HEADER", IDENTITY_HEADER).env("FEDERATED", &assertion);
+    let envoy = Envoy::start("platform", &outbound(mesh, &connections, &secrets, &[("azure", azure.port)])?, options).await?;
+    for (name, at, client) in [("project", "metadata", None), ("agent", "metadata", Some("agent-1")), ("app", "app_service", None)] {
+        let claims = claims(&token(&call(name).send(envoy.port()).await?)?)?;
+        ensure!(claims["at"] == at && claims["resource"] == "api://partner" && claims["client_id"].as_str() == client, "{name}: {claims}");
+    }
+    refusal::check(&call("unknown").send(envoy.port()).await?, "credential_refused", &Form::Rpc(json!("unknown")))?;
+    // Without a resource the server's tokens are opaque.
+    ensure!(!token(&call("workload").send(envoy.port()).await?)?.is_empty(), "workload");
+    ensure!(!envoy.log().contains(IDENTITY_HEADER), "the header's value is in the log");
+    Ok(())
+}
+
+/// An assertion that something else signed: what client `rs256` has asked a token with.
+async fn assertion(mesh: &Mesh) -> Result<String> {
+    let signed = Call::get("/control/assertion").send(mesh.authorization.port).await?;
+    let text = signed.json()["assertion"].as_str().map(str::to_owned).context("no assertion")?;
+    ensure!(header(&text)?["kid"] == "rs256-1", "of another key");
+    Ok(text)
+}
+
+pub fn add(suite: &mut Suite) {
+    suite.add("credentials::client_credentials_by_every_client_authentication", by_client_credentials);
+    suite.add("credentials::tokens_for_the_caller_and_never_for_another", for_the_caller);
+    suite.add("credentials::identities_of_the_platform", from_the_platform);
+}
