@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
+mod keys;
 pub mod runtime;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
