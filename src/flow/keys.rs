@@ -3,6 +3,7 @@
 
 use super::denial::Reason;
 use super::fetch::{Answer, Call};
+use super::shared::Terms;
 use crate::config::{Config, ConfigError, Discovery, HttpUri, Issuer, Jwks, Remote};
 use crate::credential::secrets::Secrets;
 use crate::identity::jwk::{self, JwkSetError, KeySet, MAX_SET_BYTES};
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// Longest metadata document, in bytes.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 /// How long a key that was looked for in vain is not looked for again.
-const MISSED_FOR: Duration = Duration::from_secs(30);
+const MISSED_FOR: Duration = Duration::from_secs(10);
 /// Most such keys that are remembered of one issuer.
 const MAX_MISSED: usize = 256;
 
@@ -160,6 +161,27 @@ impl Keyrings {
         let Jwks::Discovery(discovery) = &issuer.jwks else { return None };
         ring.step = Step::Keys;
         discovery.keys(ring.found.as_ref()?.0.clone()).map(|remote| fetch(&remote))
+    }
+
+    /// What is noted for other workers of the keys of `issuer`.
+    pub fn terms(&self, index: usize, issuer: &Issuer) -> Option<Terms> {
+        let since = self.0.get(index)?.keys.fetched();
+        // One wait more than the calls take, for what lies between.
+        match &issuer.jwks {
+            Jwks::Remote(Remote { timeout, refresh, .. }) => Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(2) }),
+            Jwks::Discovery(Discovery { timeout, refresh, .. }) => {
+                Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(3) })
+            }
+            Jwks::Inline(_) | Jwks::SharedSecret(_) => None,
+        }
+    }
+
+    /// Ends a fetch with what another worker fetched at `at`, in place of a call.
+    pub fn adopt(&mut self, index: usize, issuer: &Issuer, keys: Answer<'_>, at: UnixTime) -> Result<bool, String> {
+        if let Some(ring) = self.0.get_mut(index) {
+            ring.step = Step::Keys;
+        }
+        self.complete(index, issuer, keys, at)
     }
 
     /// Ends a call. `Ok(true)`: other keys than before are in force.

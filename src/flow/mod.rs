@@ -13,6 +13,7 @@ pub mod ingress;
 pub mod inspect;
 mod keys;
 pub mod runtime;
+pub mod shared;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;

@@ -7,7 +7,8 @@ use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
 use super::keys::{Found, Keyrings};
-use crate::config::{Config, ConfigError, Credential, Jwks};
+use super::shared::Terms;
+use crate::config::{Config, ConfigError, Credential, Issuer, Jwks};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -192,14 +193,38 @@ impl Runtime {
     /// What was wrong with the answer, for the log. What was there before stays.
     pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, answer, now),
+            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(_) => Ok(()),
         }
     }
 
-    fn complete_keys(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
+    /// Everything that workers share.
+    pub fn shared(&self) -> impl Iterator<Item = Want> {
+        (0..self.config.issuers.len()).map(Want::Keys).filter(|want| self.terms(*want).is_some())
+    }
+
+    /// What workers note for each other of this, if it is anything that all may have.
+    pub fn terms(&self, want: Want) -> Option<Terms> {
+        match want {
+            Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
+            Want::Card(_) => None,
+        }
+    }
+
+    /// Ends a fetch with what another worker fetched at `at`.
+    ///
+    /// # Errors
+    /// As [`Runtime::complete`].
+    pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
+        match want {
+            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
+            Want::Card(_) => Ok(()),
+        }
+    }
+
+    fn complete_keys(&self, index: usize, end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>) -> Result<(), String> {
         let Some(issuer) = self.config.issuers.get(index) else { return Ok(()) };
-        let completed = self.keyrings.borrow_mut().complete(index, issuer, answer, now);
+        let completed = end(&mut self.keyrings.borrow_mut(), issuer);
         match completed {
             Ok(true) => self.remembered.borrow_mut().forget(index),
             Ok(false) => {}

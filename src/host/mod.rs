@@ -3,6 +3,7 @@
 mod call;
 mod metrics;
 mod root;
+mod shared;
 mod signature;
 mod stream;
 mod wasi;
