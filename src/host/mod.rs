@@ -2,6 +2,8 @@
 
 mod call;
 mod metrics;
+#[cfg(feature = "test-trap")]
+mod probe;
 mod root;
 mod shared;
 mod signature;
