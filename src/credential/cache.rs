@@ -52,6 +52,8 @@ struct Entry<J> {
     used: UnixTime,
     /// Somebody got the token that there is.
     in_use: bool,
+    /// When the newest token was asked for.
+    newest: Option<UnixTime>,
 }
 
 /// What there is under a key.
@@ -88,6 +90,7 @@ impl<J> Cache<J> {
                 failure: Failure::Unavailable,
                 used: now,
                 in_use: false,
+                newest: None,
             };
             self.entries.insert(key, entry);
             return Lookup::Wait;
@@ -150,6 +153,7 @@ impl<J> Cache<J> {
                 // Counted from the request, not from the answer: the endpoint began to count somewhere between.
                 let since = entry.attempted.unwrap_or(now).min(now);
                 entry.in_use = false;
+                entry.newest = Some(since);
                 entry.token = Some(Rc::new(Token { value: issued.value, since, until: since.plus(issued.lifetime) }));
             }
             Err(failure) => {
@@ -165,7 +169,15 @@ impl<J> Cache<J> {
         let Some(entry) = self.entries.get_mut(key) else { return };
         entry.in_flight = false;
         entry.failures = 0;
+        entry.in_use = false;
+        entry.newest = Some(token.since);
         entry.token = Some(Rc::new(token));
+    }
+
+    /// When the newest token of `key` was asked for, also of one that was given up.
+    #[must_use]
+    pub fn newest(&self, key: &Key) -> Option<UnixTime> {
+        self.entries.get(key)?.newest
     }
 
     /// The remote agent did not take `token`: it is given up unless it is young, or another has come.

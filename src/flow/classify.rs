@@ -5,7 +5,18 @@ use super::head::Head;
 use super::inspect::check_query;
 use crate::card::{CardPath, CardPaths};
 use crate::config::Agent;
+use crate::protocol::version::VersionError;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
+
+impl From<VersionError> for Reason {
+    fn from(error: VersionError) -> Self {
+        match error {
+            VersionError::Malformed => Self::VersionMalformed,
+            VersionError::Conflict => Self::VersionConflict,
+            VersionError::Unsupported => Self::VersionNotSupported,
+        }
+    }
+}
 
 /// A request that says by its method and path what it is.
 #[derive(Clone, Copy, Debug)]

@@ -8,7 +8,6 @@ use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
 use crate::protocol::error::A2aError;
 use crate::protocol::grpc::{self, ErrorInfo};
-use crate::protocol::version::VersionError;
 use serde_json::{Map, Value, json};
 
 /// Why a request was refused. The list is closed and documented in `docs/refusals.md`.
@@ -28,6 +27,7 @@ pub enum Reason {
     TokenNotYetValid,
     TokenAudienceMismatch,
     TokenLifetimeTooLong,
+    TokenActorRefused,
     InsufficientScope,
     AccessDenied,
     VersionMalformed,
@@ -112,7 +112,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -126,6 +126,7 @@ impl Reason {
         Self::TokenNotYetValid,
         Self::TokenAudienceMismatch,
         Self::TokenLifetimeTooLong,
+        Self::TokenActorRefused,
         Self::InsufficientScope,
         Self::AccessDenied,
         Self::VersionMalformed,
@@ -170,6 +171,7 @@ impl Reason {
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenAudienceMismatch => "token_audience_mismatch",
             Self::TokenLifetimeTooLong => "token_lifetime_too_long",
+            Self::TokenActorRefused => "token_actor_refused",
             Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
             Self::VersionMalformed => "version_malformed",
@@ -226,6 +228,7 @@ impl Reason {
             | Self::TokenNotYetValid
             | Self::TokenAudienceMismatch
             | Self::TokenLifetimeTooLong
+            | Self::TokenActorRefused
             | Self::SubjectRefused
             | Self::ConsentRequired => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
             // RFC 6750 section 3.1 has this one code for "requires higher privileges".
@@ -266,6 +269,7 @@ impl Reason {
             Self::TokenNotYetValid => "The token is not valid yet: check the clocks, or wait.",
             Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
             Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
+            Self::TokenActorRefused => "Who acts for the token's subject is not accepted here, or too many have acted.",
             Self::InsufficientScope => "The token lacks a scope: ask for one with the scopes named in WWW-Authenticate.",
             Self::AccessDenied => "This caller may not do this here: ask the agent's operator.",
             Self::VersionMalformed => "A2A-Version is Major.Minor, such as 1.0.",
@@ -319,16 +323,7 @@ impl From<VerifyError> for Reason {
             VerifyError::NotYetValid => Self::TokenNotYetValid,
             VerifyError::Audience => Self::TokenAudienceMismatch,
             VerifyError::Lifetime => Self::TokenLifetimeTooLong,
-        }
-    }
-}
-
-impl From<VersionError> for Reason {
-    fn from(error: VersionError) -> Self {
-        match error {
-            VersionError::Malformed => Self::VersionMalformed,
-            VersionError::Conflict => Self::VersionConflict,
-            VersionError::Unsupported => Self::VersionNotSupported,
+            VerifyError::Actor => Self::TokenActorRefused,
         }
     }
 }

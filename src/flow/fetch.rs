@@ -2,6 +2,7 @@
 //! who wait for the same thing.
 
 use super::event::Value;
+use crate::credential::endpoint::{MAX_ANSWER_BYTES, TokenRequest};
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -50,5 +51,26 @@ impl Call {
             ("accept".into(), text(accept)),
         ];
         Self { cluster: remote.cluster.clone(), headers, body: None, timeout: remote.timeout, most }
+    }
+}
+
+impl From<TokenRequest> for Call {
+    fn from(request: TokenRequest) -> Self {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let method = if request.form.is_some() { "POST" } else { "GET" };
+        let target = request.target.as_deref().unwrap_or_else(|| request.uri.path());
+        let mut headers = vec![
+            (":method".into(), text(method)),
+            (":scheme".into(), text(request.uri.scheme())),
+            (":authority".into(), text(request.uri.authority())),
+            (":path".into(), text(target)),
+            ("accept".into(), text("application/json")),
+        ];
+        if request.form.is_some() {
+            headers.push(("content-type".into(), text("application/x-www-form-urlencoded")));
+        }
+        headers.extend(request.headers.into_iter().map(|(name, value)| (name.into(), Value::Secret(value))));
+        let body = request.form.map(Value::Secret);
+        Self { cluster: request.cluster, headers, body, timeout: request.timeout, most: MAX_ANSWER_BYTES }
     }
 }

@@ -11,7 +11,11 @@ pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
+mod keys;
+pub mod obtain;
 pub mod runtime;
+pub mod shared;
+pub mod token_notes;
 pub mod tokens;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};

@@ -3,12 +3,15 @@
 
 use super::call;
 use super::metrics::Counters;
+use super::shared::Board;
 use super::signature::{HostFirst, HostSigner};
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
-use crate::flow::{Answer, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
+use crate::flow::shared::{Choice, Note};
+use crate::flow::token_notes::TokenChoice;
+use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
@@ -21,6 +24,8 @@ use std::time::Duration;
 
 /// How often the root looks around when nobody calls it.
 const TICK: Duration = Duration::from_millis(500);
+/// How often it looks whether another worker has fetched what it waits for.
+const FOLLOWING: Duration = Duration::from_millis(20);
 /// How long received body bytes may be withheld before that is a fault.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,11 +61,15 @@ pub struct Root {
     runtime: Option<Rc<Runtime>>,
     /// What is fetched, by call token.
     calls: BTreeMap<u32, Pending>,
+    /// Where workers leave what they fetch.
+    board: Option<Board>,
+    /// What another worker fetches, and the call to make if that comes to nothing.
+    followed: BTreeMap<Want, Call>,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new() }
+        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new(), board: None, followed: BTreeMap::new() }
     }
 
     fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
@@ -84,16 +93,53 @@ impl Root {
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        let Some(call) = runtime.begin(want, now) else {
-            if let Some(complaint) = runtime.complaint() {
-                call::log(Level::Warn, &complaint);
+        match runtime.begin(want, now) {
+            Some(call) => self.obtain(want, call, now),
+            None => {
+                if let Some(complaint) = runtime.complaint() {
+                    call::log(Level::Warn, &complaint);
+                }
+                // What could not begin has ended for those who wait for it.
+                if !self.calls.values().any(|pending| pending.want == want) && !self.followed.contains_key(&want) {
+                    self.settled(want, now);
+                }
             }
-            // What could not begin has ended for those who wait for it.
-            if !self.calls.values().any(|pending| pending.want == want) {
-                self.settle(want, now);
-            }
-            return;
+        }
+    }
+
+    /// Takes what another worker has fetched, or waits for it, or fetches.
+    fn obtain(&mut self, want: Want, call: Call, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
+        let Some(board) = &self.board else { return self.dispatch(want, &call, now) };
+        let choice = match (want, runtime.terms(want)) {
+            (Want::Token(key), _) => match board.choose_token(&key, runtime.newest_token(&key), call.timeout.saturating_mul(2), now) {
+                TokenChoice::Fetch(_) => Choice::Fetch(Note::default()),
+                TokenChoice::Wait => Choice::Wait,
+                TokenChoice::Take(token) => {
+                    runtime.adopt_token(&key, token);
+                    return self.settled(want, now);
+                }
+            },
+            (_, Some(terms)) => board.choose(want, &terms, now),
+            (_, None) => return self.dispatch(want, &call, now),
         };
+        match choice {
+            Choice::Fetch(_) => self.dispatch(want, &call, now),
+            Choice::Wait => {
+                self.followed.insert(want, call);
+                let _ = hostcalls::set_tick_period(FOLLOWING);
+            }
+            Choice::Take(at, document) => {
+                let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
+                if let Err(error) = runtime.adopt(want, answer, at) {
+                    call::log(Level::Warn, &error);
+                }
+                self.settled(want, now);
+            }
+        }
+    }
+
+    fn dispatch(&mut self, want: Want, call: &Call, now: UnixTime) {
         fn text(value: &Value) -> &str {
             match value {
                 Value::Text(text) => text,
@@ -111,8 +157,9 @@ impl Root {
     }
 
     /// Takes the outcome of a fetch and tells everyone who waited for it.
-    fn fetched(&self, want: Want, answer: Answer<'_>, since: UnixTime, now: UnixTime) {
-        let Some(runtime) = &self.runtime else { return };
+    fn fetched(&mut self, want: Want, answer: Answer<'_>, since: UnixTime, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
+        let document = answer.as_ref().ok().map(|(_, body)| *body);
         let completed = runtime.complete(want, answer, now);
         if let Want::Token(key) = want
             && let Some((connection, method)) = runtime.token_of(&key)
@@ -120,14 +167,23 @@ impl Root {
             let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
             self.shared.counters.add_token_request(connection, method, if completed.is_ok() { "ok" } else { "failed" }, millis);
         }
-        if let Err(error) = completed {
-            call::log(Level::Warn, &error);
+        if let Err(error) = &completed {
+            call::log(Level::Warn, error);
         }
-        self.settle(want, now);
+        if let Some(call) = runtime.proceed(want) {
+            return self.dispatch(want, &call, now);
+        }
+        match (&self.board, want) {
+            (Some(board), Want::Token(key)) => board.publish_token(&key, runtime.fetched_token(&key, now).filter(|_| completed.is_ok())),
+            (Some(board), want) if runtime.terms(want).is_some() => {
+                board.publish(want, document.filter(|_| completed.is_ok()).map(<[u8]>::to_vec), now);
+            }
+            _ => {}
+        }
+        self.settled(want, now);
     }
 
-    /// Tells everyone who waits for `want` that it is there, or will not be.
-    fn settle(&self, want: Want, now: UnixTime) {
+    fn settled(&self, want: Want, now: UnixTime) {
         self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 
@@ -193,6 +249,16 @@ impl Root {
 }
 
 impl HostContext for Root {
+    fn on_done(&mut self) -> bool {
+        if let (Some(board), Some(runtime)) = (&self.board, &self.runtime) {
+            runtime.shared().for_each(|want| board.wipe(want));
+            if runtime.fetches_tokens() {
+                board.wipe_tokens();
+            }
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
         let Some(Pending { want, most, since }) = self.calls.remove(&token) else { return };
         let now = call::now();
@@ -213,6 +279,7 @@ impl RootContext for Root {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         match Self::configure(&json) {
             Ok(runtime) => {
+                self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
@@ -232,6 +299,9 @@ impl RootContext for Root {
         wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits()));
         for want in wanted {
             self.fetch(want, now);
+        }
+        for (want, call) in std::mem::take(&mut self.followed) {
+            self.obtain(want, call, now);
         }
         let withheld = self.withheld(now);
         if !withheld.is_empty() {

@@ -87,6 +87,10 @@ impl HttpContext for Stream {
         if headers.has("x-attache-test-trap") {
             core::arch::wasm32::unreachable();
         }
+        #[cfg(feature = "test-trap")]
+        if super::probe::answer(&headers, &self.shared.verifier) {
+            return Action::Pause;
+        }
         self.tell(Event::RequestHeaders { headers, end_of_stream })
     }
 

@@ -30,6 +30,7 @@ pub struct Mesh {
     /// Host names of the outbound connections, by connection name.
     partner_host: String,
     expense_host: String,
+    users_host: String,
 }
 
 /// What exists before the Envoys do.
@@ -61,19 +62,18 @@ impl Mesh {
                 {"operations": ["any"]},
             ]);
         })?;
-        let (inbound, token) = tokio::try_join!(
-            Envoy::start("inbound", &inbound_file, Options::default().workers(2)),
-            peers.authorization.token(&audience, SCOPES),
-        )?;
+        let inbound = Envoy::start("inbound", &inbound_file, Options::default().workers(2)).await?;
         std::fs::write(&url_file, format!("http://127.0.0.1:{}{AGENT}", inbound.port()))?;
-        let outbound_file = outbound_file(peers.partner.port, inbound.port())?;
+        let outbound_file = outbound_file(peers.partner.port, inbound.port(), &peers.authorization)?;
         let plugin = outbound_file.clone().plugin()?;
-        let environment = Options::default().workers(2).env("PARTNER_KEY", PARTNER_KEY).env("EXPENSE_TOKEN", &token);
+        let environment = Options::default().workers(2).env("PARTNER_KEY", PARTNER_KEY);
+        let environment = environment.env("CLIENT_SECRET", "caller-secret").env("EXCHANGE_SECRET", "exchanger-secret");
         let outbound = Envoy::start("outbound", &outbound_file, environment).await?;
         let Peers { authorization, agent_1_0, agent_0_3, partner } = peers;
         let partner_host = connection_host(&plugin, "partner")?;
         let expense_host = connection_host(&plugin, "expense")?;
-        Ok(Self { authorization, agent_1_0, agent_0_3, partner, inbound, outbound, audience, partner_host, expense_host })
+        let users_host = connection_host(&plugin, "users")?;
+        Ok(Self { authorization, agent_1_0, agent_0_3, partner, inbound, outbound, audience, partner_host, expense_host, users_host })
     }
 
     /// `envoy/inbound.yaml` for this mesh, to be varied.
@@ -93,7 +93,7 @@ impl Mesh {
 
     /// `envoy/outbound.yaml` for this mesh, to be varied.
     pub fn outbound_file(&self) -> Result<EnvoyFile> {
-        outbound_file(self.partner.port, self.inbound.port())
+        outbound_file(self.partner.port, self.inbound.port(), &self.authorization)
     }
 
     /// A token that is good for everything the tour does.
@@ -114,6 +114,11 @@ impl Mesh {
     /// The host name of the outbound connection to the agent behind the inbound Envoy.
     pub fn expense_host(&self) -> &str {
         &self.expense_host
+    }
+
+    /// The host name of the connection to the same agent that calls it for the caller.
+    pub fn users_host(&self) -> &str {
+        &self.users_host
     }
 }
 
@@ -166,9 +171,19 @@ fn inbound_file(name: &str, authorization: &AuthorizationServer, agent_1_0: u16,
     Ok(file)
 }
 
-fn outbound_file(partner: u16, inbound: u16) -> Result<EnvoyFile> {
+fn outbound_file(partner: u16, inbound: u16, authorization: &AuthorizationServer) -> Result<EnvoyFile> {
     let mut file = EnvoyFile::load("outbound.yaml")?;
     file.cluster("partner", partner)?;
     file.cluster("expense_inbound", inbound)?;
+    file.cluster("idp", authorization.port)?;
+    file.edit_plugin(|plugin| {
+        plugin["issuers"][0]["issuer"] = json!(authorization.issuer);
+        plugin["issuers"][0]["jwks"]["remote"]["uri"] = json!(authorization.jwks_uri);
+        for (index, method, client) in [(1, "client_credentials", "caller"), (2, "token_exchange", "exchanger")] {
+            let own = &mut plugin["connections"][index]["credential"][method]["client"];
+            own["token_endpoint"]["uri"] = json!(format!("{}/token", authorization.issuer));
+            own["client_id"] = json!(client);
+        }
+    })?;
     Ok(file)
 }

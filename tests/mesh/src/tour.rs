@@ -138,7 +138,7 @@ fn inbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     ]
 }
 
-fn outbound_steps(mesh: &Mesh) -> Vec<Step> {
+fn outbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     let port = mesh.outbound.port();
     let body = |text: &str| rpc(text.into(), "SendMessage", message_1_0(text));
     let partner = |text: &str| Call::post("/", &body(text)).host(mesh.partner_host());
@@ -158,6 +158,20 @@ fn outbound_steps(mesh: &Mesh) -> Vec<Step> {
             Call::post(AGENT, &body("eleven")).host(mesh.expense_host()),
             inbound,
             answered("agent 1.0 did SendMessage for caller"),
+        ),
+        step(
+            "out for the caller, in again",
+            "good token",
+            Call::post(AGENT, &body("eleven and a half")).host(mesh.users_host()).bearer(&tokens.good),
+            inbound,
+            answered("agent 1.0 did SendMessage for exchanger"),
+        ),
+        step(
+            "out for the caller",
+            "no credential",
+            Call::post(AGENT, &body("eleven and a half")).host(mesh.users_host()),
+            inbound,
+            refused(401, "credentials_missing"),
         ),
         step(
             "out to somebody unknown",
@@ -182,7 +196,7 @@ pub async fn rows(mesh: &Mesh) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     let tokens = Tokens { good, other, expired, reader, guest };
     let steps = inbound_steps(mesh, &tokens);
-    for step in steps.into_iter().chain(outbound_steps(mesh)) {
+    for step in steps.into_iter().chain(outbound_steps(mesh, &tokens)) {
         let seen = play(&step.request, step.port, step.read).await;
         rows.push(Row { call: step.call, caller: step.caller, stated: step.stated, seen });
     }

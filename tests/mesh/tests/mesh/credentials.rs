@@ -21,7 +21,7 @@ const IDENTITY_HEADER: &str = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a";
 /// `clusters` are more of them, by name and port.
 pub fn outbound(mesh: &Mesh, connections: &[Value], secrets: &Value, clusters: &[(&str, u16)]) -> Result<EnvoyFile> {
     let mut file = mesh.outbound_file()?;
-    for (name, port) in [("remote", mesh.agent_1_0.port), ("idp", mesh.authorization.port)].iter().chain(clusters) {
+    for (name, port) in [("remote", mesh.agent_1_0.port)].iter().chain(clusters) {
         file.copy_cluster("partner", name)?;
         file.cluster(name, *port)?;
     }

@@ -101,6 +101,31 @@ async fn stalled(mesh: &Mesh) -> Result<()> {
     .await
 }
 
+/// Many callers at once, in two workers, before there is a token: one asks for all.
+async fn parallel(mesh: &Mesh) -> Result<()> {
+    let endpoint = StandIn::start(json_answer("200 OK", &good())).await?;
+    endpoint.open(false);
+    let mut connection = broken("parallel");
+    connection["credential"]["client_credentials"]["client"]["token_endpoint"]["timeout"] = json!("60s");
+    let file = outbound(mesh, &[connection], &json!({"secret": {"env": "SECRET"}}), &[("broken", endpoint.port)])?;
+    let envoy = Envoy::start("parallel", &file, Options::default().workers(2).env("SECRET", SECRET)).await?;
+    let port = envoy.port();
+    let calls: Vec<_> = (0..200).map(|_| tokio::spawn(async move { call("parallel").send(port).await })).collect();
+    wait::until("all calls to wait", Duration::from_secs(30), async || {
+        let waiting = envoy.stat("http.outbound.downstream_rq_active").await?;
+        Ok((waiting >= 200).then_some(()))
+    })
+    .await?;
+    endpoint.open(true);
+    for reply in calls {
+        ensure!(token(&reply.await??)? == "good.to.ken", "one of many");
+    }
+    ensure!(endpoint.whole() == 1, "{} requests for one token", endpoint.whole());
+    let workers = envoy.stat("attache_credentials.connection.=.parallel;.method.=.client_credentials;.from.=.fetch").await?;
+    ensure!(workers == 200, "{workers} waited");
+    Ok(())
+}
+
 /// The authorization server is away for a minute, tokens live for half of one.
 async fn outage(mesh: &Mesh) -> Result<()> {
     let authorization = AuthorizationServer::start("outage").await?;
@@ -188,6 +213,7 @@ pub fn add_slow(suite: &mut Suite) {
 
 pub fn add(suite: &mut Suite) {
     suite.add("credentials_faults::what_is_no_token_goes_nowhere", bad_answers);
+    suite.add("credentials_faults::one_worker_asks_for_all", parallel);
     suite.add("credentials_faults::a_stalled_endpoint_bounds_queue_and_wait", stalled);
     suite.add("credentials_faults::a_token_that_the_agent_refuses_is_given_up", revoked);
     suite.add("credentials_faults::a_secret_changes_without_a_restart", rotated);

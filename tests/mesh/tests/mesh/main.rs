@@ -1,5 +1,6 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
+mod attacks;
 mod cards;
 mod configuration;
 mod credentials;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     configuration::add(&mut suite);
     live_update::add(&mut suite);
     hold::add(&mut suite);
+    attacks::add(&mut suite);
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);

@@ -1,0 +1,180 @@
+//! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
+//! is refused.
+
+use super::authenticate::Authentication;
+use super::denial::Reason;
+use super::fetch::Want;
+use super::runtime::{Context, Runtime};
+use super::tokens::{Job, Subject};
+use crate::config::{ActorToken, Connection, Credential, HeaderCredential};
+use crate::credential::cache::{Lookup, Token};
+use crate::credential::secrets::{self, SecretError};
+use crate::credential::source::{Parties, Source};
+use crate::credential::{Failure, Key, static_header};
+use crate::wire::kept::Wait;
+use secrecy::{ExposeSecret, SecretString};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is attached to a call.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Header names in lower case, and values.
+    pub headers: Vec<(String, SecretString)>,
+    /// Where it came from, for whoever traces its use.
+    pub origin: &'static str,
+    /// How old it is, if it is a token that was fetched.
+    pub age: Option<Duration>,
+    /// The token that was fetched.
+    pub token: Option<(Key, Rc<Token>)>,
+}
+
+/// What became of the search for a connection's credential.
+#[derive(Debug)]
+pub enum Obtained {
+    /// Here it is.
+    Attach(Attachment),
+    /// There is none; with the cause for the log, if that was not told before.
+    Refused(Reason, Option<String>),
+    /// This has to be fetched first.
+    Wait(Want),
+}
+
+/// Ends the search early.
+type Stopped = Box<Obtained>;
+
+fn refused(reason: Reason, cause: impl Into<String>) -> Stopped {
+    Box::new(Obtained::Refused(reason, Some(cause.into())))
+}
+
+/// The refusal for a failed fetch; its cause was told when it failed.
+const fn reason_of(failure: Failure, for_caller: bool) -> Reason {
+    match (failure, for_caller) {
+        (Failure::Unavailable, _) => Reason::CredentialUnavailable,
+        (Failure::Grant, true) => Reason::SubjectRefused,
+        (Failure::Consent, true) => Reason::ConsentRequired,
+        (Failure::Refused | Failure::Grant | Failure::Consent, _) => Reason::CredentialRefused,
+    }
+}
+
+impl Runtime {
+    /// The credential of connection `index` for a caller with this token. What is in `waited` was waited for already and
+    /// is not waited for again.
+    #[must_use]
+    pub fn obtain(&self, index: usize, caller: Option<&SecretString>, waited: &[Want], context: &Context<'_>) -> Obtained {
+        let Some(connection) = self.config().connections.get(index) else {
+            return Obtained::Refused(Reason::Unmatched, None);
+        };
+        let search = Search { runtime: self, index, connection, waited, context };
+        search.run(caller).unwrap_or_else(|stopped| *stopped)
+    }
+}
+
+/// The search for one call's credential.
+struct Search<'a> {
+    runtime: &'a Runtime,
+    index: usize,
+    connection: &'a Connection,
+    waited: &'a [Want],
+    context: &'a Context<'a>,
+}
+
+impl Search<'_> {
+    fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
+        let attach = |headers, origin| Obtained::Attach(Attachment { headers, origin, age: None, token: None });
+        let credential = &self.connection.credential;
+        match credential {
+            Credential::None(_) => return Ok(attach(Vec::new(), "none")),
+            Credential::Header(_) | Credential::Headers(_) => {
+                let secrets = self.runtime.secrets();
+                let value = |header: &HeaderCredential| match static_header::value(header, &secrets) {
+                    Ok(value) => Ok((header.name.as_str().to_owned(), value)),
+                    Err(error) => Err(self.lacks(&header.value.secret, error)),
+                };
+                return Ok(attach(credential.headers().iter().map(value).collect::<Result<_, _>>()?, "secret"));
+            }
+            _ => {}
+        }
+        let subject = caller.map(|token| self.verify(token)).transpose()?;
+        if credential.subject().is_some() && subject.is_none() {
+            return Err(Box::new(Obtained::Refused(Reason::CredentialsMissing, None)));
+        }
+        let Some(source) = Source::of(credential) else {
+            let token = subject.map(|subject| subject.token).ok_or_else(|| refused(Reason::CredentialUnavailable, "nothing to pass on"))?;
+            return Ok(attach(vec![bearer(&token)], "caller"));
+        };
+        if let Some(source) = Source::of_actor(credential) {
+            self.token(source, None, true)?;
+        }
+        let (key, token, origin) = self.token(source, subject, false)?;
+        let age = Some(self.context.now.since(token.since));
+        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], origin, age, token: Some((key, token)) }))
+    }
+
+    /// The token of `source`, or why the search stops.
+    fn token(&self, source: Source<'_>, subject: Option<Subject>, is_actor: bool) -> Result<(Key, Rc<Token>, &'static str), Stopped> {
+        let key = source.key(&self.connection.name, subject.as_ref().map(|subject| &subject.token));
+        let key = key.ok_or_else(|| Box::new(Obtained::Refused(Reason::CredentialsMissing, None)))?;
+        let now = self.context.now;
+        let for_caller = subject.is_some();
+        let want = Want::Token(key);
+        let waited = self.waited.contains(&want);
+        let job = || Job { connection: self.index, is_actor, subject: subject.clone() };
+        let looked = self.runtime.outgoing.tokens.borrow_mut().look(key, now, job);
+        match looked {
+            Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),
+            Lookup::Failed(failure) => Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None))),
+            Lookup::Wait if waited => {
+                let failure = self.runtime.outgoing.tokens.borrow().failure(&key).unwrap_or(Failure::Unavailable);
+                Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None)))
+            }
+            Lookup::Wait => {
+                // What the request for it needs must be there before anyone waits.
+                let parties = Parties { subject: subject.as_ref().map(|subject| subject.token.clone()), actor: None };
+                source.request(&parties, &self.runtime.secrets(), now, &key).map_err(|(name, error)| self.lacks(&name, error))?;
+                if let (Credential::TokenExchange(exchange), false) = (&self.connection.credential, is_actor)
+                    && let Some(ActorToken::Secret(name)) = exchange.actor.as_ref().map(|actor| &actor.token)
+                {
+                    self.runtime.secrets().value(name).map(drop).map_err(|error| self.lacks(name, error))?;
+                }
+                Err(Box::new(Obtained::Wait(want)))
+            }
+        }
+    }
+
+    /// Verifies the caller's token, which no one else has done on this side.
+    fn verify(&self, token: &SecretString) -> Result<Subject, Stopped> {
+        let config = self.runtime.config();
+        let names = self.connection.credential.subject().map(|subject| subject.issuers.as_slice()).unwrap_or_default();
+        let accepted: Vec<usize> = names.iter().filter_map(|name| config.issuers.iter().position(|issuer| &issuer.name == name)).collect();
+        let audiences = match &self.connection.credential {
+            Credential::Passthrough(own) => Some(own.audiences.as_slice()),
+            _ => None,
+        };
+        let may_wait = !self.waited.iter().any(|want| matches!(want, Want::Keys(_)));
+        match self.runtime.authenticate_for(audiences, &accepted, token.expose_secret(), may_wait, self.context) {
+            Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires }),
+            Authentication::Refused(reason) => Err(Box::new(Obtained::Refused(reason, None))),
+            Authentication::Wait(want) => Err(Box::new(Obtained::Wait(want))),
+        }
+    }
+
+    /// Secret `name` has no value: it is waited for once, or that is the end.
+    fn lacks(&self, name: &str, error: SecretError) -> Stopped {
+        let index = self.runtime.config().secrets().keys().position(|own| own == name);
+        let documents = self.runtime.outgoing.documents.borrow();
+        if let Some(index) = index
+            && error == SecretError::Missing
+            && !self.waited.contains(&Want::Secret(index))
+            && documents.get(&index).is_some_and(|kept| kept.wait_for_any(self.context.now) == Wait::ForFetch)
+        {
+            return Box::new(Obtained::Wait(Want::Secret(index)));
+        }
+        let text = format!("connection {:?} has no credential: secret {name:?} {error}", self.connection.name);
+        refused(Reason::CredentialUnavailable, text)
+    }
+}
+
+fn bearer(token: &SecretString) -> (String, SecretString) {
+    ("authorization".to_owned(), secrets::prefixed("Bearer ", token))
+}
