@@ -18,6 +18,7 @@ mod ratelimit;
 mod reload;
 mod requests;
 mod sdk;
+mod streams;
 mod suite;
 mod tokens;
 mod tour;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
+    streams::add(&mut suite);
     sdk::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
