@@ -21,3 +21,4 @@ pub mod same;
 pub mod stand_in;
 pub mod tour;
 pub mod wait;
+pub mod wiretap;

@@ -11,6 +11,8 @@ mod istio;
 mod jwks;
 mod keys;
 mod live_update;
+mod odd_framing;
+mod odd_requests;
 mod outbound;
 mod policy;
 mod projected;
@@ -50,6 +52,8 @@ fn main() -> ExitCode {
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
+    odd_requests::add(&mut suite);
+    odd_framing::add(&mut suite);
     outbound::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
