@@ -146,7 +146,7 @@ async def conversation(args, http, results) -> None:
             waiting = await started()
 
             async def cancel_at_report(kinds: list[str], task_id: str = waiting.id) -> None:
-                if kinds == ['status_update']:
+                if kinds[-1] == 'status_update' and kinds.count('status_update') == 1:
                     await calls.cancel_task(TaskIdParams(id=task_id))
 
             events = streams.resubscribe(TaskIdParams(id=waiting.id))

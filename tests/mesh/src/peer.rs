@@ -68,6 +68,11 @@ pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
 }
 
+/// Starts what is the same agent in JavaScript, without gRPC. Its card states its own URL.
+pub async fn agent_0_3_js() -> Result<Agent> {
+    agent("agent-0.3-js", node("agent_0_3.mjs")).await
+}
+
 fn stating(mut command: Command, url_file: Option<&Path>) -> Command {
     if let Some(url_file) = url_file {
         command.arg("--url-file").arg(url_file);
