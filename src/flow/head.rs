@@ -89,6 +89,15 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
+    /// The target of the same request at `rest` below `prefix`, without the version in its query.
+    #[must_use]
+    pub fn at(&self, prefix: &str, rest: &str) -> String {
+        let plain = version::without_parameter(self.target);
+        let (_, query) = path::split_query(plain.as_deref().unwrap_or(self.target));
+        let base = if rest.is_empty() { prefix } else { prefix.strip_suffix('/').unwrap_or(prefix) };
+        query.map_or_else(|| format!("{base}{rest}"), |query| format!("{base}{rest}?{query}"))
+    }
+
     /// Makes the request name exactly one version: in the header, and no longer in the query.
     pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
         // Setting a header replaces its first value only.
