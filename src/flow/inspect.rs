@@ -187,11 +187,15 @@ pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &Agent
     }
 }
 
-/// Whether the query of an HTTP+JSON request asks for more history than allowed.
+/// Whether the query of an HTTP+JSON request asks for more history than allowed, or for another method.
 ///
 /// # Errors
 /// If it does.
 pub fn check_query(query: Option<&str>, version: Version, limits: &AgentLimits) -> Result<(), Denial> {
+    // Frameworks take another method from it.
+    if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("_method")) {
+        return Err(Denial::new(Reason::RequestMalformed).advise("The query names another method."));
+    }
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| HISTORY_LENGTH_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)))
         .try_for_each(|(_, value)| limits::check_history_length(&value, version, limits))
