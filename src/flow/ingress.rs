@@ -25,7 +25,7 @@ pub struct Inbound {
     /// `None` for cards: no binding's rules apply to them.
     binding: Option<Binding>,
     version: Version,
-    /// Known at once for HTTP+JSON and cards; from the body for JSON-RPC.
+    /// Known at once except for JSON-RPC, where the body tells it.
     operation: Option<Operation>,
     identity: Identity,
     body: Body,
@@ -119,7 +119,7 @@ pub(super) fn begin(
     if agent.forward.token == Token::Remove {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
+    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation, classified.version));
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
@@ -203,7 +203,7 @@ impl Inbound {
                     return self.deny(denial, context, effects);
                 }
             }
-            Event::BodyWithheld => return withheld(effects),
+            Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
         self.decide(context, effects, card)
@@ -286,7 +286,7 @@ impl Inbound {
         else {
             return Err(Denial::new(Reason::OperationUnknown));
         };
-        inspect::is_offered(self.binding, operation, &agent.limits)?;
+        inspect::is_offered(operation, &agent.limits)?;
         match &self.body {
             Body::Reading { reader, .. } => plans.inspect(reader, operation, self.version, agent),
             Body::NotNeeded | Body::Wrong(_) | Body::TooLong => Ok(()),

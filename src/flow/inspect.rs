@@ -1,14 +1,17 @@
 //! What the body of a request asks for beyond its operation: parts, history, output, where notifications go. Read as
-//! it streams, by the same strict scanner for JSON-RPC and HTTP+JSON.
+//! it streams, by strict scanners: one for JSON-RPC and HTTP+JSON, one for the messages of gRPC.
 
 use super::denial::{Denial, Reason};
 use super::exchange::malformed;
 use crate::config::{Agent, Limits as AgentLimits};
+use crate::policy::fields;
 use crate::policy::limits::{self, LimitRefusal};
 use crate::policy::places::{Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
 use crate::policy::push::{self, PushRefusal};
 use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
+use crate::wire::grpc_frame;
+use crate::wire::protobuf::{self, Fault};
 use crate::wire::scan::{Asked, Document, Findings, Limits, Plan};
 use std::rc::Rc;
 
@@ -19,6 +22,18 @@ pub struct Plans {
     jsonrpc: Watched,
     plan: Rc<Plan>,
     http_json: Watched,
+    grpc: Vec<Method>,
+    /// For methods of which nothing is asked: their bodies are read all the same.
+    nothing: Rc<protobuf::Plan>,
+}
+
+/// What is asked of the messages of one gRPC method.
+#[derive(Debug)]
+struct Method {
+    operation: Operation,
+    version: Version,
+    plan: Rc<protobuf::Plan>,
+    watched: Watched,
 }
 
 impl Plans {
@@ -31,12 +46,24 @@ impl Plans {
         let jsonrpc = Watched::ask(&facts, |path, keep| questions.ask(path, keep));
         let mut plan = Plan::default();
         let http_json = Watched::ask(&facts, |path, keep| plan.ask(path, keep));
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json }
+        let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
+        let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
+        let grpc = methods.map(|(version, operation)| {
+            let mut plan = protobuf::Plan::default();
+            let watched = fields::watch(&facts, operation, version, |path, kind, keep| plan.ask(path, kind, keep));
+            Method { operation, version, plan: Rc::new(plan), watched }
+        });
+        let grpc = grpc.collect();
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, grpc, nothing: Rc::default() }
+    }
+
+    fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
+        self.grpc.iter().find(|method| (method.operation, method.version) == (operation, version))
     }
 
     /// A reader for a request's body; `None` if nothing in it matters.
     #[must_use]
-    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>) -> Option<Reader> {
+    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>, version: Version) -> Option<Reader> {
         let limits = Limits { text: MAX_TEXT_BYTES, ..Limits::default() };
         match (binding?, operation) {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
@@ -44,7 +71,12 @@ impl Plans {
                 self.http_json.questions(operation).next()?;
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
             }
-            (Binding::HttpJson, None) | (Binding::Grpc, _) => None,
+            (Binding::Grpc, operation) => {
+                let method = operation.and_then(|operation| self.method(operation, version));
+                let plan = method.map_or(&self.nothing, |method| &method.plan);
+                Some(Reader::Grpc(Box::new(grpc_frame::Body::new(limits, Rc::clone(plan)))))
+            }
+            (Binding::HttpJson, None) => None,
         }
     }
 
@@ -57,6 +89,10 @@ impl Plans {
         let watched = match reader {
             Reader::Jsonrpc(_) => &self.jsonrpc,
             Reader::HttpJson(_) => &self.http_json,
+            Reader::Grpc(_) => match self.method(operation, version) {
+                Some(method) => &method.watched,
+                None => return Ok(()),
+            },
         };
         let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
         let facts = Facts::new(watched, operation, |asked| reader.findings(asked));
@@ -72,6 +108,8 @@ pub enum Reader {
     Jsonrpc(EnvelopeReader),
     /// The route named it.
     HttpJson(Document),
+    /// The same, with one message.
+    Grpc(Box<grpc_frame::Body>),
 }
 
 impl Reader {
@@ -91,15 +129,19 @@ impl Reader {
                     Box::new((Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")), Id::default()))
                 })
             }
+            Self::Grpc(body) => {
+                let read = body.feed(chunk).and_then(|()| if end { body.end() } else { Ok(()) });
+                read.map_err(|fault| Box::new((unreadable(fault), Id::default())))
+            }
         }
     }
 
-    /// The id, once it has come. HTTP+JSON has none to wait for.
+    /// The id, once it has come. Only JSON-RPC has one to wait for.
     #[must_use]
     pub fn id(&self) -> Option<Id> {
         match self {
             Self::Jsonrpc(reader) => reader.id().cloned(),
-            Self::HttpJson(_) => Some(Id::default()),
+            Self::HttpJson(_) | Self::Grpc(_) => Some(Id::default()),
         }
     }
 
@@ -108,7 +150,7 @@ impl Reader {
     pub fn method(&self) -> Option<&str> {
         match self {
             Self::Jsonrpc(reader) => reader.method(),
-            Self::HttpJson(_) => None,
+            Self::HttpJson(_) | Self::Grpc(_) => None,
         }
     }
 
@@ -116,6 +158,7 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.is_settled(asked),
             Self::HttpJson(document) => document.is_settled(asked),
+            Self::Grpc(body) => body.is_settled(asked),
         }
     }
 
@@ -123,21 +166,30 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.findings(asked),
             Self::HttpJson(document) => document.findings(asked),
+            Self::Grpc(body) => body.findings(asked),
         }
     }
 }
 
-/// Whether the operation is offered at all. Over gRPC nobody can see where notifications would go, so none are
-/// configured there.
+/// The refusal of a body that is not one gRPC message, or a message with two readings.
+fn unreadable(fault: Fault) -> Denial {
+    match fault {
+        Fault::Compressed => {
+            Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
+        }
+        fault if fault.is_ambiguous() => {
+            Denial::new(Reason::RequestMalformed).advise(format!("The message has no single meaning: {fault}."))
+        }
+        fault => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
+    }
+}
+
+/// Whether the operation is offered at all.
 ///
 /// # Errors
 /// If it is not.
-pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
-    limits::check_operation(operation, limits).map_err(over_limit)?;
-    match (binding, operation) {
-        (Some(Binding::Grpc), Operation::CreateTaskPushNotificationConfig) => Err(no_push(PushRefusal::NotOffered)),
-        _ => Ok(()),
-    }
+pub fn is_offered(operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
+    limits::check_operation(operation, limits).map_err(over_limit)
 }
 
 /// Whether the query of an HTTP+JSON request asks for more history than allowed.
