@@ -297,7 +297,7 @@ impl Inbound {
     fn card(&self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Option<Box<CardRequest>> {
         let request = CardRequest::new(self.agent, self.operation?, self.binding, self.place.clone(), context.runtime)?;
         if !self.released {
-            effects.extend(CardRequest::conditions());
+            effects.extend(request.conditions());
         }
         Some(Box::new(request))
     }

@@ -81,16 +81,16 @@ const fn check_flag(flag: u8) -> Result<(), Fault> {
     }
 }
 
-/// The one message of a whole `body`; `None` if the body is empty, as that of a call that failed is.
+/// The one message of a whole `body`.
 ///
 /// # Errors
-/// If it is anything else.
-pub fn unwrap(body: &[u8]) -> Result<Option<&[u8]>, Fault> {
-    let [flag, rest @ ..] = body else { return Ok(None) };
+/// If it holds anything else.
+pub fn unwrap(body: &[u8]) -> Result<&[u8], Fault> {
+    let [flag, rest @ ..] = body else { return Err(Fault::Incomplete) };
     check_flag(*flag)?;
     let (length, message) = rest.split_first_chunk().ok_or(Fault::Incomplete)?;
     match usize::try_from(u32::from_be_bytes(*length)) {
-        Ok(length) if length == message.len() => Ok(Some(message)),
+        Ok(length) if length == message.len() => Ok(message),
         Ok(length) if length < message.len() => Err(Fault::Trailing),
         _ => Err(Fault::Incomplete),
     }
@@ -145,10 +145,10 @@ mod tests {
 
     #[test]
     fn a_whole_body_is_unwrapped() {
-        assert_eq!(unwrap(b""), Ok(None));
-        assert_eq!(unwrap(&wrap(b"message").unwrap()), Ok(Some(&b"message"[..])));
+        assert_eq!(unwrap(&wrap(b"message").unwrap()), Ok(&b"message"[..]));
         for (body, fault) in [
-            (&b"\0\0\0\0"[..], Fault::Incomplete),
+            (&b""[..], Fault::Incomplete),
+            (b"\0\0\0\0", Fault::Incomplete),
             (b"\0\0\0\0\x02a", Fault::Incomplete),
             (b"\0\0\0\0\x01ab", Fault::Trailing),
             (b"\x01\0\0\0\x01a", Fault::Compressed),
