@@ -101,7 +101,7 @@ fn is_taken(json: &str, place: &str) {
 
 #[test]
 fn the_envoy_configurations_hold_plugin_configurations() {
-    for name in ["inbound.yaml", "outbound.yaml", "ratelimit.yaml"] {
+    for name in ["inbound.yaml", "outbound.yaml", "ratelimit.yaml", "ratelimit-global.yaml"] {
         let yaml = fs::read_to_string(root().join("envoy").join(name)).unwrap();
         is_taken(&plugin_configuration(&yaml), name);
     }

@@ -1,6 +1,6 @@
 //! Who signs tokens, where their keys are, and what a token must say (RFC 7519, RFC 9068, RFC 7517).
 
-use super::{ConfigError, HttpUri, duration};
+use super::{ConfigError, Remote, duration};
 use serde::Deserialize;
 use serde_json::Value;
 use std::time::Duration;
@@ -54,28 +54,9 @@ pub struct Issuer {
 #[serde(rename_all = "snake_case")]
 pub enum Jwks {
     /// Fetched and kept fresh.
-    Remote(RemoteJwks),
+    Remote(Remote),
     /// A JWK Set in the configuration (RFC 7517 section 5).
     Inline(Value),
-}
-
-/// A JWK Set that is fetched through an Envoy cluster.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RemoteJwks {
-    /// What is fetched.
-    pub uri: HttpUri,
-    /// The Envoy cluster that it is fetched through.
-    pub cluster: String,
-    /// Longest wait for one fetch.
-    #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
-    pub timeout: Duration,
-    /// Age at which keys are fetched anew.
-    #[serde(default = "five_minutes", deserialize_with = "duration::deserialize")]
-    pub refresh: Duration,
-    /// Age up to which keys are used while fetching fails.
-    #[serde(default = "an_hour", deserialize_with = "duration::deserialize")]
-    pub max_stale: Duration,
 }
 
 /// Names of the claims that are read, the first one present counts.
@@ -107,22 +88,6 @@ impl Default for Claims {
     }
 }
 
-/// A way to authenticate, as a card's `securitySchemes` names it.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Scheme {
-    /// `Authorization: Bearer` with a JWT (RFC 6750, RFC 9068).
-    Bearer(Bearer),
-}
-
-/// A bearer scheme.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Bearer {
-    /// Names of the issuers whose tokens are taken.
-    pub issuers: Vec<String>,
-}
-
 impl Issuer {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
@@ -139,18 +104,7 @@ impl Issuer {
             return fail("max_lifetime", "must be longer than 0s");
         }
         if let Jwks::Remote(remote) = &self.jwks {
-            if remote.cluster.is_empty() {
-                return fail("jwks.remote.cluster", "name an Envoy cluster");
-            }
-            if remote.timeout < Duration::from_millis(10) {
-                return fail("jwks.remote.timeout", "must be at least 0.01s");
-            }
-            if remote.refresh < Duration::from_secs(1) {
-                return fail("jwks.remote.refresh", "must be at least 1s");
-            }
-            if remote.max_stale < remote.refresh {
-                return fail("jwks.remote.max_stale", "must not be shorter than refresh");
-            }
+            remote.check(&format!("{at}.jwks.remote"))?;
         }
         Ok(())
     }
@@ -165,18 +119,6 @@ fn access_token_types() -> Vec<String> {
     vec!["at+jwt".to_owned(), "JWT".to_owned()]
 }
 
-const fn two_seconds() -> Duration {
-    Duration::from_secs(2)
-}
-
 const fn half_a_minute() -> Duration {
     Duration::from_secs(30)
-}
-
-const fn five_minutes() -> Duration {
-    Duration::from_secs(300)
-}
-
-const fn an_hour() -> Duration {
-    Duration::from_secs(3600)
 }

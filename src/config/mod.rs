@@ -10,6 +10,8 @@ mod issuer;
 mod limits;
 mod profile;
 mod push;
+mod remote;
+mod scheme;
 mod target;
 mod uri;
 
@@ -17,10 +19,12 @@ pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
 pub use connection::{Connection, Credential, HeaderCredential, Secret};
 pub use error::ConfigError;
-pub use issuer::{Algorithm, Claims, Issuer, Jwks, RemoteJwks, Scheme};
+pub use issuer::{Algorithm, Claims, Issuer, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
+pub use remote::Remote;
+pub use scheme::{Bearer, Scheme};
 pub use target::{HostPattern, Match};
 pub use uri::HttpUri;
 
@@ -97,6 +101,12 @@ impl Config {
         self.schemes.0.get(name)
     }
 
+    /// Every scheme by name. Its place in this order is its index.
+    #[must_use]
+    pub const fn schemes(&self) -> &BTreeMap<String, Scheme> {
+        &self.schemes.0
+    }
+
     /// Every secret, by name.
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
@@ -114,16 +124,8 @@ impl Config {
         for (index, issuer) in self.issuers.iter().enumerate() {
             issuer.check(&format!("issuers[{index}]"))?;
         }
-        for (name, Scheme::Bearer(bearer)) in &self.schemes.0 {
-            let path = format!("schemes.{name}.bearer.issuers");
-            if bearer.issuers.is_empty() {
-                return Err(ConfigError::new(path, "name at least one issuer"));
-            }
-            for (index, wanted) in bearer.issuers.iter().enumerate() {
-                if !self.issuers.iter().any(|issuer| &issuer.name == wanted) {
-                    return Err(ConfigError::new(format!("{path}[{index}]"), format!("there is no issuer called {wanted:?}")));
-                }
-            }
+        for (name, scheme) in &self.schemes.0 {
+            scheme.check(&format!("schemes.{name}"), &self.issuers)?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {

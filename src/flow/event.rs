@@ -1,5 +1,6 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
+use super::fetch::Want;
 use crate::protocol::{Binding, Version};
 use crate::wire::header::Headers;
 use secrecy::SecretString;
@@ -40,8 +41,8 @@ pub enum Event {
         /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; empty otherwise.
         content: Vec<u8>,
     },
-    /// The fetch of keys that it waited for ended, one way or the other.
-    KeysSettled,
+    /// The fetch that it waited for ended, one way or the other.
+    Settled,
     /// The proxy has received body bytes, but does not deliver them while headers are held.
     BodyWithheld,
 }
@@ -130,8 +131,8 @@ pub enum Effect {
     Count(Count),
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
-    /// Fetch the keys of this issuer (index) unless a fetch is under way, and tell the request when it ended.
-    FetchKeys(usize),
+    /// Fetch this unless a fetch is under way, and tell the request when it ended.
+    Fetch(Want),
     /// Answer now. Nothing else happens to the request afterwards.
     Reply(Reply),
     /// Write one line to the log.

@@ -4,6 +4,7 @@
 use super::card::CardRequest;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Outcome, Step};
+use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
@@ -143,11 +144,11 @@ impl Exchange {
         }
     }
 
-    /// The issuer (index) whose keys are waited for.
+    /// What is waited for.
     #[must_use]
-    pub fn awaits_keys(&self) -> Option<usize> {
+    pub fn awaits(&self) -> Option<Want> {
         match &self.stage {
-            Stage::Inbound(inbound) => inbound.awaits_keys(),
+            Stage::Inbound(inbound) => inbound.awaits(),
             Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => None,
         }
     }

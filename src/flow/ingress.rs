@@ -1,16 +1,19 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+use super::authenticate::{Credentials, Identified, Policy};
 use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
+use super::fetch::Want;
 use super::head::Head;
 use super::inspect::{self, Reader};
-use super::runtime::{Authentication, Context};
-use crate::config::{CardAccess, Token};
-use crate::identity::{Caller, bearer};
+use super::runtime::Context;
+use crate::config::{CardAccess, Config, Token};
+use crate::identity::demand::Unmet;
+use crate::identity::{Caller, Origin};
 use crate::policy::access::{self, Refusal};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
@@ -44,9 +47,9 @@ pub struct Inbound {
 
 #[derive(Debug)]
 enum Identity {
-    /// The keys of an issuer are being fetched.
-    Pending { issuer: usize, token: String },
-    /// Verified, or nobody needs to be.
+    /// Something is being fetched.
+    Pending { want: Want, credentials: Credentials<'static> },
+    /// Admitted by `security`, or nobody needs to be.
     Known(Option<Rc<Caller>>),
 }
 
@@ -75,7 +78,7 @@ pub(super) fn begin(
     card: &mut Option<Box<CardRequest>>,
 ) -> (Stage, Step) {
     let config = context.runtime.config();
-    let (Some(agent), Some(demand)) = (config.agents.get(index), context.runtime.demand(index)) else {
+    let (Some(agent), Some(policy)) = (config.agents.get(index), context.runtime.policy(index)) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
     let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
@@ -90,20 +93,21 @@ pub(super) fn begin(
         Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
-    let is_public = classified.operation == Some(Operation::GetAgentCard) && agent.card.access == CardAccess::Public;
-    let identity = match bearer::token(head.headers) {
-        _ if is_public => Identity::Known(None),
-        Err(error) => return refuse(context.runtime.unauthenticated(index, error.into()), binding, body_follows, context, effects),
-        Ok(token) => match context.runtime.authenticate(demand, token, true, context) {
-            Authentication::Caller(caller) => Identity::Known(Some(caller)),
-            Authentication::Wait(issuer) => {
-                effects.push(Effect::FetchKeys(issuer));
-                Identity::Pending { issuer, token: token.to_owned() }
+    let is_card = classified.operation == Some(Operation::GetAgentCard);
+    let is_public = is_card && agent.card.access == CardAccess::Public;
+    let identity = if is_public {
+        Identity::Known(None)
+    } else {
+        let credentials = Credentials::read(head.headers);
+        let identified = context.runtime.identify(&policy, &credentials, true, context);
+        match admit(index, &policy, is_card, identified, context) {
+            Admission::As(caller) => Identity::Known(Some(caller)),
+            Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
+            Admission::Wait(want) => {
+                effects.push(Effect::Fetch(want));
+                Identity::Pending { want, credentials: credentials.into_owned() }
             }
-            Authentication::Refused(reason) => {
-                return refuse(context.runtime.unauthenticated(index, reason), binding, body_follows, context, effects);
-            }
-        },
+        }
     };
     let limit = match (head.method, agent.limits.max_body_bytes) {
         ("POST", 0) => u64::MAX,
@@ -157,9 +161,9 @@ impl Inbound {
         matches!(self.body, Body::Reading { complete: false, .. }) && !self.released
     }
 
-    pub(super) fn awaits_keys(&self) -> Option<usize> {
+    pub(super) fn awaits(&self) -> Option<Want> {
         match &self.identity {
-            Identity::Pending { issuer, .. } => Some(*issuer),
+            Identity::Pending { want, .. } => Some(*want),
             Identity::Known(_) => None,
         }
     }
@@ -189,18 +193,18 @@ impl Inbound {
                     other => other,
                 };
             }
-            Event::KeysSettled => {
-                if let (Identity::Pending { token, .. }, Some(demand)) = (&self.identity, context.runtime.demand(self.agent)) {
-                    let reason = match context.runtime.authenticate(demand, token, false, context) {
-                        Authentication::Caller(caller) => {
-                            self.identity = Identity::Known(Some(caller));
-                            return self.decide(context, effects, card);
+            Event::Settled => {
+                if let (Identity::Pending { credentials, .. }, Some(policy)) = (&self.identity, context.runtime.policy(self.agent)) {
+                    let identified = context.runtime.identify(&policy, credentials, false, context);
+                    let is_card = self.operation == Some(Operation::GetAgentCard);
+                    match admit(self.agent, &policy, is_card, identified, context) {
+                        Admission::As(caller) => self.identity = Identity::Known(Some(caller)),
+                        Admission::Refused(denial) => return self.deny(denial, context, effects),
+                        Admission::Wait(_) => {
+                            let denial = context.runtime.unauthenticated(self.agent, Reason::KeysUnavailable);
+                            return self.deny(denial, context, effects);
                         }
-                        Authentication::Wait(_) => Reason::KeysUnavailable,
-                        Authentication::Refused(reason) => reason,
-                    };
-                    let denial = context.runtime.unauthenticated(self.agent, reason);
-                    return self.deny(denial, context, effects);
+                    }
                 }
             }
             Event::BodyWithheld => return withheld(self.binding, effects),
@@ -215,14 +219,9 @@ impl Inbound {
             (Identity::Pending { .. }, _) => (Stage::Inbound(self), Step::Pause),
             (Identity::Known(caller), body) => {
                 let caller = caller.clone();
-                if let Some(caller) = &caller
-                    && let Err(denial) = self.authorize(caller, context)
-                {
-                    return self.deny(denial, context, effects);
-                }
                 match body {
                     Body::NotNeeded => {
-                        if let Err(denial) = self.permit(None, context) {
+                        if let Err(denial) = self.permit(caller.as_deref(), context) {
                             return self.deny(denial, context, effects);
                         }
                         self.send_on(context, effects);
@@ -329,20 +328,16 @@ impl Inbound {
         }
     }
 
-    /// Whether `caller` may do this. A card needs an accepted identity; everything else the agent's scopes.
+    /// Whether the rules let `caller`, who was admitted, do this. Cards are not under them.
     fn authorize(&self, caller: &Caller, context: &Context<'_>) -> Result<(), Denial> {
-        let denied = || Denial::new(Reason::InsufficientScope);
-        let demand = context.runtime.demand(self.agent).ok_or_else(denied)?;
-        match self.operation {
-            Some(Operation::GetAgentCard) if demand.knows(caller) => return Ok(()),
-            _ => demand.meets(caller).map_err(|scopes| Denial { scopes: scopes.to_vec(), ..denied() })?,
-        }
         let config = context.runtime.config();
         let rules = config.agents.get(self.agent).and_then(|agent| agent.access.as_ref());
         let (Some(rules), Some(operation)) = (rules, self.operation) else { return Ok(()) };
-        let issuer = config.issuers.get(caller.issuer).map_or("", |issuer| &issuer.name);
-        access::decide(rules, operation, &subject(caller, issuer)).map_err(|refusal| match refusal {
-            Refusal::Scopes(scopes) => Denial { scopes, ..denied() },
+        if operation == Operation::GetAgentCard {
+            return Ok(());
+        }
+        access::decide(rules, operation, &subject(caller, config)).map_err(|refusal| match refusal {
+            Refusal::Scopes(scopes) => Denial { scopes, ..Denial::new(Reason::InsufficientScope) },
             Refusal::NoRule | Refusal::Caller => Denial::new(Reason::AccessDenied),
         })
     }
@@ -396,8 +391,41 @@ impl Inbound {
     }
 }
 
+/// Whether a caller is let in.
+enum Admission {
+    As(Rc<Caller>),
+    Refused(Denial),
+    Wait(Want),
+}
+
+/// Holds what is proved against `policy`. A card needs an accepted identity; everything else its scopes as well.
+fn admit(index: usize, policy: &Policy, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
+    let proofs = match identified {
+        Identified::As(proofs) => proofs,
+        Identified::Refused(reason) => return Admission::Refused(context.runtime.unauthenticated(index, reason)),
+        Identified::Wait(want) => return Admission::Wait(want),
+    };
+    let met = match policy.demand.knows(&proofs) {
+        Some(caller) if is_card => Ok(caller),
+        _ => policy.demand.meets(&proofs),
+    };
+    match met {
+        Ok(caller) => Admission::As(caller),
+        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, Reason::CredentialsMissing)),
+        Err(Unmet::Scopes(scopes)) => {
+            let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
+            let name = context.runtime.config().agents.get(index).map_or("", |agent| &agent.name);
+            Admission::Refused(denial.at(name))
+        }
+    }
+}
+
 /// The caller as rules see it.
-fn subject<'a>(caller: &'a Caller, issuer: &'a str) -> access::Subject<'a> {
+fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
+    let issuer = match caller.origin {
+        Origin::Issuer(index) => config.issuers.get(index).map(|issuer| issuer.name.as_str()),
+        Origin::Scheme(_) => None,
+    };
     access::Subject {
         issuer,
         subject: caller.subject.as_deref(),

@@ -1,11 +1,13 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+pub mod authenticate;
 pub mod card;
 pub mod classify;
 pub mod denial;
 pub mod egress;
 pub mod event;
 pub mod exchange;
+pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
@@ -13,4 +15,5 @@ pub mod runtime;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;
+pub use fetch::{Answer, Call, Want};
 pub use runtime::{Context, Runtime};

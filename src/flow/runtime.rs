@@ -1,18 +1,19 @@
 //! What all requests of one configuration share: the configuration itself, the issuers' keys, remembered
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
+use super::authenticate::{Authentication, Policy};
 use super::card::Statement;
 use super::denial::{Denial, Reason};
+use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
-use crate::config::{Config, ConfigError, Credential, Jwks, RemoteJwks, Scheme};
+use crate::config::{Config, ConfigError, Credential, Jwks};
 use crate::credential::secrets::Secrets;
-use crate::identity::Caller;
-use crate::identity::demand::{BearerDemand, Demand};
-use crate::identity::jwk::{JwkSetError, KeySet};
-use crate::identity::keyring::{Keyring, Wait};
+use crate::identity::Origin;
+use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
+use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -25,14 +26,14 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
-    demands: Vec<Demand>,
+    policies: Vec<Rc<Policy>>,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
-    keyrings: RefCell<Vec<Keyring>>,
+    keyrings: RefCell<Vec<Kept<KeySet>>>,
     remembered: RefCell<Remembered>,
 }
 
@@ -47,17 +48,6 @@ pub struct Context<'a> {
     pub now: UnixTime,
 }
 
-/// What became of a token.
-#[derive(Debug)]
-pub enum Authentication {
-    /// It is good.
-    Caller(Rc<Caller>),
-    /// It is not.
-    Refused(Reason),
-    /// The keys of this issuer (index) have to be fetched first.
-    Wait(usize),
-}
-
 impl Runtime {
     /// Prepares `config`, whose secrets have these values.
     ///
@@ -65,13 +55,16 @@ impl Runtime {
     /// If keys in the configuration are no JWK Set.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let keyring = |(index, issuer): (usize, &crate::config::Issuer)| match &issuer.jwks {
-            Jwks::Remote(remote) => Ok(Keyring::remote(remote.refresh, remote.max_stale)),
+            Jwks::Remote(remote) => Ok(Kept::remote(remote.refresh, remote.max_stale)),
             Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
-                .map(Keyring::inline)
+                .map(Kept::inline)
                 .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string())),
         };
         let keyrings = config.issuers.iter().enumerate().map(keyring).collect::<Result<_, _>>()?;
-        let demands = config.agents.iter().map(|agent| demand(&config, &agent.security)).collect();
+        let policy = |agent: &crate::config::Agent| {
+            Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
+        };
+        let policies = config.agents.iter().map(policy).collect();
         let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
             Credential::Header(header) => Some(header.name.as_str()),
             Credential::None(_) => None,
@@ -82,7 +75,7 @@ impl Runtime {
         let plans = config.agents.iter().map(Plans::new).collect();
         Ok(Self {
             config,
-            demands,
+            policies,
             plans,
             statements,
             secrets,
@@ -111,10 +104,10 @@ impl Runtime {
         &self.credential_headers
     }
 
-    /// What agent `index` demands of callers.
+    /// What agent `index` asks of callers.
     #[must_use]
-    pub fn demand(&self, index: usize) -> Option<&Demand> {
-        self.demands.get(index)
+    pub fn policy(&self, index: usize) -> Option<Rc<Policy>> {
+        self.policies.get(index).cloned()
     }
 
     /// A body came while headers were held.
@@ -141,16 +134,18 @@ impl Runtime {
         self.plans.get(index)
     }
 
-    /// Verifies `token` for an agent with this demand. With `may_wait`, missing keys are waited for once.
+    /// Verifies `token` for an agent that takes tokens of `accepted` issuers. With `may_wait`, missing keys are waited
+    /// for once.
     #[must_use]
-    pub fn authenticate(&self, demand: &Demand, token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
+    pub fn authenticate(&self, accepted: &[usize], token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
         let now = context.now;
-        let accepted = demand.issuers();
-        let is_fresh = |issuer: usize| self.keyrings.borrow().get(issuer).is_some_and(|keyring| keyring.usable(now).is_some());
         let remembered = self.remembered.borrow_mut().recall(token, now);
-        // A verdict is worth no more than its key: beyond max_stale neither counts.
-        if let Some(caller) = remembered.filter(|caller| is_fresh(caller.issuer)) {
-            let known = accepted.contains(&caller.issuer);
+        if let Some(caller) = remembered
+            && let Origin::Issuer(issuer) = caller.origin
+            // A verdict is worth no more than its key: beyond max_stale neither counts.
+            && self.keyrings.borrow().get(issuer).is_some_and(|keyring| keyring.usable(now).is_some())
+        {
+            let known = accepted.contains(&issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
         let token_parts = match verify::open(token, &self.config.issuers, accepted) {
@@ -164,12 +159,12 @@ impl Runtime {
         };
         let Some(keys) = keyring.usable(now) else {
             return match keyring.wait_for_any(now) {
-                Wait::ForFetch if may_wait => Authentication::Wait(index),
+                Wait::ForFetch if may_wait => Authentication::Wait(Want::Keys(index)),
                 Wait::ForFetch | Wait::Never => Authentication::Refused(Reason::KeysUnavailable),
             };
         };
         if may_wait && !token_parts.has_key(&keys) && keyring.wait_for_another(now) == Wait::ForFetch {
-            return Authentication::Wait(index);
+            return Authentication::Wait(Want::Keys(index));
         }
         drop(keyrings);
         match token_parts.verify(issuer, &keys, context.verifier, now) {
@@ -183,26 +178,41 @@ impl Runtime {
         }
     }
 
-    /// The issuers (indexes) whose keys should be fetched now.
+    /// What should be fetched now, without anyone asking.
     #[must_use]
-    pub fn due(&self, now: UnixTime) -> Vec<usize> {
+    pub fn due(&self, now: UnixTime) -> Vec<Want> {
         let keyrings = self.keyrings.borrow();
-        keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| index).collect()
+        keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index)).collect()
     }
 
-    /// Begins a fetch of the keys of issuer `index`: where they are, or `None` if a fetch is under way or there
-    /// is nothing to fetch.
-    pub fn begin_fetch(&self, index: usize, now: UnixTime) -> Option<&RemoteJwks> {
-        let Jwks::Remote(remote) = &self.config.issuers.get(index)?.jwks else { return None };
-        self.keyrings.borrow_mut().get_mut(index)?.begin(now).then_some(remote)
+    /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
+    pub fn begin(&self, want: Want, now: UnixTime) -> Option<Call> {
+        match want {
+            Want::Keys(index) => {
+                let Jwks::Remote(remote) = &self.config.issuers.get(index)?.jwks else { return None };
+                let begins = self.keyrings.borrow_mut().get_mut(index)?.begin(now);
+                begins.then(|| Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES))
+            }
+            Want::Card(_) => None,
+        }
     }
 
-    /// Ends a fetch. `response` is status and body, or why there is none.
+    /// Ends a fetch.
     ///
     /// # Errors
-    /// What was wrong with the response, for the log. The keys that were there stay.
-    pub fn complete_fetch(&self, index: usize, response: Result<(u16, &[u8]), String>, now: UnixTime) -> Result<(), String> {
-        let keys = match response {
+    /// What was wrong with the answer, for the log. What was there before stays.
+    pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
+        match want {
+            Want::Keys(index) => self.complete_keys(index, answer, now).map_err(|error| {
+                let name = self.config.issuers.get(index).map_or("", |issuer| &issuer.name);
+                format!("issuers[{index}].jwks.remote: no keys of {name:?} could be fetched: {error}")
+            }),
+            Want::Card(_) => Ok(()),
+        }
+    }
+
+    fn complete_keys(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
+        let keys = match answer {
             Ok((200, body)) => KeySet::parse(body).map_err(|error| error.to_string()),
             Ok((status, _)) => Err(format!("answered with status {status}")),
             Err(error) => Err(error),
@@ -220,9 +230,9 @@ impl Runtime {
     #[must_use]
     pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
         let mut denial = Denial::new(reason);
-        if let Some(demand) = self.demands.get(index) {
-            denial.scopes = demand.first_scopes().to_vec();
-            let audience = || demand.issuers().first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
+        if let Some(policy) = self.policies.get(index) {
+            denial.scopes = policy.demand.first_scopes();
+            let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
@@ -232,17 +242,4 @@ impl Runtime {
             None => denial,
         }
     }
-}
-
-/// Resolves the names in `security`. [`Config::parse`] made sure that all exist.
-fn demand(config: &Config, security: &[crate::config::Requirement]) -> Demand {
-    let bearer = |(scheme, scopes): (&String, &Vec<String>)| {
-        let names = match config.scheme(scheme) {
-            Some(Scheme::Bearer(bearer)) => bearer.issuers.as_slice(),
-            None => &[],
-        };
-        let index = |name: &String| config.issuers.iter().position(|issuer| &issuer.name == name);
-        BearerDemand { issuers: names.iter().filter_map(index).collect(), scopes: scopes.clone() }
-    };
-    Demand::new(security.iter().map(|requirement| requirement.0.iter().map(bearer).collect()).collect())
 }

@@ -68,7 +68,7 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             Effect::Reply(reply) => answer(&reply),
             Effect::Log(level, message) => log(level, &message),
             // The root context fetches: an answer to a request's own call would die with that request.
-            Effect::FetchKeys(_) => {
+            Effect::Fetch(_) => {
                 let _ = hostcalls::set_tick_period(Duration::from_millis(1));
             }
         }

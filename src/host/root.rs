@@ -8,12 +8,12 @@ use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
-use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
-use crate::identity::jwk::MAX_SET_BYTES;
+use crate::flow::{Answer, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
+use secrecy::ExposeSecret;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -46,8 +46,8 @@ pub struct Root {
     id: u32,
     shared: Rc<Shared>,
     runtime: Option<Rc<Runtime>>,
-    /// Issuer (index) by call token.
-    calls: BTreeMap<u32, usize>,
+    /// What is fetched, and the longest answer that is read, by call token.
+    calls: BTreeMap<u32, (Want, usize)>,
 }
 
 impl Root {
@@ -70,33 +70,32 @@ impl Root {
         Runtime::new(config, secrets)
     }
 
-    fn fetch(&mut self, issuer: usize, now: UnixTime) {
+    fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        let Some(remote) = runtime.begin_fetch(issuer, now) else { return };
-        let headers = vec![
-            (":method", "GET"),
-            (":scheme", remote.uri.scheme()),
-            (":authority", remote.uri.authority()),
-            (":path", remote.uri.path()),
-            ("accept", "application/jwk-set+json, application/json"),
-        ];
-        match hostcalls::dispatch_http_call(&remote.cluster, headers, None, vec![], remote.timeout) {
-            Ok(token) => {
-                self.calls.insert(token, issuer);
+        let Some(call) = runtime.begin(want, now) else { return };
+        fn text(value: &Value) -> &str {
+            match value {
+                Value::Text(text) => text,
+                Value::Secret(secret) => secret.expose_secret(),
             }
-            Err(_) => self.fetched(issuer, Err(format!("Envoy has no usable cluster {:?}", remote.cluster)), now),
+        }
+        let headers = call.headers.iter().map(|(name, value)| (name.as_ref(), text(value))).collect();
+        let body = call.body.as_ref().map(|body| text(body).as_bytes());
+        match hostcalls::dispatch_http_call(&call.cluster, headers, body, vec![], call.timeout) {
+            Ok(token) => {
+                self.calls.insert(token, (want, call.most));
+            }
+            Err(_) => self.fetched(want, Err(format!("Envoy has no usable cluster {:?}", call.cluster)), now),
         }
     }
 
     /// Takes the outcome of a fetch and tells everyone who waited for it.
-    fn fetched(&self, issuer: usize, response: Result<(u16, &[u8]), String>, now: UnixTime) {
+    fn fetched(&self, want: Want, answer: Answer<'_>, now: UnixTime) {
         let Some(runtime) = &self.runtime else { return };
-        if let Err(error) = runtime.complete_fetch(issuer, response, now)
-            && let Some(config) = runtime.config().issuers.get(issuer)
-        {
-            call::log(Level::Warn, &format!("issuers[{issuer}].jwks.remote: no keys of {:?} could be fetched: {error}", config.name));
+        if let Err(error) = runtime.complete(want, answer, now) {
+            call::log(Level::Warn, &error);
         }
-        self.tell_all(now, &Event::KeysSettled, |waiting| waiting.exchange.borrow().awaits_keys() == Some(issuer));
+        self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 
     /// Tells every waiting request that `concerns` picks, and lets those go on that may.
@@ -118,10 +117,10 @@ impl Root {
             }
             let event = match event {
                 Event::BodyWithheld => Event::BodyWithheld,
-                _ => Event::KeysSettled,
+                _ => Event::Settled,
             };
             let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
-            let waits = exchange.borrow().awaits_keys().is_some() || exchange.borrow().awaits_body();
+            let waits = exchange.borrow().awaits().is_some() || exchange.borrow().awaits_body();
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
@@ -163,18 +162,16 @@ impl Root {
 
 impl HostContext for Root {
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
-        let Some(issuer) = self.calls.remove(&token) else { return };
+        let Some((want, most)) = self.calls.remove(&token) else { return };
         let now = call::now();
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
         match status {
-            None => self.fetched(issuer, Err("the connection was reset".to_owned()), now),
-            Some(status) if status != 200 => self.fetched(issuer, Ok((status, &[])), now),
-            Some(_) if body_size > MAX_SET_BYTES => {
-                self.fetched(issuer, Err(format!("the answer has {body_size} bytes, more than {MAX_SET_BYTES}")), now)
-            }
-            Some(status) => self.fetched(issuer, Ok((status, &body())), now),
+            None => self.fetched(want, Err("the connection was reset".to_owned()), now),
+            Some(status @ (200 | 400..=499)) if body_size <= most => self.fetched(want, Ok((status, &body())), now),
+            Some(200) => self.fetched(want, Err(format!("the answer has {body_size} bytes, more than {most}")), now),
+            Some(status) => self.fetched(want, Ok((status, &[])), now),
         }
     }
 }
@@ -199,10 +196,10 @@ impl RootContext for Root {
         let now = call::now();
         let _ = hostcalls::set_tick_period(TICK);
         let Some(runtime) = self.runtime.clone() else { return };
-        let mut wanted: BTreeSet<usize> = runtime.due(now).into_iter().collect();
-        wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits_keys()));
-        for issuer in wanted {
-            self.fetch(issuer, now);
+        let mut wanted: BTreeSet<Want> = runtime.due(now).into_iter().collect();
+        wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits()));
+        for want in wanted {
+            self.fetch(want, now);
         }
         let withheld = self.withheld(now);
         if !withheld.is_empty() {

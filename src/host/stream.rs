@@ -34,7 +34,7 @@ impl Stream {
         let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
         let waits = {
             let exchange = self.exchange.borrow();
-            exchange.awaits_keys().is_some() || exchange.awaits_body()
+            exchange.awaits().is_some() || exchange.awaits_body()
         };
         if waits {
             let waiting = Waiting { exchange: Rc::clone(&self.exchange), since: context.now, has_body: is_body || self.held > 0 };

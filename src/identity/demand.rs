@@ -1,129 +1,173 @@
-//! What an agent demands of a caller: one of several requirements, each with issuers and scopes.
+//! What an agent demands of a caller: one of several requirements, each of one or more schemes with scopes. What a
+//! request has proved is held against it.
 
-use super::Caller;
+use super::{Caller, Origin};
+use std::rc::Rc;
 
-/// One scheme of a requirement: a token of one of `issuers` with all `scopes`.
+/// One scheme of a requirement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BearerDemand {
-    /// Indexes of issuers in the configuration.
-    pub issuers: Vec<usize>,
+pub struct Part {
+    /// Index of the scheme.
+    pub scheme: usize,
     /// Every one of these.
     pub scopes: Vec<String>,
 }
 
-/// OR of ANDs, as a card's security requirements (A2A 1.0 section 4.4).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// OR of ANDs, as a card's security requirements (A2A 1.0 section 4.4). No requirement, or an empty one, is never met.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Demand {
-    requirements: Vec<BearerDemand>,
-    issuers: Vec<usize>,
+    requirements: Vec<Vec<Part>>,
+}
+
+/// What a request has proved: who it comes from, by scheme (index). One token may prove several schemes.
+#[derive(Clone, Debug, Default)]
+pub struct Proofs(Vec<(usize, Rc<Caller>)>);
+
+/// Why a demand is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmet {
+    /// No requirement has a proof of each of its schemes.
+    Credentials,
+    /// These scopes would do: those of the first requirement that has its proofs.
+    Scopes(Vec<String>),
+}
+
+impl Proofs {
+    /// Adds a proof.
+    pub fn add(&mut self, scheme: usize, caller: Rc<Caller>) {
+        self.0.push((scheme, caller));
+    }
+
+    /// Whether nothing is proved.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn of(&self, scheme: usize) -> Option<&Rc<Caller>> {
+        self.0.iter().find(|(own, _)| *own == scheme).map(|(_, caller)| caller)
+    }
+
+    /// The caller that `parts` prove: the one of a token, if there is one, since it says more than a key or a certificate.
+    fn caller(&self, parts: &[Part]) -> Option<&Rc<Caller>> {
+        let mut callers = parts.iter().filter_map(|part| self.of(part.scheme));
+        let first = callers.next();
+        first.into_iter().chain(callers).find(|caller| matches!(caller.origin, Origin::Issuer(_))).or(first)
+    }
 }
 
 impl Demand {
-    /// One of `requirements` must hold, with all its schemes. There is one token, so schemes that must hold
-    /// together come down to the issuers that all of them accept and the scopes of all.
+    /// One of `requirements` must hold, with all its schemes.
     #[must_use]
-    pub fn new(requirements: Vec<Vec<BearerDemand>>) -> Self {
-        let requirements: Vec<BearerDemand> = requirements.into_iter().filter_map(|schemes| schemes.into_iter().reduce(both)).collect();
-        let mut issuers: Vec<usize> = requirements.iter().flat_map(|requirement| requirement.issuers.iter().copied()).collect();
-        issuers.sort_unstable();
-        issuers.dedup();
-        Self { requirements, issuers }
+    pub fn new(requirements: Vec<Vec<Part>>) -> Self {
+        Self { requirements: requirements.into_iter().filter(|parts| !parts.is_empty()).collect() }
     }
 
-    /// The issuers whose tokens can be of use.
-    #[must_use]
-    pub fn issuers(&self) -> &[usize] {
-        &self.issuers
+    /// Every scheme that is named, some more than once.
+    pub fn schemes(&self) -> impl Iterator<Item = usize> {
+        self.requirements.iter().flatten().map(|part| part.scheme)
     }
 
-    /// Whether `caller` meets one requirement whole.
+    /// The caller, if `proofs` meet one requirement whole: the first that they do.
     ///
     /// # Errors
-    /// The scopes of the requirement that comes closest: the first that accepts the caller's issuer.
-    pub fn meets(&self, caller: &Caller) -> Result<(), &[String]> {
+    /// What is missing.
+    pub fn meets(&self, proofs: &Proofs) -> Result<Rc<Caller>, Unmet> {
         let mut closest = None;
-        for requirement in self.requirements.iter().filter(|requirement| requirement.issuers.contains(&caller.issuer)) {
-            if requirement.scopes.iter().all(|scope| caller.scopes.contains(scope)) {
-                return Ok(());
+        for parts in self.proved(proofs) {
+            let granted =
+                |part: &Part| proofs.of(part.scheme).is_some_and(|caller| part.scopes.iter().all(|scope| caller.scopes.contains(scope)));
+            match proofs.caller(parts) {
+                Some(caller) if parts.iter().all(granted) => return Ok(Rc::clone(caller)),
+                _ => closest = closest.or(Some(parts)),
             }
-            closest = closest.or(Some(requirement.scopes.as_slice()));
         }
-        Err(closest.unwrap_or_default())
+        Err(closest.map_or(Unmet::Credentials, |parts| Unmet::Scopes(scopes(parts))))
     }
 
-    /// Whether `caller` comes from an issuer that some requirement accepts, whatever its scopes.
+    /// The caller, if `proofs` have what some requirement names, whatever the scopes.
     #[must_use]
-    pub fn knows(&self, caller: &Caller) -> bool {
-        self.issuers.contains(&caller.issuer)
+    pub fn knows(&self, proofs: &Proofs) -> Option<Rc<Caller>> {
+        self.proved(proofs).find_map(|parts| proofs.caller(parts)).cloned()
+    }
+
+    fn proved<'a>(&'a self, proofs: &'a Proofs) -> impl Iterator<Item = &'a Vec<Part>> {
+        self.requirements.iter().filter(|parts| parts.iter().all(|part| proofs.of(part.scheme).is_some()))
     }
 
     /// The scopes of the first requirement: what a caller without a token should ask for.
     #[must_use]
-    pub fn first_scopes(&self) -> &[String] {
-        self.requirements.first().map_or(&[], |requirement| &requirement.scopes)
+    pub fn first_scopes(&self) -> Vec<String> {
+        self.requirements.first().map_or_else(Vec::new, |parts| scopes(parts))
     }
 }
 
-fn both(mut one: BearerDemand, other: BearerDemand) -> BearerDemand {
-    one.issuers.retain(|issuer| other.issuers.contains(issuer));
-    for scope in other.scopes {
-        if !one.scopes.contains(&scope) {
-            one.scopes.push(scope);
+/// The scopes of all parts, each once.
+fn scopes(parts: &[Part]) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for scope in parts.iter().flat_map(|part| &part.scopes) {
+        if !all.contains(scope) {
+            all.push(scope.clone());
         }
     }
-    one
+    all
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{BearerDemand, Caller, Demand};
-    use crate::identity::Kind;
-    use crate::wire::time::UnixTime;
+    use super::{Caller, Demand, Origin, Part, Proofs, Rc, Unmet};
 
-    fn caller(issuer: usize, scopes: &[&str]) -> Caller {
+    fn caller(origin: Origin, scopes: &[&str]) -> Rc<Caller> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
-        Caller {
-            issuer,
-            subject: None,
-            client: None,
-            kind: Kind::Service,
-            scopes,
-            roles: vec![],
-            tenant: None,
-            expires: UnixTime::from_secs(0),
-        }
+        Rc::new(Caller { scopes, ..Caller::of(origin) })
     }
 
-    fn bearer(issuers: &[usize], scopes: &[&str]) -> BearerDemand {
-        BearerDemand { issuers: issuers.to_vec(), scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() }
+    fn part(scheme: usize, scopes: &[&str]) -> Part {
+        Part { scheme, scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect() }
     }
 
-    fn missing(demand: &Demand, caller: &Caller) -> Option<Vec<String>> {
-        demand.meets(caller).err().map(<[String]>::to_vec)
+    /// A token that proves `schemes`.
+    fn token(schemes: &[usize], scopes: &[&str]) -> Proofs {
+        let caller = caller(Origin::Issuer(0), scopes);
+        let mut proofs = Proofs::default();
+        schemes.iter().for_each(|scheme| proofs.add(*scheme, Rc::clone(&caller)));
+        proofs
     }
 
     #[test]
     fn one_requirement_must_hold_whole() {
-        let demand = Demand::new(vec![
-            vec![bearer(&[0], &["a"]), bearer(&[0, 3], &["b", "a"])],
-            vec![bearer(&[0, 1], &["c"])],
-            vec![bearer(&[0], &[]), bearer(&[1], &[])],
-        ]);
-        assert_eq!(demand.issuers(), [0, 1]);
+        let demand = Demand::new(vec![vec![part(0, &["a"]), part(1, &["b", "a"])], vec![part(2, &["c"])], vec![part(0, &["d"])], vec![]]);
         assert_eq!(demand.first_scopes(), ["a", "b"]);
-        assert_eq!(missing(&demand, &caller(0, &["b", "a"])), None);
-        assert_eq!(missing(&demand, &caller(1, &["c"])), None);
-        assert_eq!(missing(&demand, &caller(0, &["a"])), Some(vec!["a".into(), "b".into()]));
-        assert_eq!(missing(&demand, &caller(1, &["a", "b"])), Some(vec!["c".into()]));
-        assert_eq!(missing(&demand, &caller(3, &["a", "b", "c"])), Some(vec![]));
-        assert!(demand.knows(&caller(1, &[])));
-        assert!(!demand.knows(&caller(3, &[])));
+        assert_eq!(demand.schemes().collect::<Vec<_>>(), [0, 1, 2, 0]);
+        for (proofs, met) in [
+            (token(&[0, 1], &["b", "a"]), Ok(())),
+            (token(&[2], &["c"]), Ok(())),
+            (token(&[0, 1], &["d"]), Ok(())),
+            (token(&[0, 1], &["a"]), Err(Unmet::Scopes(vec!["a".into(), "b".into()]))),
+            (token(&[0], &["a", "b"]), Err(Unmet::Scopes(vec!["d".into()]))),
+            (token(&[1], &["a", "b", "c", "d"]), Err(Unmet::Credentials)),
+            (token(&[], &["a"]), Err(Unmet::Credentials)),
+        ] {
+            assert_eq!(demand.meets(&proofs).map(drop), met, "{proofs:?}");
+        }
+        assert!(demand.knows(&token(&[0], &[])).is_some());
+        assert!(demand.knows(&token(&[1], &[])).is_none());
     }
 
     #[test]
-    fn schemes_without_a_common_issuer_can_never_hold() {
-        let demand = Demand::new(vec![vec![bearer(&[0], &[]), bearer(&[1], &[])]]);
-        assert_eq!(missing(&demand, &caller(0, &[])), Some(vec![]));
-        assert!(demand.issuers().is_empty());
+    fn nothing_demanded_is_never_met() {
+        let proofs = token(&[0], &[]);
+        assert!(Demand::new(vec![vec![]]).meets(&proofs).is_err());
+        assert!(Demand::default().knows(&proofs).is_none());
+    }
+
+    #[test]
+    fn a_token_says_more_than_a_key() {
+        let mut proofs = Proofs::default();
+        proofs.add(0, caller(Origin::Scheme(0), &[]));
+        proofs.add(1, caller(Origin::Issuer(3), &[]));
+        let met = |parts| Demand::new(vec![parts]).meets(&proofs).unwrap().origin;
+        assert_eq!(met(vec![part(0, &[]), part(1, &[])]), Origin::Issuer(3));
+        assert_eq!(met(vec![part(0, &[])]), Origin::Scheme(0));
     }
 }

@@ -86,6 +86,13 @@ struct Jwk {
     y: Option<String>,
 }
 
+/// Sets are equal that came from the same text.
+impl PartialEq for KeySet {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
 impl KeySet {
     /// Reads a JWK Set. Keys that cannot verify (other types, other uses, weak or damaged ones) are left out,
     /// as RFC 7517 section 5 asks.
@@ -121,12 +128,6 @@ impl KeySet {
             None => self.entries.iter().filter(fitting).map(|entry| &entry.key).collect(),
         };
         if key_id.is_none() && keys.len() != 1 { Vec::new() } else { keys }
-    }
-
-    /// Whether both came from the same text.
-    #[must_use]
-    pub fn is_same_as(&self, other: &Self) -> bool {
-        self.source == other.source
     }
 
     /// How many keys can be used.

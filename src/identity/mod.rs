@@ -5,7 +5,6 @@ pub mod claims;
 pub mod demand;
 pub mod jwk;
 pub mod jws;
-pub mod keyring;
 pub mod remembered;
 pub mod signature;
 pub mod verify;
@@ -13,11 +12,20 @@ pub mod verify;
 pub use crate::config::Kind;
 use crate::wire::time::UnixTime;
 
-/// A verified caller. Only [`verify::verify`] makes one.
+/// Where a caller's identity comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A token of this issuer (index in the configuration).
+    Issuer(usize),
+    /// A key, password or certificate of this scheme (index).
+    Scheme(usize),
+}
+
+/// A verified caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// Index of the issuer in the configuration.
-    pub issuer: usize,
+    /// Who vouches for it.
+    pub origin: Origin,
     /// `sub`.
     pub subject: Option<String>,
     /// The client that got the token.
@@ -32,4 +40,21 @@ pub struct Caller {
     pub tenant: Option<String>,
     /// `exp`, without skew.
     pub expires: UnixTime,
+}
+
+impl Caller {
+    /// A service of which nothing else is known.
+    #[must_use]
+    pub const fn of(origin: Origin) -> Self {
+        Self {
+            origin,
+            subject: None,
+            client: None,
+            kind: Kind::Service,
+            scopes: Vec::new(),
+            roles: Vec::new(),
+            tenant: None,
+            expires: UnixTime::END,
+        }
+    }
 }

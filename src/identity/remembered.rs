@@ -1,7 +1,7 @@
 //! Verified tokens, remembered so that a signature is checked once. A verdict dies with the keys of its
 //! issuer, with its expiry and with the configuration (which owns this memory).
 
-use super::Caller;
+use super::{Caller, Origin};
 use crate::wire::time::UnixTime;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -43,8 +43,8 @@ impl Remembered {
 
     /// Forgets every token of `issuer`.
     pub fn forget(&mut self, issuer: usize) {
-        self.young.retain(|_, verdict| verdict.caller.issuer != issuer);
-        self.old.retain(|_, verdict| verdict.caller.issuer != issuer);
+        self.young.retain(|_, verdict| verdict.caller.origin != Origin::Issuer(issuer));
+        self.old.retain(|_, verdict| verdict.caller.origin != Origin::Issuer(issuer));
     }
 
     fn insert(&mut self, key: Box<str>, verdict: Verdict) {
@@ -66,20 +66,10 @@ fn key(token: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Caller, GENERATION, Rc, Remembered, UnixTime};
-    use crate::identity::Kind;
+    use super::{Caller, GENERATION, Origin, Rc, Remembered, UnixTime};
 
     fn caller(issuer: usize) -> Rc<Caller> {
-        Rc::new(Caller {
-            issuer,
-            subject: None,
-            client: None,
-            kind: Kind::Service,
-            scopes: vec![],
-            roles: vec![],
-            tenant: None,
-            expires: UnixTime::from_secs(0),
-        })
+        Rc::new(Caller::of(Origin::Issuer(issuer)))
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! From a token to a verified caller (RFC 7519 section 7.2, RFC 9068 section 4). The signature is checked
 //! before any claim but `iss` is believed.
 
-use super::Caller;
 use super::claims::{Claims, issuer as issuer_of};
 use super::jwk::KeySet;
 use super::jws::{Jws, JwsError};
 use super::signature::Verifier;
+use super::{Caller, Origin};
 use crate::config::{Algorithm, Issuer};
 use crate::wire::time::UnixTime;
 use serde::Deserialize;
@@ -124,7 +124,7 @@ impl Unverified<'_> {
             }
         }
         Ok(Caller {
-            issuer: self.issuer,
+            origin: Origin::Issuer(self.issuer),
             subject: claims.subject,
             client: claims.client,
             kind: claims.kind,

@@ -7,8 +7,8 @@ use crate::protocol::Operation;
 /// The facts about a caller that rules look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The issuer's name in the configuration.
-    pub issuer: &'a str,
+    /// The issuer's name in the configuration, if it came with a token.
+    pub issuer: Option<&'a str>,
     /// `sub`.
     pub subject: Option<&'a str>,
     /// The client that got the token.
@@ -45,7 +45,7 @@ pub fn decide(rules: &[Rule], operation: Operation, subject: &Subject<'_>) -> Re
     let admitted = require.kind.is_none_or(|kind| kind == subject.kind)
         && one_of(&require.clients, subject.client)
         && one_of(&require.subjects, subject.subject)
-        && one_of(&require.issuers, Some(subject.issuer))
+        && one_of(&require.issuers, subject.issuer)
         && one_of(&require.tenants, subject.tenant)
         && require.roles.iter().all(|role| subject.roles.contains(role));
     if !admitted {
@@ -73,7 +73,7 @@ mod tests {
         let scopes = ["agent:read".to_owned(), "agent:execute".to_owned()];
         let roles = ["Foundry User".to_owned()];
         let mut subject = Subject {
-            issuer: "corp",
+            issuer: Some("corp"),
             subject: Some("ann"),
             client: Some("cli"),
             tenant: None,

@@ -5,6 +5,7 @@ pub mod base64url;
 pub mod grpc_frame;
 pub mod header;
 pub mod json;
+pub mod kept;
 pub mod path;
 pub mod protobuf;
 pub mod scan;

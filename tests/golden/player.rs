@@ -7,7 +7,7 @@
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
-use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue};
+use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::signature::Software;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
@@ -113,13 +113,13 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             Event::RequestBody { bytes, end, chunk }
         } else if let Some(answer) = event.get("keys") {
             let body = jwks().to_string();
-            assert!(runtime.begin_fetch(0, now).is_some(), "a fetch can begin");
+            assert!(runtime.begin(Want::Keys(0), now).is_some(), "a fetch can begin");
             let response = match answer.as_u64() {
                 Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
                 None => Ok((200, body.as_bytes())),
             };
-            let _ = runtime.complete_fetch(0, response, now);
-            Event::KeysSettled
+            let _ = runtime.complete(Want::Keys(0), response, now);
+            Event::Settled
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
         } else if let Some(content) = event.get("response_body") {
@@ -160,7 +160,8 @@ fn effect(effect: &Effect) -> Value {
         }
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
-        Effect::FetchKeys(issuer) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
             match level {

@@ -6,6 +6,7 @@ pub mod authorization;
 pub mod envoy;
 pub mod envoy_file;
 pub mod http;
+pub mod limiter;
 pub mod mesh;
 pub mod mint;
 pub mod peer;

@@ -1,26 +1,25 @@
-//! The keys of one issuer over time: fetched, kept fresh, kept through failures up to `max_stale`, and
-//! fetched early when a token names a key that is not there. Decides when; the host fetches.
+//! A document that is fetched and kept: kept fresh, kept through failures up to `max_stale`, and fetched early when
+//! something is not in it that may be in the next. Decides when; the host fetches.
 
-use super::jwk::KeySet;
-use crate::wire::time::UnixTime;
+use super::time::UnixTime;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// At most one early fetch for an unknown `kid` in this time: anyone can send one.
+/// At most one early fetch in this time: anyone can cause one, by an unknown `kid`.
 pub const EARLY_FETCH_INTERVAL: Duration = Duration::from_secs(5);
 /// First pause after a failed fetch; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
-/// The keys of one issuer.
+/// A document over time.
 #[derive(Debug)]
-pub struct Keyring {
-    keys: Option<Rc<KeySet>>,
+pub struct Kept<T> {
+    content: Option<Rc<T>>,
     fetched: UnixTime,
     attempted: Option<UnixTime>,
     failures: u32,
     in_flight: bool,
-    /// `None` for keys in the configuration: they are never fetched and never stale.
+    /// `None` for what stands in the configuration: it is never fetched and never stale.
     times: Option<Times>,
 }
 
@@ -30,7 +29,7 @@ struct Times {
     max_stale: Duration,
 }
 
-/// What a request that needs keys should do.
+/// What a request that needs the document should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
     /// A fetch is under way or may begin: wait for it.
@@ -39,26 +38,26 @@ pub enum Wait {
     Never,
 }
 
-impl Keyring {
-    /// Keys from the configuration.
+impl<T: PartialEq> Kept<T> {
+    /// A document from the configuration.
     #[must_use]
-    pub fn inline(keys: KeySet) -> Self {
-        Self { keys: Some(Rc::new(keys)), fetched: UnixTime::default(), attempted: None, failures: 0, in_flight: false, times: None }
+    pub fn inline(content: T) -> Self {
+        Self { content: Some(Rc::new(content)), fetched: UnixTime::default(), attempted: None, failures: 0, in_flight: false, times: None }
     }
 
-    /// Keys that have to be fetched.
+    /// A document that has to be fetched.
     #[must_use]
     pub const fn remote(refresh: Duration, max_stale: Duration) -> Self {
         let times = Some(Times { refresh, max_stale });
-        Self { keys: None, fetched: UnixTime::from_secs(0), attempted: None, failures: 0, in_flight: false, times }
+        Self { content: None, fetched: UnixTime::from_secs(0), attempted: None, failures: 0, in_flight: false, times }
     }
 
-    /// The keys, unless there are none or they are too old.
+    /// The document, unless there is none or it is too old.
     #[must_use]
-    pub fn usable(&self, now: UnixTime) -> Option<Rc<KeySet>> {
+    pub fn usable(&self, now: UnixTime) -> Option<Rc<T>> {
         match self.times {
             Some(times) if now.since(self.fetched) > times.max_stale => None,
-            _ => self.keys.clone(),
+            _ => self.content.clone(),
         }
     }
 
@@ -66,11 +65,11 @@ impl Keyring {
     #[must_use]
     pub fn is_due(&self, now: UnixTime) -> bool {
         let Some(times) = self.times else { return false };
-        let old = self.keys.is_none() || now.since(self.fetched) >= times.refresh || now < self.fetched;
+        let old = self.content.is_none() || now.since(self.fetched) >= times.refresh || now < self.fetched;
         !self.in_flight && old && self.has_rested(now)
     }
 
-    /// What a request should do that found no keys.
+    /// What a request should do that found no document.
     #[must_use]
     pub fn wait_for_any(&self, now: UnixTime) -> Wait {
         match self.times {
@@ -79,7 +78,7 @@ impl Keyring {
         }
     }
 
-    /// What a request should do whose key is not among [`Keyring::usable`].
+    /// What a request should do that misses something in [`Kept::usable`].
     #[must_use]
     pub fn wait_for_another(&self, now: UnixTime) -> Wait {
         let early = self.attempted.is_none_or(|attempted| now.since(attempted) >= EARLY_FETCH_INTERVAL || now < attempted);
@@ -99,17 +98,17 @@ impl Keyring {
         true
     }
 
-    /// A fetch ended. `true` if other keys than before are in force, so that what was verified with the old
-    /// ones must be forgotten. A failure keeps what there is.
-    pub fn complete(&mut self, now: UnixTime, result: Result<KeySet, String>) -> bool {
+    /// A fetch ended. `true` if another document than before is in force, so that what was decided by the old one must
+    /// be forgotten. A failure keeps what there is.
+    pub fn complete(&mut self, now: UnixTime, result: Result<T, String>) -> bool {
         self.in_flight = false;
         match result {
-            Ok(keys) => {
+            Ok(content) => {
                 self.failures = 0;
                 self.fetched = now;
-                let same = self.keys.as_ref().is_some_and(|old| old.is_same_as(&keys));
+                let same = self.content.as_deref().is_some_and(|old| *old == content);
                 if !same {
-                    self.keys = Some(Rc::new(keys));
+                    self.content = Some(Rc::new(content));
                 }
                 !same
             }
@@ -132,44 +131,38 @@ impl Keyring {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeySet, Keyring, Wait};
+    use super::{Kept, Wait};
     use crate::wire::time::UnixTime;
     use std::time::Duration;
-
-    const P256: &str = r#"{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0","kid":"KID"}"#;
-
-    fn keys(kid: &str) -> KeySet {
-        KeySet::parse(format!(r#"{{"keys":[{}]}}"#, P256.replace("KID", kid)).as_bytes()).unwrap()
-    }
 
     fn at(seconds: u64) -> UnixTime {
         UnixTime::from_secs(1000 + seconds)
     }
 
-    fn ring() -> Keyring {
-        Keyring::remote(Duration::from_secs(60), Duration::from_secs(600))
+    fn ring() -> Kept<&'static str> {
+        Kept::remote(Duration::from_secs(60), Duration::from_secs(600))
     }
 
     #[test]
-    fn one_fetch_at_a_time_and_the_next_when_keys_are_old() {
+    fn one_fetch_at_a_time_and_the_next_when_it_is_old() {
         let mut ring = ring();
         assert!(ring.is_due(at(0)) && ring.usable(at(0)).is_none());
         assert!(ring.begin(at(0)) && !ring.begin(at(0)) && !ring.is_due(at(1)));
         assert_eq!(ring.wait_for_any(at(1)), Wait::ForFetch);
-        assert!(ring.complete(at(1), Ok(keys("a"))));
+        assert!(ring.complete(at(1), Ok("a")));
         assert!(ring.usable(at(1)).is_some() && !ring.is_due(at(60)) && ring.is_due(at(61)));
-        assert!(ring.begin(at(61)) && !ring.complete(at(62), Ok(keys("a"))));
-        assert!(ring.begin(at(122)) && ring.complete(at(122), Ok(keys("b"))));
+        assert!(ring.begin(at(61)) && !ring.complete(at(62), Ok("a")));
+        assert!(ring.begin(at(122)) && ring.complete(at(122), Ok("b")));
     }
 
     #[test]
-    fn failures_keep_the_last_good_keys_until_max_stale() {
+    fn failures_keep_the_last_good_one_until_max_stale() {
         let mut ring = ring();
-        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok(keys("a"))));
+        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok("a")));
         assert!(ring.begin(at(60)) && !ring.complete(at(60), Err("down".into())));
         assert!(ring.usable(at(600)).is_some());
         assert!(ring.usable(at(601)).is_none());
-        assert!(ring.begin(at(601)) && ring.complete(at(601), Ok(keys("b"))) && ring.usable(at(602)).is_some());
+        assert!(ring.begin(at(601)) && ring.complete(at(601), Ok("b")) && ring.usable(at(602)).is_some());
     }
 
     #[test]
@@ -184,20 +177,20 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_looked_for_once_per_interval() {
+    fn what_is_missing_is_looked_for_once_per_interval() {
         let mut ring = ring();
-        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok(keys("a"))));
+        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok("a")));
         assert_eq!(ring.wait_for_another(at(4)), Wait::Never);
         assert_eq!(ring.wait_for_another(at(5)), Wait::ForFetch);
         assert!(ring.begin(at(5)));
         assert_eq!(ring.wait_for_another(at(5)), Wait::ForFetch);
-        ring.complete(at(5), Ok(keys("a")));
+        ring.complete(at(5), Ok("a"));
         assert_eq!(ring.wait_for_another(at(6)), Wait::Never);
     }
 
     #[test]
-    fn inline_keys_are_never_fetched() {
-        let mut ring = Keyring::inline(keys("a"));
+    fn what_is_configured_is_never_fetched() {
+        let mut ring = Kept::inline("a");
         assert!(ring.usable(at(1_000_000)).is_some() && !ring.is_due(at(1_000_000)) && !ring.begin(at(0)));
         assert_eq!(ring.wait_for_another(at(1_000_000)), Wait::Never);
     }
@@ -205,7 +198,7 @@ mod tests {
     #[test]
     fn a_clock_that_jumps_back_does_not_stop_fetching() {
         let mut ring = ring();
-        assert!(ring.begin(at(500)) && ring.complete(at(500), Ok(keys("a"))));
+        assert!(ring.begin(at(500)) && ring.complete(at(500), Ok("a")));
         assert!(ring.is_due(at(0)) && ring.usable(at(0)).is_some());
     }
 }
