@@ -53,9 +53,9 @@ pub enum Fault {
     /// A field that is there once is there again, or another of its oneof: parsers merge or take the last.
     #[error("a field is repeated")]
     Repeated,
-    /// An entry of a map has its value before its key, or no key.
-    #[error("a map entry does not begin with its key")]
-    KeyOrder,
+    /// An entry of a map is not a key and then, if anything, a value. Some parsers drop entries with anything else.
+    #[error("a map entry is not a key and a value")]
+    Entry,
     /// More messages inside each other than allowed.
     #[error("the message is nested too deeply")]
     TooDeep,
@@ -68,6 +68,6 @@ impl Fault {
     /// Whether the bytes can be read, but in more than one way.
     #[must_use]
     pub const fn is_ambiguous(self) -> bool {
-        matches!(self, Self::Repeated | Self::WireType | Self::KeyOrder | Self::Range | Self::TooDeep | Self::TooManyValues)
+        matches!(self, Self::Repeated | Self::WireType | Self::Entry | Self::Range | Self::TooDeep | Self::TooManyValues)
     }
 }

@@ -173,11 +173,11 @@ impl Document {
                 false => (Target::Key, Wire::Length),
             },
             Role::Entry { wanted, has_key, has_value, .. } if number == 2 => match (*has_key, std::mem::replace(has_value, true)) {
-                (false, _) => return Err(Fault::KeyOrder),
+                (false, _) => return Err(Fault::Entry),
                 (true, true) => return Err(Fault::Repeated),
                 (true, false) => (wanted.map_or(Target::Nothing, Target::Value), Wire::Length),
             },
-            Role::Entry { .. } => (Target::Nothing, wire),
+            Role::Entry { .. } => return Err(Fault::Entry),
             Role::Value(node) => {
                 let found = match number {
                     1 => (Target::Null(*node), Wire::Varint),
@@ -303,7 +303,7 @@ impl Document {
                     self.note(node, Kind::Null, Some("null"))?;
                 }
             }
-            Role::Entry { has_key: false, .. } => return Err(Fault::KeyOrder),
+            Role::Entry { has_key: false, .. } => return Err(Fault::Entry),
             Role::Entry { wanted: Some(node), has_value: false, .. } => {
                 self.settle(node);
                 self.note(node, Kind::Null, Some("null"))?;
@@ -444,9 +444,10 @@ mod tests {
         let member = [b"\x0a\x05skill".as_slice(), value].concat();
         for (entries, fault) in [
             (vec![member.clone(), member.clone()], Fault::Repeated),
-            (vec![[value.as_slice(), b"\x0a\x05skill"].concat()], Fault::KeyOrder),
-            (vec![value.to_vec()], Fault::KeyOrder),
-            (vec![vec![]], Fault::KeyOrder),
+            (vec![[value.as_slice(), b"\x0a\x05skill"].concat()], Fault::Entry),
+            (vec![value.to_vec()], Fault::Entry),
+            (vec![vec![]], Fault::Entry),
+            (vec![[&member[..], b"\x18\x01"].concat()], Fault::Entry),
             (vec![[b"\x0a\x01a".as_slice(), &member].concat()], Fault::Repeated),
             (vec![[&member[..], value].concat()], Fault::Repeated),
             (vec![b"\x0a\x05skill\x12\x04\x20\x01\x08\0".to_vec()], Fault::Repeated),
