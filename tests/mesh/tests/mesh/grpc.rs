@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{Agent, Sdk};
@@ -11,11 +12,16 @@ use tokio::sync::OnceCell;
 
 use crate::suite::{Suite, works};
 
-const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
-const SERVICE_0_3: &str = "/a2a.v1.A2AService";
+pub const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
+pub const SERVICE_0_3: &str = "/a2a.v1.A2AService";
 
 /// `envoy/inbound.yaml` with what gRPC needs: the agent takes it, and each service goes to its version's own port.
-async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
+pub async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
+    Envoy::start(name, &file(mesh, edit)?, Options::default()).await
+}
+
+/// Its configuration. The clusters are called `grpc_v1_0` and `grpc_v0_3`.
+pub fn file(mesh: &Mesh, edit: impl FnOnce(&mut Value)) -> Result<EnvoyFile> {
     let mut file = mesh.inbound_file()?;
     file.edit_plugin(|plugin| {
         let agent = &mut plugin["agents"][0];
@@ -44,7 +50,7 @@ async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result
         let route = json!({"match": {"path_separated_prefix": service}, "route": {"cluster": cluster, "timeout": "0s"}});
         routes.insert(0, route);
     }
-    Envoy::start(name, &file, Options::default()).await
+    Ok(file)
 }
 
 fn grpc_port(agent: &Agent) -> Result<u16> {
@@ -58,16 +64,16 @@ async fn standing(mesh: &Mesh) -> Result<&'static Envoy> {
 }
 
 /// A call with one empty message.
-fn call(path: impl Into<String>) -> Call {
+pub fn call(path: impl Into<String>) -> Call {
     Call::new(http::Method::POST, path).header("content-type", "application/grpc").header("te", "trailers").body(&[0u8; 5][..])
 }
 
-async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
+pub async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
     raw::http2(envoy.port(), call, 100, &[]).await
 }
 
 /// `call` is answered with nothing but headers that say `status`, and Envoy's log says `reason`.
-async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
+pub async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
     let start = envoy.log().len();
     let reply = send(envoy, call).await?;
     let seen = || format!("for {reason} came {} {:?} {}", reply.status, reply.headers, reply.text());

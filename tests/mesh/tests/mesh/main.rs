@@ -3,6 +3,7 @@
 mod cards;
 mod configuration;
 mod grpc;
+mod grpc_messages;
 mod hold;
 mod http1;
 mod http2;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
+    grpc_messages::add(&mut suite);
     outbound::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
