@@ -62,6 +62,11 @@ fn grpc() {
 }
 
 #[test]
+fn skills() {
+    room("skills");
+}
+
+#[test]
 fn cards() {
     room("cards");
 }

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::grpc::{SERVICE_0_3, SERVICE_1_0, call, file, refused, send, start};
+use crate::grpc::{SERVICE_0_3, SERVICE_1_0, call, offer, refused, send, start};
 use crate::suite::Suite;
 
 const PUBLIC: &str = "https://expense.example.com/agents/expense";
@@ -120,7 +120,9 @@ fn answering(body: &[u8], status: &str) -> Answer {
 
 /// An Envoy with a `public_url` before a stand-in for the agent of 1.0, which speaks HTTP/1.1 with trailers.
 async fn before(mesh: &Mesh, name: &str, agent: &StandIn, hold: bool) -> Result<Envoy> {
-    let mut file = file(mesh, |plugin| {
+    let mut file = mesh.inbound_file()?;
+    offer(&mut file, &mesh.agent_1_0, &mesh.agent_0_3)?;
+    file.edit_plugin(|plugin| {
         plugin["agents"][0]["public_url"] = json!(PUBLIC);
         plugin["hold_headers"] = json!(hold);
     })?;
