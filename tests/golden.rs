@@ -57,6 +57,11 @@ fn policy() {
 }
 
 #[test]
+fn grpc() {
+    room("grpc");
+}
+
+#[test]
 fn skills() {
     room("skills");
 }

@@ -3,10 +3,12 @@
 
 pub mod flow;
 mod hosts;
+pub mod messages;
 pub mod model;
 pub mod paths;
 pub mod policy;
 pub mod project;
+pub mod protobuf;
 pub mod requirement;
 pub mod scheme;
 pub mod validators;

@@ -3,6 +3,7 @@
 
 use crate::protocol::Version;
 use crate::wire::json::UniqueValue;
+use crate::wire::protobuf::Fault;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use thiserror::Error;
@@ -19,6 +20,9 @@ pub enum CardError {
     /// Not one JSON value, or an object in it repeats a name, so that two readers could see two cards.
     #[error("the card is not JSON, or repeats a member")]
     NotJson,
+    /// No message of the package that it should be of, or one with two readings.
+    #[error("the card is no protobuf message that can be read: {0}")]
+    NotProtobuf(Fault),
     /// JSON, but not what has to stand there.
     #[error("{at}: {wanted}")]
     Wrong {

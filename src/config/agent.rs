@@ -120,9 +120,6 @@ impl Agent {
         if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
             return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
         }
-        if self.target.grpc && self.limits.needs_body() {
-            return fail("limits", "limits on what messages hold cannot be kept over gRPC: leave out one or the other".to_owned());
-        }
         self.push_notifications.check(&format!("{at}.push_notifications"))?;
         if !self.versions.0.contains_key(&self.default_version) {
             return fail("default_version", format!("{} is not one of versions", self.default_version));

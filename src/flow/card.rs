@@ -7,11 +7,13 @@ use super::event::{Effect, Level, Reply, Step};
 use super::runtime::{Context, Runtime};
 use super::source::{Lookup, describe};
 use crate::card::paths::WELL_KNOWN;
+use crate::card::protobuf;
 use crate::card::validators::{self, Audience};
 use crate::card::{Capabilities, Card, CardPaths, CardResponse, Dialect, Interface, Requirement, Security, Skills, View, project};
 use crate::config::{Agent, Config, ConfigError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
+use crate::wire::grpc_frame;
 use crate::wire::header::Headers;
 use std::collections::BTreeMap;
 
@@ -129,10 +131,7 @@ pub struct CardRequest {
     audience: Audience,
     /// The version header chose the shape.
     negotiated: bool,
-    /// The card is the `result` of a JSON-RPC response.
-    wrapped: bool,
-    /// The card is the answer of an HTTP+JSON route.
-    by_route: bool,
+    form: Form,
     /// Only its headers are wanted.
     head: bool,
     /// Who asks.
@@ -145,8 +144,32 @@ pub struct CardRequest {
     held: bool,
 }
 
+/// How a card comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As the body.
+    Bare,
+    /// As the `result` of a JSON-RPC response.
+    Wrapped,
+    /// As the message of a gRPC response, in the package of the version.
+    Message,
+}
+
+impl Form {
+    const fn binding(self) -> Option<Binding> {
+        match self {
+            Self::Bare => None,
+            Self::Wrapped => Some(Binding::Jsonrpc),
+            Self::Message => Some(Binding::Grpc),
+        }
+    }
+}
+
+/// A request header that invites an answer which cannot be read.
+const INVITATION: &str = "grpc-accept-encoding";
+
 impl CardRequest {
-    /// A request for `operation` of agent `index`, if its answer is to be projected. (Messages of gRPC are not.)
+    /// A request for `operation` of agent `index`, if its answer is to be projected.
     #[must_use]
     pub fn new(index: usize, operation: Operation, binding: Option<Binding>, place: Place, runtime: &Runtime) -> Option<Self> {
         let Place { version, negotiated, public, admitted, head, known } = place;
@@ -154,17 +177,21 @@ impl CardRequest {
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
             (Operation::GetAgentCard, ..) => Audience::Caller,
-            (Operation::GetExtendedAgentCard, Some(Binding::Jsonrpc | Binding::HttpJson), _) => Audience::Extended,
+            (Operation::GetExtendedAgentCard, ..) => Audience::Extended,
             _ => return None,
         };
-        let wrapped = binding == Some(Binding::Jsonrpc);
-        let by_route = binding == Some(Binding::HttpJson);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, by_route, head, admitted, known, reads: false, held: false })
+        let form = match binding {
+            Some(Binding::Jsonrpc) => Form::Wrapped,
+            Some(Binding::Grpc) => Form::Message,
+            Some(Binding::HttpJson) | None => Form::Bare,
+        };
+        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
-    pub fn conditions() -> impl Iterator<Item = Effect> {
-        validators::CONDITIONS.iter().map(|name| Effect::RemoveHeader((*name).into()))
+    pub fn conditions(&self) -> impl Iterator<Item = Effect> + use<> {
+        let invitation = (self.form == Form::Message).then_some(&INVITATION);
+        validators::CONDITIONS.iter().chain(invitation).map(|name| Effect::RemoveHeader((*name).into()))
     }
 
     /// The client's own `If-None-Match` lines.
@@ -181,7 +208,8 @@ impl CardRequest {
 
     /// The agent answers with this status.
     pub fn on_headers(&mut self, status: u16, end: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        if status != 200 {
+        // A gRPC call that failed may be answered with nothing but headers.
+        if status != 200 || (self.form == Form::Message && end) {
             return Step::Continue;
         }
         effects.extend(validators::STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
@@ -209,16 +237,24 @@ impl CardRequest {
             return Step::Pause;
         }
         self.reads = false;
+        if self.form == Form::Message && end && length == 0 {
+            // A call that failed: the trailers say how.
+            return Step::Continue;
+        }
         let projected = self.projected(content, context);
         effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
         let bytes = match projected {
             Ok(bytes) => bytes,
             Err(error) => return self.refuse(&error, context, effects),
         };
+        if self.form == Form::Message {
+            effects.push(Effect::ReplaceResponseBody(bytes));
+            return Step::Continue;
+        }
         if self.held {
             self.describe(context, effects);
             let etag = validators::etag(&bytes);
-            let is_known = !self.wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+            let is_known = self.form == Form::Bare && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
             effects.push(Effect::SetResponseHeader("etag".into(), etag));
             if is_known {
                 effects.push(Effect::SetResponseHeader(":status".into(), "304".to_owned()));
@@ -231,8 +267,11 @@ impl CardRequest {
         Step::Continue
     }
 
-    /// Says who may keep the card, and what chose its shape.
+    /// Says who may keep the card, and what chose its shape. No cache keeps answers of gRPC.
     fn describe(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
+        if self.form == Form::Message {
+            return;
+        }
         let (cache_control, vary) = self.validity(context);
         effects.push(Effect::SetResponseHeader("cache-control".into(), cache_control));
         if let Some(vary) = vary {
@@ -290,7 +329,7 @@ impl CardRequest {
         let policy = context.runtime.policy(self.agent, context.now).ok();
         let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
         // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
-        let is_proto_json = self.by_route && card.is_proto_json();
+        let is_proto_json = (self.form, self.audience) == (Form::Bare, Audience::Extended) && card.is_proto_json();
         let view = View {
             version: self.version,
             dialect: if is_proto_json { Dialect::ProtoJson } else { Dialect::of(self.version) },
@@ -304,15 +343,23 @@ impl CardRequest {
     }
 
     fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
-        if self.wrapped {
-            // An error is no card and goes on as it is.
-            return match CardResponse::read(content).map_err(|error| error.to_string())? {
+        // An error is no card and goes on as it is.
+        match self.form {
+            Form::Bare => {
+                let card = Card::read(content).map_err(|error| error.to_string())?;
+                self.view(&card, context).map(|card| card.to_string().into_bytes())
+            }
+            Form::Wrapped => match CardResponse::read(content).map_err(|error| error.to_string())? {
                 None => Ok(content.to_vec()),
                 Some(response) => self.view(&response.card, context).map(|card| response.with(card)),
-            };
+            },
+            Form::Message => {
+                let message = grpc_frame::unwrap(content).map_err(|error| error.to_string())?;
+                let card = protobuf::read(self.version, message).map_err(|error| error.to_string())?;
+                let message = protobuf::write(self.version, self.view(&card, context)?).map_err(|error| error.to_string())?;
+                grpc_frame::wrap(&message).ok_or_else(|| "it is too long".to_owned())
+            }
         }
-        let card = Card::read(content).map_err(|error| error.to_string())?;
-        self.view(&card, context).map(|card| card.to_string().into_bytes())
     }
 
     /// The refusal of a request whose card cannot be used.
@@ -320,8 +367,7 @@ impl CardRequest {
         let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
         let denial = Denial::new(Reason::CardUnavailable).at(name);
         effects.push(Effect::Log(Level::Warn, format!("the card of agent {name:?} cannot be used: {error:?}")));
-        let binding = if self.wrapped { Some(Binding::Jsonrpc) } else { None };
-        let _ = super::exchange::answer(&denial, binding, &Id::default(), effects);
+        let _ = super::exchange::answer(&denial, self.form.binding(), &Id::default(), effects);
         Step::Pause
     }
 }

@@ -83,6 +83,14 @@ pub fn classify(
             if requested.is_some_and(|requested| requested != belongs) {
                 return Err(versioned(mismatch("This service", belongs)));
             }
+            if !body_follows {
+                return Err(Denial::new(Reason::BodyMalformed).advise("A gRPC call has one message."));
+            }
+            if !head.headers.single_ascii("content-type").is_some_and(|kind| grpc::is_protobuf(kind.as_bytes())) {
+                return Err(
+                    Denial::new(Reason::EncodingRefused).advise("Messages are protocol buffers: send content-type application/grpc.")
+                );
+            }
             (belongs, Some(operation))
         }
         None if head.method == "GET" || head.method == "HEAD" => match cards.and_then(|cards| cards.find(suffix)) {

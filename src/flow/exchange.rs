@@ -38,7 +38,7 @@ pub(super) enum Stage {
     Inbound(Box<Inbound>),
     /// Refused; only the id of the JSON-RPC request is waited for.
     Refusing(Box<Denial>, Box<Reader>),
-    /// A JSON-RPC request that went on before its end; the rest must not contradict what was decided.
+    /// A request that went on before its end; the rest must not contradict what was decided.
     Watching(Box<Watched>),
     /// Passed on; the rest of the body is counted.
     Passing(Meter),
@@ -222,7 +222,7 @@ pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let (bytes, end, chunk) = match event {
         Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
-        Event::BodyWithheld => return withheld(effects),
+        Event::BodyWithheld => return withheld(Some(Binding::Jsonrpc), effects),
         _ => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     let failed = reader.read(chunk, end).err();
@@ -284,14 +284,14 @@ pub(super) fn malformed(error: &EnvelopeError) -> Denial {
 }
 
 /// The proxy lacks the option that lets bodies through while headers are held.
-pub(super) fn withheld(effects: &mut Vec<Effect>) -> (Stage, Step) {
+pub(super) fn withheld(binding: Option<Binding>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     effects.push(Effect::Log(
         Level::Error,
         "hold_headers is on, but Envoy delivers no body while headers are held: set allow_on_headers_stop_iteration: true in the \
          plugin's config, or hold_headers: false"
             .to_owned(),
     ));
-    answer(&Denial::new(Reason::HeadersNotHeld), Some(Binding::Jsonrpc), &Id::default(), effects)
+    answer(&Denial::new(Reason::HeadersNotHeld), binding, &Id::default(), effects)
 }
 
 fn passing(meter: Meter, bytes: u64, effects: &mut Vec<Effect>) -> (Stage, Step) {

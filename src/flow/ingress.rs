@@ -26,7 +26,7 @@ pub struct Inbound {
     /// `None` for cards: no binding's rules apply to them.
     binding: Option<Binding>,
     version: Version,
-    /// Known at once for HTTP+JSON and cards; from the body for JSON-RPC.
+    /// Known at once except for JSON-RPC, where the body tells it.
     operation: Option<Operation>,
     identity: Identity,
     body: Body,
@@ -135,7 +135,7 @@ pub(super) fn begin(
     if agent.forward.token == Token::Remove {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
+    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation, classified.version));
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
@@ -231,7 +231,7 @@ impl Inbound {
                     }
                 }
             }
-            Event::BodyWithheld => return withheld(effects),
+            Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
         self.decide(context, effects, card)
@@ -279,9 +279,7 @@ impl Inbound {
         }
         if !self.released {
             self.send_on(context, effects);
-            if request.is_some() {
-                effects.extend(CardRequest::conditions());
-            }
+            effects.extend(request.iter().flat_map(|request| request.conditions()));
         }
         *card = request;
         match self.body {
@@ -344,7 +342,7 @@ impl Inbound {
             Body::NotNeeded | Body::Wrong(_) | Body::TooLong => None,
         };
         if !self.permitted {
-            inspect::is_offered(self.binding, operation, &agent.limits)?;
+            inspect::is_offered(operation, &agent.limits)?;
             let skill = self.spoken.skill(operation, reader, plans)?;
             self.permitted = match &self.identity {
                 Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, config)?,

@@ -1,15 +1,18 @@
 //! What the body of a request asks for beyond its operation: parts, history, output, where notifications go. Read as
-//! it streams, by the same strict scanner for JSON-RPC and HTTP+JSON.
+//! it streams, by strict scanners: one for JSON-RPC and HTTP+JSON, one for the messages of gRPC.
 
 use super::denial::{Denial, Reason};
 use super::exchange::malformed;
 use crate::config::{Agent, Limits as AgentLimits, SkillFrom};
 use crate::policy::access::Skill;
+use crate::policy::fields;
 use crate::policy::limits::{self, LimitRefusal};
-use crate::policy::places::{self, Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
+use crate::policy::places::{self, Fact, Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
 use crate::policy::push::{self, PushRefusal};
 use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
+use crate::wire::grpc_frame;
+use crate::wire::protobuf::{self, Fault, Type};
 use crate::wire::scan::{Asked, Document, Findings, Keep, Kind, Limits, Plan, Step, Value};
 use std::rc::Rc;
 
@@ -22,10 +25,37 @@ pub struct Plans {
     http_json: Watched,
     /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
     skill: Option<(Spoken, Spoken)>,
+    grpc: Vec<Method>,
+    /// For methods of which nothing is asked: their bodies are read all the same.
+    nothing: Rc<protobuf::Plan>,
+}
+
+/// What is asked of the messages of one gRPC method.
+#[derive(Debug)]
+struct Method {
+    operation: Operation,
+    version: Version,
+    plan: Rc<protobuf::Plan>,
+    watched: Watched,
+    skill: Option<Spoken>,
 }
 
 /// Where messages name their skill, each place with the message that it is in.
 type Spoken = Vec<[Asked; 2]>;
+
+impl Method {
+    fn new(version: Version, operation: Operation, facts: &[Fact], skill: Option<&str>) -> Self {
+        let mut plan = protobuf::Plan::default();
+        let watched = fields::watch(facts, operation, version, |path, kind, keep| plan.ask(path, kind, keep));
+        let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+        let skill = skill.filter(|_| sends).map(|key| {
+            let path = fields::metadata(version, key);
+            let message = plan.ask(path.get(..1).unwrap_or_default(), Type::Message, Keep::Kind);
+            vec![[message, plan.ask(&path, Type::Value, Keep::Text)]]
+        });
+        Self { operation, version, plan: Rc::new(plan), watched, skill }
+    }
+}
 
 impl Plans {
     /// What `agent`'s configuration makes worth asking.
@@ -47,7 +77,14 @@ impl Plans {
             };
             (ask(&mut |path, keep| questions.ask(path, keep)), ask(&mut |path, keep| plan.ask(path, keep)))
         });
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill }
+        let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
+        let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
+        let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, grpc, nothing: Rc::default() }
+    }
+
+    fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
+        self.grpc.iter().find(|method| (method.operation, method.version) == (operation, version))
     }
 
     /// The skill that a message names in its metadata.
@@ -58,6 +95,10 @@ impl Plans {
         let places = match (&self.skill, reader, operation) {
             (Some((jsonrpc, _)), Reader::Jsonrpc(_), Operation::SendMessage | Operation::SendStreamingMessage) => jsonrpc,
             (Some((_, http_json)), Reader::HttpJson(_), Operation::SendMessage | Operation::SendStreamingMessage) => http_json,
+            (_, Reader::Grpc(_, version), _) => match self.method(operation, *version).and_then(|method| method.skill.as_ref()) {
+                Some(places) => places,
+                None => return Ok(Skill::Unnamed),
+            },
             _ => return Ok(Skill::Unnamed),
         };
         let values = |asked: Asked| reader.findings(asked).values.iter().filter(|value| value.kind != Kind::Null);
@@ -78,7 +119,7 @@ impl Plans {
 
     /// A reader for a request's body; `None` if nothing in it matters.
     #[must_use]
-    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>) -> Option<Reader> {
+    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>, version: Version) -> Option<Reader> {
         let limits = Limits { text: MAX_TEXT_BYTES, ..Limits::default() };
         match (binding?, operation) {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
@@ -89,7 +130,12 @@ impl Plans {
                 }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
             }
-            (Binding::HttpJson, None) | (Binding::Grpc, _) => None,
+            (Binding::Grpc, operation) => {
+                let method = operation.and_then(|operation| self.method(operation, version));
+                let plan = method.map_or(&self.nothing, |method| &method.plan);
+                Some(Reader::Grpc(Box::new(grpc_frame::Body::new(limits, Rc::clone(plan))), version))
+            }
+            (Binding::HttpJson, None) => None,
         }
     }
 
@@ -102,6 +148,10 @@ impl Plans {
         let watched = match reader {
             Reader::Jsonrpc(_) => &self.jsonrpc,
             Reader::HttpJson(_) => &self.http_json,
+            Reader::Grpc(..) => match self.method(operation, version) {
+                Some(method) => &method.watched,
+                None => return Ok(()),
+            },
         };
         // A skill that is named for a second time, behind the verdict.
         self.skill(reader, operation)?;
@@ -119,6 +169,8 @@ pub enum Reader {
     Jsonrpc(EnvelopeReader),
     /// The route named it.
     HttpJson(Document),
+    /// The same, with one message of this version's package.
+    Grpc(Box<grpc_frame::Body>, Version),
 }
 
 impl Reader {
@@ -138,15 +190,19 @@ impl Reader {
                     Box::new((Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")), Id::default()))
                 })
             }
+            Self::Grpc(body, _) => {
+                let read = body.feed(chunk).and_then(|()| if end { body.end() } else { Ok(()) });
+                read.map_err(|fault| Box::new((unreadable(fault), Id::default())))
+            }
         }
     }
 
-    /// The id, once it has come. HTTP+JSON has none to wait for.
+    /// The id, once it has come. Only JSON-RPC has one to wait for.
     #[must_use]
     pub fn id(&self) -> Option<Id> {
         match self {
             Self::Jsonrpc(reader) => reader.id().cloned(),
-            Self::HttpJson(_) => Some(Id::default()),
+            Self::HttpJson(_) | Self::Grpc(..) => Some(Id::default()),
         }
     }
 
@@ -155,7 +211,7 @@ impl Reader {
     pub fn method(&self) -> Option<&str> {
         match self {
             Self::Jsonrpc(reader) => reader.method(),
-            Self::HttpJson(_) => None,
+            Self::HttpJson(_) | Self::Grpc(..) => None,
         }
     }
 
@@ -163,6 +219,7 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.is_settled(asked),
             Self::HttpJson(document) => document.is_settled(asked),
+            Self::Grpc(body, _) => body.is_settled(asked),
         }
     }
 
@@ -170,21 +227,30 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.findings(asked),
             Self::HttpJson(document) => document.findings(asked),
+            Self::Grpc(body, _) => body.findings(asked),
         }
     }
 }
 
-/// Whether the operation is offered at all. Over gRPC nobody can see where notifications would go, so none are
-/// configured there.
+/// The refusal of a body that is not one gRPC message, or a message with two readings.
+fn unreadable(fault: Fault) -> Denial {
+    match fault {
+        Fault::Compressed => {
+            Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
+        }
+        fault if fault.is_ambiguous() => {
+            Denial::new(Reason::RequestMalformed).advise(format!("The message has no single meaning: {fault}."))
+        }
+        fault => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
+    }
+}
+
+/// Whether the operation is offered at all.
 ///
 /// # Errors
 /// If it is not.
-pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
-    limits::check_operation(operation, limits).map_err(over_limit)?;
-    match (binding, operation) {
-        (Some(Binding::Grpc), Operation::CreateTaskPushNotificationConfig) => Err(no_push(PushRefusal::NotOffered)),
-        _ => Ok(()),
-    }
+pub fn is_offered(operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
+    limits::check_operation(operation, limits).map_err(over_limit)
 }
 
 /// Whether the query of an HTTP+JSON request asks for more history than allowed, or for another method.

@@ -10,6 +10,7 @@ mod plan;
 mod scanner;
 mod text;
 
+pub(super) use found::note;
 pub use found::{Document, Findings, Value};
 pub use plan::{Asked, Keep, Plan, Step};
 pub use scanner::Scanner;

@@ -39,6 +39,11 @@ fn policy() {
 }
 
 #[wasm_bindgen_test]
+fn grpc() {
+    room(include_str!("grpc.json"));
+}
+
+#[wasm_bindgen_test]
 fn skills() {
     room(include_str!("skills.json"));
 }

@@ -2,7 +2,7 @@
 //! The same cases run natively (`tests/golden.rs`) and on wasm32 (`on_wasm32.rs`).
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
-//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
+//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status); `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
@@ -56,11 +56,20 @@ fn header_value(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
         Value::Object(spec) if spec.contains_key("token") => token(&spec["token"]).into_bytes(),
-        Value::Object(spec) => {
-            let hex = spec["hex"].as_str().unwrap();
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-        }
+        Value::Object(spec) => from_hex(spec["hex"].as_str().unwrap()),
         other => panic!("no header value: {other}"),
+    }
+}
+
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn body(value: &Value) -> Vec<u8> {
+    match (value.as_str(), value.get("hex").and_then(Value::as_str)) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(hex)) => from_hex(hex),
+        (None, None) => value.to_string().into_bytes(),
     }
 }
 
@@ -96,11 +105,11 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
-        } else if let Some(body) = event.get("body") {
+        } else if let Some(part) = event.get("body") {
             if !paused {
                 held = 0;
             }
-            let part = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+            let part = body(part);
             held += part.len();
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held as u64);
             let chunk = if exchange.reads() { part } else { Vec::new() };
@@ -127,8 +136,8 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             Event::Settled
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
-        } else if let Some(body) = event.get("response_body") {
-            let content = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+        } else if let Some(content) = event.get("response_body") {
+            let content = body(content);
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
             Event::ResponseBody { bytes, end, content: if end && exchange.reads_response() { content } else { Vec::new() } }
         } else if event.contains_key("withheld") {
@@ -159,6 +168,10 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
         Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        // A message of gRPC.
+        Effect::ReplaceResponseBody(bytes) if bytes.first() == Some(&0) => {
+            json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),

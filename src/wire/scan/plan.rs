@@ -42,7 +42,7 @@ pub enum Keep {
 
 /// The name of something asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked(pub(super) usize);
+pub struct Asked(pub(in crate::wire) usize);
 
 /// All that is asked of a document.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use tokio::sync::OnceCell;
 
 use crate::suite::{Suite, works};
 
-const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
-const SERVICE_0_3: &str = "/a2a.v1.A2AService";
+pub const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
+pub const SERVICE_0_3: &str = "/a2a.v1.A2AService";
 
 /// Makes a file offer gRPC: the agent takes it, and each service goes to its version's own port.
 pub fn offer(file: &mut EnvoyFile, agent_1_0: &Agent, agent_0_3: &Agent) -> Result<()> {
@@ -47,7 +47,7 @@ pub fn offer(file: &mut EnvoyFile, agent_1_0: &Agent, agent_0_3: &Agent) -> Resu
 }
 
 /// `envoy/inbound.yaml` with that, in front of the standing agents.
-async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
+pub async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
     let mut file = mesh.inbound_file()?;
     offer(&mut file, &mesh.agent_1_0, &mesh.agent_0_3)?;
     file.edit_plugin(edit)?;
@@ -61,16 +61,16 @@ async fn standing(mesh: &Mesh) -> Result<&'static Envoy> {
 }
 
 /// A call with one empty message.
-fn call(path: impl Into<String>) -> Call {
+pub fn call(path: impl Into<String>) -> Call {
     Call::new(http::Method::POST, path).header("content-type", "application/grpc").header("te", "trailers").body(&[0u8; 5][..])
 }
 
-async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
+pub async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
     raw::http2(envoy.port(), call, 100, &[]).await
 }
 
 /// `call` is answered with nothing but headers that say `status`, and Envoy's log says `reason`.
-async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
+pub async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
     let start = envoy.log().len();
     let reply = send(envoy, call).await?;
     let seen = || format!("for {reason} came {} {:?} {}", reply.status, reply.headers, reply.text());

@@ -3,6 +3,7 @@
 mod cards;
 mod configuration;
 mod grpc;
+mod grpc_messages;
 mod hold;
 mod http1;
 mod http2;
@@ -52,6 +53,7 @@ fn main() -> ExitCode {
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
+    grpc_messages::add(&mut suite);
     odd_requests::add(&mut suite);
     odd_framing::add(&mut suite);
     outbound::add(&mut suite);
