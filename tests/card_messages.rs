@@ -81,7 +81,7 @@ fn what_an_sdk_writes_is_read_and_written_the_same() {
     for (version, name, message, json) in kept() {
         let card = protobuf::read(version, &message).unwrap();
         assert_eq!(Value::Object(card.members().clone()), json, "{name}");
-        assert_eq!(STANDARD.encode(protobuf::write(version, json).unwrap()), STANDARD.encode(message), "{name}");
+        assert_eq!(STANDARD.encode(protobuf::write(version, &json).unwrap()), STANDARD.encode(message), "{name}");
     }
 }
 
@@ -92,14 +92,14 @@ fn projected(version: Version, message: &[u8]) -> Vec<u8> {
     let interfaces = [(Version::V0_3, Binding::Grpc), (Version::V1_0, Binding::Grpc), (Version::V0_3, Binding::Jsonrpc)];
     let view = View {
         version,
-        dialect: Dialect::of(version),
+        dialect: Dialect::ProtoJson,
         public_url: url,
         interfaces: &interfaces.map(|(version, binding)| Interface { version, binding, url }),
         security: &Security::declared(&card).unwrap_or_default(),
         skills: Skills::All,
         capabilities: Capabilities { streaming: true, push_notifications: true, extended_card: true },
     };
-    protobuf::write(version, project(&card, &view).unwrap()).unwrap()
+    protobuf::write(version, &project(&card, &view).unwrap()).unwrap()
 }
 
 #[test]

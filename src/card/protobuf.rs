@@ -4,9 +4,6 @@
 
 use super::messages::{self, Field, Kind, Label, Message};
 use super::model::{Card, CardError, MAX_BYTES};
-use super::project::Dialect;
-use super::requirement::{self, Writer as Requirements};
-use super::scheme::Scheme;
 use crate::protocol::Version;
 use crate::wire::protobuf::{Fault, Raw, Writer, fields};
 use serde_json::{Map, Number, Value};
@@ -26,36 +23,15 @@ pub fn read(version: Version, message: &[u8]) -> Result<Card, CardError> {
     Card::from_value(Value::Object(members))
 }
 
-/// Writes `card`, which was projected to `version`, as a message of its package.
+/// Writes `card`, which was projected to `version` in protocol buffers' dialect, as a message of its package.
 ///
 /// # Errors
 /// If a member is not of the type that the package gives it.
-pub fn write(version: Version, card: Value) -> Result<Vec<u8>, CardError> {
-    let Value::Object(mut members) = card else { return Err(CardError::wrong("the card", "must be an object")) };
-    if version == Version::V0_3 {
-        wrap_security(&mut members)?;
+pub fn write(version: Version, card: &Value) -> Result<Vec<u8>, CardError> {
+    match card {
+        Value::Object(members) => encode(messages::card(version), members),
+        _ => Err(CardError::wrong("the card", "must be an object")),
     }
-    encode(messages::card(version), &members)
-}
-
-/// In the protobuf of 0.3, schemes and requirements have the shapes of 1.0, under the names of 0.3; a scheme has one flow.
-fn wrap_security(members: &mut Map<String, Value>) -> Result<(), CardError> {
-    let schemes = members.get("securitySchemes").and_then(Value::as_object).into_iter().flatten();
-    let schemes = schemes.map(|(name, scheme)| Ok((name.clone(), Scheme::read(scheme, &format!("securitySchemes.{name}"))?)));
-    let requirements = Requirements::new(schemes.collect::<Result<_, CardError>>()?, Version::V1_0, Dialect::ProtoJson);
-    let schemes = requirements.schemes();
-    if !schemes.is_empty() {
-        members.insert("securitySchemes".to_owned(), Value::Object(schemes));
-    }
-    let wrap = |map: &mut Map<String, Value>, at: &str| {
-        if let Some(list) = requirement::read(map, at)? {
-            map.insert("security".to_owned(), requirements.requirements(&list).1);
-        }
-        Ok(())
-    };
-    wrap(members, "")?;
-    let skills = members.get_mut("skills").and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut);
-    skills.enumerate().try_for_each(|(index, skill)| wrap(skill, &format!("skills[{index}].")))
 }
 
 fn decode(message: &Message, bytes: &[u8]) -> Result<Map<String, Value>, Fault> {
@@ -247,7 +223,7 @@ mod tests {
     use serde_json::{Value, json};
 
     fn again(version: Version, card: &Value) -> Value {
-        let bytes = write(version, card.clone()).unwrap();
+        let bytes = write(version, card).unwrap();
         Value::Object(read(version, &bytes).unwrap().members().clone())
     }
 
@@ -265,25 +241,21 @@ mod tests {
     }
 
     #[test]
-    fn a_card_of_0_3_has_its_security_in_the_shape_of_1_0() {
+    fn a_card_of_0_3_comes_back_less_what_its_package_does_not_have() {
         let flow = json!({"tokenUrl": "https://login.example/t", "scopes": {"s": "what"}});
-        let card = json!({
-            "name": "Expense", "url": "https://a.example", "security": [{"corp": ["s"]}], "supportsAuthenticatedExtendedCard": true,
-            "securitySchemes": {"corp": {"type": "oauth2", "flows": {"clientCredentials": flow, "password": flow}},
-                                "key": {"type": "apiKey", "in": "header", "name": "x-key"}},
-            "skills": [{"id": "s", "security": [{"key": []}]}],
+        let scheme = |flows: Value| json!({"oauth2SecurityScheme": {"flows": flows}});
+        let mut card = json!({
+            "name": "Expense", "url": "https://a.example", "supportsAuthenticatedExtendedCard": true,
+            "security": [{"schemes": {"corp": {"list": ["s"]}}}],
+            "securitySchemes": {"corp": scheme(json!({"clientCredentials": flow})), "device": scheme(json!({}))},
+            "skills": [{"id": "s", "security": [{"schemes": {"key": {}}}]}],
         });
-        let scheme = |grant: &str| json!({"oauth2SecurityScheme": {"flows": {grant: flow}}});
-        assert_eq!(
-            again(Version::V0_3, &card),
-            json!({
-                "name": "Expense", "url": "https://a.example", "supportsAuthenticatedExtendedCard": true,
-                "security": [{"schemes": {"corp": {"list": ["s"]}}}, {"schemes": {"corp_password": {"list": ["s"]}}}],
-                "securitySchemes": {"corp": scheme("clientCredentials"), "corp_password": scheme("password"),
-                                    "key": {"apiKeySecurityScheme": {"location": "header", "name": "x-key"}}},
-                "skills": [{"id": "s", "security": [{"schemes": {"key": {}}}]}],
-            })
-        );
+        assert_eq!(again(Version::V0_3, &card), card);
+        let mut known = card.clone();
+        known["capabilities"] = json!({});
+        card["securitySchemes"]["device"] = scheme(json!({"deviceCode": flow}));
+        card["capabilities"] = json!({"extendedAgentCard": true});
+        assert_eq!(again(Version::V0_3, &card), known);
     }
 
     #[test]
@@ -314,7 +286,7 @@ mod tests {
             assert_eq!(read(Version::V1_0, bytes), Err(CardError::NotProtobuf(fault)), "{bytes:?}");
         }
         assert_eq!(read(Version::V0_3, &vec![0; super::MAX_BYTES + 1]), Err(CardError::TooLong));
-        assert!(write(Version::V1_0, json!({"skills": {}})).is_err() && write(Version::V1_0, json!({"name": 1})).is_err());
+        assert!(write(Version::V1_0, &json!({"skills": {}})).is_err() && write(Version::V1_0, &json!({"name": 1})).is_err());
         // Fields of another package are unknown, not an error.
         assert_eq!(read(Version::V1_0, b"\x82\x01\x050.3.0\x0a\x01a").unwrap().members().len(), 1);
     }

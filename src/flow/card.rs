@@ -147,8 +147,10 @@ pub struct CardRequest {
 /// How a card comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// As the body.
+    /// As the body, at a place for cards.
     Bare,
+    /// As the body of an HTTP+JSON response.
+    Answer,
     /// As the `result` of a JSON-RPC response.
     Wrapped,
     /// As the message of a gRPC response, in the package of the version.
@@ -158,7 +160,7 @@ enum Form {
 impl Form {
     const fn binding(self) -> Option<Binding> {
         match self {
-            Self::Bare => None,
+            Self::Bare | Self::Answer => None,
             Self::Wrapped => Some(Binding::Jsonrpc),
             Self::Message => Some(Binding::Grpc),
         }
@@ -183,7 +185,8 @@ impl CardRequest {
         let form = match binding {
             Some(Binding::Jsonrpc) => Form::Wrapped,
             Some(Binding::Grpc) => Form::Message,
-            Some(Binding::HttpJson) | None => Form::Bare,
+            Some(Binding::HttpJson) => Form::Answer,
+            None => Form::Bare,
         };
         Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false })
     }
@@ -254,7 +257,7 @@ impl CardRequest {
         if self.held {
             self.describe(context, effects);
             let etag = validators::etag(&bytes);
-            let is_known = self.form == Form::Bare && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+            let is_known = self.form != Form::Wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
             effects.push(Effect::SetResponseHeader("etag".into(), etag));
             if is_known {
                 effects.push(Effect::SetResponseHeader(":status".into(), "304".to_owned()));
@@ -329,7 +332,11 @@ impl CardRequest {
         let policy = context.runtime.policy(self.agent, context.now).ok();
         let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
         // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
-        let is_proto_json = (self.form, self.audience) == (Form::Bare, Audience::Extended) && card.is_proto_json();
+        let is_proto_json = match self.form {
+            Form::Message => true,
+            Form::Answer => card.is_proto_json(),
+            Form::Bare | Form::Wrapped => false,
+        };
         let view = View {
             version: self.version,
             dialect: if is_proto_json { Dialect::ProtoJson } else { Dialect::of(self.version) },
@@ -345,7 +352,7 @@ impl CardRequest {
     fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
         // An error is no card and goes on as it is.
         match self.form {
-            Form::Bare => {
+            Form::Bare | Form::Answer => {
                 let card = Card::read(content).map_err(|error| error.to_string())?;
                 self.view(&card, context).map(|card| card.to_string().into_bytes())
             }
@@ -356,7 +363,7 @@ impl CardRequest {
             Form::Message => {
                 let message = grpc_frame::unwrap(content).map_err(|error| error.to_string())?;
                 let card = protobuf::read(self.version, message).map_err(|error| error.to_string())?;
-                let message = protobuf::write(self.version, self.view(&card, context)?).map_err(|error| error.to_string())?;
+                let message = protobuf::write(self.version, &self.view(&card, context)?).map_err(|error| error.to_string())?;
                 grpc_frame::wrap(&message).ok_or_else(|| "it is too long".to_owned())
             }
         }
