@@ -11,7 +11,7 @@ mod mint;
 
 use attache::config::{Algorithm, Config};
 use attache::flow::denial::Reason;
-use attache::identity::jwk::KeySet;
+use attache::identity::jwk::{KeySet, Wanted};
 use attache::identity::signature::{Software, Verifier as _};
 use attache::identity::verify;
 use attache::wire::time::UnixTime;
@@ -68,7 +68,7 @@ fn names_are_unique_and_every_algorithm_has_good_and_bad_tokens() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), tokens.len());
-    for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "EdDSA", "Ed25519"] {
+    for algorithm in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"] {
         let start = format!("{algorithm} ");
         for (expect, least) in [("ok", 1), ("token_signature_invalid", 5)] {
             let count = tokens.iter().filter(|v| v["name"].as_str().unwrap().starts_with(&start) && v["expect"] == expect).count();
@@ -118,7 +118,7 @@ fn the_examples_of_rfc_7515_and_rfc_8037_verify() {
         ),
     ] {
         let keys = KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
-        let candidates = keys.candidates(None, name, algorithm);
+        let candidates = keys.candidates(&Wanted { key_id: None, name, algorithm, owns: &|_| true });
         let [key] = candidates.as_slice() else { panic!("{example}: {} keys", candidates.len()) };
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         assert!(Software.verify(algorithm, key, message.as_bytes(), &signature), "{example}");

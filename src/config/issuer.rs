@@ -1,22 +1,22 @@
 //! Who signs tokens, where their keys are, and what a token must say (RFC 7519, RFC 9068, RFC 7517).
 
-use super::{ConfigError, Remote, duration};
+use super::claims::GivenClaims;
+use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, duration};
 use serde::Deserialize;
-use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// A JWS algorithm that Attaché verifies (RFC 7518 section 3.1, RFC 8037). Never `none`, never a shared secret.
+/// What stands for the tenant in the `issuer` of several.
+pub const TENANT: &str = "{tenantid}";
+/// Microsoft Entra ID: the issuers of v2 and v1 tokens.
+const ENTRA: [&str; 2] = ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/"];
+
+/// An issuer whose ways are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[allow(missing_docs, reason = "the names are the IANA registry's")]
-pub enum Algorithm {
-    RS256,
-    RS384,
-    RS512,
-    PS256,
-    PS384,
-    PS512,
-    ES256,
-    EdDSA,
+#[serde(rename_all = "snake_case")]
+pub enum Preset {
+    /// Microsoft Entra ID.
+    Entra,
 }
 
 /// One token issuer.
@@ -25,13 +25,20 @@ pub enum Algorithm {
 pub struct Issuer {
     /// The name that schemes use.
     pub name: String,
-    /// The exact `iss` claim (RFC 7519 section 4.1.1).
+    /// Defaults for what is left out.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// The exact `iss` claim (RFC 7519 section 4.1.1), in which [`TENANT`] may stand for each of `tenants`.
+    #[serde(default)]
     pub issuer: String,
+    /// The tenants whose tokens are taken; every one, if empty.
+    #[serde(default)]
+    pub tenants: Vec<String>,
     /// A token is for us if its `aud` holds one of these, exactly (RFC 7519 section 4.1.3).
     pub audiences: Vec<String>,
-    /// What `alg` may be; the key still has to fit it.
-    #[serde(default = "every_algorithm")]
-    pub algorithms: Vec<Algorithm>,
+    /// What `alg` may be; the key still has to fit it. See [`Issuer::takes`].
+    #[serde(default)]
+    algorithms: Option<Vec<Algorithm>>,
     /// What header `typ` may be, compared without regard to case and to a leading `application/`. A token
     /// without `typ` counts as `JWT`.
     #[serde(default = "access_token_types")]
@@ -44,75 +51,150 @@ pub struct Issuer {
     /// Longest accepted `exp - iat`; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
     pub max_lifetime: Option<Duration>,
-    /// Names of the claims that are read.
+    /// Longest accepted time since `iat`, besides the skew; a token without `iat` is then refused.
+    #[serde(default, deserialize_with = "duration::deserialize_some")]
+    pub max_token_age: Option<Duration>,
+    /// Who may act for whom.
     #[serde(default)]
+    pub actors: Actors,
+    /// Places of the claims that are read.
+    #[serde(skip)]
     pub claims: Claims,
-}
-
-/// Where an issuer's keys are.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Jwks {
-    /// Fetched and kept fresh.
-    Remote(Remote),
-    /// A JWK Set in the configuration (RFC 7517 section 5).
-    Inline(Value),
-}
-
-/// Names of the claims that are read, the first one present counts.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Claims {
-    /// Scopes: a string of words or a list.
-    pub scopes: Vec<String>,
-    /// Roles: a list, or one.
-    pub roles: Vec<String>,
-    /// The client that got the token.
-    pub client: Vec<String>,
-    /// The tenant of the issuer.
-    pub tenant: Vec<String>,
-    /// A token that has one of these was issued on behalf of a user.
-    pub user_marker: Vec<String>,
-}
-
-impl Default for Claims {
-    fn default() -> Self {
-        let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect();
-        Self {
-            scopes: names(&["scope", "scp"]),
-            roles: names(&["roles"]),
-            client: names(&["azp", "appid", "client_id"]),
-            tenant: names(&["tid"]),
-            user_marker: names(&["scp"]),
-        }
-    }
+    #[serde(default, rename = "claims")]
+    given: GivenClaims,
+    /// Every form of `iss`, with [`TENANT`] where a tenant stands.
+    #[serde(skip)]
+    forms: Vec<String>,
 }
 
 impl Issuer {
-    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+    /// Puts in what the preset knows.
+    pub(super) fn fill(&mut self) {
+        let entra = self.preset == Some(Preset::Entra);
+        self.claims = self.given.over(if entra { Claims::entra() } else { Claims::default() });
+        if entra && self.algorithms.is_none() {
+            self.algorithms = Some(vec![Algorithm::RS256]);
+        }
+        self.forms = match (entra, self.issuer.as_str()) {
+            (true, "") => ENTRA.map(str::to_owned).to_vec(),
+            (_, given) => vec![given.to_owned()],
+        };
+        if let Some(first) = self.forms.first() {
+            self.issuer.clone_from(first);
+        }
+    }
+
+    /// Whether tokens signed with `algorithm` are looked at. Left out: every signature, or HS256 where a secret is shared.
+    #[must_use]
+    pub fn takes(&self, algorithm: Algorithm) -> bool {
+        match (&self.algorithms, &self.jwks) {
+            (Some(listed), _) => listed.contains(&algorithm),
+            (None, Jwks::SharedSecret(_)) => algorithm == Algorithm::HS256,
+            (None, _) => algorithm.secret_bytes().is_none(),
+        }
+    }
+
+    /// Bytes that the shared secret needs at least, if there is one.
+    #[must_use]
+    pub fn secret_bytes(&self) -> usize {
+        let listed = self.algorithms.iter().flatten();
+        listed.filter_map(|algorithm| algorithm.secret_bytes()).max().or(Algorithm::HS256.secret_bytes()).unwrap_or(usize::MAX)
+    }
+
+    /// Whether `iss` is this issuer's; with the tenant that it names, if it is one of several.
+    #[must_use]
+    pub fn recognize<'a>(&self, iss: &'a str) -> Option<Option<&'a str>> {
+        self.forms.iter().find_map(|form| match form.split_once(TENANT) {
+            None => (form == iss).then_some(None),
+            Some((head, tail)) => {
+                let tenant = iss.strip_prefix(head)?.strip_suffix(tail)?;
+                self.tenants.iter().any(|own| own == tenant).then_some(Some(tenant))
+            }
+        })
+    }
+
+    /// Whether a key that names `issuer` as its own may sign for `tenant`. Sets for all tenants hold keys for some; the keys
+    /// of Entra name the issuer of v2 for either version.
+    #[must_use]
+    pub fn owns_key(&self, issuer: &str, tenant: &str) -> bool {
+        let of_tenant = |form: &str| form.replace(TENANT, tenant);
+        let known = self.forms.iter().map(String::as_str).chain(ENTRA.into_iter().filter(|_| self.preset == Some(Preset::Entra)));
+        let issuer = of_tenant(issuer);
+        known.into_iter().any(|form| of_tenant(form) == issuer)
+    }
+
+    /// Whether `issuer`, as metadata states it, is this one, whole or as the form for all tenants.
+    #[must_use]
+    pub fn is_described_by(&self, issuer: &str) -> bool {
+        self.forms.iter().any(|form| form == issuer) || self.recognize(issuer).is_some()
+    }
+
+    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return fail("audiences", "name at least one audience: a token for someone else must be refused");
         }
-        if self.algorithms.is_empty() {
-            return fail("algorithms", "name at least one algorithm, or leave the member out for all");
+        let shared = matches!(self.jwks, Jwks::SharedSecret(_));
+        match self.algorithms.as_deref() {
+            Some([]) => return fail("algorithms", "name at least one algorithm, or leave the member out for all"),
+            // An issuer has one sort of key: a public one must never be taken for a secret.
+            Some(listed) if listed.iter().any(|algorithm| algorithm.secret_bytes().is_some() != shared) => {
+                return fail("algorithms", "HS256, HS384 and HS512 need jwks.shared_secret, and nothing else goes with it");
+            }
+            _ => {}
         }
         if self.token_types.is_empty() {
             return fail("token_types", "name at least one type, or leave the member out for the default");
         }
-        if self.max_lifetime == Some(Duration::ZERO) {
-            return fail("max_lifetime", "must be longer than 0s");
+        for (member, longest) in [("max_lifetime", self.max_lifetime), ("max_token_age", self.max_token_age)] {
+            if longest == Some(Duration::ZERO) {
+                return fail(member, "must be longer than 0s");
+            }
         }
-        if let Jwks::Remote(remote) = &self.jwks {
-            remote.check(&format!("{at}.jwks.remote"))?;
+        let several = self.forms.iter().map(|form| form.matches(TENANT).count());
+        match several.max() {
+            Some(0) | None => {}
+            Some(1) if self.tenants.is_empty() => return fail("tenants", "name the tenants: anyone can be one of such an issuer"),
+            Some(1) => {}
+            Some(_) => return fail("issuer", "{tenantid} can stand in it once"),
         }
-        Ok(())
+        let plain =
+            |tenant: &String| !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if let Some(index) = self.tenants.iter().position(|tenant| !plain(tenant)) {
+            return fail(&format!("tenants[{index}]"), "a tenant is letters, digits, - . and _");
+        }
+        self.claims.check(&format!("{at}.claims"))?;
+        self.actors.check(&format!("{at}.actors"))?;
+        if let Jwks::SharedSecret(reference) = &self.jwks
+            && !secrets.contains_key(&reference.secret)
+        {
+            return fail("jwks.shared_secret.secret", &format!("there is no secret called {:?}", reference.secret));
+        }
+        self.jwks.check(&format!("{at}.jwks"))
     }
 }
 
-fn every_algorithm() -> Vec<Algorithm> {
-    use Algorithm::{ES256, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, EdDSA]
+/// Errs on an `iss` that two of `issuers` take.
+pub(super) fn unique(issuers: &[Issuer]) -> Result<(), ConfigError> {
+    let mut seen = BTreeSet::new();
+    for (index, issuer) in issuers.iter().enumerate() {
+        let fail = |reason: String| Err(ConfigError::new(format!("issuers[{index}].issuer"), reason));
+        for form in &issuer.forms {
+            if form.is_empty() {
+                return fail("must not be empty".to_owned());
+            }
+            let names: Vec<String> = match form.contains(TENANT) {
+                true => issuer.tenants.iter().map(|tenant| form.replace(TENANT, tenant)).collect(),
+                false => vec![form.clone()],
+            };
+            for name in names {
+                if !seen.insert(name.clone()) {
+                    return fail(format!("{name:?} is used twice"));
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 fn access_token_types() -> Vec<String> {

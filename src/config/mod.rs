@@ -3,11 +3,14 @@
 
 mod access;
 mod agent;
+mod algorithm;
+mod claims;
 mod card;
 mod connection;
 mod duration;
 mod error;
 mod issuer;
+mod keys;
 mod limits;
 mod profile;
 mod push;
@@ -20,10 +23,13 @@ mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
+pub use algorithm::Algorithm;
 pub use card::{Card, CardAccess, CardSource};
-pub use connection::{Connection, Credential, HeaderCredential, Secret};
+pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
+pub use connection::{Connection, Credential, HeaderCredential, Secret, SecretRef};
 pub use error::ConfigError;
-pub use issuer::{Algorithm, Claims, Issuer, Jwks};
+pub use issuer::{Issuer, Preset, TENANT};
+pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
@@ -97,6 +103,7 @@ impl Config {
         let mut config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
         reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
         config.agents.iter_mut().for_each(Agent::fill);
+        config.issuers.iter_mut().for_each(Issuer::fill);
         config.check()?;
         Ok(config)
     }
@@ -124,11 +131,11 @@ impl Config {
             return Err(ConfigError::new("", "give at least one of agents or connections"));
         }
         unique("issuers", "name", self.issuers.iter().map(|issuer| issuer.name.as_str()))?;
-        unique("issuers", "issuer", self.issuers.iter().map(|issuer| issuer.issuer.as_str()))?;
+        issuer::unique(&self.issuers)?;
         unique("agents", "name", self.agents.iter().map(|agent| agent.name.as_str()))?;
         unique("connections", "name", self.connections.iter().map(|connection| connection.name.as_str()))?;
         for (index, issuer) in self.issuers.iter().enumerate() {
-            issuer.check(&format!("issuers[{index}]"))?;
+            issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
         }
         for (name, scheme) in &self.schemes.0 {
             scheme.check(&format!("schemes.{name}"), &self.issuers)?;

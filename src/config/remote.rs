@@ -13,13 +13,13 @@ pub struct Remote {
     /// The Envoy cluster that it is fetched through.
     pub cluster: String,
     /// Longest wait for one fetch.
-    #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
     pub timeout: Duration,
     /// Age at which it is fetched anew.
-    #[serde(default = "five_minutes", deserialize_with = "duration::deserialize")]
+    #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
     pub refresh: Duration,
     /// Age up to which it is used while fetching fails.
-    #[serde(default = "an_hour", deserialize_with = "duration::deserialize")]
+    #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
     pub max_stale: Duration,
 }
 
@@ -42,14 +42,16 @@ impl Remote {
     }
 }
 
-const fn two_seconds() -> Duration {
-    Duration::from_secs(2)
-}
+impl Remote {
+    pub(super) const fn default_timeout() -> Duration {
+        Duration::from_secs(2)
+    }
 
-const fn five_minutes() -> Duration {
-    Duration::from_secs(300)
-}
+    pub(super) const fn default_refresh() -> Duration {
+        Duration::from_secs(300)
+    }
 
-const fn an_hour() -> Duration {
-    Duration::from_secs(3600)
+    pub(super) const fn default_max_stale() -> Duration {
+        Duration::from_secs(3600)
+    }
 }

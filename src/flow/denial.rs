@@ -28,6 +28,7 @@ pub enum Reason {
     TokenNotYetValid,
     TokenAudienceMismatch,
     TokenLifetimeTooLong,
+    TokenActorRefused,
     InsufficientScope,
     AccessDenied,
     VersionMalformed,
@@ -108,7 +109,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -122,6 +123,7 @@ impl Reason {
         Self::TokenNotYetValid,
         Self::TokenAudienceMismatch,
         Self::TokenLifetimeTooLong,
+        Self::TokenActorRefused,
         Self::InsufficientScope,
         Self::AccessDenied,
         Self::VersionMalformed,
@@ -162,6 +164,7 @@ impl Reason {
             Self::TokenNotYetValid => "token_not_yet_valid",
             Self::TokenAudienceMismatch => "token_audience_mismatch",
             Self::TokenLifetimeTooLong => "token_lifetime_too_long",
+            Self::TokenActorRefused => "token_actor_refused",
             Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
             Self::VersionMalformed => "version_malformed",
@@ -213,7 +216,8 @@ impl Reason {
             | Self::TokenExpired
             | Self::TokenNotYetValid
             | Self::TokenAudienceMismatch
-            | Self::TokenLifetimeTooLong => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
+            | Self::TokenLifetimeTooLong
+            | Self::TokenActorRefused => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
             // RFC 6750 section 3.1 has this one code for "requires higher privileges".
             Self::InsufficientScope | Self::AccessDenied => challenge(403, -32051, Code::PermissionDenied, "insufficient_scope"),
             Self::VersionMalformed | Self::VersionConflict | Self::VersionNotSupported | Self::VersionMismatch => {
@@ -251,6 +255,7 @@ impl Reason {
             Self::TokenNotYetValid => "The token is not valid yet: check the clocks, or wait.",
             Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
             Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
+            Self::TokenActorRefused => "Who acts for the token's subject is not accepted here, or too many have acted.",
             Self::InsufficientScope => "The token lacks a scope: ask for one with the scopes named in WWW-Authenticate.",
             Self::AccessDenied => "This caller may not do this here: ask the agent's operator.",
             Self::VersionMalformed => "A2A-Version is Major.Minor, such as 1.0.",
@@ -300,6 +305,7 @@ impl From<VerifyError> for Reason {
             VerifyError::NotYetValid => Self::TokenNotYetValid,
             VerifyError::Audience => Self::TokenAudienceMismatch,
             VerifyError::Lifetime => Self::TokenLifetimeTooLong,
+            VerifyError::Actor => Self::TokenActorRefused,
         }
     }
 }

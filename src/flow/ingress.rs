@@ -415,6 +415,9 @@ impl Inbound {
                 set("x-attache-client", client);
             }
             set("x-attache-kind", caller.kind.as_str());
+            if let Some(actor) = caller.actors.first() {
+                set("x-attache-actor", actor);
+            }
             set("x-attache-scopes", &caller.scopes.join(" "));
         }
         if let Some(binding) = self.binding {

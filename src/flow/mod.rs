@@ -12,6 +12,7 @@ pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
+mod keys;
 pub mod runtime;
 pub mod source;
 

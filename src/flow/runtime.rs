@@ -6,15 +6,14 @@ use super::card::Statement;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
+use super::keys::{Found, Keyrings};
 use super::source::{Lookup, Sources};
 use crate::config::{Agent, Config, ConfigError, Credential, Demanded, Jwks};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
-use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
-use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -36,7 +35,7 @@ pub struct Runtime {
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
-    keyrings: RefCell<Vec<Kept<KeySet>>>,
+    keyrings: RefCell<Keyrings>,
     remembered: RefCell<Remembered>,
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
@@ -60,13 +59,7 @@ impl Runtime {
     /// # Errors
     /// If keys in the configuration are no JWK Set.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
-        let keyring = |(index, issuer): (usize, &crate::config::Issuer)| match &issuer.jwks {
-            Jwks::Remote(remote) => Ok(Kept::remote(remote.refresh, remote.max_stale)),
-            Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
-                .map(Kept::inline)
-                .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string())),
-        };
-        let keyrings = config.issuers.iter().enumerate().map(keyring).collect::<Result<_, _>>()?;
+        let keyrings = Keyrings::new(&config, &secrets)?;
         let policy = |agent: &Agent| match &agent.security {
             Demanded::FromCard => None,
             Demanded::Requirements(list) => {
@@ -185,7 +178,7 @@ impl Runtime {
         if let Some(caller) = remembered
             && let Origin::Issuer(issuer) = caller.origin
             // A verdict is worth no more than its key: beyond max_stale neither counts.
-            && self.keyrings.borrow().get(issuer).is_some_and(|keyring| keyring.usable(now).is_some())
+            && self.keyrings.borrow().is_usable(issuer, now)
         {
             let known = accepted.contains(&issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
@@ -194,21 +187,14 @@ impl Runtime {
             Ok(parts) => parts,
             Err(error) => return Authentication::Refused(error.into()),
         };
-        let index = token_parts.issuer;
-        let keyrings = self.keyrings.borrow();
-        let (Some(keyring), Some(issuer)) = (keyrings.get(index), self.config.issuers.get(index)) else {
+        let Some(issuer) = self.config.issuers.get(token_parts.issuer) else {
             return Authentication::Refused(Reason::TokenIssuerUnknown);
         };
-        let Some(keys) = keyring.usable(now) else {
-            return match keyring.wait_for_any(now) {
-                Wait::ForFetch if may_wait => Authentication::Wait(Want::Keys(index)),
-                Wait::ForFetch | Wait::Never => Authentication::Refused(Reason::KeysUnavailable),
-            };
+        let keys = match self.keyrings.borrow_mut().find(&token_parts, issuer, may_wait, now) {
+            Found::Keys(keys) => keys,
+            Found::Wait => return Authentication::Wait(Want::Keys(token_parts.issuer)),
+            Found::Refused(reason) => return Authentication::Refused(reason),
         };
-        if may_wait && !token_parts.has_key(&keys) && keyring.wait_for_another(now) == Wait::ForFetch {
-            return Authentication::Wait(Want::Keys(index));
-        }
-        drop(keyrings);
         match token_parts.verify(issuer, &keys, context.verifier, now) {
             Ok(caller) => {
                 let caller = Rc::new(caller);
@@ -223,20 +209,22 @@ impl Runtime {
     /// What should be fetched now, without anyone asking.
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
-        let keyrings = self.keyrings.borrow();
-        let keys = keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index));
-        keys.chain(self.sources.due(now)).collect()
+        self.keyrings.borrow().due(now).map(Want::Keys).chain(self.sources.due(now)).collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
     pub fn begin(&self, want: Want, now: UnixTime) -> Option<Call> {
         match want {
-            Want::Keys(index) => {
-                let Jwks::Remote(remote) = &self.config.issuers.get(index)?.jwks else { return None };
-                let begins = self.keyrings.borrow_mut().get_mut(index)?.begin(now);
-                begins.then(|| Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES))
-            }
+            Want::Keys(index) => self.keyrings.borrow_mut().begin(index, self.config.issuers.get(index)?, now),
             Want::Card(index) => self.sources.begin(index, &self.config, now),
+        }
+    }
+
+    /// The call that follows the one that was just completed, if the fetch takes several: it has not ended then.
+    pub fn proceed(&self, want: Want) -> Option<Call> {
+        match want {
+            Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
+            Want::Card(_) => None,
         }
     }
 
@@ -246,10 +234,7 @@ impl Runtime {
     /// What was wrong with the answer, for the log. What was there before stays.
     pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, answer, now).map_err(|error| {
-                let name = self.config.issuers.get(index).map_or("", |issuer| &issuer.name);
-                format!("issuers[{index}].jwks.remote: no keys of {name:?} could be fetched: {error}")
-            }),
+            Want::Keys(index) => self.complete_keys(index, answer, now),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
                 Ok(warning) => {
                     self.warnings.borrow_mut().extend(warning);
@@ -264,18 +249,17 @@ impl Runtime {
     }
 
     fn complete_keys(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
-        let keys = match answer {
-            Ok((200, body)) => KeySet::parse(body).map_err(|error| error.to_string()),
-            Ok((status, _)) => Err(format!("answered with status {status}")),
-            Err(error) => Err(error),
-        };
-        let failed = keys.as_ref().err().cloned();
-        if let Some(keyring) = self.keyrings.borrow_mut().get_mut(index)
-            && keyring.complete(now, keys)
-        {
-            self.remembered.borrow_mut().forget(index);
+        let Some(issuer) = self.config.issuers.get(index) else { return Ok(()) };
+        let completed = self.keyrings.borrow_mut().complete(index, issuer, answer, now);
+        match completed {
+            Ok(true) => self.remembered.borrow_mut().forget(index),
+            Ok(false) => {}
+            Err(error) => {
+                let place = if matches!(issuer.jwks, Jwks::Discovery(_)) { "discovery" } else { "remote" };
+                return Err(format!("issuers[{index}].jwks.{place}: no keys of {:?} could be fetched: {error}", issuer.name));
+            }
         }
-        failed.map_or(Ok(()), Err)
+        Ok(())
     }
 
     /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.

@@ -8,7 +8,7 @@ use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
-use crate::flow::{Answer, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
+use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
@@ -72,7 +72,12 @@ impl Root {
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        let Some(call) = runtime.begin(want, now) else { return };
+        if let Some(call) = runtime.begin(want, now) {
+            self.dispatch(want, &call, now);
+        }
+    }
+
+    fn dispatch(&mut self, want: Want, call: &Call, now: UnixTime) {
         fn text(value: &Value) -> &str {
             match value {
                 Value::Text(text) => text,
@@ -90,12 +95,15 @@ impl Root {
     }
 
     /// Takes the outcome of a fetch and tells everyone who waited for it.
-    fn fetched(&self, want: Want, answer: Answer<'_>, now: UnixTime) {
-        let Some(runtime) = &self.runtime else { return };
+    fn fetched(&mut self, want: Want, answer: Answer<'_>, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
         if let Err(error) = runtime.complete(want, answer, now) {
             call::log(Level::Warn, &error);
         }
         runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
+        if let Some(call) = runtime.proceed(want) {
+            return self.dispatch(want, &call, now);
+        }
         self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 

@@ -1,10 +1,11 @@
 //! Signatures through Envoy's foreign function `verify_signature` (BoringSSL: a thirtieth of the time), and in
-//! Rust where the host has none or cannot do the algorithm (PSS, EdDSA).
+//! Rust where the host has none or cannot do the algorithm (PSS, EdDSA, HMAC).
 
 use crate::config::Algorithm;
 use crate::flow::Level;
+use crate::identity::der::ecdsa_signature;
 use crate::identity::jwk::Key;
-use crate::identity::signature::{Software, Verifier, ecdsa_der};
+use crate::identity::signature::{Software, Verifier};
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::Status;
 use std::cell::Cell;
@@ -25,8 +26,16 @@ impl Verifier for HostFirst {
             (Algorithm::RS256, Key::Rsa(key)) => request(b"sha256", &key.spki, signature, message),
             (Algorithm::RS384, Key::Rsa(key)) => request(b"sha384", &key.spki, signature, message),
             (Algorithm::RS512, Key::Rsa(key)) => request(b"sha512", &key.spki, signature, message),
-            (Algorithm::ES256, Key::P256(key)) => match ecdsa_der(signature) {
+            (Algorithm::ES256, Key::P256(key)) => match ecdsa_signature(signature, 32) {
                 Some(der) => request(b"sha256", &key.spki, &der, message),
+                None => return false,
+            },
+            (Algorithm::ES384, Key::P384(key)) => match ecdsa_signature(signature, 48) {
+                Some(der) => request(b"sha384", &key.spki, &der, message),
+                None => return false,
+            },
+            (Algorithm::ES512, Key::P521(key)) => match ecdsa_signature(signature, 66) {
+                Some(der) => request(b"sha512", &key.spki, &der, message),
                 None => return false,
             },
             _ => return Software.verify(algorithm, key, message, signature),

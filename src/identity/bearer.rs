@@ -1,4 +1,5 @@
-//! The bearer token of a request (RFC 6750 section 2.1): exactly one, in the `Authorization` header only.
+//! The bearer token of a request (RFC 6750 section 2.1): exactly one, in the `Authorization` header only. A request that
+//! has another in its query (section 2.3) has two, and none counts.
 
 use crate::wire::header::Headers;
 use thiserror::Error;
@@ -12,7 +13,7 @@ pub enum BearerError {
     /// No `Authorization` header, or one of another scheme.
     #[error("no bearer token")]
     Missing,
-    /// More than one `Authorization` header, or several credentials in one.
+    /// More than one `Authorization` header, several credentials in one, or another in the query.
     #[error("more than one credential")]
     Repeated,
     /// `Bearer` without a token, or with characters that no token has.
@@ -50,7 +51,16 @@ pub fn token(headers: &Headers) -> Result<&str, BearerError> {
     if rest.is_empty() || !rest.bytes().all(fits) {
         return Err(BearerError::Malformed);
     }
+    if has_query_token(headers) {
+        return Err(BearerError::Repeated);
+    }
     Ok(rest)
+}
+
+/// Whether the query has a parameter `access_token`, however it is escaped.
+fn has_query_token(headers: &Headers) -> bool {
+    let queries = headers.all(":path").filter_map(|path| path.splitn(2, |byte| *byte == b'?').nth(1));
+    queries.into_iter().any(|query| form_urlencoded::parse(query).any(|(name, _)| name == "access_token"))
 }
 
 #[cfg(test)]
@@ -66,6 +76,20 @@ mod tests {
     fn one_token_in_any_case_of_the_scheme() {
         for line in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
             assert_eq!(read(&[line.as_bytes()]).as_deref(), Ok("a.b.c"));
+        }
+    }
+
+    #[test]
+    fn a_token_in_the_query_is_one_too_many() {
+        let read = |path: &str| {
+            let headers = [(":path".to_owned(), path.as_bytes().to_vec()), ("authorization".to_owned(), b"Bearer a.b.c".to_vec())];
+            token(&Headers::new(headers.to_vec())).map(str::to_owned)
+        };
+        for path in ["/a?access_token=x", "/a?b=c&access%5Ftoken", "/a??x&%61ccess_token="] {
+            assert_eq!(read(path), Err(BearerError::Repeated), "{path}");
+        }
+        for path in ["/a", "/access_token", "/a?x=access_token", "/a?ACCESS_TOKEN=x", "/a?"] {
+            assert!(read(path).is_ok(), "{path}");
         }
     }
 

@@ -1,11 +1,14 @@
 //! The claims of a token (RFC 7519 section 4.1), typed. A claim of the wrong type is an error, never an
 //! absence.
 
-use crate::config::Claims as Names;
+use crate::config::{ClaimPath, Claims as Places, Field, Marker};
 use crate::identity::Kind;
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+/// Longest chain of actors that is read (RFC 8693 section 4.1).
+const MAX_ACTORS: usize = 16;
 
 /// The claims that decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +21,20 @@ pub struct Claims {
     pub not_before: Option<UnixTime>,
     /// `iat`.
     pub issued: Option<UnixTime>,
-    /// `sub`.
+    /// Whom the token is about, by the first of the configured places, as everything below.
     pub subject: Option<String>,
-    /// The client, by the first of the configured names.
+    /// The client.
     pub client: Option<String>,
-    /// Whether one of the user markers is there.
+    /// What the markers say.
     pub kind: Kind,
-    /// Scopes, by the first of the configured names.
+    /// Scopes.
     pub scopes: Vec<String>,
-    /// Roles, by the first of the configured names.
+    /// Roles.
     pub roles: Vec<String>,
-    /// The tenant, by the first of the configured names.
+    /// The tenant.
     pub tenant: Option<String>,
+    /// `act`, the current actor first.
+    pub actors: Vec<String>,
 }
 
 /// A claim is missing or has the wrong type.
@@ -43,26 +48,105 @@ pub fn issuer(payload: &UniqueMap<Value>) -> Option<&str> {
 }
 
 impl Claims {
-    /// Reads `payload` with the claim names of its issuer. `exp` and `aud` must be there.
+    /// Reads `payload` with the places of its issuer. `exp` and `aud` must be there.
     ///
     /// # Errors
-    /// If one of them is not, or anything that is read has the wrong type.
-    pub fn read(payload: &UniqueMap<Value>, names: &Names) -> Result<Self, ClaimError> {
+    /// If one of them is not, or a required one, or anything that is read has the wrong type.
+    pub fn read(payload: &UniqueMap<Value>, places: &Places) -> Result<Self, ClaimError> {
         let claim = |name: &str| payload.0.get(name);
-        let first = |names: &[String]| names.iter().find_map(|name| payload.0.get(name.as_str()));
-        Ok(Self {
+        let first = |paths: &[ClaimPath]| first(payload, paths);
+        let list = |paths: &[ClaimPath], split| first(paths)?.map_or(Ok(Vec::new()), |value| words(value, split));
+        let claims = Self {
             audiences: words(claim("aud").ok_or(ClaimError)?, false)?,
             expires: moment(claim("exp"))?.ok_or(ClaimError)?,
             not_before: moment(claim("nbf"))?,
             issued: moment(claim("iat"))?,
-            subject: text(claim("sub"))?,
-            client: text(first(&names.client))?,
-            kind: if first(&names.user_marker).is_some() { Kind::User } else { Kind::Service },
-            scopes: first(&names.scopes).map_or(Ok(Vec::new()), |value| words(value, true))?,
-            roles: first(&names.roles).map_or(Ok(Vec::new()), |value| words(value, false))?,
-            tenant: text(first(&names.tenant))?,
-        })
+            subject: text(first(&places.subject)?)?,
+            client: text(first(&places.client)?)?,
+            kind: kind(payload, places)?,
+            scopes: list(&places.scopes, true)?,
+            roles: list(&places.roles, false)?,
+            tenant: text(first(&places.tenant)?)?,
+            actors: actors(claim("act"))?,
+        };
+        let said = |field: &Field| match field {
+            Field::Subject => claims.subject.is_some(),
+            Field::Client => claims.client.is_some(),
+            Field::Scopes => !claims.scopes.is_empty(),
+            Field::Roles => !claims.roles.is_empty(),
+            Field::Tenant => claims.tenant.is_some(),
+        };
+        if places.required.iter().all(said) { Ok(claims) } else { Err(ClaimError) }
     }
+}
+
+/// What stands at `path`. An error if something on the way is no object.
+fn at<'a>(payload: &'a UniqueMap<Value>, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
+    let mut names = path.names().iter();
+    let mut found = names.next().and_then(|name| payload.0.get(name));
+    for name in names {
+        found = match found {
+            None => return Ok(None),
+            Some(Value::Object(members)) => members.get(name),
+            Some(_) => return Err(ClaimError),
+        };
+    }
+    Ok(found)
+}
+
+fn first<'a>(payload: &'a UniqueMap<Value>, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {
+    for path in paths {
+        if let Some(value) = at(payload, path)? {
+            return Ok(Some(value));
+        }
+    }
+    Ok(None)
+}
+
+/// The markers of users first. What has none of either is of the kind that has no markers; if both have, it is neither.
+fn kind(payload: &UniqueMap<Value>, places: &Places) -> Result<Kind, ClaimError> {
+    if marked(payload, &places.user_marker)? {
+        return Ok(Kind::User);
+    }
+    if marked(payload, &places.service_marker)? {
+        return Ok(Kind::Service);
+    }
+    match (places.user_marker.is_empty(), places.service_marker.is_empty()) {
+        (false, false) => Err(ClaimError),
+        (true, false) => Ok(Kind::User),
+        (_, true) => Ok(Kind::Service),
+    }
+}
+
+fn marked(payload: &UniqueMap<Value>, markers: &[Marker]) -> Result<bool, ClaimError> {
+    for marker in markers {
+        let fits = match (at(payload, &marker.claim)?, &marker.value) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some(value), Some(wanted)) => words(value, false)?.contains(wanted),
+        };
+        if fits {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The chain in `act`, outermost first: each is named by its `sub`, else by its `client_id`.
+fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
+    let mut names = Vec::new();
+    let mut next = act;
+    while let Some(actor) = next {
+        let actor: &Map<String, Value> = actor.as_object().ok_or(ClaimError)?;
+        let name = text(actor.get("sub").or_else(|| actor.get("client_id")))?.ok_or(ClaimError)?;
+        names.push(name);
+        if names.len() > MAX_ACTORS {
+            // Longer than any chain that can be allowed: what follows does not matter.
+            break;
+        }
+        next = actor.get("act");
+    }
+    Ok(names)
 }
 
 /// A `NumericDate` in whole seconds.
@@ -86,12 +170,17 @@ fn words(value: &Value, split: bool) -> Result<Vec<String>, ClaimError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClaimError, Claims, Kind, Names, UniqueMap, UnixTime};
+    use super::{ClaimError, Claims, Kind, Places, UniqueMap, UnixTime};
+    use crate::config::{ClaimPath, Field, Marker};
     use serde_json::{Value, json};
 
-    fn read(payload: Value) -> Result<Claims, ClaimError> {
+    fn read_with(payload: Value, places: &Places) -> Result<Claims, ClaimError> {
         let map: UniqueMap<Value> = serde_json::from_value(payload).unwrap();
-        Claims::read(&map, &Names::default())
+        Claims::read(&map, places)
+    }
+
+    fn read(payload: Value) -> Result<Claims, ClaimError> {
+        read_with(payload, &Places::default())
     }
 
     #[test]
@@ -119,8 +208,67 @@ mod tests {
             json!({"aud": "a", "exp": 9, "scope": 5}),
             json!({"aud": "a", "exp": 9, "sub": 5}),
             json!({"aud": "a", "exp": 9, "client_id": {}}),
+            json!({"aud": "a", "exp": 9, "act": "b"}),
+            json!({"aud": "a", "exp": 9, "act": {}}),
+            json!({"aud": "a", "exp": 9, "act": {"sub": "b", "act": null}}),
         ] {
             assert_eq!(read(odd.clone()), Err(ClaimError), "{odd}");
         }
+    }
+
+    #[test]
+    fn claims_stand_where_the_issuer_puts_them() {
+        let path = |form: Value| serde_json::from_value::<ClaimPath>(form).unwrap();
+        let places = Places { roles: vec![path(json!("https://x.example/roles")), path(json!(["realm", "roles"]))], ..Places::default() };
+        let roles = |more: Value| {
+            let mut payload = json!({"aud": "a", "exp": 9});
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read_with(payload, &places).map(|claims| claims.roles)
+        };
+        assert_eq!(roles(json!({"https://x.example/roles": ["a"], "realm": {"roles": ["b"]}})), Ok(vec!["a".to_owned()]));
+        assert_eq!(roles(json!({"realm": {"roles": ["b"]}})), Ok(vec!["b".to_owned()]));
+        assert_eq!(roles(json!({"realm": {}, "realm.roles": ["c"]})), Ok(vec![]));
+        assert_eq!(roles(json!({"realm": ["b"]})), Err(ClaimError));
+        assert_eq!(roles(json!({"realm": {"roles": {"b": true}}})), Err(ClaimError));
+    }
+
+    #[test]
+    fn markers_tell_users_from_services() {
+        let marker = |form: Value| vec![serde_json::from_value::<Marker>(form).unwrap()];
+        let (scp, app) = (marker(json!("scp")), marker(json!({"claim": "idtyp", "value": "app"})));
+        let kind = |user: &[Marker], service: &[Marker], more: Value| {
+            let mut payload = json!({"aud": "a", "exp": 9});
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            let places = Places { user_marker: user.to_vec(), service_marker: service.to_vec(), ..Places::default() };
+            read_with(payload, &places).map(|claims| claims.kind)
+        };
+        assert_eq!(kind(&scp, &app, json!({"scp": "x", "idtyp": "app"})), Ok(Kind::User));
+        assert_eq!(kind(&scp, &app, json!({"idtyp": "app"})), Ok(Kind::Service));
+        assert_eq!(kind(&scp, &app, json!({"idtyp": "user"})), Err(ClaimError));
+        assert_eq!(kind(&scp, &app, json!({})), Err(ClaimError));
+        assert_eq!(kind(&scp, &app, json!({"idtyp": 7})), Err(ClaimError));
+        assert_eq!(kind(&scp, &[], json!({})), Ok(Kind::Service));
+        assert_eq!(kind(&[], &app, json!({})), Ok(Kind::User));
+        assert_eq!(kind(&[], &app, json!({"idtyp": ["device", "app"]})), Ok(Kind::Service));
+    }
+
+    #[test]
+    fn what_is_required_must_be_said() {
+        let places = Places { required: vec![Field::Client, Field::Roles], ..Places::default() };
+        assert!(read_with(json!({"aud": "a", "exp": 9, "azp": "c", "roles": ["r"]}), &places).is_ok());
+        assert_eq!(read_with(json!({"aud": "a", "exp": 9, "azp": "c", "roles": []}), &places), Err(ClaimError));
+        assert_eq!(read_with(json!({"aud": "a", "exp": 9, "roles": ["r"]}), &places), Err(ClaimError));
+    }
+
+    #[test]
+    fn the_current_actor_comes_first() {
+        let chain = json!({"sub": "b", "act": {"client_id": "c", "act": {"sub": "d", "client_id": "e"}}});
+        let claims = read(json!({"aud": "a", "exp": 9, "act": chain})).unwrap();
+        assert_eq!(claims.actors, ["b", "c", "d"]);
+        let mut deep = json!({"sub": "z"});
+        for _ in 0..100 {
+            deep = json!({"sub": "y", "act": deep});
+        }
+        assert_eq!(read(json!({"aud": "a", "exp": 9, "act": deep})).unwrap().actors.len(), 17);
     }
 }

@@ -1,38 +1,77 @@
-//! JSON Web Keys (RFC 7517) that can verify signatures, and the DER form that the host wants them in.
+//! JSON Web Keys (RFC 7517) that can verify signatures, and shared secrets. Private halves are never read.
 
+use super::{der, signature};
 use crate::config::Algorithm;
-use crate::identity::signature;
 use crate::wire::base64url;
 use jwt_compact::Algorithm as JwsAlgorithm;
-use jwt_compact::alg::{Ed25519, Es256, RsaPublicKey, VerifyingKey};
-use jwt_compact::jwk::JsonWebKey;
+use jwt_compact::alg::{Es256, RsaPublicKey, VerifyingKey};
+use rsa::BigUint;
+use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
 use serde_json::Value;
-use std::borrow::Cow;
+use serde_json::value::RawValue;
+use std::fmt;
 use thiserror::Error;
 
 /// Largest JWK Set that is read, in bytes.
 pub const MAX_SET_BYTES: usize = 256 * 1024;
 /// Most keys that are kept of one set.
 const MAX_KEYS: usize = 64;
+/// Most keys that are tried for one token: of one `kid` there should be one.
+const MAX_CANDIDATES: usize = 4;
+/// Bits of an RSA modulus: RFC 7518 section 3.3 asks for the lower bound, the work of verifying for the upper.
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
-/// A public key, ready for both ways of verifying.
-#[derive(Clone, Debug)]
+/// A key, ready for both ways of verifying.
+#[derive(Clone)]
 pub enum Key {
-    /// RSA, 2048 to 4096 bits.
+    /// RSA, 2048 to 8192 bits.
     Rsa(Prepared<RsaPublicKey>),
     /// The curve P-256.
     P256(Prepared<<Es256 as JwsAlgorithm>::VerifyingKey>),
+    /// The curve P-384.
+    P384(Prepared<p384::ecdsa::VerifyingKey>),
+    /// The curve P-521.
+    P521(Prepared<Box<p521::ecdsa::VerifyingKey>>),
     /// The curve Ed25519.
-    Ed25519(Prepared<<Ed25519 as JwsAlgorithm>::VerifyingKey>),
+    Ed25519(ed25519_dalek::VerifyingKey),
+    /// A secret for HMAC. No JWK Set has one.
+    Shared(SecretSlice<u8>),
+}
+
+impl Key {
+    /// The DER `SubjectPublicKeyInfo`, where the host can use the key.
+    #[must_use]
+    pub fn spki(&self) -> Option<&[u8]> {
+        match self {
+            Self::Rsa(key) => Some(&key.spki),
+            Self::P256(key) => Some(&key.spki),
+            Self::P384(key) => Some(&key.spki),
+            Self::P521(key) => Some(&key.spki),
+            Self::Ed25519(_) | Self::Shared(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Rsa(_) => "Rsa",
+            Self::P256(_) => "P256",
+            Self::P384(_) => "P384",
+            Self::P521(_) => "P521",
+            Self::Ed25519(_) => "Ed25519",
+            Self::Shared(_) => "Shared",
+        })
+    }
 }
 
 /// One key in two forms.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared<K> {
     /// For [`signature::Software`].
     pub software: K,
-    /// DER `SubjectPublicKeyInfo` (RFC 5280 section 4.1); empty where the host cannot use it.
+    /// For the host: DER `SubjectPublicKeyInfo`.
     pub spki: Vec<u8>,
 }
 
@@ -42,6 +81,8 @@ struct Entry {
     id: Option<String>,
     /// `alg`: bound to the key if there.
     algorithm: Option<String>,
+    /// Microsoft's `issuer`: in sets for many tenants, whose key it is.
+    issuer: Option<String>,
     key: Key,
 }
 
@@ -50,6 +91,19 @@ struct Entry {
 pub struct KeySet {
     entries: Vec<Entry>,
     source: String,
+}
+
+/// What a token says of its key.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// `kid`.
+    pub key_id: Option<&'a str>,
+    /// `alg`, as the token spells it.
+    pub name: &'a str,
+    /// The same.
+    pub algorithm: Algorithm,
+    /// Whether a key that names its issuer is one of the token's.
+    pub owns: &'a dyn Fn(&str) -> bool,
 }
 
 /// Why a JWK Set cannot be used.
@@ -67,8 +121,9 @@ pub enum JwkSetError {
 }
 
 #[derive(Deserialize)]
-struct Set {
-    keys: Vec<Value>,
+struct Set<'a> {
+    #[serde(borrow)]
+    keys: Vec<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -79,11 +134,14 @@ struct Jwk {
     #[serde(rename = "use")]
     usage: Option<String>,
     key_ops: Option<Vec<String>>,
+    issuer: Option<Value>,
     crv: Option<String>,
     n: Option<String>,
     e: Option<String>,
     x: Option<String>,
     y: Option<String>,
+    /// The private half (RFC 7518 sections 6.2.2 and 6.3.2), which has no place here.
+    d: Option<serde::de::IgnoredAny>,
 }
 
 /// Sets are equal that came from the same text.
@@ -94,8 +152,8 @@ impl PartialEq for KeySet {
 }
 
 impl KeySet {
-    /// Reads a JWK Set. Keys that cannot verify (other types, other uses, weak or damaged ones) are left out,
-    /// as RFC 7517 section 5 asks.
+    /// Reads a JWK Set. Keys that cannot verify (other types, other uses, weak or damaged ones, private ones) are left
+    /// out, as RFC 7517 section 5 asks.
     ///
     /// # Errors
     /// If nothing usable remains, as [`JwkSetError`] says.
@@ -103,31 +161,42 @@ impl KeySet {
         if json.len() > MAX_SET_BYTES {
             return Err(JwkSetError::TooLarge);
         }
-        let set: Set = serde_json::from_slice(json).map_err(|_| JwkSetError::NotASet)?;
-        let entries: Vec<Entry> = set
-            .keys
-            .into_iter()
-            .filter_map(|key| serde_json::from_value::<Jwk>(key).ok())
-            .filter_map(|jwk| entry(&jwk))
-            .take(MAX_KEYS)
-            .collect();
+        let set: Set<'_> = serde_json::from_slice(json).map_err(|_| JwkSetError::NotASet)?;
+        let entries: Vec<Entry> =
+            set.keys.into_iter().filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok()).filter_map(entry).take(MAX_KEYS).collect();
         if entries.is_empty() {
             return Err(JwkSetError::Empty);
         }
         Ok(Self { entries, source: String::from_utf8_lossy(json).into_owned() })
     }
 
-    /// The keys that may have signed a token with this `kid` and `alg`: type and use must fit, and the
-    /// algorithm if the key names one. A token without `kid` gets a key only if there is exactly one choice.
+    /// The one secret that an issuer and we share.
     #[must_use]
-    pub fn candidates(&self, key_id: Option<&str>, name: &str, algorithm: Algorithm) -> Vec<&Key> {
-        let fitting =
-            |entry: &&Entry| signature::fits(algorithm, &entry.key) && entry.algorithm.as_deref().is_none_or(|bound| same(bound, name));
-        let keys: Vec<&Key> = match key_id {
-            Some(_) => self.entries.iter().filter(fitting).filter(|entry| entry.id.as_deref() == key_id).map(|entry| &entry.key).collect(),
-            None => self.entries.iter().filter(fitting).map(|entry| &entry.key).collect(),
+    pub fn shared(secret: SecretSlice<u8>) -> Self {
+        let entry = Entry { id: None, algorithm: None, issuer: None, key: Key::Shared(secret) };
+        Self { entries: vec![entry], source: String::new() }
+    }
+
+    /// The keys that may have signed a token: `kid`, type and use must fit, and the algorithm and the issuer if the key
+    /// names one. A token without `kid` gets a key only if there is exactly one choice; there is never another than the
+    /// shared secret, whatever `kid` says.
+    #[must_use]
+    pub fn candidates(&self, wanted: &Wanted<'_>) -> Vec<&Key> {
+        let named = |entry: &&Entry| match wanted.key_id {
+            Some(_) if !matches!(entry.key, Key::Shared(_)) => entry.id.as_deref() == wanted.key_id,
+            _ => true,
         };
-        if key_id.is_none() && keys.len() != 1 { Vec::new() } else { keys }
+        let fitting = |entry: &&Entry| {
+            signature::fits(wanted.algorithm, &entry.key)
+                && entry.algorithm.as_deref().is_none_or(|bound| same(bound, wanted.name))
+                && entry.issuer.as_deref().is_none_or(wanted.owns)
+        };
+        let mut keys: Vec<&Key> = self.entries.iter().filter(named).filter(fitting).map(|entry| &entry.key).collect();
+        if wanted.key_id.is_none() && keys.len() != 1 {
+            return Vec::new();
+        }
+        keys.truncate(MAX_CANDIDATES);
+        keys
     }
 
     /// How many keys can be used.
@@ -149,78 +218,155 @@ fn same(bound: &str, name: &str) -> bool {
     plain(bound) == plain(name)
 }
 
-fn entry(jwk: &Jwk) -> Option<Entry> {
+fn entry(jwk: Jwk) -> Option<Entry> {
     let verifies = jwk.usage.as_deref().is_none_or(|usage| usage == "sig")
         && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
-    if !verifies {
+    // Who publishes a private key has none.
+    if !verifies || jwk.d.is_some() {
         return None;
     }
     let bytes = |text: &Option<String>| base64url::decode(text.as_deref()?);
+    // RFC 7518 section 6.2.1.2: coordinates have the full length of the field.
+    let point = |length: usize| {
+        let (x, y) = (bytes(&jwk.x)?, bytes(&jwk.y)?);
+        (x.len() == length && y.len() == length).then(|| [&[0x04_u8], x.as_slice(), y.as_slice()].concat())
+    };
     let key = match (jwk.kty.as_str(), jwk.crv.as_deref()) {
-        ("RSA", _) => rsa(&bytes(&jwk.n)?, &bytes(&jwk.e)?)?,
-        ("EC", Some("P-256")) => p256(&bytes(&jwk.x)?, &bytes(&jwk.y)?)?,
-        ("OKP", Some("Ed25519")) => {
-            let software = <<Ed25519 as JwsAlgorithm>::VerifyingKey as VerifyingKey<Ed25519>>::from_slice(&bytes(&jwk.x)?).ok()?;
-            Key::Ed25519(Prepared { software, spki: Vec::new() })
+        ("RSA", _) => rsa_key(&bytes(&jwk.n)?, &bytes(&jwk.e)?)?,
+        ("EC", Some("P-256")) => {
+            let point = point(32)?;
+            let software = <<Es256 as JwsAlgorithm>::VerifyingKey as VerifyingKey<Es256>>::from_slice(&point).ok()?;
+            Key::P256(Prepared { software, spki: der::key(der::P256, &point) })
         }
+        ("EC", Some("P-384")) => {
+            let point = point(48)?;
+            let software = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
+            Key::P384(Prepared { software, spki: der::key(der::P384, &point) })
+        }
+        ("EC", Some("P-521")) => {
+            let point = point(66)?;
+            let software = Box::new(p521::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?);
+            Key::P521(Prepared { software, spki: der::key(der::P521, &point) })
+        }
+        ("OKP", Some("Ed25519")) => Key::Ed25519(ed25519(&bytes(&jwk.x)?)?),
         _ => return None,
     };
-    Some(Entry { id: jwk.kid.clone(), algorithm: jwk.alg.clone(), key })
+    let issuer = jwk.issuer.as_ref().and_then(Value::as_str).map(str::to_owned);
+    Some(Entry { id: jwk.kid, algorithm: jwk.alg, issuer, key })
 }
 
-fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Key> {
-    let significant = modulus.iter().skip_while(|byte| **byte == 0).count();
-    let odd = exponent.last().is_some_and(|last| last & 1 == 1);
-    // RFC 7518 section 3.3 asks for 2048 bits; above 4096 a signature costs more than it protects.
-    if !(256..=512).contains(&significant) || !odd || exponent.len() > 8 {
+fn rsa_key(modulus: &[u8], exponent: &[u8]) -> Option<Key> {
+    let odd = |number: &[u8]| number.last().is_some_and(|last| last & 1 == 1);
+    // Five bytes are more than any library takes; 1 would make every message its own signature.
+    if !odd(modulus)
+        || !odd(exponent)
+        || exponent.len() > 5
+        || exponent.iter().rev().skip(1).all(|byte| *byte == 0) && exponent.ends_with(&[1])
+    {
         return None;
     }
-    let jwk = JsonWebKey::Rsa { modulus: Cow::Borrowed(modulus), public_exponent: Cow::Borrowed(exponent), private_parts: None };
-    let software = RsaPublicKey::try_from(&jwk).ok()?;
-    let key = der(0x30, &[der(0x02, &unsigned(modulus)), der(0x02, &unsigned(exponent))].concat());
-    // AlgorithmIdentifier rsaEncryption (1.2.840.113549.1.1.1) with NULL parameters.
-    const RSA: [u8; 15] = [0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
-    let spki = der(0x30, &[RSA.to_vec(), der(0x03, &[&[0_u8], key.as_slice()].concat())].concat());
-    Some(Key::Rsa(Prepared { software, spki }))
-}
-
-fn p256(x: &[u8], y: &[u8]) -> Option<Key> {
-    // RFC 7518 section 6.2.1.2: coordinates have the full length of the field.
-    if x.len() != 32 || y.len() != 32 {
+    let number = BigUint::from_bytes_be(modulus);
+    if !RSA_BITS.contains(&number.bits()) {
         return None;
     }
-    let point = [&[0x04_u8], x, y].concat();
-    let software = <<Es256 as JwsAlgorithm>::VerifyingKey as VerifyingKey<Es256>>::from_slice(&point).ok()?;
-    // AlgorithmIdentifier id-ecPublicKey (1.2.840.10045.2.1) with curve prime256v1 (1.2.840.10045.3.1.7).
-    const P256: [u8; 21] =
-        [0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
-    let spki = der(0x30, &[P256.to_vec(), der(0x03, &[&[0_u8], point.as_slice()].concat())].concat());
-    Some(Key::P256(Prepared { software, spki }))
+    let software = RsaPublicKey::new_with_max_size(number, BigUint::from_bytes_be(exponent), *RSA_BITS.end()).ok()?;
+    Some(Key::Rsa(Prepared { software, spki: der::rsa_key(modulus, exponent) }))
 }
 
-/// One DER element (X.690): tag, length, content.
-pub(super) fn der(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len();
-    let mut element = vec![tag];
-    match u8::try_from(length) {
-        Ok(short) if short < 0x80 => element.push(short),
-        _ => {
-            let bytes: Vec<u8> = length.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
-            // A usize has at most eight bytes.
-            element.push(0x80 | u8::try_from(bytes.len()).unwrap_or(0x08));
-            element.extend(bytes);
+fn ed25519(bytes: &[u8]) -> Option<ed25519_dalek::VerifyingKey> {
+    let bytes: [u8; 32] = bytes.try_into().ok()?;
+    // y below 2^255 - 19 (RFC 8032 section 5.1.3); dalek reduces what is not.
+    let [low, middle @ .., high] = &bytes;
+    let canonical = *low < 0xed || high & 0x7f != 0x7f || middle.iter().any(|byte| *byte != 0xff);
+    let key = ed25519_dalek::VerifyingKey::from_bytes(&bytes).ok()?;
+    (canonical && !key.is_weak()).then_some(key)
+}
+
+/// Whether `secret` is long enough for `least` bytes of hash (RFC 7518 section 3.2).
+#[must_use]
+pub fn is_strong(secret: &SecretSlice<u8>, least: usize) -> bool {
+    secret.expose_secret().len() >= least
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{JwkSetError, KeySet};
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    fn is_kept(key: Value) -> bool {
+        match KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()) {
+            Ok(set) => set.len() == 1,
+            Err(error) => {
+                assert_eq!(error, JwkSetError::Empty);
+                false
+            }
         }
     }
-    element.extend_from_slice(content);
-    element
-}
 
-/// Content of a non-negative DER INTEGER: no leading zeros but the one that keeps it positive.
-pub(super) fn unsigned(bytes: &[u8]) -> Vec<u8> {
-    let digits: Vec<u8> = bytes.iter().copied().skip_while(|byte| *byte == 0).collect();
-    match digits.first() {
-        None => vec![0],
-        Some(first) if first & 0x80 != 0 => [&[0_u8], digits.as_slice()].concat(),
-        Some(_) => digits,
+    /// An RSA key of `bits` whose numbers are odd; whether it is a product of primes nobody can see.
+    fn rsa(bits: usize, exponent: &[u8]) -> Value {
+        let mut modulus = vec![0_u8; bits.div_ceil(8)];
+        modulus[0] = 1 << ((bits - 1) % 8);
+        *modulus.last_mut().unwrap() |= 1;
+        json!({"kty": "RSA", "n": URL_SAFE_NO_PAD.encode(modulus), "e": URL_SAFE_NO_PAD.encode(exponent)})
+    }
+
+    #[test]
+    fn weak_rsa_keys_are_left_out() {
+        for (bits, kept) in [(1024, false), (2047, false), (2048, true), (3072, true), (8192, true), (8193, false), (16384, false)] {
+            assert_eq!(is_kept(rsa(bits, &[1, 0, 1])), kept, "{bits}");
+        }
+        for (exponent, kept) in [
+            (&[3][..], true),
+            (&[0, 0, 3], true),
+            (&[1], false),
+            (&[0, 1], false),
+            (&[2], false),
+            (&[1, 0, 0], false),
+            (&[], false),
+            (&[0], false),
+            (&[1, 0, 0, 0, 0, 1], false),
+        ] {
+            assert_eq!(is_kept(rsa(2048, exponent)), kept, "{exponent:?}");
+        }
+        let mut even = rsa(2048, &[1, 0, 1]);
+        even["n"] = json!(URL_SAFE_NO_PAD.encode([0x80_u8; 256]));
+        assert!(!is_kept(even));
+    }
+
+    #[test]
+    fn weak_and_ambiguous_ed25519_keys_are_left_out() {
+        let is_kept = |bytes: [u8; 32]| is_kept(json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(bytes)}));
+        let mut good = [0_u8; 32];
+        good[0] = 3;
+        assert!(is_kept(good));
+        let small = |first: u8, last: u8| {
+            let mut bytes = [0_u8; 32];
+            bytes[0] = first;
+            bytes[31] = last;
+            bytes
+        };
+        for weak in [small(0, 0), small(1, 0), small(0, 0x80), small(1, 0x80)] {
+            assert!(!is_kept(weak), "{weak:?}");
+        }
+        // 3, written as 3 plus the prime.
+        let mut ambiguous = [0xff_u8; 32];
+        ambiguous[0] = 0xf0;
+        ambiguous[31] = 0x7f;
+        assert!(!is_kept(ambiguous));
+    }
+
+    #[test]
+    fn published_private_keys_and_repeated_members_are_left_out() {
+        let mut private = rsa(2048, &[3]);
+        private["d"] = json!("AQ");
+        assert!(!is_kept(private));
+        let key = rsa(2048, &[3]).to_string();
+        let set = |key: &str| KeySet::parse(format!("{{\"keys\":[{key}]}}").as_bytes()).is_ok();
+        assert!(set(&key));
+        assert!(!set(&key.replace("\"kty\"", "\"kty\":\"EC\",\"kty\"")));
+        assert!(!set(r#"{"kty":"oct","k":"AQ"}"#));
     }
 }

@@ -1,13 +1,14 @@
 //! The compact serialization of a JWS (RFC 7515 section 7.1), taken apart without believing it.
 
-use crate::wire::{base64url, json::UniqueMap};
+use crate::wire::base64url;
+use crate::wire::json::{UniqueMap, UniqueValue};
 use serde_json::Value;
 use thiserror::Error;
 
 /// Why a token is no JWS that we read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum JwsError {
-    /// Not three parts of strict base64url around JSON objects with unique members.
+    /// Not three parts of strict base64url around JSON objects with unique members at every depth.
     #[error("the token is not a JWT in compact form")]
     Malformed,
     /// The header names extensions that must be understood (`crit`), or an unencoded payload (`b64`).
@@ -40,7 +41,10 @@ impl<'a> Jws<'a> {
     pub fn parse(token: &'a str) -> Result<Self, JwsError> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(JwsError::Malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Malformed)?;
-        let object = |part: &str| -> Option<UniqueMap<Value>> { serde_json::from_slice(&base64url::decode(part)?).ok() };
+        let object = |part: &str| -> Option<UniqueMap<Value>> {
+            let UniqueMap(members) = serde_json::from_slice::<UniqueMap<UniqueValue>>(&base64url::decode(part)?).ok()?;
+            Some(UniqueMap(members.into_iter().map(|(name, value)| (name, value.0)).collect()))
+        };
         let UniqueMap(mut header) = object(header).ok_or(JwsError::Malformed)?;
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(JwsError::Extension);
@@ -89,6 +93,7 @@ mod tests {
         }
         let good = r#"{"alg":"RS256"}"#;
         assert_eq!(parse(good, r#"{"sub":"a","sub":"b"}"#, "AQAB"), Err(JwsError::Malformed));
+        assert_eq!(parse(good, r#"{"act":{"sub":"a","\u0073ub":"b"}}"#, "AQAB"), Err(JwsError::Malformed), "nested, escaped");
         assert_eq!(parse(good, r#"{"exp":1e400}"#, "AQAB"), Err(JwsError::Malformed));
         assert_eq!(parse(good, "{}", "AQA="), Err(JwsError::Malformed));
         assert_eq!(parse(good, "{}", "a.b"), Err(JwsError::Malformed));

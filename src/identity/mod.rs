@@ -1,8 +1,9 @@
-//! Who calls: bearer credentials (RFC 6750), JWS (RFC 7515), JWKs (RFC 7517), JWT claims (RFC 7519, RFC 9068).
+//! Who calls: bearer credentials (RFC 6750), JWS (RFC 7515), JWKs (RFC 7517), JWT claims (RFC 7519, RFC 8693, RFC 9068).
 
 pub mod bearer;
 pub mod claims;
 pub mod demand;
+pub mod der;
 pub mod jwk;
 pub mod jws;
 pub mod remembered;
@@ -38,6 +39,8 @@ pub struct Caller {
     pub roles: Vec<String>,
     /// The tenant of the issuer.
     pub tenant: Option<String>,
+    /// Who acts for the subject, the current actor first (RFC 8693 section 4.1): the others only had a part before.
+    pub actors: Vec<String>,
     /// `exp`, without skew.
     pub expires: UnixTime,
 }
@@ -54,6 +57,7 @@ impl Caller {
             scopes: Vec::new(),
             roles: Vec::new(),
             tenant: None,
+            actors: Vec::new(),
             expires: UnixTime::END,
         }
     }

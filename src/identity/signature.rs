@@ -3,8 +3,14 @@
 
 use super::jwk::Key;
 use crate::config::Algorithm;
+use hmac::digest::KeyInit;
+use hmac::digest::core_api::BlockSizeUser;
+use hmac::{Mac, SimpleHmac};
 use jwt_compact::AlgorithmSignature;
-use jwt_compact::alg::{Ed25519, Es256, Rsa};
+use jwt_compact::alg::{Es256, Rsa};
+use p384::ecdsa::signature::Verifier as _;
+use secrecy::{ExposeSecret, SecretSlice};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 /// Verifies signatures.
 pub trait Verifier {
@@ -13,7 +19,7 @@ pub trait Verifier {
     fn verify(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool;
 }
 
-/// Verifies in this module, with jwt-compact.
+/// Verifies in this module.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Software;
 
@@ -27,8 +33,20 @@ impl Verifier for Software {
             (Algorithm::PS384, Key::Rsa(key)) => check(Rsa::ps384(), &key.software, message, signature),
             (Algorithm::PS512, Key::Rsa(key)) => check(Rsa::ps512(), &key.software, message, signature),
             (Algorithm::ES256, Key::P256(key)) => check(Es256, &key.software, message, signature),
-            (Algorithm::EdDSA, Key::Ed25519(key)) => check(Ed25519, &key.software, message, signature),
-            (_, Key::Rsa(_) | Key::P256(_) | Key::Ed25519(_)) => false,
+            (Algorithm::ES384, Key::P384(key)) => {
+                p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.software.verify(message, &signature).is_ok())
+            }
+            (Algorithm::ES512, Key::P521(key)) => {
+                p521::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.software.verify(message, &signature).is_ok())
+            }
+            // Strict: no point of small order, which fits every message (RFC 8032 leaves it open).
+            (Algorithm::EdDSA, Key::Ed25519(key)) => {
+                ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())
+            }
+            (Algorithm::HS256, Key::Shared(secret)) => authenticate::<Sha256>(secret, message, signature),
+            (Algorithm::HS384, Key::Shared(secret)) => authenticate::<Sha384>(secret, message, signature),
+            (Algorithm::HS512, Key::Shared(secret)) => authenticate::<Sha512>(secret, message, signature),
+            _ => false,
         }
     }
 }
@@ -36,11 +54,15 @@ impl Verifier for Software {
 /// Whether [`Verifier`]s may be asked for `algorithm` with `key` at all.
 #[must_use]
 pub const fn fits(algorithm: Algorithm, key: &Key) -> bool {
-    use Algorithm::{ES256, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    matches!(
-        (algorithm, key),
-        (RS256 | RS384 | RS512 | PS256 | PS384 | PS512, Key::Rsa(_)) | (ES256, Key::P256(_)) | (EdDSA, Key::Ed25519(_))
-    )
+    use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
+    match algorithm {
+        RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => matches!(key, Key::Rsa(_)),
+        ES256 => matches!(key, Key::P256(_)),
+        ES384 => matches!(key, Key::P384(_)),
+        ES512 => matches!(key, Key::P521(_)),
+        EdDSA => matches!(key, Key::Ed25519(_)),
+        HS256 | HS384 | HS512 => matches!(key, Key::Shared(_)),
+    }
 }
 
 fn check<A: jwt_compact::Algorithm>(algorithm: A, key: &A::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
@@ -49,29 +71,8 @@ fn check<A: jwt_compact::Algorithm>(algorithm: A, key: &A::VerifyingKey, message
     fits && A::Signature::try_from_slice(signature).is_ok_and(|signature| algorithm.verify_signature(&signature, key, message))
 }
 
-/// `r||s` of ES256 (RFC 7518 section 3.4) as the ASN.1 DER that BoringSSL reads. `None` unless it has 64 bytes.
-#[must_use]
-pub fn ecdsa_der(signature: &[u8]) -> Option<Vec<u8>> {
-    let (r, s) = signature.split_at_checked(32)?;
-    if s.len() != 32 {
-        return None;
-    }
-    let integer = |bytes: &[u8]| super::jwk::der(0x02, &super::jwk::unsigned(bytes));
-    Some(super::jwk::der(0x30, &[integer(r), integer(s)].concat()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::ecdsa_der;
-
-    #[test]
-    fn raw_ecdsa_signatures_become_minimal_der() {
-        let mut raw = [0_u8; 64];
-        raw[31] = 0x80;
-        raw[63] = 0x01;
-        assert_eq!(ecdsa_der(&raw).unwrap(), [0x30, 7, 2, 2, 0, 0x80, 2, 1, 1]);
-        assert_eq!(ecdsa_der(&[0; 64]).unwrap(), [0x30, 6, 2, 1, 0, 2, 1, 0]);
-        assert_eq!(ecdsa_der(&[0; 63]), None);
-        assert_eq!(ecdsa_der(&[0; 65]), None);
-    }
+/// Whether `tag` is the whole HMAC (RFC 2104); compared in constant time.
+fn authenticate<D: Digest + BlockSizeUser>(secret: &SecretSlice<u8>, message: &[u8], tag: &[u8]) -> bool {
+    <SimpleHmac<D> as KeyInit>::new_from_slice(secret.expose_secret())
+        .is_ok_and(|hmac| hmac.chain_update(message).verify_slice(tag).is_ok())
 }

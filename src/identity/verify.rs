@@ -2,7 +2,7 @@
 //! before any claim but `iss` is believed.
 
 use super::claims::{Claims, issuer as issuer_of};
-use super::jwk::KeySet;
+use super::jwk::{Key, KeySet, Wanted};
 use super::jws::{Jws, JwsError};
 use super::signature::Verifier;
 use super::{Caller, Origin};
@@ -11,6 +11,7 @@ use crate::wire::time::UnixTime;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NameError;
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 use thiserror::Error;
 
@@ -40,6 +41,8 @@ pub enum VerifyError {
     Audience,
     #[error("the token lives longer than is accepted here")]
     Lifetime,
+    #[error("who acts for the token's subject is not accepted here")]
+    Actor,
 }
 
 impl From<JwsError> for VerifyError {
@@ -58,6 +61,8 @@ pub struct Unverified<'a> {
     algorithm: Algorithm,
     /// Index of the issuer.
     pub issuer: usize,
+    /// The tenant that `iss` names, for an issuer of several.
+    tenant: Option<String>,
 }
 
 /// Takes `token` apart and finds its issuer among `accepted` indexes of `issuers`. Type and algorithm are
@@ -68,9 +73,11 @@ pub struct Unverified<'a> {
 pub fn open<'a>(token: &'a str, issuers: &[Issuer], accepted: &[usize]) -> Result<Unverified<'a>, VerifyError> {
     let jws = Jws::parse(token)?;
     let name = issuer_of(&jws.payload).ok_or(VerifyError::Issuer)?;
-    let known = |index: &&usize| issuers.get(**index).is_some_and(|issuer| issuer.issuer == name);
-    let index = *accepted.iter().find(known).ok_or(VerifyError::Issuer)?;
-    let issuer = issuers.get(index).ok_or(VerifyError::Issuer)?;
+    let known = |index: &usize| {
+        let issuer = issuers.get(*index)?;
+        Some((*index, issuer, issuer.recognize(name)?.map(str::to_owned)))
+    };
+    let (index, issuer, tenant) = accepted.iter().find_map(known).ok_or(VerifyError::Issuer)?;
     let kind = jws.kind.as_deref().unwrap_or("JWT");
     if !issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(media_type(kind))) {
         return Err(VerifyError::Type);
@@ -79,17 +86,31 @@ pub fn open<'a>(token: &'a str, issuers: &[Issuer], accepted: &[usize]) -> Resul
     let spelled = if jws.algorithm == "Ed25519" { "EdDSA" } else { jws.algorithm.as_str() };
     let deserializer: serde::de::value::StrDeserializer<'_, NameError> = spelled.into_deserializer();
     let algorithm = Algorithm::deserialize(deserializer).map_err(|_| VerifyError::Algorithm)?;
-    if !issuer.algorithms.contains(&algorithm) {
+    if !issuer.takes(algorithm) {
         return Err(VerifyError::Algorithm);
     }
-    Ok(Unverified { jws, algorithm, issuer: index })
+    Ok(Unverified { jws, algorithm, issuer: index, tenant })
 }
 
 impl Unverified<'_> {
-    /// Whether `keys` has a key that may have signed this token.
+    /// What the token says of its key, in a short form.
     #[must_use]
-    pub fn has_key(&self, keys: &KeySet) -> bool {
-        !keys.candidates(self.jws.key_id.as_deref(), &self.jws.algorithm, self.algorithm).is_empty()
+    pub fn key_digest(&self) -> [u8; 32] {
+        let id = self.jws.key_id.as_deref().unwrap_or_default();
+        Sha256::new().chain_update(&self.jws.algorithm).chain_update([0]).chain_update(id).finalize().into()
+    }
+
+    /// Whether `keys` has a key that may have signed this token of `issuer`.
+    #[must_use]
+    pub fn has_key(&self, issuer: &Issuer, keys: &KeySet) -> bool {
+        !self.candidates(issuer, keys).is_empty()
+    }
+
+    fn candidates<'k>(&self, issuer: &Issuer, keys: &'k KeySet) -> Vec<&'k Key> {
+        // Only in a set for many tenants does the name of a key's issuer mean something.
+        let owns = |name: &str| self.tenant.as_deref().is_none_or(|tenant| issuer.owns_key(name, tenant));
+        let wanted = Wanted { key_id: self.jws.key_id.as_deref(), name: &self.jws.algorithm, algorithm: self.algorithm, owns: &owns };
+        keys.candidates(&wanted)
     }
 
     /// Verifies signature and claims at `now`. `issuer` is the one that [`open`] found.
@@ -97,7 +118,7 @@ impl Unverified<'_> {
     /// # Errors
     /// The first thing that is wrong, as [`VerifyError`] says.
     pub fn verify(&self, issuer: &Issuer, keys: &KeySet, verifier: &dyn Verifier, now: UnixTime) -> Result<Caller, VerifyError> {
-        let candidates = keys.candidates(self.jws.key_id.as_deref(), &self.jws.algorithm, self.algorithm);
+        let candidates = self.candidates(issuer, keys);
         if candidates.is_empty() {
             return Err(VerifyError::Key);
         }
@@ -107,12 +128,15 @@ impl Unverified<'_> {
         }
         let claims = Claims::read(&self.jws.payload, &issuer.claims).map_err(|_| VerifyError::Malformed)?;
         let skew = issuer.clock_skew;
-        if now >= claims.expires.plus(skew) {
+        if now >= claims.expires.plus(skew) || issuer.max_token_age.is_some_and(|oldest| is_older(claims.issued, oldest, now, skew)) {
             return Err(VerifyError::Expired);
         }
         let starts = claims.not_before.into_iter().chain(claims.issued).max();
         if starts.is_some_and(|start| start > now.plus(skew)) {
             return Err(VerifyError::NotYetValid);
+        }
+        if !self.is_of_tenant(issuer, claims.tenant.as_deref()) {
+            return Err(VerifyError::Issuer);
         }
         if !claims.audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
             return Err(VerifyError::Audience);
@@ -123,6 +147,10 @@ impl Unverified<'_> {
                 return Err(VerifyError::Lifetime);
             }
         }
+        let acts = |current: &String| issuer.actors.allowed.as_ref().is_none_or(|allowed| allowed.contains(current));
+        if claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
+            return Err(VerifyError::Actor);
+        }
         Ok(Caller {
             origin: Origin::Issuer(self.issuer),
             subject: claims.subject,
@@ -131,9 +159,21 @@ impl Unverified<'_> {
             scopes: claims.scopes,
             roles: claims.roles,
             tenant: claims.tenant,
-            expires: claims.expires,
+            actors: claims.actors,
+            expires: issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age))),
         })
     }
+
+    /// Whether `tenant`, as the token says it, is one that is accepted, and the one that `iss` names.
+    fn is_of_tenant(&self, issuer: &Issuer, tenant: Option<&str>) -> bool {
+        let listed = issuer.tenants.is_empty() || tenant.is_some_and(|tenant| issuer.tenants.iter().any(|own| own == tenant));
+        listed && self.tenant.as_deref().is_none_or(|named| tenant == Some(named))
+    }
+}
+
+/// Whether a token is older than `oldest`. One that does not say when it was issued is.
+fn is_older(issued: Option<UnixTime>, oldest: Duration, now: UnixTime, skew: Duration) -> bool {
+    issued.is_none_or(|issued| now >= issued.plus(oldest).plus(skew))
 }
 
 /// `typ` is a media type whose `application/` may be left out (RFC 7515 section 4.1.9).

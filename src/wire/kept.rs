@@ -5,8 +5,10 @@ use super::time::UnixTime;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// At most one early fetch in this time: anyone can cause one, by an unknown `kid`.
+/// At most one early fetch in this time: anyone can cause one, by an unknown `kid`. It doubles with each that brings
+/// nothing new, up to [`LONGEST_INTERVAL`].
 pub const EARLY_FETCH_INTERVAL: Duration = Duration::from_secs(5);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// First pause after a failed fetch; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(16);
@@ -18,7 +20,11 @@ pub struct Kept<T> {
     fetched: UnixTime,
     attempted: Option<UnixTime>,
     failures: u32,
+    /// Early fetches in a row that brought nothing new.
+    fruitless: u32,
     in_flight: bool,
+    /// The fetch under way, or the last one, began before the document was old.
+    early: bool,
     /// `None` for what stands in the configuration: it is never fetched and never stale.
     times: Option<Times>,
 }
@@ -42,14 +48,28 @@ impl<T: PartialEq> Kept<T> {
     /// A document from the configuration.
     #[must_use]
     pub fn inline(content: T) -> Self {
-        Self { content: Some(Rc::new(content)), fetched: UnixTime::default(), attempted: None, failures: 0, in_flight: false, times: None }
+        Self { content: Some(Rc::new(content)), ..Self::nothing() }
+    }
+
+    /// None, and there never will be one.
+    #[must_use]
+    pub const fn nothing() -> Self {
+        Self {
+            content: None,
+            fetched: UnixTime::from_secs(0),
+            attempted: None,
+            failures: 0,
+            fruitless: 0,
+            in_flight: false,
+            early: false,
+            times: None,
+        }
     }
 
     /// A document that has to be fetched.
     #[must_use]
-    pub const fn remote(refresh: Duration, max_stale: Duration) -> Self {
-        let times = Some(Times { refresh, max_stale });
-        Self { content: None, fetched: UnixTime::from_secs(0), attempted: None, failures: 0, in_flight: false, times }
+    pub fn remote(refresh: Duration, max_stale: Duration) -> Self {
+        Self { times: Some(Times { refresh, max_stale }), ..Self::nothing() }
     }
 
     /// The document, unless there is none or it is too old.
@@ -64,9 +84,18 @@ impl<T: PartialEq> Kept<T> {
     /// Whether a fetch should begin now, without anyone asking.
     #[must_use]
     pub fn is_due(&self, now: UnixTime) -> bool {
-        let Some(times) = self.times else { return false };
-        let old = self.content.is_none() || now.since(self.fetched) >= times.refresh || now < self.fetched;
-        !self.in_flight && old && self.has_rested(now)
+        !self.in_flight && self.is_old(now) && self.has_rested(now)
+    }
+
+    fn is_old(&self, now: UnixTime) -> bool {
+        let old = |times: Times| self.content.is_none() || now.since(self.fetched) >= times.refresh || now < self.fetched;
+        self.times.is_some_and(old)
+    }
+
+    /// When the document was fetched; `None` if it was not.
+    #[must_use]
+    pub fn fetched(&self) -> Option<UnixTime> {
+        (self.content.is_some() && self.times.is_some()).then_some(self.fetched)
     }
 
     /// What a request should do that found no document.
@@ -81,7 +110,8 @@ impl<T: PartialEq> Kept<T> {
     /// What a request should do that misses something in [`Kept::usable`].
     #[must_use]
     pub fn wait_for_another(&self, now: UnixTime) -> Wait {
-        let early = self.attempted.is_none_or(|attempted| now.since(attempted) >= EARLY_FETCH_INTERVAL || now < attempted);
+        let interval = EARLY_FETCH_INTERVAL.saturating_mul(1 << self.fruitless.min(8)).min(LONGEST_INTERVAL);
+        let early = self.attempted.is_none_or(|attempted| now.since(attempted) >= interval || now < attempted);
         match self.times {
             Some(_) if self.in_flight || (early && self.has_rested(now)) => Wait::ForFetch,
             _ => Wait::Never,
@@ -93,6 +123,10 @@ impl<T: PartialEq> Kept<T> {
         if self.in_flight || self.times.is_none() {
             return false;
         }
+        self.early = !self.is_old(now);
+        if !self.early {
+            self.fruitless = 0;
+        }
         self.in_flight = true;
         self.attempted = Some(now);
         true
@@ -102,7 +136,7 @@ impl<T: PartialEq> Kept<T> {
     /// be forgotten. A failure keeps what there is.
     pub fn complete(&mut self, now: UnixTime, result: Result<T, String>) -> bool {
         self.in_flight = false;
-        match result {
+        let changed = match result {
             Ok(content) => {
                 self.failures = 0;
                 self.fetched = now;
@@ -116,7 +150,9 @@ impl<T: PartialEq> Kept<T> {
                 self.failures = self.failures.saturating_add(1);
                 false
             }
-        }
+        };
+        self.fruitless = if self.early && !changed { self.fruitless.saturating_add(1) } else { 0 };
+        changed
     }
 
     fn has_rested(&self, now: UnixTime) -> bool {
@@ -186,6 +222,26 @@ mod tests {
         assert_eq!(ring.wait_for_another(at(5)), Wait::ForFetch);
         ring.complete(at(5), Ok("a"));
         assert_eq!(ring.wait_for_another(at(6)), Wait::Never);
+    }
+
+    #[test]
+    fn looking_in_vain_makes_the_interval_longer() {
+        let mut ring = ring();
+        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok("a")));
+        for (start, next) in [(5, 15), (15, 35)] {
+            assert!(ring.begin(at(start)));
+            ring.complete(at(start), Ok("a"));
+            let waits = [next - 1, next].map(|time| ring.wait_for_another(at(time)));
+            assert_eq!(waits, [Wait::Never, Wait::ForFetch], "{start}");
+        }
+        assert!(ring.begin(at(35)) && ring.complete(at(35), Ok("b")));
+        assert_eq!(ring.wait_for_another(at(40)), Wait::ForFetch);
+        for time in 0..20 {
+            ring.begin(at(40 + 30 * time));
+            ring.complete(at(40 + 30 * time), Ok("b"));
+        }
+        assert_eq!(ring.wait_for_another(at(40 + 19 * 30 + 30)), Wait::ForFetch);
+        assert!(ring.fetched().is_some());
     }
 
     #[test]

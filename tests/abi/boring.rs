@@ -1,4 +1,4 @@
-//! Envoy's foreign function `verify_signature`, with the same reach: RSA PKCS#1 v1.5 and ECDSA over P-256, keys
+//! Envoy's foreign function `verify_signature`, with the same reach: RSA PKCS#1 v1.5 and ECDSA, keys
 //! as DER `SubjectPublicKeyInfo`, ECDSA signatures as ASN.1 DER.
 
 use p256::ecdsa::signature::Verifier as _;
@@ -8,6 +8,10 @@ use rsa::sha2::{Sha256, Sha384, Sha512};
 
 /// What comes before the point in the DER of a P-256 key.
 const P256_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// What comes before the point in the DER of a P-384 key.
+const P384_HEAD: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
+/// What comes before the point in the DER of a P-521 key.
+const P521_HEAD: &[u8] = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
 
 /// Takes `VerifySignatureArguments`, answers `VerifySignatureResult`.
 pub fn verify_signature(argument: &[u8]) -> Vec<u8> {
@@ -20,6 +24,16 @@ fn verify(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> bool {
         let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(point).expect("a point");
         assert_eq!(hash, b"sha256");
         return p256::ecdsa::Signature::from_der(signature).is_ok_and(|signature| key.verify(text, &signature).is_ok());
+    }
+    if let Some(point) = key.strip_prefix(P384_HEAD) {
+        let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(point).expect("a point");
+        assert_eq!(hash, b"sha384");
+        return p384::ecdsa::Signature::from_der(signature).is_ok_and(|signature| key.verify(text, &signature).is_ok());
+    }
+    if let Some(point) = key.strip_prefix(P521_HEAD) {
+        let key = p521::ecdsa::VerifyingKey::from_sec1_bytes(point).expect("a point");
+        assert_eq!(hash, b"sha512");
+        return p521::ecdsa::Signature::from_der(signature).is_ok_and(|signature| key.verify(text, &signature).is_ok());
     }
     let key = rsa::RsaPublicKey::from_public_key_der(key).expect("a key in DER");
     let Ok(signature) = pkcs1v15::Signature::try_from(signature) else { return false };

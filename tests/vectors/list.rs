@@ -7,7 +7,7 @@ const ISSUER: &str = "https://vectors.example.com";
 const AUDIENCE: &str = "https://expense.example.com";
 /// 2100-01-01T00:00:00Z: the vectors are good for a real clock.
 const LATE: u64 = 4_102_444_800;
-const ALGORITHMS: [(&str, &str); 9] = [
+const ALGORITHMS: [(&str, &str); 11] = [
     ("RS256", "rsa-1"),
     ("RS384", "rsa-1"),
     ("RS512", "rsa-1"),
@@ -15,6 +15,8 @@ const ALGORITHMS: [(&str, &str); 9] = [
     ("PS384", "rsa-1"),
     ("PS512", "rsa-1"),
     ("ES256", "ec-1"),
+    ("ES384", "ec-384"),
+    ("ES512", "ec-521"),
     ("EdDSA", "ed-1"),
     ("Ed25519", "ed-1"),
 ];
@@ -26,9 +28,13 @@ struct House {
     rsa_short: Key,
     ec: Key,
     ec_other: Key,
+    ec_384: Key,
+    ec_521: Key,
     ed: Key,
     stranger_rsa: Key,
     stranger_ec: Key,
+    stranger_384: Key,
+    stranger_521: Key,
     stranger_ed: Key,
     tokens: Vec<Value>,
 }
@@ -41,9 +47,13 @@ pub fn file() -> Value {
         rsa_short: Key::rsa("rsa-3", 1024),
         ec: Key::p256("ec-1"),
         ec_other: Key::p256("ec-2"),
+        ec_384: Key::p384("ec-384"),
+        ec_521: Key::p521("ec-521"),
         ed: Key::ed25519("ed-1"),
         stranger_rsa: Key::rsa("stranger", 2048),
         stranger_ec: Key::p256("stranger"),
+        stranger_384: Key::p384("stranger"),
+        stranger_521: Key::p521("stranger"),
         stranger_ed: Key::ed25519("stranger"),
         tokens: Vec::new(),
     };
@@ -70,6 +80,8 @@ pub fn file() -> Value {
             with(house.ec.jwk("ec-1"), "use", "sig"),
             with(house.ec_other.jwk("ec-2"), "alg", "ES256"),
             with(house.stranger_ec.jwk("ec-enc"), "use", "enc"),
+            with(house.ec_384.jwk("ec-384"), "alg", "ES384"),
+            house.ec_521.jwk("ec-521"),
             with(house.ed.jwk("ed-1"), "alg", "EdDSA"),
             {"kty": "oct", "kid": "oct-1", "k": encode("a secret that is no secret at all")},
             {"kty": "EC", "crv": "P-256", "kid": "ec-off-curve", "x": encode([1; 32]), "y": encode([1; 32])},
@@ -100,6 +112,8 @@ impl House {
     fn key(&self, algorithm: &str) -> (&Key, &Key) {
         match algorithm {
             "ES256" => (&self.ec, &self.stranger_ec),
+            "ES384" => (&self.ec_384, &self.stranger_384),
+            "ES512" => (&self.ec_521, &self.stranger_521),
             "EdDSA" | "Ed25519" => (&self.ed, &self.stranger_ed),
             _ => (&self.rsa, &self.stranger_rsa),
         }
@@ -202,7 +216,10 @@ impl House {
         let tail = good.rsplit('.').next().unwrap();
         let text = input(&header("none", "rsa-1"), &claims("none"));
         self.add("alg none with a good signature", refused, format!("{text}.{tail}"));
-        for alg in ["rs256", "RS256 ", "RS1", "ES256K", "ES384", "ES512", "Ed448", "eddsa", "ED25519", "RSA-OAEP", "dir"] {
+        for alg in [
+            "rs256", "RS256 ", "RS1", "ES256K", "ES255", "es512", "Ed448", "HS384", "HS512", "HS256 ", "eddsa", "ED25519", "RSA-OAEP",
+            "dir",
+        ] {
             let text = input(&header(alg, "rsa-1"), &claims("other"));
             let token = join(&text, &self.rsa.sign("RS256", text.as_bytes()));
             self.add(format!("alg {alg:?}"), refused, token);
@@ -245,6 +262,8 @@ impl House {
             ("RS256 with the kid of an EC key", unknown, "RS256", json!("ec-1")),
             ("ES256 with the kid of an RSA key", unknown, "ES256", json!("rsa-1")),
             ("ES256 with the kid of an Ed25519 key", unknown, "ES256", json!("ed-1")),
+            ("ES384 with the kid of a key on another curve", unknown, "ES384", json!("ec-521")),
+            ("ES512 with the kid of a key on another curve", unknown, "ES512", json!("ec-1")),
             ("EdDSA with the kid of an EC key", unknown, "EdDSA", json!("ec-1")),
             ("RS256 with the kid of a shared secret", unknown, "RS256", json!("oct-1")),
             ("RS256 with the kid of a type of key that nobody knows", unknown, "RS256", json!("new-1")),

@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 
 /// What comes before the point in the DER of a P-256 key.
 const P256_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
+/// What comes before the point in the DER of a P-384 key.
+const P384_HEAD: &[u8] = b"\x30\x76\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x22\x03\x62\x00";
+/// What comes before the point in the DER of a P-521 key.
+const P521_HEAD: &[u8] = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x05\x2b\x81\x04\x00\x23\x03\x81\x86\x00";
 /// What comes before an Ed25519 key.
 const ED25519_HEAD: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
@@ -23,6 +27,8 @@ const ED25519_HEAD: &[u8] = b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 pub enum Key {
     Rsa(Box<RsaPrivateKey>),
     P256(p256::ecdsa::SigningKey),
+    P384(p384::ecdsa::SigningKey),
+    P521(Box<p521::ecdsa::SigningKey>),
     Ed25519(ed25519_dalek::SigningKey),
 }
 
@@ -33,6 +39,14 @@ impl Key {
 
     pub fn p256(name: &str) -> Self {
         Self::P256(p256::ecdsa::SigningKey::from_slice(&Sha256::digest(name)).unwrap())
+    }
+
+    pub fn p384(name: &str) -> Self {
+        Self::P384(p384::ecdsa::SigningKey::from_slice(&Sha384::digest(name)).unwrap())
+    }
+
+    pub fn p521(name: &str) -> Self {
+        Self::P521(Box::new(p521::ecdsa::SigningKey::from_slice(&[&[0, 0], &Sha512::digest(name)[..]].concat()).unwrap()))
     }
 
     pub fn ed25519(name: &str) -> Self {
@@ -47,6 +61,14 @@ impl Key {
                 let point = key.verifying_key().to_encoded_point(false);
                 json!({"kty": "EC", "crv": "P-256", "kid": kid, "x": encode(point.x().unwrap()), "y": encode(point.y().unwrap())})
             }
+            Self::P384(key) => {
+                let point = key.verifying_key().to_encoded_point(false);
+                json!({"kty": "EC", "crv": "P-384", "kid": kid, "x": encode(point.x().unwrap()), "y": encode(point.y().unwrap())})
+            }
+            Self::P521(key) => {
+                let point = p521::ecdsa::VerifyingKey::from(&**key).to_encoded_point(false);
+                json!({"kty": "EC", "crv": "P-521", "kid": kid, "x": encode(point.x().unwrap()), "y": encode(point.y().unwrap())})
+            }
             Self::Ed25519(key) => {
                 json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": encode(key.verifying_key().as_bytes())})
             }
@@ -59,6 +81,8 @@ impl Key {
             Self::Rsa(key) => key.to_public_key().to_public_key_der().unwrap().into_vec(),
             // RFC 5480 section 2 and RFC 8410 section 4: a fixed head and the key.
             Self::P256(key) => [P256_HEAD, key.verifying_key().to_encoded_point(false).as_bytes()].concat(),
+            Self::P384(key) => [P384_HEAD, key.verifying_key().to_encoded_point(false).as_bytes()].concat(),
+            Self::P521(key) => [P521_HEAD, p521::ecdsa::VerifyingKey::from(&**key).to_encoded_point(false).as_bytes()].concat(),
             Self::Ed25519(key) => [ED25519_HEAD, key.verifying_key().as_bytes()].concat(),
         }
     }
@@ -78,6 +102,16 @@ impl Key {
             }
             (Self::P256(key), "ES256") => {
                 let signature: p256::ecdsa::Signature = key.sign(message);
+                signature.to_bytes().to_vec()
+            }
+            (Self::P384(key), "ES384") => {
+                let signature: p384::ecdsa::Signature = key.sign(message);
+                signature.to_bytes().to_vec()
+            }
+            (Self::P521(key), "ES512") => {
+                // A nonce for each message: the library has no deterministic one for this curve.
+                let nonce = &mut Bytes::of(&encode(Sha512::digest([&key.to_bytes()[..], message].concat())));
+                let signature: p521::ecdsa::Signature = key.sign_with_rng(nonce, message);
                 signature.to_bytes().to_vec()
             }
             (Self::Ed25519(key), "EdDSA" | "Ed25519") => key.sign(message).to_bytes().to_vec(),

@@ -50,6 +50,7 @@ pub const ALL: &[Refusal] = &[
     row("token_not_yet_valid", 401, -32050, "UNAUTHENTICATED"),
     row("token_audience_mismatch", 401, -32050, "UNAUTHENTICATED"),
     row("token_lifetime_too_long", 401, -32050, "UNAUTHENTICATED"),
+    row("token_actor_refused", 401, -32050, "UNAUTHENTICATED"),
     row("insufficient_scope", 403, -32051, "PERMISSION_DENIED"),
     row("access_denied", 403, -32051, "PERMISSION_DENIED"),
     row("version_malformed", 400, -32009, "FAILED_PRECONDITION"),

@@ -1,0 +1,81 @@
+//! Where an issuer's keys are (RFC 7517 section 5; RFC 8414; OpenID Connect Discovery 1.0).
+
+use super::connection::SecretRef;
+use super::{ConfigError, HttpUri, Remote, duration};
+use crate::wire::path;
+use serde::Deserialize;
+use serde_json::Value;
+use std::time::Duration;
+
+/// Where an issuer's keys are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Jwks {
+    /// Fetched and kept fresh.
+    Remote(Remote),
+    /// Found through the issuer's metadata, then fetched and kept fresh.
+    Discovery(Discovery),
+    /// A JWK Set in the configuration (RFC 7517 section 5).
+    Inline(Value),
+    /// A secret that the issuer and Attaché share, for HS*.
+    SharedSecret(SecretRef),
+}
+
+/// The issuer's metadata.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discovery {
+    /// The metadata document, such as `https://issuer/.well-known/openid-configuration`.
+    pub uri: HttpUri,
+    /// The Envoy cluster that it and the keys are fetched through.
+    pub cluster: String,
+    /// Longest wait for each of the two fetches.
+    #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
+    pub timeout: Duration,
+    /// Age at which both are fetched anew.
+    #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
+    pub refresh: Duration,
+    /// Age up to which they are used while fetching fails.
+    #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
+    pub max_stale: Duration,
+    /// Host and port where the keys may be besides those of `uri`.
+    #[serde(default)]
+    pub jwks_authority: Option<String>,
+}
+
+impl Discovery {
+    /// The metadata as a document.
+    #[must_use]
+    pub fn metadata(&self) -> Remote {
+        self.document(self.uri.clone())
+    }
+
+    /// The keys at `uri`, if they may be there: by the scheme of the metadata, at its authority or the configured one.
+    #[must_use]
+    pub fn keys(&self, uri: HttpUri) -> Option<Remote> {
+        let here = uri.authority() == self.uri.authority() || self.jwks_authority.as_deref() == Some(uri.authority());
+        (here && uri.scheme() == self.uri.scheme()).then(|| self.document(uri))
+    }
+
+    fn document(&self, uri: HttpUri) -> Remote {
+        Remote { uri, cluster: self.cluster.clone(), timeout: self.timeout, refresh: self.refresh, max_stale: self.max_stale }
+    }
+}
+
+impl Jwks {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        match self {
+            Self::Remote(remote) => remote.check(&format!("{at}.remote")),
+            Self::Discovery(discovery) => {
+                discovery.metadata().check(&format!("{at}.discovery"))?;
+                match &discovery.jwks_authority {
+                    Some(authority) if path::host(authority).is_none() => {
+                        Err(ConfigError::new(format!("{at}.discovery.jwks_authority"), "must be a host, with a port if it has one"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Self::Inline(_) | Self::SharedSecret(_) => Ok(()),
+        }
+    }
+}

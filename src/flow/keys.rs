@@ -1,0 +1,219 @@
+//! The issuers' keys over time: fetched, found through metadata (RFC 8414, OpenID Connect Discovery 1.0), kept, and looked
+//! for anew when a token names one that is not there.
+
+use super::denial::Reason;
+use super::fetch::{Answer, Call};
+use crate::config::{Config, ConfigError, Discovery, HttpUri, Issuer, Jwks, Remote};
+use crate::credential::secrets::Secrets;
+use crate::identity::jwk::{self, JwkSetError, KeySet, MAX_SET_BYTES};
+use crate::identity::verify::Unverified;
+use crate::wire::kept::{Kept, Wait};
+use crate::wire::time::UnixTime;
+use secrecy::{ExposeSecret, SecretSlice};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// Longest metadata document, in bytes.
+const MAX_METADATA_BYTES: usize = 64 * 1024;
+/// How long a key that was looked for in vain is not looked for again.
+const MISSED_FOR: Duration = Duration::from_secs(30);
+/// Most such keys that are remembered of one issuer.
+const MAX_MISSED: usize = 256;
+
+/// The keys of all issuers, by index.
+#[derive(Debug)]
+pub(super) struct Keyrings(Vec<Ring>);
+
+#[derive(Debug)]
+struct Ring {
+    keys: Kept<KeySet>,
+    /// Where the metadata says that they are, and since when that is known.
+    found: Option<(HttpUri, UnixTime)>,
+    step: Step,
+    /// Keys that were looked for in vain, until when.
+    missed: BTreeMap<[u8; 32], UnixTime>,
+}
+
+/// What is being fetched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Metadata,
+    /// The metadata has come.
+    Between,
+    Keys,
+}
+
+/// What a token's issuer has for it.
+pub(super) enum Found {
+    Keys(Rc<KeySet>),
+    /// They should be waited for.
+    Wait,
+    Refused(Reason),
+}
+
+/// What of the metadata is read.
+#[derive(Deserialize)]
+struct Metadata {
+    issuer: String,
+    jwks_uri: String,
+}
+
+impl Keyrings {
+    /// Keyrings for `config`, whose secrets have these values.
+    ///
+    /// # Errors
+    /// If keys in the configuration are no JWK Set, or a shared secret is too short.
+    pub fn new(config: &Config, secrets: &Secrets) -> Result<Self, ConfigError> {
+        let ring = |(index, issuer): (usize, &Issuer)| {
+            let keys = match &issuer.jwks {
+                Jwks::Remote(Remote { refresh, max_stale, .. }) | Jwks::Discovery(Discovery { refresh, max_stale, .. }) => {
+                    Kept::remote(*refresh, *max_stale)
+                }
+                Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
+                    .map(Kept::inline)
+                    .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string()))?,
+                Jwks::SharedSecret(reference) => match secrets.value(&reference.secret) {
+                    Ok(secret) => {
+                        let secret = SecretSlice::from(secret.expose_secret().as_bytes().to_vec());
+                        if !jwk::is_strong(&secret, issuer.secret_bytes()) {
+                            let reason = format!("the secret is shorter than the {} bytes that the algorithm needs", issuer.secret_bytes());
+                            return Err(ConfigError::new(format!("issuers[{index}].jwks.shared_secret"), reason));
+                        }
+                        Kept::inline(KeySet::shared(secret))
+                    }
+                    Err(_) => Kept::nothing(),
+                },
+            };
+            Ok(Ring { keys, found: None, step: Step::Keys, missed: BTreeMap::new() })
+        };
+        config.issuers.iter().enumerate().map(ring).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Whether issuer `index` has keys in force.
+    pub fn is_usable(&self, index: usize, now: UnixTime) -> bool {
+        self.0.get(index).is_some_and(|ring| ring.keys.usable(now).is_some())
+    }
+
+    /// The keys for `token` of `issuer`. With `may_wait`, they are waited for if they are not there, or if the token's is
+    /// not among them and may be in the next set.
+    pub fn find(&mut self, token: &Unverified<'_>, issuer: &Issuer, may_wait: bool, now: UnixTime) -> Found {
+        let Some(ring) = self.0.get_mut(token.issuer) else { return Found::Refused(Reason::TokenIssuerUnknown) };
+        let Some(keys) = ring.keys.usable(now) else {
+            return match ring.keys.wait_for_any(now) {
+                Wait::ForFetch if may_wait => Found::Wait,
+                Wait::ForFetch | Wait::Never => Found::Refused(Reason::KeysUnavailable),
+            };
+        };
+        if token.has_key(issuer, &keys) {
+            return Found::Keys(keys);
+        }
+        let name = token.key_digest();
+        let is_missed = ring.missed.get(&name).is_some_and(|until| now < *until);
+        if may_wait && !is_missed && ring.keys.wait_for_another(now) == Wait::ForFetch {
+            return Found::Wait;
+        }
+        // It has waited, in vain.
+        if !may_wait && !is_missed {
+            ring.missed.retain(|_, until| now < *until);
+            if ring.missed.len() < MAX_MISSED {
+                ring.missed.insert(name, now.plus(MISSED_FOR));
+            }
+        }
+        Found::Keys(keys)
+    }
+
+    /// The issuers whose keys should be fetched now, without anyone asking.
+    pub fn due(&self, now: UnixTime) -> impl Iterator<Item = usize> {
+        self.0.iter().enumerate().filter(move |(_, ring)| ring.keys.is_due(now)).map(|(index, _)| index)
+    }
+
+    /// Begins a fetch for `issuer`: the first call.
+    pub fn begin(&mut self, index: usize, issuer: &Issuer, now: UnixTime) -> Option<Call> {
+        let ring = self.0.get_mut(index)?;
+        match &issuer.jwks {
+            Jwks::Remote(remote) => ring.keys.begin(now).then(|| fetch(remote)),
+            Jwks::Discovery(discovery) => {
+                if !ring.keys.begin(now) {
+                    return None;
+                }
+                let known = ring.found.as_ref().filter(|(_, since)| now.since(*since) < discovery.refresh && *since <= now);
+                match known.and_then(|(uri, _)| discovery.keys(uri.clone())) {
+                    Some(remote) => {
+                        ring.step = Step::Keys;
+                        Some(fetch(&remote))
+                    }
+                    None => {
+                        ring.step = Step::Metadata;
+                        Some(Call::get(&discovery.metadata(), "application/json", MAX_METADATA_BYTES))
+                    }
+                }
+            }
+            Jwks::Inline(_) | Jwks::SharedSecret(_) => None,
+        }
+    }
+
+    /// The call that follows the one that was completed, if the fetch takes another.
+    pub fn proceed(&mut self, index: usize, issuer: &Issuer) -> Option<Call> {
+        let ring = self.0.get_mut(index).filter(|ring| ring.step == Step::Between)?;
+        let Jwks::Discovery(discovery) = &issuer.jwks else { return None };
+        ring.step = Step::Keys;
+        discovery.keys(ring.found.as_ref()?.0.clone()).map(|remote| fetch(&remote))
+    }
+
+    /// Ends a call. `Ok(true)`: other keys than before are in force.
+    ///
+    /// # Errors
+    /// What was wrong with the answer. What was there before stays.
+    pub fn complete(&mut self, index: usize, issuer: &Issuer, answer: Answer<'_>, now: UnixTime) -> Result<bool, String> {
+        let Some(ring) = self.0.get_mut(index) else { return Ok(false) };
+        let body = match answer {
+            Ok((200, body)) => Ok(body),
+            Ok((status, _)) => Err(format!("answered with status {status}")),
+            Err(error) => Err(error),
+        };
+        if let (Step::Metadata, Jwks::Discovery(discovery)) = (ring.step, &issuer.jwks) {
+            let error = match body.and_then(|body| where_keys_are(body, issuer, discovery)) {
+                Ok(uri) => {
+                    ring.found = Some((uri, now));
+                    ring.step = Step::Between;
+                    return Ok(false);
+                }
+                Err(error) => format!("metadata: {error}"),
+            };
+            // The keys rarely move: while nothing better is known, they are where they were.
+            match &ring.found {
+                Some((_, since)) if now.since(*since) <= discovery.max_stale => ring.step = Step::Between,
+                _ => drop(ring.keys.complete(now, Err(error.clone()))),
+            }
+            return Err(error);
+        }
+        let keys = body.and_then(|body| KeySet::parse(body).map_err(|error| error.to_string()));
+        let failed = keys.as_ref().err().cloned();
+        if failed.is_some() {
+            // They may have moved: the metadata is asked again next time.
+            ring.found = ring.found.take().map(|(uri, _)| (uri, UnixTime::default()));
+        }
+        let changed = ring.keys.complete(now, keys);
+        if changed {
+            ring.missed.clear();
+        }
+        failed.map_or(Ok(changed), Err)
+    }
+}
+
+fn fetch(remote: &Remote) -> Call {
+    Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES)
+}
+
+/// `jwks_uri` of the metadata in `body`. The metadata must be the issuer's own (RFC 8414 section 3.3).
+fn where_keys_are(body: &[u8], issuer: &Issuer, discovery: &Discovery) -> Result<HttpUri, String> {
+    let metadata: Metadata = serde_json::from_slice(body).map_err(|_| "not a JSON object with issuer and jwks_uri")?;
+    if !issuer.is_described_by(&metadata.issuer) {
+        return Err("issuer is another one than configured".to_owned());
+    }
+    let uri = HttpUri::try_from(metadata.jwks_uri).map_err(|error| format!("jwks_uri {error}"))?;
+    let allowed = discovery.keys(uri.clone()).is_some();
+    allowed.then_some(uri).ok_or_else(|| "jwks_uri has another scheme or authority than the metadata, and is not jwks_authority".to_owned())
+}
