@@ -4,8 +4,8 @@
 mod access;
 mod agent;
 mod algorithm;
-mod claims;
 mod card;
+mod claims;
 mod connection;
 mod duration;
 mod error;
