@@ -126,10 +126,12 @@ pub(super) fn begin(
     let mut headers = Vec::new();
     head.set_version(&mut headers, classified.version);
     let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
+    let is_elsewhere = source.is_some();
     if let Some(path) = source {
         headers.push(Effect::SetHeader(":path".into(), Value::Text(path)));
     }
-    if let Some((_, rest)) = in_path {
+    // (A card that the agent has elsewhere is asked for there already.)
+    if let (Some((_, rest)), false) = (in_path, is_elsewhere) {
         headers.push(Effect::SetHeader(":path".into(), Value::Text(head.at(agent.target.path_prefix.as_str(), rest))));
     }
     if agent.forward.token == Token::Remove {
