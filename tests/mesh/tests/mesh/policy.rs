@@ -102,7 +102,7 @@ impl Spelled {
             let reply = refused(&here.envoy, &call, reason, &form, &token).await.with_context(what)?;
             if reason == "insufficient_scope" {
                 let challenge = reply.header("www-authenticate").unwrap_or_default();
-                ensure!(challenge.contains(r#", scope="agent:admin""#), "{}: {challenge}", what());
+                ensure!(challenge.contains(r#", scope="agent:execute agent:admin""#), "{}: {challenge}", what());
             }
         }
         Ok(())
