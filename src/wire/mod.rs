@@ -1,4 +1,4 @@
-//! Bytes and their shapes: headers, URIs, JSON, base64url, time. Knows nothing of A2A.
+//! Bytes and their shapes: headers, URIs, JSON, event streams, base64url, time. Knows nothing of A2A.
 
 pub mod address;
 pub mod base64url;
@@ -6,5 +6,7 @@ pub mod header;
 pub mod json;
 pub mod kept;
 pub mod path;
+pub mod rewrite;
 pub mod scan;
+pub mod sse;
 pub mod time;
