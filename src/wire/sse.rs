@@ -142,7 +142,9 @@ mod tests {
         let (mut out, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
             let (chunk, behind) = rest.split_at(sizes.next().unwrap().min(rest.len()));
-            events.feed::<Fault>(chunk, &mut out, |seen| Ok(seen.json.filter(|_| seen.kind == Kind::String).map(|json| format!("[{json}]"))))?;
+            events.feed::<Fault>(chunk, &mut out, |seen| {
+                Ok(seen.json.filter(|_| seen.kind == Kind::String).map(|json| format!("[{json}]")))
+            })?;
             rest = behind;
         }
         Ok(out)
@@ -153,7 +155,10 @@ mod tests {
         for (text, expected) in [
             ("data: {\"id\":\"a\"}\n\n", "data: {\"id\":[\"a\"]}\n\n"),
             ("data:{\"id\":\"a\"}\r\n\r\ndata:  {\"id\":\"b\"}\r\n\r\n", "data:{\"id\":[\"a\"]}\r\n\r\ndata:  {\"id\":[\"b\"]}\r\n\r\n"),
-            ("data: {\rdata: \"id\":\r: beat\rdata:\rdata\rdata:\"a\"}\r\r", "data: {\rdata: \"id\":\r: beat\rdata:\rdata\rdata:[\"a\"]}\r\r"),
+            (
+                "data: {\rdata: \"id\":\r: beat\rdata:\rdata\rdata:\"a\"}\r\r",
+                "data: {\rdata: \"id\":\r: beat\rdata:\rdata\rdata:[\"a\"]}\r\r",
+            ),
             (
                 ": {\"id\":\"no\"}\n\nevent: error\nid: 7\ndata: {\"id\":\"a\"}\n\nretry: 5\n\n",
                 ": {\"id\":\"no\"}\n\nevent: error\nid: 7\ndata: {\"id\":[\"a\"]}\n\nretry: 5\n\n",
