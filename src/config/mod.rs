@@ -3,6 +3,7 @@
 
 mod access;
 mod agent;
+mod card;
 mod connection;
 mod duration;
 mod error;
@@ -12,12 +13,15 @@ mod profile;
 mod push;
 mod remote;
 mod scheme;
+mod security;
+mod skill;
 mod target;
 mod tasks;
 mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
+pub use agent::{Agent, Forward, Offer, Token};
+pub use card::{Card, CardAccess, CardSource};
 pub use connection::{Connection, Credential, HeaderCredential, Secret};
 pub use error::ConfigError;
 pub use issuer::{Algorithm, Claims, Issuer, Jwks};
@@ -26,6 +30,8 @@ pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
 pub use scheme::{Bearer, Scheme};
+pub use security::{Demanded, Requirement};
+pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
@@ -220,6 +226,13 @@ mod tests {
             ("/agents/0/match/hosts", json!([]), "agents[0].match.hosts: "),
             ("/agents/0/match/hosts/0", json!("EXPENSE:80"), "agents[0].match.hosts[0]: "),
             ("/agents/0/security", json!([]), "agents[0].security: "),
+            ("/agents/0/security", json!("card"), "agents[0].security: invalid value"),
+            ("/agents/0/security", json!("from_card"), "agents[0].security: from_card needs the card"),
+            ("/agents/0/access", json!([{"operations": ["any"], "skills": ["a"]}]), "agents[0].access[0].skills: nothing says where"),
+            ("/agents/0/card", json!({"source": {"inline": []}}), "agents[0].card.source.inline: must be an agent card"),
+            ("/agents/0/card", json!({"source": {"inline": {}}}), "agents[0].card.source: "),
+            ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
+            ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
             ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
             ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),
