@@ -44,8 +44,11 @@ pub enum Reason {
     LimitExceeded,
     PushNotOffered,
     PushTargetRefused,
+    TaskNotFound,
+    ContextMissing,
     Unmatched,
     CardUnavailable,
+    AnswerUnusable,
     KeysUnavailable,
     CredentialUnavailable,
     HeadersNotHeld,
@@ -69,6 +72,7 @@ struct Class {
 enum Code {
     InvalidArgument,
     NotFound,
+    TaskNotFound,
     PermissionDenied,
     ResourceExhausted,
     FailedPrecondition,
@@ -81,7 +85,7 @@ impl Code {
     const fn name(self) -> &'static str {
         match self {
             Self::InvalidArgument => "INVALID_ARGUMENT",
-            Self::NotFound => "NOT_FOUND",
+            Self::NotFound | Self::TaskNotFound => "NOT_FOUND",
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
@@ -96,6 +100,7 @@ impl Code {
             Self::InvalidArgument => 3,
             // What a server does not have is UNIMPLEMENTED in gRPC; NOT_FOUND is for tasks.
             Self::NotFound => 12,
+            Self::TaskNotFound => 5,
             Self::PermissionDenied => 7,
             Self::ResourceExhausted => 8,
             Self::FailedPrecondition => 9,
@@ -108,7 +113,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -138,8 +143,11 @@ impl Reason {
         Self::LimitExceeded,
         Self::PushNotOffered,
         Self::PushTargetRefused,
+        Self::TaskNotFound,
+        Self::ContextMissing,
         Self::Unmatched,
         Self::CardUnavailable,
+        Self::AnswerUnusable,
         Self::KeysUnavailable,
         Self::CredentialUnavailable,
         Self::HeadersNotHeld,
@@ -178,8 +186,11 @@ impl Reason {
             Self::LimitExceeded => "limit_exceeded",
             Self::PushNotOffered => "push_not_offered",
             Self::PushTargetRefused => "push_target_refused",
+            Self::TaskNotFound => "task_not_found",
+            Self::ContextMissing => "context_missing",
             Self::Unmatched => "unmatched",
             Self::CardUnavailable => "card_unavailable",
+            Self::AnswerUnusable => "answer_unusable",
             Self::KeysUnavailable => "keys_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
             Self::HeadersNotHeld => "headers_not_held",
@@ -226,10 +237,11 @@ impl Reason {
             Self::EncodingRefused => class(415, -32005, Code::InvalidArgument),
             Self::StreamingNotOffered => class(400, -32004, Code::FailedPrecondition),
             Self::ContentRefused => class(400, -32005, Code::InvalidArgument),
-            Self::LimitExceeded | Self::PushTargetRefused => class(400, -32602, Code::InvalidArgument),
+            Self::LimitExceeded | Self::PushTargetRefused | Self::ContextMissing => class(400, -32602, Code::InvalidArgument),
             Self::PushNotOffered => class(400, -32003, Code::FailedPrecondition),
             Self::Unmatched => class(404, -32601, Code::NotFound),
-            Self::CardUnavailable => class(502, -32006, Code::Internal),
+            Self::TaskNotFound => class(404, -32001, Code::TaskNotFound),
+            Self::CardUnavailable | Self::AnswerUnusable => class(502, -32006, Code::Internal),
             Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
             Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
@@ -267,8 +279,11 @@ impl Reason {
             Self::LimitExceeded => "The request asks for too much.",
             Self::PushNotOffered => "Push notifications are not offered here.",
             Self::PushTargetRefused => "Push notifications cannot be sent there.",
+            Self::TaskNotFound => "There is no such task or context of yours: leave taskId and contextId out to begin a new one.",
+            Self::ContextMissing => "Tasks are listed by context here: name a contextId of yours.",
             Self::Unmatched => "No agent is served at this host and path.",
             Self::CardUnavailable => "The agent gave no card that can be used: tell its operator.",
+            Self::AnswerUnusable => "The agent gave an answer that cannot be passed on: tell its operator.",
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
             Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
             Self::HeadersNotHeld => "The proxy in front of this agent is not configured to hold headers: tell its operator.",
@@ -376,7 +391,12 @@ impl Denial {
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
         }
-        Reply { status: class.http, grpc_status, headers, body }
+        let status = match (self.reason, binding) {
+            // As an agent says it of a task that does not exist: no proxy in between is to be seen.
+            (Reason::TaskNotFound, Some(Binding::Jsonrpc)) => 200,
+            _ => class.http,
+        };
+        Reply { status, grpc_status, headers, body }
     }
 
     /// `google.rpc.ErrorInfo`: reason and domain, A2A's own where A2A has one (1.0 section 5.4), and metadata.
@@ -388,7 +408,8 @@ impl Denial {
             Reason::StreamingNotOffered => (A2aError::UnsupportedOperation.reason().to_owned(), A2A),
             Reason::EncodingRefused | Reason::ContentRefused => (A2aError::ContentTypeNotSupported.reason().to_owned(), A2A),
             Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
-            Reason::LimitExceeded | Reason::PushTargetRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
+            Reason::TaskNotFound => ("TASK_NOT_FOUND".to_owned(), A2A),
+            Reason::LimitExceeded | Reason::PushTargetRefused | Reason::ContextMissing => (A2aError::InvalidParams.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
         let mut metadata = vec![("reason", self.reason.code().to_owned())];

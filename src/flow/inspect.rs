@@ -22,6 +22,8 @@ pub struct Plans {
     http_json: Watched,
     /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
     skill: Option<(Spoken, Spoken)>,
+    /// Bodies name what belongs to callers.
+    is_owned: bool,
 }
 
 /// Where messages name their skill, each place with the message that it is in.
@@ -47,7 +49,7 @@ impl Plans {
             };
             (ask(&mut |path, keep| questions.ask(path, keep)), ask(&mut |path, keep| plan.ask(path, keep)))
         });
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill }
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, is_owned: agent.tasks.owned().is_some() }
     }
 
     /// The skill that a message names in its metadata.
@@ -84,7 +86,7 @@ impl Plans {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
             (Binding::HttpJson, Some(operation)) => {
                 let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
-                if !asks_skill {
+                if !asks_skill && !self.is_owned {
                     self.http_json.questions(operation).next()?;
                 }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))

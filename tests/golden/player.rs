@@ -3,7 +3,7 @@
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
-//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status); `withheld`; `later` (seconds that pass).
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status); `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
@@ -126,11 +126,15 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             }
             Event::Settled
         } else if let Some(status) = event.get("response") {
-            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
+            let list = event.get("with").and_then(Value::as_array).into_iter().flatten();
+            let pairs = list.map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            let headers = Headers::new(pairs.collect());
+            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers }
         } else if let Some(body) = event.get("response_body") {
             let content = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
-            Event::ResponseBody { bytes, end, content: if end && exchange.reads_response() { content } else { Vec::new() } }
+            let reads = (end && exchange.reads_response()) || exchange.reads_response_parts();
+            Event::ResponseBody { bytes, end, content: if reads { content } else { Vec::new() } }
         } else if event.contains_key("withheld") {
             Event::BodyWithheld
         } else {
@@ -159,6 +163,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
         Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        Effect::ReplaceRequestBody(bytes) => json!({"body": String::from_utf8_lossy(bytes)}),
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
