@@ -67,6 +67,11 @@ fn cards() {
 }
 
 #[test]
+fn ownership() {
+    room("ownership");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
 }

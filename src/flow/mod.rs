@@ -14,6 +14,7 @@ pub mod head;
 pub mod ingress;
 pub mod inspect;
 pub mod ownership;
+pub mod refusal;
 pub mod runtime;
 pub mod source;
 pub mod tasks;

@@ -14,6 +14,7 @@ mod live_update;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
+mod ownership;
 mod policy;
 mod projected;
 mod ratelimit;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
+    ownership::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
