@@ -375,10 +375,13 @@ impl Inbound {
 
     /// Reads all of `chunk`, and keeps it if it is to change.
     fn read(&mut self, reader: &mut Reader, chunk: &[u8], end: bool) -> Result<(), Box<(Denial, Id)>> {
-        if let Some(owned) = &mut self.owned {
-            owned.hold(chunk);
+        let Some(owned) = &mut self.owned else { return reader.read(chunk, end) };
+        owned.hold(chunk);
+        // These may come without a body, and nothing says that none follows until none has.
+        match self.operation {
+            Some(Operation::CancelTask | Operation::SubscribeToTask) if end && self.held == 0 => Ok(()),
+            _ => reader.read(chunk, end),
         }
-        reader.read(chunk, end)
     }
 
     /// Takes the tags off what an allowed request names, as far as it has come. `false`: more of it has to come first.
