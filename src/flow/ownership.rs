@@ -31,6 +31,8 @@ pub struct Owned {
     /// What goes on of the body.
     out: Option<Vec<u8>>,
     is_complete: bool,
+    /// Its answer is an event stream, also if it is a refusal.
+    is_stream: bool,
     context: Option<String>,
 }
 
@@ -63,6 +65,7 @@ impl Owned {
             body: None,
             out: None,
             is_complete: false,
+            is_stream: false,
             context: None,
         }))
     }
@@ -114,6 +117,8 @@ impl Owned {
             return Ok(false);
         }
         self.is_complete = is_complete;
+        let streams = matches!(operation, Operation::SendStreamingMessage | Operation::SubscribeToTask);
+        self.is_stream = streams && self.binding == Binding::Jsonrpc && version == Version::V0_3;
         let places = context.runtime.tag_plans().request(self.binding, operation, version);
         let (Some(places), Some(tagger)) = (places, &self.tagger) else {
             // A card.
@@ -123,7 +128,8 @@ impl Owned {
         let pending = std::mem::take(&mut self.pending);
         let body = self.body.insert(RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(tagger)));
         if !pending.is_empty() {
-            self.out = Some(body.feed(&pending).map_err(denial)?);
+            let as_event = self.is_stream;
+            self.out = Some(body.feed(&pending).map_err(|problem| Denial { as_event, ..denial(problem) })?);
         }
         if operation == Operation::ListTasks {
             let named = body.context().map(str::to_owned);
@@ -150,7 +156,11 @@ impl Owned {
     /// If it names what is not the caller's.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Option<Effect>, Denial> {
         match &mut self.body {
-            Some(body) if !chunk.is_empty() => body.feed(chunk).map(|out| Some(Effect::ReplaceRequestBody(out))).map_err(denial),
+            Some(body) if !chunk.is_empty() => {
+                let as_event = self.is_stream;
+                let out = body.feed(chunk).map_err(|problem| Denial { as_event, ..denial(problem) })?;
+                Ok(Some(Effect::ReplaceRequestBody(out)))
+            }
             _ => Ok(None),
         }
     }

@@ -24,13 +24,15 @@ pub struct Denial {
     pub scopes: Vec<String>,
     /// Versions that would do, for version errors, as a list with commas.
     pub versions: Option<String>,
+    /// The caller reads an event stream and nothing else: clients of 0.3 do over JSON-RPC.
+    pub as_event: bool,
 }
 
 impl Denial {
     /// A refusal with the reason's own advice.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
-        Self { reason, advice: reason.advice().to_owned(), realm: None, scopes: Vec::new(), versions: None }
+        Self { reason, advice: reason.advice().to_owned(), realm: None, scopes: Vec::new(), versions: None, as_event: false }
     }
 
     /// The same with other advice.
@@ -51,6 +53,7 @@ impl Denial {
     pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
         let class = self.reason.class();
         let grpc_status = (binding == Some(Binding::Grpc)).then(|| class.status.number());
+        let is_event = self.as_event && binding == Some(Binding::Jsonrpc);
         let body = match binding {
             Some(Binding::Grpc) => self.advice.clone(),
             Some(Binding::Jsonrpc) => {
@@ -63,9 +66,10 @@ impl Denial {
             }})
             .to_string(),
         };
+        let (kind, body) = if is_event { ("text/event-stream", format!("data: {body}\n\n")) } else { ("application/json", body) };
         let mut headers = match binding {
             Some(Binding::Grpc) => vec![("grpc-status-details-bin", self.grpc_details(class.status.number()))],
-            _ => vec![("content-type", "application/json".to_owned()), ("cache-control", "no-store".to_owned())],
+            _ => vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())],
         };
         if let Some(error) = class.challenge {
             headers.push(("www-authenticate", self.challenge(error)));
