@@ -144,6 +144,14 @@ impl Card {
         self.skills().filter_map(|skill| text(skill, "id"))
     }
 
+    /// Whether it is a card of 0.3 that describes its schemes as protocol buffers do in JSON.
+    #[must_use]
+    pub fn is_proto_json(&self) -> bool {
+        let schemes = self.members.get("securitySchemes").and_then(Value::as_object);
+        let is_old = !self.members.contains_key("supportedInterfaces");
+        is_old && schemes.is_some_and(|schemes| !schemes.is_empty() && schemes.values().all(|scheme| scheme.get("type").is_none()))
+    }
+
     /// The ids of skills that have requirements of their own.
     #[must_use]
     pub fn promised_skills(&self) -> Vec<&str> {

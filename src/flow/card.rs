@@ -8,7 +8,7 @@ use super::runtime::{Context, Runtime};
 use super::source::{Lookup, describe};
 use crate::card::paths::WELL_KNOWN;
 use crate::card::validators::{self, Audience};
-use crate::card::{Capabilities, Card, CardPaths, CardResponse, Interface, Requirement, Security, Skills, View, project};
+use crate::card::{Capabilities, Card, CardPaths, CardResponse, Dialect, Interface, Requirement, Security, Skills, View, project};
 use crate::config::{Agent, Config, ConfigError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
@@ -131,6 +131,8 @@ pub struct CardRequest {
     negotiated: bool,
     /// The card is the `result` of a JSON-RPC response.
     wrapped: bool,
+    /// The card is the answer of an HTTP+JSON route.
+    by_route: bool,
     /// Only its headers are wanted.
     head: bool,
     /// Who asks.
@@ -156,7 +158,8 @@ impl CardRequest {
             _ => return None,
         };
         let wrapped = binding == Some(Binding::Jsonrpc);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, head, admitted, known, reads: false, held: false })
+        let by_route = binding == Some(Binding::HttpJson);
+        Some(Self { agent: index, version, audience, negotiated, wrapped, by_route, head, admitted, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -286,8 +289,11 @@ impl CardRequest {
             public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
         let policy = context.runtime.policy(self.agent, context.now).ok();
         let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
+        // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
+        let is_proto_json = self.by_route && card.is_proto_json();
         let view = View {
             version: self.version,
+            dialect: if is_proto_json { Dialect::ProtoJson } else { Dialect::of(self.version) },
             public_url: &public.url,
             interfaces: &interfaces,
             security: &security,

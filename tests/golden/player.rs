@@ -181,7 +181,11 @@ fn effect(effect: &Effect) -> Value {
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
-            let body: Value = serde_json::from_str(&reply.body).unwrap_or_else(|_| json!(reply.body));
+            let body: Value = match serde_json::from_str(&reply.body) {
+                Ok(body) => body,
+                Err(_) if reply.body.is_empty() => Value::Null,
+                Err(_) => json!(reply.body),
+            };
             json!({"reply": reply.status, "headers": headers, "body": body})
         }
     }

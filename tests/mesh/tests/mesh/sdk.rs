@@ -46,11 +46,11 @@ const READ_OVER_GRPC: &[Talk] = &[
 ];
 
 /// What the clients of 0.3 do with the JavaScript agent. Over HTTP+JSON that writes its extended card as protocol buffers' JSON,
-/// and its client reads no other; the filter writes cards of 0.3 as JSON-RPC has them, so that operation is not in the row.
+/// and its client reads no other.
 const WITH_JS_AGENT: &[Talk] = &[
     (Sdk::Python0_3, "jsonrpc", &["card", BASICS, "push_set,push_get,extended"]),
     (Sdk::Js0_3, "jsonrpc", &["card", BASICS, "push_set,push_get,push_list,push_delete,extended"]),
-    (Sdk::Js0_3, "http_json", &["card", BASICS, "push_get,push_list,push_delete"]),
+    (Sdk::Js0_3, "http_json", &["card", BASICS, "push_get,push_list,push_delete,extended"]),
 ];
 
 /// Agents whose cards state where they are themselves, behind an Envoy whose cards state where that is.
