@@ -72,6 +72,11 @@ fn cards() {
 }
 
 #[test]
+fn ownership() {
+    room("ownership");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
 }

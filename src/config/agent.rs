@@ -1,6 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, SkillFrom};
+use super::{Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, SkillFrom, Tasks};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -46,6 +46,9 @@ pub struct Agent {
     /// Where callers may let the agent send notifications.
     #[serde(default)]
     pub push_notifications: PushRule,
+    /// Whose its tasks are.
+    #[serde(default)]
+    pub tasks: Tasks,
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
@@ -119,6 +122,9 @@ impl Agent {
         }
         if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
             return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
+        }
+        if self.target.grpc && self.tasks.owned().is_some() {
+            return fail("tasks.owned", "ids in gRPC messages cannot be changed: leave out one or the other".to_owned());
         }
         self.push_notifications.check(&format!("{at}.push_notifications"))?;
         if !self.versions.0.contains_key(&self.default_version) {

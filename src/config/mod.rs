@@ -19,6 +19,7 @@ mod scheme;
 mod security;
 mod skill;
 mod target;
+mod tasks;
 mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
@@ -38,6 +39,7 @@ pub use scheme::{Bearer, Scheme};
 pub use security::{Demanded, Requirement};
 pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
+pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 
 use crate::wire::json::UniqueMap;
@@ -144,6 +146,7 @@ impl Config {
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
+            agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0)?;
             agent.target.check(&format!("{path}.match"), &mut places)?;
         }
         for (index, connection) in self.connections.iter().enumerate() {
@@ -209,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn tasks_are_owned_by_everyone_or_their_maker() {
+        for tasks in [json!("shared"), json!({"owned": {"keys": [{"id": "a1", "secret": "key"}, {"id": "B", "secret": "key"}]}})] {
+            assert_eq!(with("/agents/0/tasks", tasks), "ok");
+        }
+    }
+
+    #[test]
     fn the_good_configuration_is_taken() {
         assert_eq!(with("/unmatched", json!("pass")), "ok");
     }
@@ -237,6 +247,16 @@ mod tests {
             ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
             ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
             ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),
+            ("/agents/0/tasks", json!("own"), "agents[0].tasks: unknown variant"),
+            ("/agents/0/tasks", json!({"owned": {}}), "agents[0].tasks.owned: missing field `keys`"),
+            ("/agents/0/tasks", json!({"owned": {"keys": []}}), "agents[0].tasks.owned.keys: give 1 to 8 keys"),
+            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a.b", "secret": "key"}]}}), "agents[0].tasks.owned.keys[0].id: "),
+            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a", "secret": "kee"}]}}), "agents[0].tasks.owned.keys[0].secret: "),
+            (
+                "/agents/0/tasks",
+                json!({"owned": {"keys": [{"id": "a", "secret": "key"}, {"id": "a", "secret": "key"}]}}),
+                "agents[0].tasks.owned.keys[1].id: \"a\" is used twice",
+            ),
             ("/issuers/0/audiences", json!([]), "issuers[0].audiences: "),
             ("/issuers/0/clock_skew", json!("30"), "issuers[0].clock_skew: "),
             ("/issuers/0/clock_skew", json!("1m"), "issuers[0].clock_skew: "),

@@ -31,6 +31,8 @@ pub enum Event {
         status: u16,
         /// No body follows.
         end_of_stream: bool,
+        /// All of them, repeats included.
+        headers: Headers,
     },
     /// A part of the response's body arrived; what came before is still there if it was answered with a pause.
     ResponseBody {
@@ -38,7 +40,8 @@ pub enum Event {
         bytes: u64,
         /// The body is complete.
         end: bool,
-        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; empty otherwise.
+        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; this part, if
+        /// [`super::Exchange::reads_response_parts`] does; empty otherwise.
         content: Vec<u8>,
     },
     /// The fetch that it waited for ended, one way or the other.
@@ -125,7 +128,9 @@ pub enum Effect {
     AddResponseHeader(Cow<'static, str>, String),
     /// Remove every value of a response header.
     RemoveResponseHeader(Cow<'static, str>),
-    /// Put this in place of the response's body.
+    /// Put this in place of the request's body, or of the part of it that has just come.
+    ReplaceRequestBody(Vec<u8>),
+    /// Put this in place of the response's body, or of the part of it that has just come.
     ReplaceResponseBody(Vec<u8>),
     /// Add one to a counter.
     Count(Count),

@@ -1,13 +1,14 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
-use super::card::CardRequest;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Outcome, Step};
+use super::expected::Expected;
 use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
+use super::ownership::Owned;
 use super::runtime::Context;
 use super::{classify, egress, ingress};
 use crate::config::Unmatched;
@@ -25,8 +26,8 @@ const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Exchange {
     stage: Stage,
-    /// The answer to expect is a card.
-    card: Option<Box<CardRequest>>,
+    /// The answer to expect, if it matters.
+    expected: Option<Expected>,
 }
 
 #[derive(Debug, Default)]
@@ -55,6 +56,8 @@ pub(super) struct Watched {
     pub agent: usize,
     pub operation: Operation,
     pub version: Version,
+    /// Takes the tags off what it names.
+    pub owned: Option<Box<Owned>>,
 }
 
 /// Counts a body that passes.
@@ -85,23 +88,16 @@ impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
         let mut effects = Vec::new();
-        let step = match (&mut self.card, &event) {
-            (Some(card), Event::ResponseHeaders { status, end_of_stream }) => {
-                Some(card.on_headers(*status, *end_of_stream, context, &mut effects))
-            }
-            (Some(card), Event::ResponseBody { bytes, end, content }) => Some(card.on_body(*bytes, *end, content, context, &mut effects)),
-            (None, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) => Some(Step::Continue),
-            _ => None,
-        };
-        if let Some(step) = step {
+        if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
+            let step = self.expected.as_mut().map_or(Step::Continue, |expected| expected.on(&event, context, &mut effects));
             return Outcome { effects, step };
         }
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
             (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => {
-                begin(&headers, end_of_stream, context, &mut effects, &mut self.card)
+                begin(&headers, end_of_stream, context, &mut effects, &mut self.expected)
             }
-            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.card),
+            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.expected),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, bytes, end, &chunk, context, &mut effects)
@@ -127,13 +123,19 @@ impl Exchange {
     /// Whether the response's body should come when it is complete.
     #[must_use]
     pub fn reads_response(&self) -> bool {
-        self.card.as_ref().is_some_and(|card| card.reads())
+        self.expected.as_ref().is_some_and(Expected::reads_whole)
+    }
+
+    /// Whether the response's body should come part by part.
+    #[must_use]
+    pub fn reads_response_parts(&self) -> bool {
+        self.expected.as_ref().is_some_and(Expected::reads_parts)
     }
 
     /// Whether the response matters at all.
     #[must_use]
     pub const fn awaits_response(&self) -> bool {
-        self.card.is_some()
+        self.expected.is_some()
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
@@ -168,7 +170,7 @@ fn begin(
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
-    card: &mut Option<Box<CardRequest>>,
+    expected: &mut Option<Expected>,
 ) -> (Stage, Step) {
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     let head = match Head::read(headers) {
@@ -176,7 +178,7 @@ fn begin(
         Err(denial) => return answer(&denial, None, &Id::default(), effects),
     };
     match head.find(context.runtime) {
-        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, card),
+        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, expected),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => (Stage::Done, Step::Continue),
@@ -213,9 +215,9 @@ fn plain_reader() -> Reader {
 pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let place = denial.realm.as_deref().map(|name| format!(" at={name:?}")).unwrap_or_default();
     effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    effects
-        .push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), denial.reason.http_status())));
-    effects.push(Effect::Reply(denial.render(binding, id)));
+    let reply = denial.render(binding, id);
+    effects.push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), reply.status)));
+    effects.push(Effect::Reply(reply));
     (Stage::Done, Step::Pause)
 }
 
@@ -245,7 +247,7 @@ fn watching(
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
 ) -> (Stage, Step) {
-    let Watched { reader, meter, agent, operation, version } = watched.as_mut();
+    let Watched { reader, meter, agent, operation, version, owned } = watched.as_mut();
     meter.passed = meter.passed.saturating_add(bytes);
     let binding = meter.binding;
     // An agent that counts needs no other end than the announced length: what is wrong must be known before.
@@ -257,7 +259,11 @@ fn watching(
         let (Some(plans), Some(agent)) = (context.runtime.plans(*agent), context.runtime.config().agents.get(*agent)) else {
             return Ok(());
         };
-        plans.inspect(reader, *operation, *version, agent).map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))
+        let inspected = plans.inspect(reader, *operation, *version, agent);
+        let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk)));
+        let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;
+        effects.extend(changed);
+        Ok(())
     });
     match inspected {
         Err(wrong) => {

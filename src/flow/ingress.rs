@@ -8,9 +8,11 @@ use super::classify::{binding, classify, mismatch};
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Level, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
+use super::expected::Expected;
 use super::fetch::Want;
 use super::head::Head;
 use super::inspect::{self, Reader};
+use super::ownership::Owned;
 use super::runtime::Context;
 use super::source::Lookup;
 use crate::config::{CardAccess, SkillFrom, Token};
@@ -47,6 +49,8 @@ pub struct Inbound {
     spoken: Spoken,
     /// The rules have let it pass.
     permitted: bool,
+    /// Takes the tags off what it names.
+    owned: Option<Box<Owned>>,
 }
 
 #[derive(Debug)]
@@ -79,7 +83,7 @@ pub(super) fn begin(
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
-    card: &mut Option<Box<CardRequest>>,
+    expected: &mut Option<Expected>,
 ) -> (Stage, Step) {
     let config = context.runtime.config();
     let Some(agent) = config.agents.get(index) else {
@@ -137,6 +141,12 @@ pub(super) fn begin(
     if agent.forward.token == Token::Remove {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
+    // Where the path ends that the agent gets.
+    let target = head.at(agent.target.path_prefix.as_str(), suffix);
+    let owned = if is_card { None } else { Owned::new(index, agent, binding, head, &target, suffix) };
+    if owned.is_some() {
+        headers.extend(Owned::headers(body_follows));
+    }
     let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation, classified.version));
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
@@ -166,8 +176,9 @@ pub(super) fn begin(
         wanted: None,
         spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
         permitted: false,
+        owned,
     };
-    Box::new(inbound).decide(context, effects, card)
+    Box::new(inbound).decide(context, effects, expected)
 }
 
 impl Inbound {
@@ -191,7 +202,7 @@ impl Inbound {
         event: Event,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
-        card: &mut Option<Box<CardRequest>>,
+        expected: &mut Option<Expected>,
     ) -> (Stage, Step) {
         match event {
             Event::RequestBody { bytes, end, chunk } => {
@@ -204,7 +215,7 @@ impl Inbound {
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
-                    Body::Reading { mut reader, complete: false } => match reader.read(&chunk, end) {
+                    Body::Reading { mut reader, complete: false } => match self.read(&mut reader, &chunk, end) {
                         Ok(()) => Body::Reading { reader, complete: end },
                         Err(wrong) => Body::Wrong(wrong),
                     },
@@ -236,11 +247,11 @@ impl Inbound {
             Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
-        self.decide(context, effects, card)
+        self.decide(context, effects, expected)
     }
 
     /// What is known so far decides, or more is waited for.
-    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, card: &mut Option<Box<CardRequest>>) -> (Stage, Step) {
+    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, expected: &mut Option<Expected>) -> (Stage, Step) {
         if matches!(self.identity, Identity::Pending { .. }) {
             return (Stage::Inbound(self), Step::Pause);
         }
@@ -252,11 +263,12 @@ impl Inbound {
         };
         let permitted = asked.and_then(|asked| {
             self.operation = self.operation.or(asked);
-            self.permit(asked, context)
+            let permitted = self.permit(asked, context)?;
+            self.own(permitted, context)
         });
         match permitted {
             Err(denial) => self.deny(denial, context, effects),
-            Ok(true) => self.release(context, effects, card),
+            Ok(true) => self.release(context, effects, expected),
             // What is held of an undecided body must not go on with the headers.
             Ok(false) if self.released || self.held > 0 || context.runtime.config().hold_headers => (Stage::Inbound(self), Step::Pause),
             Ok(false) => {
@@ -268,12 +280,7 @@ impl Inbound {
     }
 
     /// The request is allowed: it goes on, or gets its card here.
-    fn release(
-        mut self: Box<Self>,
-        context: &Context<'_>,
-        effects: &mut Vec<Effect>,
-        card: &mut Option<Box<CardRequest>>,
-    ) -> (Stage, Step) {
+    fn release(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, expected: &mut Option<Expected>) -> (Stage, Step) {
         let request = self.card(context);
         match request.as_ref().map_or(Lookup::Upstream, |request| request.at_hand(context)) {
             Lookup::Upstream => {}
@@ -283,7 +290,14 @@ impl Inbound {
             self.send_on(context, effects);
             effects.extend(request.iter().flat_map(|request| request.conditions()));
         }
-        *card = request;
+        *expected = match (request, &self.owned, self.operation) {
+            (Some(request), ..) => Some(Expected::Card(request)),
+            (None, Some(owned), Some(operation)) => owned.answer(operation, context).map(Expected::Tasks),
+            (None, ..) => None,
+        };
+        if let Some(owned) = &mut self.owned {
+            effects.extend(owned.release(!self.released));
+        }
         match self.body {
             Body::Reading { .. } => self.go_on(context),
             Body::NotNeeded | Body::Wrong(_) | Body::TooLong => (Stage::Passing(self.meter(context)), Step::Continue),
@@ -359,6 +373,28 @@ impl Inbound {
         Ok(self.permitted && asked.is_some())
     }
 
+    /// Reads all of `chunk`, and keeps it if it is to change.
+    fn read(&mut self, reader: &mut Reader, chunk: &[u8], end: bool) -> Result<(), Box<(Denial, Id)>> {
+        let Some(owned) = &mut self.owned else { return reader.read(chunk, end) };
+        owned.hold(chunk);
+        // These may come without a body, and nothing says that none follows until none has.
+        match self.operation {
+            Some(Operation::CancelTask | Operation::SubscribeToTask) if end && self.held == 0 => Ok(()),
+            _ => reader.read(chunk, end),
+        }
+    }
+
+    /// Takes the tags off what an allowed request names, as far as it has come. `false`: more of it has to come first.
+    fn own(&mut self, permitted: bool, context: &Context<'_>) -> Result<bool, Denial> {
+        let (Some(owned), Identity::Known(Some(admitted))) = (&mut self.owned, &self.identity) else { return Ok(permitted) };
+        self.headers.extend(owned.identify(&admitted.caller, context)?);
+        let is_complete = !matches!(self.body, Body::Reading { complete: false, .. });
+        match self.operation {
+            Some(operation) if permitted => owned.admit(operation, self.version, is_complete, context),
+            _ => Ok(permitted),
+        }
+    }
+
     /// The card to expect as the answer.
     fn card(&self, context: &Context<'_>) -> Option<Box<CardRequest>> {
         if !matches!(self.operation, Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard)) {
@@ -377,8 +413,9 @@ impl Inbound {
         let meter = self.meter(context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
+                let owned = self.owned.take();
                 let watched =
-                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version });
+                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version, owned });
                 (watched.map_or(Stage::Done, |watched| Stage::Watching(Box::new(watched))), Step::Continue)
             }
             _ => (Stage::Passing(meter.ended()), Step::Continue),

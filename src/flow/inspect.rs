@@ -25,6 +25,8 @@ pub struct Plans {
     http_json: Watched,
     /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
     skill: Option<(Spoken, Spoken)>,
+    /// Bodies name what belongs to callers.
+    is_owned: bool,
     grpc: Vec<Method>,
     /// For methods of which nothing is asked: their bodies are read all the same.
     nothing: Rc<protobuf::Plan>,
@@ -80,7 +82,8 @@ impl Plans {
         let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
         let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
         let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, grpc, nothing: Rc::default() }
+        let is_owned = agent.tasks.owned().is_some();
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, is_owned, grpc, nothing: Rc::default() }
     }
 
     fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
@@ -125,7 +128,7 @@ impl Plans {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
             (Binding::HttpJson, Some(operation)) => {
                 let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
-                if !asks_skill {
+                if !asks_skill && !self.is_owned {
                     self.http_json.questions(operation).next()?;
                 }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))

@@ -8,13 +8,17 @@ pub mod denial;
 pub mod egress;
 pub mod event;
 pub mod exchange;
+pub mod expected;
 pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
 mod keys;
+pub mod ownership;
+pub mod refusal;
 pub mod runtime;
 pub mod source;
+pub mod tasks;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;

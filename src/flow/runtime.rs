@@ -14,7 +14,9 @@ use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
+use crate::ownership;
 use crate::wire::time::UnixTime;
+use secrecy::ExposeSecret;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -37,6 +39,9 @@ pub struct Runtime {
     holds: Cell<bool>,
     keyrings: RefCell<Keyrings>,
     remembered: RefCell<Remembered>,
+    /// The keys of owned tasks by agent; `None` where tasks are shared, or a key has no value.
+    tag_keys: Vec<Option<Rc<ownership::Keys>>>,
+    tag_plans: ownership::Plans,
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
@@ -57,7 +62,7 @@ impl Runtime {
     /// Prepares `config`, whose secrets have these values.
     ///
     /// # Errors
-    /// If keys in the configuration are no JWK Set.
+    /// If keys in the configuration are no JWK Set, or a key of owned tasks is too short.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let keyrings = Keyrings::new(&config, &secrets)?;
         let policy = |agent: &Agent| match &agent.security {
@@ -77,6 +82,8 @@ impl Runtime {
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
+        let tag_keys = config.agents.iter().enumerate().map(|(index, agent)| tag_keys(index, agent, &secrets));
+        let tag_keys = tag_keys.collect::<Result<_, _>>()?;
         Ok(Self {
             config,
             policies,
@@ -88,6 +95,8 @@ impl Runtime {
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             holds: Cell::new(false),
+            tag_keys,
+            tag_plans: ownership::Plans::default(),
             warnings: RefCell::new(warnings),
             told: RefCell::default(),
         })
@@ -167,6 +176,18 @@ impl Runtime {
     #[must_use]
     pub fn plans(&self, index: usize) -> Option<&Plans> {
         self.plans.get(index)
+    }
+
+    /// The keys of agent `index`, whose tasks are owned.
+    #[must_use]
+    pub fn tag_keys(&self, index: usize) -> Option<Rc<ownership::Keys>> {
+        self.tag_keys.get(index)?.clone()
+    }
+
+    /// Where bodies name tasks.
+    #[must_use]
+    pub const fn tag_plans(&self) -> &ownership::Plans {
+        &self.tag_plans
     }
 
     /// Verifies `token` for an agent that takes tokens of `accepted` issuers. With `may_wait`, missing keys are waited
@@ -278,4 +299,24 @@ impl Runtime {
             None => denial,
         }
     }
+}
+
+/// Fewest characters of a key of owned tasks.
+const MIN_TAG_KEY: usize = 32;
+
+/// The keys of an agent's owned tasks. All of them or none: an id that one of them signed would else be nobody's.
+fn tag_keys(index: usize, agent: &Agent, secrets: &Secrets) -> Result<Option<Rc<ownership::Keys>>, ConfigError> {
+    let Some(owned) = agent.tasks.owned() else { return Ok(None) };
+    let mut keys = Vec::new();
+    for (place, key) in owned.keys.iter().enumerate() {
+        match secrets.value(&key.secret) {
+            Ok(value) if value.expose_secret().len() < MIN_TAG_KEY => {
+                let at = format!("agents[{index}].tasks.owned.keys[{place}].secret");
+                return Err(ConfigError::new(at, format!("{:?} has fewer than {MIN_TAG_KEY} characters", key.secret)));
+            }
+            Ok(value) => keys.push((key.id.as_str(), value)),
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(Rc::new(ownership::Keys::new(keys.into_iter()))))
 }

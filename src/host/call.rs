@@ -33,6 +33,11 @@ pub fn request_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
 }
 
+/// The headers of the response at hand.
+pub fn response_headers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
+}
+
 /// Removes trailers that an agent could take for headers of ours.
 pub fn clean_trailers(runtime: &Runtime) {
     let trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default());
@@ -60,6 +65,9 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             }
             Effect::RemoveResponseHeader(name) => {
                 let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, None);
+            }
+            Effect::ReplaceRequestBody(bytes) => {
+                let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, usize::MAX, &bytes);
             }
             Effect::ReplaceResponseBody(bytes) => {
                 let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &bytes);

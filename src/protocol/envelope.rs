@@ -266,6 +266,7 @@ impl EnvelopeReader {
             Fault::TooDeep => "the body is nested too deeply",
             Fault::TooManyMembers => "the body has too many members",
             Fault::TooManyValues => "a list in the body is too long",
+            Fault::TooLong => "a text in the body is too long",
         };
         EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() }
     }

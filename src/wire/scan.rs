@@ -53,6 +53,9 @@ pub enum Fault {
     /// More different values of something asked for than allowed.
     #[error("the document has too many different values")]
     TooManyValues,
+    /// A text that has to be read whole is longer than allowed.
+    #[error("a text in the document is too long")]
+    TooLong,
 }
 
 /// What bounds the memory of a scan.

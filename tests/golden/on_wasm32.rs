@@ -54,6 +54,11 @@ fn cards() {
 }
 
 #[wasm_bindgen_test]
+fn ownership() {
+    room(include_str!("ownership.json"));
+}
+
+#[wasm_bindgen_test]
 fn outbound() {
     room(include_str!("outbound.json"));
 }

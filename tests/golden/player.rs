@@ -3,7 +3,8 @@
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
-//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status); `withheld`; `later` (seconds that pass).
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
+//! `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
@@ -135,11 +136,15 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             }
             Event::Settled
         } else if let Some(status) = event.get("response") {
-            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
+            let list = event.get("with").and_then(Value::as_array).into_iter().flatten();
+            let pairs = list.map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            let headers = Headers::new(pairs.collect());
+            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers }
         } else if let Some(content) = event.get("response_body") {
             let content = body(content);
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
-            Event::ResponseBody { bytes, end, content: if end && exchange.reads_response() { content } else { Vec::new() } }
+            let reads = (end && exchange.reads_response()) || exchange.reads_response_parts();
+            Event::ResponseBody { bytes, end, content: if reads { content } else { Vec::new() } }
         } else if event.contains_key("withheld") {
             Event::BodyWithheld
         } else {
@@ -168,6 +173,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
         Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        Effect::ReplaceRequestBody(bytes) => json!({"body": String::from_utf8_lossy(bytes)}),
         // A message of gRPC.
         Effect::ReplaceResponseBody(bytes) if bytes.first() == Some(&0) => {
             json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
@@ -189,7 +195,11 @@ fn effect(effect: &Effect) -> Value {
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
-            let body: Value = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
+            let body: Value = match serde_json::from_str(&reply.body) {
+                Ok(body) => body,
+                Err(_) if reply.body.is_empty() => Value::Null,
+                Err(_) => json!(reply.body),
+            };
             json!({"reply": reply.status, "headers": headers, "body": body})
         }
     }

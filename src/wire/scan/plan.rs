@@ -22,6 +22,19 @@ impl Step {
         Self::Member(spellings.iter().map(|name| (*name).into()).collect())
     }
 
+    /// The member with this name in camelCase, or in snake_case: ProtoJSON readers take both.
+    #[must_use]
+    pub fn proto_json(name: &str) -> Self {
+        let mut snake = String::with_capacity(name.len());
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
+        }
+        if snake == name { Self::member(&[name]) } else { Self::member(&[name, &snake]) }
+    }
+
     /// The member with exactly this name.
     #[must_use]
     pub fn key(name: &str) -> Self {

@@ -17,7 +17,7 @@ export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' 
 /** Reads the options that all four clients have. */
 export function clientOptions() {
   const args = options({
-    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', text: 'hello' },
+    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello' },
   });
   const ops = args.ops.split(',');
   const unknown = ops.filter((op) => !OPERATIONS.includes(op));
@@ -36,6 +36,7 @@ export function clientOptions() {
     },
     binding: BINDINGS[args.binding],
     ops,
+    task: args.task,
     text: args.text,
   };
 }
@@ -144,12 +145,12 @@ async function converse(agent, args, results) {
     send: async () => told((known = await agent.send(args.text, true))),
     stream: async () => collect(agent.stream(args.text)),
     get: async () => {
-      known ??= await agent.send(args.text, true);
-      return told(await agent.get(known.id));
+      if (!args.task) known ??= await agent.send(args.text, true);
+      return told(await agent.get(args.task || known.id));
     },
-    cancel: async () => told(await agent.cancel(await started())),
+    cancel: async () => told(await agent.cancel(args.task || (await started()))),
     subscribe: async () => {
-      const id = await started();
+      const id = args.task || (await started());
       return collect(agent.subscribe(id), async (kinds) => {
         const reports = kinds.filter((kind) => kind === 'status_update');
         if (kinds.at(-1) === 'status_update' && reports.length === 1) await agent.cancel(id);

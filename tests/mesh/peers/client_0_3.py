@@ -137,19 +137,20 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             results[op] = await collect(streams.send_message(message(args.text)))
         elif op == 'get':
-            known = known or await send(args.text)
-            results[op] = task_answer(await calls.get_task(TaskQueryParams(id=known.id)))
+            known = known or (None if args.task else await send(args.text))
+            asked = TaskQueryParams(id=args.task or known.id)
+            results[op] = task_answer(await calls.get_task(asked))
         elif op == 'cancel':
-            waiting = await started()
-            results[op] = task_answer(await calls.cancel_task(TaskIdParams(id=waiting.id)))
+            asked = TaskIdParams(id=args.task or (await started()).id)
+            results[op] = task_answer(await calls.cancel_task(asked))
         elif op == 'subscribe':
-            waiting = await started()
+            waiting = args.task or (await started()).id
 
-            async def cancel_at_report(kinds: list[str], task_id: str = waiting.id) -> None:
+            async def cancel_at_report(kinds: list[str], task_id: str = waiting) -> None:
                 if kinds[-1] == 'status_update' and kinds.count('status_update') == 1:
                     await calls.cancel_task(TaskIdParams(id=task_id))
 
-            events = streams.resubscribe(TaskIdParams(id=waiting.id))
+            events = streams.resubscribe(TaskIdParams(id=waiting))
             results[op] = await collect(events, cancel_at_report)
         elif op == 'push_send':
             hook = PushNotificationConfig(id='inline', **HOOK)

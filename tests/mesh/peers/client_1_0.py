@@ -132,19 +132,20 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             results[op] = await collect(streams.send_message(request(args.text)))
         elif op == 'get':
-            known = known or await send(args.text)
-            results[op] = task_answer(await calls.get_task(GetTaskRequest(id=known.id)))
+            known = known or (None if args.task else await send(args.text))
+            asked = GetTaskRequest(id=args.task or known.id)
+            results[op] = task_answer(await calls.get_task(asked))
         elif op == 'cancel':
-            waiting = await started()
-            results[op] = task_answer(await calls.cancel_task(CancelTaskRequest(id=waiting.id)))
+            asked = CancelTaskRequest(id=args.task or (await started()).id)
+            results[op] = task_answer(await calls.cancel_task(asked))
         elif op == 'subscribe':
-            waiting = await started()
+            waiting = args.task or (await started()).id
 
-            async def cancel_at_report(kinds: list[str], task_id: str = waiting.id) -> None:
+            async def cancel_at_report(kinds: list[str], task_id: str = waiting) -> None:
                 if kinds[-1] == 'status_update' and kinds.count('status_update') == 1:
                     await calls.cancel_task(CancelTaskRequest(id=task_id))
 
-            events = streams.subscribe(SubscribeToTaskRequest(id=waiting.id))
+            events = streams.subscribe(SubscribeToTaskRequest(id=waiting))
             results[op] = await collect(events, cancel_at_report)
         elif op == 'push_send':
             hook = TaskPushNotificationConfig(id='inline', **HOOK)

@@ -129,6 +129,11 @@ impl Sdk {
         self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
     }
 
+    /// The same about a task that is there already: `get`, `cancel` and `subscribe`.
+    pub async fn call_about(self, task: &str, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding, "--task", task], token).await
+    }
+
     /// The same over gRPC at 127.0.0.1:`port`, where no card is looked up.
     pub async fn call_grpc(self, port: u16, token: Option<&str>, ops: &str, headers: &[&str]) -> Result<Value> {
         let target = format!("127.0.0.1:{port}");

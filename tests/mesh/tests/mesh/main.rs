@@ -17,6 +17,7 @@ mod live_update;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
+mod ownership;
 mod policy;
 mod projected;
 mod published;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
+    ownership::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);
     from_card::add(&mut suite);
