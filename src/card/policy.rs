@@ -118,7 +118,7 @@ impl Security {
     pub fn described_by(mut self, card: &Card) -> Self {
         for (name, scheme) in &mut self.schemes {
             match described(card, name) {
-                Ok(Some(stated)) if stated.means() == scheme.means() => *scheme = stated,
+                Ok(Some(stated)) if stated.means().is_some() && stated.means() == scheme.means() => *scheme = stated,
                 _ => {}
             }
         }

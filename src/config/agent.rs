@@ -4,7 +4,7 @@ use super::{ConfigError, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One agent.
 #[derive(Clone, Debug, Deserialize)]
@@ -162,13 +162,21 @@ impl Agent {
                 return fail(&format!("security[{index}]"), "an empty requirement would admit everyone".to_owned());
             }
             for (scheme, scopes) in requirement {
-                if !schemes.contains_key(scheme) {
+                let Some(configured) = schemes.get(scheme) else {
                     return fail(&format!("security[{index}].{scheme}"), format!("there is no scheme called {scheme:?}"));
+                };
+                if matches!(configured, Scheme::None(_)) && (requirement.len() > 1 || !scopes.is_empty()) {
+                    return fail(&format!("security[{index}].{scheme}"), "nobody brings more than nothing: let it stand alone".to_owned());
                 }
                 if let Some(place) = scopes.iter().position(|scope| !is_scope(scope)) {
                     return fail(&format!("security[{index}].{scheme}[{place}]"), "not a scope-token (RFC 6749 section 3.3)".to_owned());
                 }
             }
+        }
+        let named = self.security.iter().flat_map(|UniqueMap(requirement)| requirement.keys());
+        let asked: BTreeSet<&String> = named.filter(|name| matches!(schemes.get(*name), Some(Scheme::Introspection(_)))).collect();
+        if asked.len() > 1 {
+            return fail("security", "name one scheme of introspection at most: an opaque token does not say whom to ask".to_owned());
         }
         Ok(())
     }

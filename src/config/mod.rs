@@ -3,10 +3,13 @@
 
 mod access;
 mod agent;
+mod certificate;
 mod connection;
 mod duration;
 mod error;
+mod introspection;
 mod issuer;
+mod key;
 mod limits;
 mod profile;
 mod push;
@@ -17,14 +20,17 @@ mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
-pub use connection::{Connection, Credential, HeaderCredential, Secret};
+pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
+pub use connection::{Connection, Credential, HeaderCredential, Secret, SecretRef};
 pub use error::ConfigError;
+pub use introspection::{Client, ClientMethod, Introspection};
 pub use issuer::{Algorithm, Claims, Issuer, Jwks};
+pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
-pub use scheme::{Bearer, Scheme};
+pub use scheme::{Bearer, Open, Scheme};
 pub use target::{HostPattern, Match};
 pub use uri::HttpUri;
 
@@ -107,6 +113,12 @@ impl Config {
         &self.schemes.0
     }
 
+    /// The scheme with this index.
+    #[must_use]
+    pub fn scheme_at(&self, index: usize) -> Option<&Scheme> {
+        self.schemes.0.values().nth(index)
+    }
+
     /// Every secret, by name.
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
@@ -125,7 +137,7 @@ impl Config {
             issuer.check(&format!("issuers[{index}]"))?;
         }
         for (name, scheme) in &self.schemes.0 {
-            scheme.check(&format!("schemes.{name}"), &self.issuers)?;
+            scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {

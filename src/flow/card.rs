@@ -5,12 +5,14 @@ use super::denial::{Denial, Reason};
 use super::event::{Effect, Level, Step};
 use super::runtime::{Context, Runtime};
 use crate::card::paths::WELL_KNOWN;
+use crate::card::scheme::{Kind, Location};
 use crate::card::validators::{self, Audience};
 use crate::card::{Capabilities, Card, CardPaths, CardResponse, Interface, Scheme, Security, Skills, View, project};
-use crate::config::{Agent, Config, ConfigError, Scheme as Configured};
+use crate::config::{Agent, Config, ConfigError, Place as KeyPlace, Scheme as Configured};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::Headers;
+use std::collections::BTreeMap;
 
 /// How long a card may be kept.
 const MAX_AGE_SECONDS: u32 = 300;
@@ -47,11 +49,15 @@ impl Statement {
             let offers = versions.iter().rev().flat_map(|version| agent.bindings(*version).iter().map(|binding| (*version, *binding)));
             let place = |binding| if binding == Binding::Grpc { uri.authority().to_owned() } else { url.clone() };
             let interfaces = offers.map(|(version, binding)| (version, binding, place(binding))).collect();
-            let scheme =
-                |(name, _): (&String, &Vec<String>)| config.scheme(name).map(|Configured::Bearer(_)| (name.clone(), Scheme::bearer()));
+            let scheme = |(name, _): (&String, &Vec<String>)| Some((name.clone(), stated(config.scheme(name)?)?));
+            // Where nothing is asked for, the requirement names nothing.
+            let named = |name: &String| config.scheme(name).and_then(stated).is_some();
+            let requirement = |requirement: &BTreeMap<String, Vec<String>>| {
+                requirement.iter().filter(|(name, _)| named(name)).map(|(name, scopes)| (name.clone(), scopes.clone())).collect()
+            };
             let security = Security {
                 schemes: agent.security.iter().flat_map(|requirement| requirement.0.iter().filter_map(scheme)).collect(),
-                requirements: agent.security.iter().map(|requirement| requirement.0.clone()).collect(),
+                requirements: agent.security.iter().map(|own| requirement(&own.0)).collect(),
                 ..Security::default()
             };
             let capabilities = Capabilities {
@@ -63,6 +69,24 @@ impl Statement {
         });
         Ok(Self { paths, public })
     }
+}
+
+/// A scheme of the configuration as a card states it; `None` if it asks for nothing.
+fn stated(scheme: &Configured) -> Option<Scheme> {
+    Some(match scheme {
+        Configured::Bearer(_) | Configured::Introspection(_) => Scheme::bearer(),
+        Configured::ApiKey(key) => {
+            let location = match key.place {
+                KeyPlace::Header => Location::Header,
+                KeyPlace::Query => Location::Query,
+                KeyPlace::Cookie => Location::Cookie,
+            };
+            Scheme::api_key(location, &key.name)
+        }
+        Configured::Basic(_) => Kind::Http { scheme: "Basic".to_owned(), bearer_format: None }.into(),
+        Configured::MutualTls(_) => Scheme::mutual_tls(),
+        Configured::None(_) => return None,
+    })
 }
 
 impl Statement {
@@ -196,7 +220,8 @@ impl CardRequest {
     fn describe(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         let mut set = |name: &'static str, value: String| effects.push(Effect::SetResponseHeader(name.into(), value));
         set("cache-control", validators::cache_control(self.audience, MAX_AGE_SECONDS));
-        let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
+        let policy = context.runtime.policy(self.agent);
+        let carriers = policy.iter().flat_map(|policy| policy.carriers());
         if let Some(vary) = validators::vary(self.negotiated, self.audience, carriers) {
             // What else the agent makes its answer depend on still counts.
             effects.push(Effect::AddResponseHeader("vary".into(), vary));

@@ -89,14 +89,14 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// Makes the request name exactly one version: in the header, and no longer in the query.
-    pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
+    /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on.
+    pub fn set_version(&self, target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
         // Setting a header replaces its first value only.
         if self.headers.all(version::HEADER).count() > 1 {
             effects.push(Effect::RemoveHeader(version::HEADER.into()));
         }
         effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
-        if let Some(target) = version::without_parameter(self.target) {
+        if let Some(target) = version::without_parameter(target) {
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }

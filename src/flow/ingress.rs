@@ -1,9 +1,10 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
-use super::authenticate::{Credentials, Identified, Policy};
+use super::authenticate::{Identified, Policy};
 use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
+use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
@@ -13,7 +14,7 @@ use super::inspect::{self, Reader};
 use super::runtime::Context;
 use crate::config::{CardAccess, Config, Token};
 use crate::identity::demand::Unmet;
-use crate::identity::{Caller, Origin};
+use crate::identity::{Caller, Origin, Peer};
 use crate::policy::access::{self, Refusal};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
@@ -48,7 +49,7 @@ pub struct Inbound {
 #[derive(Debug)]
 enum Identity {
     /// Something is being fetched.
-    Pending { want: Want, credentials: Credentials<'static> },
+    Pending { want: Want, credentials: Box<Credentials<'static>> },
     /// Admitted by `security`, or nobody needs to be.
     Known(Option<Rc<Caller>>),
 }
@@ -72,6 +73,7 @@ enum Body {
 pub(super) fn begin(
     index: usize,
     head: &Head<'_>,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
@@ -98,14 +100,14 @@ pub(super) fn begin(
     let identity = if is_public {
         Identity::Known(None)
     } else {
-        let credentials = Credentials::read(head.headers);
+        let credentials = Credentials::read(&policy, config, head, peer);
         let identified = context.runtime.identify(&policy, &credentials, true, context);
         match admit(index, &policy, is_card, identified, context) {
             Admission::As(caller) => Identity::Known(Some(caller)),
             Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
             Admission::Wait(want) => {
                 effects.push(Effect::Fetch(want));
-                Identity::Pending { want, credentials: credentials.into_owned() }
+                Identity::Pending { want, credentials: Box::new(credentials.into_owned()) }
             }
         }
     };
@@ -115,12 +117,13 @@ pub(super) fn begin(
         _ => 0,
     };
     let mut headers = Vec::new();
-    head.set_version(&mut headers, classified.version);
+    let target = context.runtime.places().target(head.target);
+    head.set_version(target.as_deref().unwrap_or(head.target), &mut headers, classified.version);
     let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
     if let Some(path) = source {
         headers.push(Effect::SetHeader(":path".into(), Value::Text(path)));
     }
-    if agent.forward.token == Token::Remove {
+    if agent.forward.token == Token::Remove || !policy.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
     let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
@@ -200,8 +203,8 @@ impl Inbound {
                     match admit(self.agent, &policy, is_card, identified, context) {
                         Admission::As(caller) => self.identity = Identity::Known(Some(caller)),
                         Admission::Refused(denial) => return self.deny(denial, context, effects),
-                        Admission::Wait(_) => {
-                            let denial = context.runtime.unauthenticated(self.agent, Reason::KeysUnavailable);
+                        Admission::Wait(want) => {
+                            let denial = context.runtime.unauthenticated(self.agent, unavailable(want));
                             return self.deny(denial, context, effects);
                         }
                     }
@@ -369,7 +372,7 @@ impl Inbound {
 
     fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
         match context.runtime.config().agents.get(self.agent) {
-            Some(agent) if denial.realm.is_none() => denial.at(&agent.name),
+            Some(_) if denial.realm.is_none() => context.runtime.at(self.agent, denial),
             _ => denial,
         }
     }
@@ -400,8 +403,8 @@ enum Admission {
 
 /// Holds what is proved against `policy`. A card needs an accepted identity; everything else its scopes as well.
 fn admit(index: usize, policy: &Policy, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
-    let proofs = match identified {
-        Identified::As(proofs) => proofs,
+    let (proofs, lacking) = match identified {
+        Identified::As(proofs, lacking) => (proofs, lacking),
         Identified::Refused(reason) => return Admission::Refused(context.runtime.unauthenticated(index, reason)),
         Identified::Wait(want) => return Admission::Wait(want),
     };
@@ -411,12 +414,19 @@ fn admit(index: usize, policy: &Policy, is_card: bool, identified: Identified, c
     };
     match met {
         Ok(caller) => Admission::As(caller),
-        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, Reason::CredentialsMissing)),
+        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, lacking)),
         Err(Unmet::Scopes(scopes)) => {
             let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
-            let name = context.runtime.config().agents.get(index).map_or("", |agent| &agent.name);
-            Admission::Refused(denial.at(name))
+            Admission::Refused(context.runtime.at(index, denial))
         }
+    }
+}
+
+/// Why a request is refused that would have to wait a second time.
+const fn unavailable(want: Want) -> Reason {
+    match want {
+        Want::Introspection(_) => Reason::IntrospectionUnavailable,
+        Want::Keys(_) | Want::Card(_) => Reason::KeysUnavailable,
     }
 }
 
@@ -424,7 +434,7 @@ fn admit(index: usize, policy: &Policy, is_card: bool, identified: Identified, c
 fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
     let issuer = match caller.origin {
         Origin::Issuer(index) => config.issuers.get(index).map(|issuer| issuer.name.as_str()),
-        Origin::Scheme(_) => None,
+        Origin::Introspection(_) | Origin::Scheme(_) => None,
     };
     access::Subject {
         issuer,

@@ -2,7 +2,10 @@
 
 pub mod authenticate;
 pub mod card;
+pub mod challenge;
 pub mod classify;
+pub mod conceal;
+pub mod credentials;
 pub mod denial;
 pub mod egress;
 pub mod event;
@@ -11,6 +14,9 @@ pub mod fetch;
 pub mod head;
 pub mod ingress;
 pub mod inspect;
+pub mod introspect;
+pub mod metadata;
+pub mod refusal;
 pub mod runtime;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};

@@ -3,10 +3,14 @@
 
 use super::authenticate::{Authentication, Policy};
 use super::card::Statement;
+use super::challenge::Challenges;
+use super::conceal::Places;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
-use crate::config::{Config, ConfigError, Credential, Jwks};
+use super::introspect::Introspections;
+use super::metadata::Metadata;
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
@@ -29,12 +33,18 @@ pub struct Runtime {
     policies: Vec<Rc<Policy>>,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
+    challenges: Vec<Rc<Challenges>>,
+    metadata: Vec<Option<Metadata>>,
+    places: Places,
+    /// The certificate of the connection matters.
+    asks_peer: bool,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     keyrings: RefCell<Vec<Kept<KeySet>>>,
     remembered: RefCell<Remembered>,
+    introspections: RefCell<Introspections>,
 }
 
 /// What a state machine is given besides the event.
@@ -64,12 +74,22 @@ impl Runtime {
         let policy = |agent: &crate::config::Agent| {
             Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
         };
-        let policies = config.agents.iter().map(policy).collect();
+        let policies: Vec<Rc<Policy>> = config.agents.iter().map(policy).collect();
+        let metadata: Vec<Option<Metadata>> =
+            config.agents.iter().zip(&policies).map(|(agent, policy)| Metadata::new(&config, agent, policy)).collect();
+        let challenge = |(policy, metadata): (&Rc<Policy>, &Option<Metadata>)| {
+            let metadata = metadata.as_ref().map(|metadata| metadata.url.clone());
+            Rc::new(Challenges { metadata, ..policy.challenges(&config) })
+        };
+        let challenges = policies.iter().zip(&metadata).map(challenge).collect();
+        let places = Places::new(&config);
+        let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
             Credential::Header(header) => Some(header.name.as_str()),
             Credential::None(_) => None,
         });
-        let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
+        let credential_headers =
+            CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
@@ -78,10 +98,15 @@ impl Runtime {
             policies,
             plans,
             statements,
+            challenges,
+            metadata,
+            places,
+            asks_peer,
             secrets,
             credential_headers,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            introspections: RefCell::default(),
             holds: Cell::new(false),
         })
     }
@@ -126,6 +151,27 @@ impl Runtime {
     #[must_use]
     pub fn statement(&self, index: usize) -> Option<&Statement> {
         self.statements.get(index)
+    }
+
+    /// Whether requests should bring the certificate of their connection.
+    #[must_use]
+    pub const fn asks_peer(&self) -> bool {
+        self.asks_peer
+    }
+
+    /// Where API keys are.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The agents that have metadata, with it.
+    pub fn metadata(&self) -> impl Iterator<Item = (&Agent, &Metadata)> {
+        self.config.agents.iter().zip(&self.metadata).filter_map(|(agent, metadata)| Some((agent, metadata.as_ref()?)))
+    }
+
+    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
+        &self.introspections
     }
 
     /// What is asked of the bodies of requests to agent `index`.
@@ -194,6 +240,7 @@ impl Runtime {
                 begins.then(|| Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES))
             }
             Want::Card(_) => None,
+            Want::Introspection(key) => self.begin_introspection(&key),
         }
     }
 
@@ -208,6 +255,7 @@ impl Runtime {
                 format!("issuers[{index}].jwks.remote: no keys of {name:?} could be fetched: {error}")
             }),
             Want::Card(_) => Ok(()),
+            Want::Introspection(key) => self.complete_introspection(&key, answer, now),
         }
     }
 
@@ -226,7 +274,7 @@ impl Runtime {
         failed.map_or(Ok(()), Err)
     }
 
-    /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.
+    /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.
     #[must_use]
     pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
         let mut denial = Denial::new(reason);
@@ -237,9 +285,19 @@ impl Runtime {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }
-        match self.config.agents.get(index) {
+        if let (Reason::CredentialsMissing, Some(challenges)) = (reason, self.challenges.get(index)) {
+            denial = denial.advise(challenges.advice());
+        }
+        self.at(index, denial)
+    }
+
+    /// `denial` at agent `index`, with its challenges.
+    #[must_use]
+    pub fn at(&self, index: usize, denial: Denial) -> Denial {
+        let denial = match self.config.agents.get(index) {
             Some(agent) => denial.at(&agent.name),
             None => denial,
-        }
+        };
+        Denial { challenges: self.challenges.get(index).cloned(), ..denial }
     }
 }

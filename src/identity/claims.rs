@@ -3,6 +3,7 @@
 
 use crate::config::Claims as Names;
 use crate::identity::Kind;
+use crate::identity::confirmation::{self, Confirmation};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
 use serde_json::Value;
@@ -30,6 +31,8 @@ pub struct Claims {
     pub roles: Vec<String>,
     /// The tenant, by the first of the configured names.
     pub tenant: Option<String>,
+    /// `cnf`.
+    pub confirmation: Option<Confirmation>,
 }
 
 /// A claim is missing or has the wrong type.
@@ -61,6 +64,7 @@ impl Claims {
             scopes: first(&names.scopes).map_or(Ok(Vec::new()), |value| words(value, true))?,
             roles: first(&names.roles).map_or(Ok(Vec::new()), |value| words(value, false))?,
             tenant: text(first(&names.tenant))?,
+            confirmation: confirmation::read(payload)?,
         })
     }
 }

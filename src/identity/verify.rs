@@ -132,6 +132,7 @@ impl Unverified<'_> {
             roles: claims.roles,
             tenant: claims.tenant,
             expires: claims.expires,
+            confirmation: claims.confirmation,
         })
     }
 }

@@ -8,8 +8,9 @@
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
+use attache::identity::Peer;
 use attache::identity::signature::Software;
-use attache::wire::header::Headers;
+use attache::wire::header::{Headers, hex};
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -64,6 +65,12 @@ fn header_value(value: &Value) -> Vec<u8> {
     }
 }
 
+/// The certificate of a connection: `{uri, dns, subject, digest}`, the digest in hexadecimal.
+fn peer(spec: &Value) -> Box<Peer> {
+    let text = |name: &str| spec[name].as_str().map(str::to_owned);
+    Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex) })
+}
+
 /// Plays one case: the effects and the step of each event.
 pub fn play(case: &Value, configs: &Value) -> Value {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
@@ -92,7 +99,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
-            Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
+            Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(body) = event.get("body") {
             if !paused {
                 held = 0;
@@ -110,6 +117,18 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 None => Ok((200, body.as_bytes())),
             };
             let _ = runtime.complete(Want::Keys(0), response, now);
+            Event::Settled
+        } else if let Some(answer) = event.get("introspection") {
+            let want = exchange.awaits().expect("a token is asked about");
+            let call = runtime.begin(want, now).expect("a question can begin");
+            assert!(runtime.begin(want, now).is_none(), "one question at a time");
+            assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
+            let body = answer.to_string();
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            let _ = runtime.complete(want, response, now);
             Event::Settled
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
@@ -148,6 +167,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Fetch(Want::Introspection(_)) => json!("ask about the token"),
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
@@ -158,7 +178,14 @@ fn effect(effect: &Effect) -> Value {
             }
         )),
         Effect::Reply(reply) => {
-            let headers: Map<String, Value> = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let mut headers: Map<String, Value> = Map::new();
+            for (name, value) in &reply.headers {
+                match headers.get_mut(*name) {
+                    None => drop(headers.insert((*name).to_owned(), json!(value))),
+                    Some(Value::Array(list)) => list.push(json!(value)),
+                    Some(first) => *first = json!([first, value]),
+                }
+            }
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
