@@ -1,8 +1,7 @@
 //! Token introspection: who is asked about a token, and what the answer must say (RFC 7662).
 
 use super::certificate::Bound;
-use super::connection::SecretRef;
-use super::{Claims, ConfigError, HttpUri, Secret, duration};
+use super::{Claims, ConfigError, HttpUri, Secret, SecretRef, duration};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
