@@ -285,8 +285,12 @@ impl Runtime {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }
-        if let (Reason::CredentialsMissing, Some(challenges)) = (reason, self.challenges.get(index)) {
-            denial = denial.advise(challenges.advice());
+        match (reason, self.challenges.get(index)) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial = denial.advise(challenges.advice()),
+            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
+                denial = denial.advise("Send one Authorization header at most, and each API key once.");
+            }
+            _ => {}
         }
         self.at(index, denial)
     }
@@ -298,6 +302,13 @@ impl Runtime {
             Some(agent) => denial.at(&agent.name),
             None => denial,
         };
-        Denial { challenges: self.challenges.get(index).cloned(), ..denial }
+        let challenges = self.challenges.get(index).cloned();
+        let denial = match (&challenges, denial.reason) {
+            (Some(challenges), Reason::InsufficientScope) if !challenges.tokens => {
+                denial.advise("This caller lacks a scope: ask the agent's operator.")
+            }
+            _ => denial,
+        };
+        Denial { challenges, ..denial }
     }
 }
