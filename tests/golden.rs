@@ -62,6 +62,11 @@ fn policy() {
 }
 
 #[test]
+fn skills() {
+    room("skills");
+}
+
+#[test]
 fn cards() {
     room("cards");
 }

@@ -1,6 +1,6 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
-use super::{ConfigError, agent::is_scope};
+use super::{ConfigError, security::is_scope};
 use crate::wire::header;
 use serde::Deserialize;
 use std::collections::BTreeSet;

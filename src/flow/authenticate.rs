@@ -5,6 +5,7 @@ use super::credentials::Credentials;
 use super::denial::Reason;
 use super::fetch::Want;
 use super::runtime::{Context, Runtime};
+use super::source::Lookup;
 use crate::config::{CertificateSource, Config, Entry, Place, Scheme};
 use crate::identity::basic::{self, BasicError};
 use crate::identity::bearer::BearerError;
@@ -45,8 +46,8 @@ pub struct Policy {
 /// What became of the credentials.
 #[derive(Debug)]
 pub enum Identified {
-    /// They are good. Whether they are enough is another question; if not, the reason is this.
-    As(Proofs, Reason),
+    /// They are good. Whether they are enough for this policy is another question; if not, the reason is this.
+    As(Proofs, Rc<Policy>, Reason),
     /// They are not.
     Refused(Reason),
     /// This has to be fetched first.
@@ -86,8 +87,18 @@ impl Policy {
         let mut used: Vec<usize> = own.schemes().chain(skills.values().flat_map(Demand::schemes)).collect();
         used.sort_unstable();
         used.dedup();
-        let mut policy = Self { demand: own, skills, ..Self::default() };
-        for (index, scheme) in used.into_iter().filter_map(|index| Some((index, config.scheme_at(index)?))) {
+        Self { demand: own, skills, ..Self::default() }.taking(used.into_iter(), config)
+    }
+
+    /// A policy that nobody meets, but that looks at what any scheme looks at.
+    #[must_use]
+    pub fn of_everything(config: &Config) -> Self {
+        Self::default().taking(0..config.schemes().len(), config)
+    }
+
+    fn taking(self, schemes: impl Iterator<Item = usize>, config: &Config) -> Self {
+        let mut policy = self;
+        for (index, scheme) in schemes.filter_map(|index| Some((index, config.scheme_at(index)?))) {
             policy.take(index, scheme, config);
         }
         policy.issuers = policy.bearers.iter().flat_map(|(_, issuers)| issuers.iter().copied()).collect();
@@ -173,14 +184,15 @@ impl Policy {
         self.carriers.iter().map(String::as_str)
     }
 
-    /// What callers are asked for, without the place of metadata.
+    /// What callers are asked for; `metadata`: the URL of the metadata about its tokens.
     #[must_use]
-    pub fn challenges(&self, config: &Config) -> Challenges {
+    pub fn challenges(&self, config: &Config, metadata: Option<String>) -> Challenges {
         let mut challenges = Challenges {
             tokens: self.takes_tokens(),
             passwords: self.takes_passwords(),
             certificates: !self.certificates.is_empty(),
-            ..Challenges::default()
+            keys: Vec::new(),
+            metadata,
         };
         for scheme in self.keys.iter().filter_map(|index| config.scheme_at(*index)) {
             if let Scheme::ApiKey(key) = scheme {
@@ -200,14 +212,19 @@ impl Policy {
 }
 
 impl Runtime {
-    /// What `credentials` prove to an agent with this policy. With `may_wait`, what is missing is waited for once.
+    /// What `credentials` prove to agent `index`. With `may_wait`, what is missing is waited for.
     #[must_use]
-    pub fn identify(&self, policy: &Policy, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+    pub fn identify(&self, index: usize, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+        let policy = match self.policy(index, context.now) {
+            Ok(policy) => policy,
+            Err(Lookup::Wait(want)) if may_wait => return Identified::Wait(want),
+            Err(_) => return Identified::Refused(Reason::CardUnavailable),
+        };
         let mut proofs = Proofs::default();
         let mut lacking = Reason::CredentialsMissing;
         let scheme_at = |index: usize| self.config().scheme_at(index);
         // What is decided here at once comes first: nothing is fetched for a request that is refused anyway.
-        for (scheme, presented) in &credentials.keys {
+        for (scheme, presented) in credentials.keys.iter().filter(|(scheme, _)| policy.keys.contains(scheme)) {
             let (Some(Scheme::ApiKey(key)), Ok(presented)) = (scheme_at(*scheme), presented) else {
                 return Identified::Refused(presented.err().map_or(Reason::ApiKeyUnknown, Reason::from));
             };
@@ -217,6 +234,7 @@ impl Runtime {
             }
         }
         match credentials.password {
+            _ if !policy.takes_passwords() => {}
             Err(BasicError::Missing) => {}
             Err(error) => return Identified::Refused(error.into()),
             Ok(presented) => {
@@ -249,9 +267,10 @@ impl Runtime {
             }
         }
         match &credentials.token {
+            _ if !policy.takes_tokens() => {}
             Err(BearerError::Missing) => {}
             Err(error) => return Identified::Refused((*error).into()),
-            Ok(token) => match self.token(policy, token, may_wait, context) {
+            Ok(token) => match self.token(&policy, token, may_wait, context) {
                 Authentication::Caller(caller) => {
                     let held = |scheme: &usize| scheme_at(*scheme).is_some_and(|scheme| is_held(&caller, scheme, credentials));
                     let schemes: Vec<usize> = policy.tokens(&caller).filter(held).collect();
@@ -267,7 +286,7 @@ impl Runtime {
         for scheme in &policy.open {
             proofs.add(*scheme, Rc::new(Caller { kind: Kind::Anonymous, ..Caller::of(Origin::Scheme(*scheme)) }));
         }
-        if proofs.is_empty() { Identified::Refused(lacking) } else { Identified::As(proofs, lacking) }
+        if proofs.is_empty() { Identified::Refused(lacking) } else { Identified::As(proofs, policy, lacking) }
     }
 
     /// Verifies a token here, or asks about one that cannot be.

@@ -73,6 +73,15 @@ pub(super) struct Meter {
     pub binding: Option<Binding>,
 }
 
+impl Meter {
+    /// The same for a body that has been read to its end: nothing may follow, whatever the proxy lets through.
+    pub fn ended(self) -> Self {
+        let denial =
+            Denial { realm: self.denial.realm, ..Denial::new(Reason::RequestMalformed).advise("The body is longer than announced.") };
+        Self { limit: self.passed, denial, ..self }
+    }
+}
+
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
@@ -171,7 +180,7 @@ fn begin(
             return answer(&denial, None, &Id::default(), effects);
         }
     };
-    if let Some(reply) = metadata::answer(&head, context.runtime) {
+    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
         effects.push(Effect::Reply(reply));
         return (Stage::Done, Step::Pause);
     }
@@ -274,7 +283,10 @@ fn watching(
             let denial = Denial { realm: meter.denial.realm.clone(), ..denial };
             answer(&denial, binding, &id, effects)
         }
-        Ok(()) if end => (Stage::Done, Step::Continue),
+        Ok(()) if end => {
+            let Watched { meter, .. } = *watched;
+            (Stage::Passing(meter.ended()), Step::Continue)
+        }
         Ok(()) => (Stage::Watching(watched), Step::Continue),
     }
 }

@@ -7,88 +7,86 @@ use super::head::Head;
 use super::runtime::Runtime;
 use crate::config::{Agent, Config, Scheme};
 use crate::wire::path;
-use serde_json::json;
+use crate::wire::time::UnixTime;
+use serde_json::{Map, Value, json};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// What stands before the path of the resource (RFC 9728 section 3).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The metadata of one agent.
+/// Where the metadata of an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Metadata {
-    /// Where it is, for clients.
-    pub url: String,
-    /// Its host in lower case, without port.
+pub struct Place {
+    /// Scheme and authority of the agent's public URL.
+    base: String,
+    /// The host of that URL in lower case, without port.
     host: String,
-    /// Its path.
-    path: String,
-    body: String,
+    /// The path of the agent, without a slash at its end.
+    own: String,
 }
 
-impl Metadata {
-    /// The metadata of `agent`, if it says where it is and takes tokens.
+impl Place {
+    /// The place of `agent`, if it says where it is for clients.
     #[must_use]
-    pub fn new(config: &Config, agent: &Agent, policy: &Policy) -> Option<Self> {
+    pub fn new(agent: &Agent) -> Option<Self> {
         let uri = agent.public_url.as_ref()?;
-        let schemes: Vec<&Scheme> = policy.demand.schemes().filter_map(|index| config.scheme_at(index)).collect();
-        if !schemes.iter().any(|scheme| scheme.is_token()) {
-            return None;
+        let own = uri.path().strip_suffix('/').unwrap_or(uri.path()).to_owned();
+        Some(Self { base: format!("{}://{}", uri.scheme(), uri.authority()), host: path::host(uri.authority())?, own })
+    }
+
+    /// The metadata's URL, for clients.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{WELL_KNOWN}{}", self.base, self.own)
+    }
+
+    /// The document for `agent`, whose `policy` takes tokens (RFC 9728 section 2).
+    fn document(&self, config: &Config, agent: &Agent, policy: &Policy) -> Value {
+        let schemes = || policy.demand.schemes().filter_map(|index| config.scheme_at(index));
+        let mut servers: BTreeSet<&str> =
+            policy.issuers.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.issuer.as_str()).collect();
+        servers.extend(schemes().filter_map(|scheme| match scheme {
+            Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
+            _ => None,
+        }));
+        let mut document = Map::new();
+        let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
+        put("resource", json!(format!("{}{}", self.base, self.own)));
+        put("resource_name", json!(agent.name));
+        put("bearer_methods_supported", json!(["header"]));
+        // RFC 9728 section 3.2: lists without elements are left out.
+        if !servers.is_empty() {
+            put("authorization_servers", json!(servers));
         }
-        let own = uri.path().strip_suffix('/').unwrap_or(uri.path());
-        let path = format!("{WELL_KNOWN}{own}");
-        let issuers: BTreeSet<&str> = schemes
-            .iter()
-            .flat_map(|scheme| match scheme {
-                Scheme::Bearer(bearer) => bearer.issuers.iter().map(String::as_str).collect(),
-                _ => Vec::new(),
-            })
-            .filter_map(|name| config.issuers.iter().find(|issuer| issuer.name == name))
-            .map(|issuer| issuer.issuer.as_str())
-            .chain(schemes.iter().filter_map(|scheme| match scheme {
-                Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
-                _ => None,
-            }))
-            .collect();
-        let mut document = json!({
-            "resource": format!("{}://{}{own}", uri.scheme(), uri.authority()),
-            "bearer_methods_supported": ["header"],
-            "resource_name": agent.name,
-        });
-        if let Some(members) = document.as_object_mut() {
-            // RFC 9728 section 3.2: lists without elements are left out.
-            if !issuers.is_empty() {
-                members.insert("authorization_servers".to_owned(), json!(issuers));
-            }
-            let scopes = policy.demand.all_scopes(|scheme| config.scheme_at(scheme).is_some_and(Scheme::is_token));
-            if !scopes.is_empty() {
-                members.insert("scopes_supported".to_owned(), json!(scopes));
-            }
-            if schemes.iter().filter_map(|scheme| scheme.bound()).any(|bound| bound.required) {
-                members.insert("tls_client_certificate_bound_access_tokens".to_owned(), json!(true));
-            }
+        let scopes = policy.demand.all_scopes(|scheme| config.scheme_at(scheme).is_some_and(Scheme::is_token));
+        if !scopes.is_empty() {
+            put("scopes_supported", json!(scopes));
         }
-        let url = format!("{}://{}{path}", uri.scheme(), uri.authority());
-        Some(Self { url, host: path::host(uri.authority())?, path, body: document.to_string() })
+        if schemes().filter_map(Scheme::bound).any(|bound| bound.required) {
+            put("tls_client_certificate_bound_access_tokens", json!(true));
+        }
+        Value::Object(document)
     }
 }
 
 /// The answer to a request for the metadata of an agent.
 #[must_use]
-pub fn answer(head: &Head<'_>, runtime: &Runtime) -> Option<Reply> {
-    if !head.path.starts_with(WELL_KNOWN) || !matches!(head.method, "GET" | "HEAD") {
-        return None;
-    }
-    let covers = |(agent, metadata): &(&Agent, &Metadata)| {
-        let here = metadata.host == head.host || agent.target.hosts.iter().any(|pattern| pattern.covers(&head.host));
-        here && metadata.path == head.path
-    };
-    let known: Vec<(&Agent, &Metadata)> = runtime.metadata().filter(covers).collect();
+pub fn answer(head: &Head<'_>, runtime: &Runtime, now: UnixTime) -> Option<Reply> {
+    let own = head.path.strip_prefix(WELL_KNOWN).filter(|_| matches!(head.method, "GET" | "HEAD"))?;
+    let agents = runtime.config().agents.iter().zip(runtime.metadata()).enumerate();
+    let known = agents.filter_map(|(index, (agent, place))| {
+        let place = place.as_ref().filter(|place| place.own == own)?;
+        let is_own = place.host == head.host;
+        (is_own || agent.target.hosts.iter().any(|pattern| pattern.covers(&head.host))).then_some((is_own, index, agent, place))
+    });
     // The agent whose own host this is, before one that covers it among others.
-    let (_, metadata) = known.iter().find(|(_, metadata)| metadata.host == head.host).or(known.first())?;
+    let (_, index, agent, place) = known.max_by_key(|(is_own, index, ..)| (*is_own, Reverse(*index)))?;
+    let policy = runtime.policy(index, now).ok().filter(|policy| policy.takes_tokens())?;
     Some(Reply {
         status: 200,
         grpc_status: None,
         headers: vec![("content-type", "application/json".to_owned()), ("cache-control", "public, max-age=300".to_owned())],
-        body: metadata.body.clone(),
+        body: place.document(runtime.config(), agent, &policy).to_string(),
     })
 }

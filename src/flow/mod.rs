@@ -1,6 +1,7 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
 pub mod authenticate;
+pub mod authorize;
 pub mod card;
 pub mod challenge;
 pub mod classify;
@@ -18,6 +19,7 @@ pub mod introspect;
 pub mod metadata;
 pub mod refusal;
 pub mod runtime;
+pub mod source;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;

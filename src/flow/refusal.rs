@@ -14,7 +14,7 @@ use std::rc::Rc;
 const A2A: &str = "a2a-protocol.org";
 
 /// One refusal, before it is put into a binding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Why.
     pub reason: Reason,

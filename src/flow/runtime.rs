@@ -9,8 +9,9 @@ use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
 use super::introspect::Introspections;
-use super::metadata::Metadata;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Jwks, Scheme};
+use super::metadata;
+use super::source::{Lookup, Sources};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
@@ -30,11 +31,14 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
-    policies: Vec<Rc<Policy>>,
+    /// `None` where the agent's card is the policy.
+    policies: Vec<Option<Rc<Policy>>>,
+    /// Looks at all that any scheme looks at.
+    everything: Rc<Policy>,
+    sources: Sources,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
-    challenges: Vec<Rc<Challenges>>,
-    metadata: Vec<Option<Metadata>>,
+    metadata: Vec<Option<metadata::Place>>,
     places: Places,
     /// The certificate of the connection matters.
     asks_peer: bool,
@@ -45,6 +49,9 @@ pub struct Runtime {
     keyrings: RefCell<Vec<Kept<KeySet>>>,
     remembered: RefCell<Remembered>,
     introspections: RefCell<Introspections>,
+    warnings: RefCell<Vec<String>>,
+    /// Agents (by index) whose cards promise what nobody enforces: told once.
+    told: RefCell<BTreeSet<usize>>,
 }
 
 /// What a state machine is given besides the event.
@@ -71,19 +78,19 @@ impl Runtime {
                 .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string())),
         };
         let keyrings = config.issuers.iter().enumerate().map(keyring).collect::<Result<_, _>>()?;
-        let policy = |agent: &crate::config::Agent| {
-            Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
+        let policy = |agent: &Agent| match &agent.security {
+            Demanded::FromCard => None,
+            Demanded::Requirements(list) => {
+                Some(Rc::new(Policy::new(&config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
+            }
         };
-        let policies: Vec<Rc<Policy>> = config.agents.iter().map(policy).collect();
-        let metadata: Vec<Option<Metadata>> =
-            config.agents.iter().zip(&policies).map(|(agent, policy)| Metadata::new(&config, agent, policy)).collect();
-        let challenge = |(policy, metadata): (&Rc<Policy>, &Option<Metadata>)| {
-            let metadata = metadata.as_ref().map(|metadata| metadata.url.clone());
-            Rc::new(Challenges { metadata, ..policy.challenges(&config) })
-        };
-        let challenges = policies.iter().zip(&metadata).map(challenge).collect();
+        let policies = config.agents.iter().map(policy).collect();
+        let everything = Rc::new(Policy::of_everything(&config));
+        let metadata = config.agents.iter().map(metadata::Place::new).collect();
         let places = Places::new(&config);
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
+        let sources = Sources::new(&config)?;
+        let warnings = sources.warnings(&config).collect();
         let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
             Credential::Header(header) => Some(header.name.as_str()),
             Credential::None(_) => None,
@@ -96,9 +103,10 @@ impl Runtime {
         Ok(Self {
             config,
             policies,
+            everything,
+            sources,
             plans,
             statements,
-            challenges,
             metadata,
             places,
             asks_peer,
@@ -108,6 +116,8 @@ impl Runtime {
             remembered: RefCell::default(),
             introspections: RefCell::default(),
             holds: Cell::new(false),
+            warnings: RefCell::new(warnings),
+            told: RefCell::default(),
         })
     }
 
@@ -130,9 +140,65 @@ impl Runtime {
     }
 
     /// What agent `index` asks of callers.
+    ///
+    /// # Errors
+    /// Why that is not known: its card has to say it.
+    pub fn policy(&self, index: usize, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+        match (self.policies.get(index), self.sources.find(index, now)) {
+            (Some(Some(policy)), _) => Ok(Rc::clone(policy)),
+            (_, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
+            (_, missing) => Err(missing),
+        }
+    }
+
+    /// A policy that looks at all that any scheme looks at.
     #[must_use]
-    pub fn policy(&self, index: usize) -> Option<Rc<Policy>> {
-        self.policies.get(index).cloned()
+    pub fn everything(&self) -> Rc<Policy> {
+        Rc::clone(&self.everything)
+    }
+
+    /// Whether requests should bring the certificate of their connection.
+    #[must_use]
+    pub const fn asks_peer(&self) -> bool {
+        self.asks_peer
+    }
+
+    /// Where API keys are.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The places of the agents' metadata, by index.
+    #[must_use]
+    pub fn metadata(&self) -> &[Option<metadata::Place>] {
+        &self.metadata
+    }
+
+    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
+        &self.introspections
+    }
+
+    /// The card of agent `index` that is at hand.
+    #[must_use]
+    pub fn source(&self, index: usize, now: UnixTime) -> Lookup {
+        self.sources.find(index, now)
+    }
+
+    /// What an operator should know and has not been told.
+    pub fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.borrow_mut())
+    }
+
+    /// Tells once that the card of agent `index` promises security for skills that nobody enforces.
+    pub fn warn_of_skills(&self, index: usize, skills: &[&str]) {
+        if !skills.is_empty() && self.told.borrow_mut().insert(index) {
+            let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+            self.warnings.borrow_mut().push(format!(
+                "the card of agent {name:?} promises security for skills ({:?}) that no rule enforces: it is left out of what is published",
+                skills.join(" ")
+            ));
+        }
     }
 
     /// A body came while headers were held.
@@ -151,27 +217,6 @@ impl Runtime {
     #[must_use]
     pub fn statement(&self, index: usize) -> Option<&Statement> {
         self.statements.get(index)
-    }
-
-    /// Whether requests should bring the certificate of their connection.
-    #[must_use]
-    pub const fn asks_peer(&self) -> bool {
-        self.asks_peer
-    }
-
-    /// Where API keys are.
-    #[must_use]
-    pub const fn places(&self) -> &Places {
-        &self.places
-    }
-
-    /// The agents that have metadata, with it.
-    pub fn metadata(&self) -> impl Iterator<Item = (&Agent, &Metadata)> {
-        self.config.agents.iter().zip(&self.metadata).filter_map(|(agent, metadata)| Some((agent, metadata.as_ref()?)))
-    }
-
-    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
-        &self.introspections
     }
 
     /// What is asked of the bodies of requests to agent `index`.
@@ -228,7 +273,8 @@ impl Runtime {
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
         let keyrings = self.keyrings.borrow();
-        keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index)).collect()
+        let keys = keyrings.iter().enumerate().filter(|(_, keyring)| keyring.is_due(now)).map(|(index, _)| Want::Keys(index));
+        keys.chain(self.sources.due(now)).collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
@@ -239,7 +285,7 @@ impl Runtime {
                 let begins = self.keyrings.borrow_mut().get_mut(index)?.begin(now);
                 begins.then(|| Call::get(remote, "application/jwk-set+json, application/json", MAX_SET_BYTES))
             }
-            Want::Card(_) => None,
+            Want::Card(index) => self.sources.begin(index, &self.config, now),
             Want::Introspection(key) => self.begin_introspection(&key),
         }
     }
@@ -254,7 +300,16 @@ impl Runtime {
                 let name = self.config.issuers.get(index).map_or("", |issuer| &issuer.name);
                 format!("issuers[{index}].jwks.remote: no keys of {name:?} could be fetched: {error}")
             }),
-            Want::Card(_) => Ok(()),
+            Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
+                Ok(warning) => {
+                    self.warnings.borrow_mut().extend(warning);
+                    Ok(())
+                }
+                Err(error) => {
+                    let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+                    Err(format!("agents[{index}].card.source.remote: no card of {name:?} could be fetched: {error}"))
+                }
+            },
             Want::Introspection(key) => self.complete_introspection(&key, answer, now),
         }
     }
@@ -276,39 +331,39 @@ impl Runtime {
 
     /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.
     #[must_use]
-    pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
-        let mut denial = Denial::new(reason);
-        if let Some(policy) = self.policies.get(index) {
+    pub fn unauthenticated(&self, index: usize, reason: Reason, now: UnixTime) -> Denial {
+        let mut denial = self.at(index, Denial::new(reason), now);
+        if let Ok(policy) = self.policy(index, now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }
-        match (reason, self.challenges.get(index)) {
-            (Reason::CredentialsMissing, Some(challenges)) => denial = denial.advise(challenges.advice()),
+        match (reason, denial.challenges.clone()) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
             (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
-                denial = denial.advise("Send one Authorization header at most, and each API key once.");
+                denial.advise("Send one Authorization header at most, and each API key once.")
             }
-            _ => {}
+            _ => denial,
         }
-        self.at(index, denial)
     }
 
     /// `denial` at agent `index`, with its challenges.
     #[must_use]
-    pub fn at(&self, index: usize, denial: Denial) -> Denial {
+    pub fn at(&self, index: usize, denial: Denial, now: UnixTime) -> Denial {
         let denial = match self.config.agents.get(index) {
             Some(agent) => denial.at(&agent.name),
             None => denial,
         };
-        let challenges = self.challenges.get(index).cloned();
-        let denial = match (&challenges, denial.reason) {
-            (Some(challenges), Reason::InsufficientScope) if !challenges.tokens => {
-                denial.advise("This caller lacks a scope: ask the agent's operator.")
-            }
+        // Only these have challenges; the others are made for requests that are never refused, too.
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy(index, now)) else { return denial };
+        let metadata = self.metadata.get(index).and_then(Option::as_ref).filter(|_| policy.takes_tokens());
+        let challenges: Challenges = policy.challenges(&self.config, metadata.map(metadata::Place::url));
+        let denial = match denial.reason {
+            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
             _ => denial,
         };
-        Denial { challenges, ..denial }
+        Denial { challenges: Some(Rc::new(challenges)), ..denial }
     }
 }

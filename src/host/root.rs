@@ -95,6 +95,7 @@ impl Root {
         if let Err(error) = runtime.complete(want, answer, now) {
             call::log(Level::Warn, &error);
         }
+        runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
         self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 
@@ -181,6 +182,7 @@ impl RootContext for Root {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         match Self::configure(&json) {
             Ok(runtime) => {
+                runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
