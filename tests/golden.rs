@@ -47,6 +47,11 @@ fn tokens() {
 }
 
 #[test]
+fn schemes() {
+    room("schemes");
+}
+
+#[test]
 fn keys() {
     room("keys");
 }

@@ -63,6 +63,8 @@ pub enum Location {
 pub enum Means {
     /// A token in `Authorization: Bearer`.
     Bearer,
+    /// Name and password in `Authorization: Basic`.
+    Basic,
     /// A key at this place. Header names are in lower case.
     ApiKey {
         /// Where.
@@ -101,10 +103,11 @@ impl Scheme {
         Kind::MutualTls.into()
     }
 
-    /// What enforcing it takes; `None` for schemes of `Authorization` other than Bearer.
+    /// What enforcing it takes; `None` for schemes of `Authorization` other than Bearer and Basic.
     #[must_use]
     pub fn means(&self) -> Option<Means> {
         match &self.kind {
+            Kind::Http { scheme, .. } if scheme.eq_ignore_ascii_case("basic") => Some(Means::Basic),
             Kind::Http { scheme, .. } if !scheme.eq_ignore_ascii_case("bearer") => None,
             Kind::Http { .. } | Kind::OAuth2 { .. } | Kind::OpenIdConnect { .. } => Some(Means::Bearer),
             Kind::MutualTls => Some(Means::MutualTls),
@@ -331,7 +334,8 @@ mod tests {
     fn what_it_takes_to_enforce_a_scheme() {
         let http = |scheme: &str| read(&json!({"type": "http", "scheme": scheme})).unwrap().means();
         assert_eq!(http("bEARER"), Some(Means::Bearer));
-        assert_eq!(http("Basic"), None);
+        assert_eq!(http("bASIC"), Some(Means::Basic));
+        assert_eq!(http("Digest"), None);
         assert_eq!(Scheme::bearer().means(), Some(Means::Bearer));
         assert_eq!(Scheme::client_credentials("t", [].into()).means(), Some(Means::Bearer));
         assert_eq!(Scheme::mutual_tls().means(), Some(Means::MutualTls));

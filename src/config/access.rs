@@ -69,15 +69,18 @@ pub enum Kind {
     User,
     /// The client's own.
     Service,
+    /// Nobody's: the caller brought nothing, where that is enough.
+    Anonymous,
 }
 
 impl Kind {
-    /// `user` or `service`.
+    /// `user`, `service` or `anonymous`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::Service => "service",
+            Self::Anonymous => "anonymous",
         }
     }
 }

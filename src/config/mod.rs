@@ -5,11 +5,14 @@ mod access;
 mod agent;
 mod algorithm;
 mod card;
+mod certificate;
 mod claims;
 mod connection;
 mod duration;
 mod error;
+mod introspection;
 mod issuer;
+mod key;
 mod keys;
 mod limits;
 mod profile;
@@ -26,16 +29,19 @@ pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
 pub use algorithm::Algorithm;
 pub use card::{Card, CardAccess, CardSource};
+pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use connection::{Connection, Credential, HeaderCredential, Secret, SecretRef};
 pub use error::ConfigError;
+pub use introspection::{Client, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, TENANT};
+pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
-pub use scheme::{Bearer, Scheme};
+pub use scheme::{Bearer, Open, Scheme};
 pub use security::{Demanded, Requirement};
 pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
@@ -122,6 +128,12 @@ impl Config {
         &self.schemes.0
     }
 
+    /// The scheme with this index.
+    #[must_use]
+    pub fn scheme_at(&self, index: usize) -> Option<&Scheme> {
+        self.schemes.0.values().nth(index)
+    }
+
     /// Every secret, by name.
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
@@ -140,7 +152,7 @@ impl Config {
             issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
         }
         for (name, scheme) in &self.schemes.0 {
-            scheme.check(&format!("schemes.{name}"), &self.issuers)?;
+            scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {

@@ -4,7 +4,7 @@ use super::{ConfigError, Scheme};
 use crate::wire::json::UniqueMap;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One requirement, as a card writes it: every scheme in it, each with all its scopes.
@@ -40,13 +40,21 @@ impl Demanded {
                 return fail(&format!("[{index}]"), "an empty requirement would admit everyone".to_owned());
             }
             for (scheme, scopes) in requirement {
-                if !schemes.contains_key(scheme) {
+                let Some(configured) = schemes.get(scheme) else {
                     return fail(&format!("[{index}].{scheme}"), format!("there is no scheme called {scheme:?}"));
+                };
+                if matches!(configured, Scheme::None(_)) && (requirement.len() > 1 || !scopes.is_empty()) {
+                    return fail(&format!("[{index}].{scheme}"), "nobody brings more than nothing: let it stand alone".to_owned());
                 }
                 if let Some(place) = scopes.iter().position(|scope| !is_scope(scope)) {
                     return fail(&format!("[{index}].{scheme}[{place}]"), "not a scope-token (RFC 6749 section 3.3)".to_owned());
                 }
             }
+        }
+        let named = requirements.iter().flat_map(|UniqueMap(requirement)| requirement.keys());
+        let asked: BTreeSet<&String> = named.filter(|name| matches!(schemes.get(*name), Some(Scheme::Introspection(_)))).collect();
+        if asked.len() > 1 {
+            return fail("", "name one scheme of introspection at most: an opaque token does not say whom to ask".to_owned());
         }
         Ok(())
     }

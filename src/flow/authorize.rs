@@ -37,8 +37,8 @@ pub enum Admission {
 /// Holds what is proved against the agent's policy. A card needs an accepted identity; everything else its scopes as well.
 #[must_use]
 pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
-    let (proofs, policy) = match identified {
-        Identified::As(proofs, policy) => (proofs, policy),
+    let (proofs, policy, lacking) = match identified {
+        Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
         Identified::Refused(reason) => return Admission::Refused(context.runtime.unauthenticated(index, reason, context.now)),
         Identified::Wait(want) => return Admission::Wait(want),
     };
@@ -48,10 +48,10 @@ pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Cont
     };
     match met {
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
-        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, Reason::CredentialsMissing, context.now)),
+        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, lacking, context.now)),
         Err(Unmet::Scopes(scopes)) => {
-            let name = context.runtime.config().agents.get(index).map_or("", |agent| &agent.name);
-            Admission::Refused(Denial { scopes, ..Denial::new(Reason::InsufficientScope) }.at(name))
+            let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
+            Admission::Refused(context.runtime.at(index, denial, context.now))
         }
     }
 }
@@ -172,7 +172,7 @@ fn activates(headers: &Headers, uri: &str) -> bool {
 fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
     let issuer = match caller.origin {
         Origin::Issuer(index) => config.issuers.get(index).map(|issuer| issuer.name.as_str()),
-        Origin::Scheme(_) => None,
+        Origin::Introspection(_) | Origin::Scheme(_) => None,
     };
     access::Subject {
         issuer,

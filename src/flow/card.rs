@@ -52,8 +52,12 @@ impl Statement {
             let offers = versions.iter().rev().flat_map(|version| agent.bindings(*version).iter().map(|binding| (*version, *binding)));
             let place = |binding| if binding == Binding::Grpc { uri.authority().to_owned() } else { url.clone() };
             let interfaces = offers.map(|(version, binding)| (version, binding, place(binding))).collect();
-            let requirements: Vec<_> = agent.security.requirements().iter().map(|requirement| requirement.0.clone()).collect();
-            let scheme = |name: &String| config.scheme(name).map(|scheme| (name.clone(), describe(scheme)));
+            let scheme = |name: &String| config.scheme(name).and_then(describe).map(|scheme| (name.clone(), scheme));
+            // Where nothing is asked for, the requirement names nothing.
+            let stated = |requirement: &Requirement| -> Requirement {
+                requirement.iter().filter(|(name, _)| scheme(name).is_some()).map(|(name, scopes)| (name.clone(), scopes.clone())).collect()
+            };
+            let requirements: Vec<_> = agent.security.requirements().iter().map(|requirement| stated(&requirement.0)).collect();
             let security = Security {
                 schemes: requirements.iter().flat_map(|requirement| requirement.keys().filter_map(scheme)).collect(),
                 skills: skills(agent, &requirements),
@@ -82,7 +86,9 @@ fn skills(agent: &Agent, requirements: &[Requirement]) -> BTreeMap<String, Vec<R
             scopes => scopes.iter().map(std::slice::from_ref).collect(),
         };
         let mut stated = Vec::new();
-        for (requirement, extra) in requirements.iter().flat_map(|requirement| any.iter().map(move |extra| (requirement, *extra))) {
+        // Nobody has no scopes.
+        let named_ones = requirements.iter().filter(|requirement| !requirement.is_empty());
+        for (requirement, extra) in named_ones.flat_map(|requirement| any.iter().map(move |extra| (requirement, *extra))) {
             let more: Vec<&String> = rule.require.scopes.iter().chain(extra).collect();
             let with = |scopes: &Vec<String>| {
                 let new = more.iter().filter(|scope| !scopes.contains(scope)).map(|scope| (*scope).clone());
@@ -285,7 +291,8 @@ impl CardRequest {
 
     /// `cache-control` and `vary`.
     fn validity(&self, context: &Context<'_>) -> (String, Option<String>) {
-        let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
+        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let carriers = policy.iter().flat_map(|policy| policy.carriers());
         (validators::cache_control(self.audience, MAX_AGE_SECONDS), validators::vary(self.negotiated, self.audience, carriers))
     }
 

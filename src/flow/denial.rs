@@ -1,6 +1,8 @@
 //! Why requests are refused: the closed list of reasons, each with its class on the wire and what the caller can do about it.
 //! What was compared with what stays in the log.
 
+use crate::identity::api_key::KeyError;
+use crate::identity::basic::BasicError;
 use crate::identity::bearer::BearerError;
 use crate::identity::verify::VerifyError;
 use crate::protocol::version::VersionError;
@@ -25,6 +27,11 @@ pub enum Reason {
     TokenAudienceMismatch,
     TokenLifetimeTooLong,
     TokenActorRefused,
+    TokenInactive,
+    TokenNotBound,
+    ApiKeyUnknown,
+    PasswordWrong,
+    CertificateRefused,
     InsufficientScope,
     AccessDenied,
     VersionMalformed,
@@ -47,6 +54,7 @@ pub enum Reason {
     CardUnavailable,
     AnswerUnusable,
     KeysUnavailable,
+    IntrospectionUnavailable,
     CredentialUnavailable,
     HeadersNotHeld,
 }
@@ -107,7 +115,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 44] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -122,6 +130,11 @@ impl Reason {
         Self::TokenAudienceMismatch,
         Self::TokenLifetimeTooLong,
         Self::TokenActorRefused,
+        Self::TokenInactive,
+        Self::TokenNotBound,
+        Self::ApiKeyUnknown,
+        Self::PasswordWrong,
+        Self::CertificateRefused,
         Self::InsufficientScope,
         Self::AccessDenied,
         Self::VersionMalformed,
@@ -144,6 +157,7 @@ impl Reason {
         Self::CardUnavailable,
         Self::AnswerUnusable,
         Self::KeysUnavailable,
+        Self::IntrospectionUnavailable,
         Self::CredentialUnavailable,
         Self::HeadersNotHeld,
     ];
@@ -166,6 +180,11 @@ impl Reason {
             Self::TokenAudienceMismatch => "token_audience_mismatch",
             Self::TokenLifetimeTooLong => "token_lifetime_too_long",
             Self::TokenActorRefused => "token_actor_refused",
+            Self::TokenInactive => "token_inactive",
+            Self::TokenNotBound => "token_not_bound",
+            Self::ApiKeyUnknown => "api_key_unknown",
+            Self::PasswordWrong => "password_wrong",
+            Self::CertificateRefused => "certificate_refused",
             Self::InsufficientScope => "insufficient_scope",
             Self::AccessDenied => "access_denied",
             Self::VersionMalformed => "version_malformed",
@@ -188,6 +207,7 @@ impl Reason {
             Self::CardUnavailable => "card_unavailable",
             Self::AnswerUnusable => "answer_unusable",
             Self::KeysUnavailable => "keys_unavailable",
+            Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
             Self::HeadersNotHeld => "headers_not_held",
         }
@@ -221,7 +241,11 @@ impl Reason {
             | Self::TokenNotYetValid
             | Self::TokenAudienceMismatch
             | Self::TokenLifetimeTooLong
-            | Self::TokenActorRefused => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
+            | Self::TokenActorRefused
+            | Self::TokenInactive
+            | Self::TokenNotBound => challenge(401, -32050, Code::Unauthenticated, "invalid_token"),
+            // No token, so no word of RFC 6750 for what is wrong.
+            Self::ApiKeyUnknown | Self::PasswordWrong | Self::CertificateRefused => challenge(401, -32050, Code::Unauthenticated, ""),
             // RFC 6750 section 3.1 has this one code for "requires higher privileges".
             Self::InsufficientScope | Self::AccessDenied => challenge(403, -32051, Code::PermissionDenied, "insufficient_scope"),
             Self::VersionMalformed | Self::VersionConflict | Self::VersionNotSupported | Self::VersionMismatch => {
@@ -239,7 +263,7 @@ impl Reason {
             Self::Unmatched => class(404, -32601, Code::NotFound),
             Self::TaskNotFound => class(404, -32001, Code::TaskNotFound),
             Self::CardUnavailable | Self::AnswerUnusable => class(502, -32006, Code::Internal),
-            Self::KeysUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
+            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
             Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
     }
@@ -261,6 +285,11 @@ impl Reason {
             Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
             Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
             Self::TokenActorRefused => "Who acts for the token's subject is not accepted here, or too many have acted.",
+            Self::TokenInactive => "The token has expired or was revoked: get a new one.",
+            Self::TokenNotBound => "The token is not bound to this connection's client certificate: use the one that it was issued to.",
+            Self::ApiKeyUnknown => "The API key is not known here: ask the agent's operator for one.",
+            Self::PasswordWrong => "Name or password is wrong.",
+            Self::CertificateRefused => "The client certificate is not accepted here: use another one.",
             Self::InsufficientScope => "The token lacks a scope: ask for one with the scopes named in WWW-Authenticate.",
             Self::AccessDenied => "This caller may not do this here: ask the agent's operator.",
             Self::VersionMalformed => "A2A-Version is Major.Minor, such as 1.0.",
@@ -283,6 +312,7 @@ impl Reason {
             Self::CardUnavailable => "The agent gave no card that can be used: tell its operator.",
             Self::AnswerUnusable => "The agent gave an answer that cannot be passed on: tell its operator.",
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
+            Self::IntrospectionUnavailable => "The token's issuer cannot be asked at the moment: try again shortly.",
             Self::CredentialUnavailable => "The credential for this connection is not available: tell its operator.",
             Self::HeadersNotHeld => "The proxy in front of this agent is not configured to hold headers: tell its operator.",
         }
@@ -296,6 +326,25 @@ impl From<BearerError> for Reason {
             BearerError::Repeated => Self::CredentialsRepeated,
             BearerError::Malformed => Self::TokenMalformed,
             BearerError::TooLarge => Self::TokenTooLarge,
+        }
+    }
+}
+
+impl From<KeyError> for Reason {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::Repeated => Self::CredentialsRepeated,
+            KeyError::TooLarge => Self::ApiKeyUnknown,
+        }
+    }
+}
+
+impl From<BasicError> for Reason {
+    fn from(error: BasicError) -> Self {
+        match error {
+            BasicError::Missing => Self::CredentialsMissing,
+            BasicError::Repeated => Self::CredentialsRepeated,
+            BasicError::Malformed => Self::PasswordWrong,
         }
     }
 }

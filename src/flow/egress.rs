@@ -20,7 +20,7 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
     for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
         effects.push(Effect::RemoveHeader(name.clone().into()));
     }
-    head.set_version(effects, connection.version);
+    head.set_version(head.target, effects, connection.version);
     match &connection.credential {
         Credential::None(_) => {}
         Credential::Header(header) => match static_header::value(header, context.runtime.secrets()) {

@@ -1,6 +1,7 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
 use super::fetch::Want;
+use crate::identity::Peer;
 use crate::protocol::{Binding, Version};
 use crate::wire::header::Headers;
 use secrecy::SecretString;
@@ -13,6 +14,8 @@ pub enum Event {
     RequestHeaders {
         /// All of them, repeats included.
         headers: Headers,
+        /// The verified certificate of the client's connection, if [`super::Runtime::asks_peer`] and there is one.
+        peer: Option<Box<Peer>>,
         /// No body follows.
         end_of_stream: bool,
     },

@@ -2,7 +2,7 @@
 //! complete and verified, what is refused is answered in the caller's binding.
 
 use super::denial::{Denial, Reason};
-use super::event::{Effect, Event, Level, Outcome, Step};
+use super::event::{Effect, Event, Level, Outcome, Step, Value};
 use super::expected::Expected;
 use super::fetch::Want;
 use super::head::{self, Head, Target};
@@ -10,8 +10,9 @@ use super::ingress::Inbound;
 use super::inspect::Reader;
 use super::ownership::Owned;
 use super::runtime::Context;
-use super::{classify, egress, ingress};
+use super::{classify, egress, ingress, metadata};
 use crate::config::Unmatched;
+use crate::identity::Peer;
 use crate::protocol::Binding;
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
 use crate::protocol::{Operation, Version};
@@ -94,8 +95,8 @@ impl Exchange {
         }
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
-            (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => {
-                begin(&headers, end_of_stream, context, &mut effects, &mut self.expected)
+            (Stage::New, Event::RequestHeaders { headers, peer, end_of_stream }) => {
+                begin(&headers, peer.as_deref(), end_of_stream, context, &mut effects, &mut self.expected)
             }
             (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.expected),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
@@ -167,6 +168,7 @@ impl Exchange {
 
 fn begin(
     headers: &Headers,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
@@ -175,10 +177,26 @@ fn begin(
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     let head = match Head::read(headers) {
         Ok(head) => head,
-        Err(denial) => return answer(&denial, None, &Id::default(), effects),
+        Err(denial) => {
+            effects.extend(context.runtime.places().conceal(headers));
+            return answer(&denial, None, &Id::default(), effects);
+        }
     };
-    match head.find(context.runtime) {
-        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, expected),
+    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
+        effects.push(Effect::Reply(reply));
+        return (Stage::Done, Step::Pause);
+    }
+    let target = head.find(context.runtime);
+    // Requests that are none of ours keep what they have; a connection has rules of its own.
+    let is_foreign = matches!(target, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
+    if !is_foreign && !matches!(target, Ok(Some(Target::Connection(_)))) {
+        effects.extend(context.runtime.places().conceal(headers));
+        if let Some(target) = context.runtime.places().target(head.target) {
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
+        }
+    }
+    match target {
+        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => (Stage::Done, Step::Continue),

@@ -89,23 +89,23 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// The target of the same request at `rest` below `prefix`, without the version in its query.
+    /// `target` of the same request at `rest` below `prefix`, without the version in its query.
     #[must_use]
-    pub fn at(&self, prefix: &str, rest: &str) -> String {
-        let plain = version::without_parameter(self.target);
-        let (_, query) = path::split_query(plain.as_deref().unwrap_or(self.target));
+    pub fn at(target: &str, prefix: &str, rest: &str) -> String {
+        let plain = version::without_parameter(target);
+        let (_, query) = path::split_query(plain.as_deref().unwrap_or(target));
         let base = if rest.is_empty() { prefix } else { prefix.strip_suffix('/').unwrap_or(prefix) };
         query.map_or_else(|| format!("{base}{rest}"), |query| format!("{base}{rest}?{query}"))
     }
 
-    /// Makes the request name exactly one version: in the header, and no longer in the query.
-    pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
+    /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on.
+    pub fn set_version(&self, target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
         // Setting a header replaces its first value only.
         if self.headers.all(version::HEADER).count() > 1 {
             effects.push(Effect::RemoveHeader(version::HEADER.into()));
         }
         effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
-        if let Some(target) = version::without_parameter(self.target) {
+        if let Some(target) = version::without_parameter(target) {
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }

@@ -1,10 +1,10 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
-use super::authenticate::Credentials;
 use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
+use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Count, Effect, Event, Level, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
@@ -16,6 +16,7 @@ use super::ownership::Owned;
 use super::runtime::Context;
 use super::source::Lookup;
 use crate::config::{CardAccess, SkillFrom, Token};
+use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
@@ -56,7 +57,7 @@ pub struct Inbound {
 #[derive(Debug)]
 enum Identity {
     /// Something is being fetched.
-    Pending { want: Want, credentials: Credentials<'static> },
+    Pending { want: Want, credentials: Box<Credentials<'static>> },
     /// Admitted by `security`, or nobody needs to be.
     Known(Option<Admitted>),
 }
@@ -80,6 +81,7 @@ enum Body {
 pub(super) fn begin(
     index: usize,
     head: &Head<'_>,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
@@ -106,19 +108,21 @@ pub(super) fn begin(
         Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
+    // What a card that is still to be fetched will look at is not known.
+    let looked_at = context.runtime.policy(index, context.now).unwrap_or_else(|_| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let is_public = is_card && agent.card.access == CardAccess::Public;
     let identity = if is_public {
         Identity::Known(None)
     } else {
-        let credentials = Credentials::read(head.headers);
+        let credentials = Credentials::read(&looked_at, config, head, peer);
         let identified = context.runtime.identify(index, &credentials, true, context);
         match admit(index, is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
             Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
             Admission::Wait(want) => {
                 effects.push(Effect::Fetch(want));
-                Identity::Pending { want, credentials: credentials.into_owned() }
+                Identity::Pending { want, credentials: Box::new(credentials.into_owned()) }
             }
         }
     };
@@ -128,7 +132,9 @@ pub(super) fn begin(
         _ => 0,
     };
     let mut headers = Vec::new();
-    head.set_version(&mut headers, classified.version);
+    let target = context.runtime.places().target(head.target);
+    let target = target.as_deref().unwrap_or(head.target);
+    head.set_version(target, &mut headers, classified.version);
     let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
     let is_elsewhere = source.is_some();
     if let Some(path) = source {
@@ -136,14 +142,14 @@ pub(super) fn begin(
     }
     // (A card that the agent has elsewhere is asked for there already.)
     if let (Some((_, rest)), false) = (in_path, is_elsewhere) {
-        headers.push(Effect::SetHeader(":path".into(), Value::Text(head.at(agent.target.path_prefix.as_str(), rest))));
+        headers.push(Effect::SetHeader(":path".into(), Value::Text(Head::at(target, agent.target.path_prefix.as_str(), rest))));
     }
-    if agent.forward.token == Token::Remove {
+    if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
     // Where the path ends that the agent gets.
-    let target = head.at(agent.target.path_prefix.as_str(), suffix);
-    let owned = if is_card { None } else { Owned::new(index, agent, binding, head, &target, suffix) };
+    let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
+    let owned = if is_card { None } else { Owned::new(index, agent, binding, head, &path, suffix) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
     }
@@ -466,7 +472,7 @@ impl Inbound {
 
     fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
         match context.runtime.config().agents.get(self.agent) {
-            Some(agent) if denial.realm.is_none() => denial.at(&agent.name),
+            Some(_) if denial.realm.is_none() => context.runtime.at(self.agent, denial, context.now),
             _ => denial,
         }
     }

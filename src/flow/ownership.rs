@@ -180,7 +180,7 @@ fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> 
     let config = context.runtime.config();
     let origin = match caller.origin {
         Origin::Issuer(index) => ("issuer", config.issuers.get(index)?.issuer.as_str()),
-        Origin::Scheme(index) => ("scheme", config.schemes().keys().nth(index)?.as_str()),
+        Origin::Introspection(index) | Origin::Scheme(index) => ("scheme", config.schemes().keys().nth(index)?.as_str()),
     };
     let party = Party {
         origin,

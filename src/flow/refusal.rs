@@ -1,5 +1,6 @@
 //! A refusal in the caller's binding. The caller gets the reason and what to do about it.
 
+use super::challenge::{Challenges, Said};
 use super::denial::Reason;
 use super::event::Reply;
 use crate::protocol::Binding;
@@ -7,6 +8,7 @@ use crate::protocol::envelope::Id;
 use crate::protocol::error::A2aError;
 use crate::protocol::grpc::{self, ErrorInfo};
 use serde_json::{Map, Value, json};
+use std::rc::Rc;
 
 /// The domain of A2A's own reasons.
 const A2A: &str = "a2a-protocol.org";
@@ -26,13 +28,23 @@ pub struct Denial {
     pub versions: Option<String>,
     /// The caller reads an event stream and nothing else: clients of 0.3 do over JSON-RPC.
     pub as_event: bool,
+    /// What callers are asked for; tokens, unless the agent is known.
+    pub challenges: Option<Rc<Challenges>>,
 }
 
 impl Denial {
     /// A refusal with the reason's own advice.
     #[must_use]
     pub fn new(reason: Reason) -> Self {
-        Self { reason, advice: reason.advice().to_owned(), realm: None, scopes: Vec::new(), versions: None, as_event: false }
+        Self {
+            reason,
+            advice: reason.advice().to_owned(),
+            realm: None,
+            scopes: Vec::new(),
+            versions: None,
+            as_event: false,
+            challenges: None,
+        }
     }
 
     /// The same with other advice.
@@ -72,7 +84,9 @@ impl Denial {
             _ => vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())],
         };
         if let Some(error) = class.challenge {
-            headers.push(("www-authenticate", self.challenge(error)));
+            let said = Said { realm: self.realm.as_deref().unwrap_or("attache"), error, description: &self.advice, scopes: &self.scopes };
+            let lines = self.challenges.as_ref().map_or_else(|| Challenges::of_tokens().headers(&said), |known| known.headers(&said));
+            headers.extend(lines.into_iter().map(|line| ("www-authenticate", line)));
         }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
@@ -123,30 +137,11 @@ impl Denial {
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
         grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata })
     }
-
-    /// The `WWW-Authenticate` value (RFC 6750 section 3).
-    fn challenge(&self, error: &str) -> String {
-        let mut parameters = vec![("realm", self.realm.as_deref().unwrap_or("attache").to_owned())];
-        if !error.is_empty() {
-            parameters.push(("error", error.to_owned()));
-            parameters.push(("error_description", self.advice.clone()));
-        }
-        if !self.scopes.is_empty() {
-            parameters.push(("scope", self.scopes.join(" ")));
-        }
-        let quoted: Vec<String> = parameters.iter().map(|(name, value)| format!("{name}=\"{}\"", quotable(value))).collect();
-        format!("Bearer {}", quoted.join(", "))
-    }
-}
-
-/// `text` without what a quoted string of RFC 6750 section 3 cannot hold.
-fn quotable(text: &str) -> String {
-    text.chars().map(|letter| if matches!(letter, ' '..='~') && !matches!(letter, '"' | '\\') { letter } else { '?' }).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Denial, Id, Reason};
+    use super::{Binding, Challenges, Denial, Id, Reason};
     use crate::protocol::envelope;
     use serde_json::Value;
 
@@ -184,5 +179,12 @@ mod tests {
         let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
         assert!(challenge.starts_with(r#"Bearer realm="ex?pense", error="insufficient_scope", error_description=""#), "{challenge}");
         assert!(challenge.ends_with(r#", scope="agent:execute""#), "{challenge}");
+    }
+
+    #[test]
+    fn an_agent_without_schemes_of_http_has_no_challenge() {
+        let challenges = Some(std::rc::Rc::new(Challenges { certificates: true, ..Challenges::default() }));
+        let reply = Denial { challenges, ..Denial::new(Reason::CertificateRefused) }.render(None, &Id::default());
+        assert!(reply.status == 401 && !reply.headers.iter().any(|(name, _)| *name == "www-authenticate"));
     }
 }

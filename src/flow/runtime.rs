@@ -3,12 +3,16 @@
 
 use super::authenticate::{Authentication, Policy};
 use super::card::Statement;
+use super::challenge::Challenges;
+use super::conceal::Places;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
+use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
+use super::metadata;
 use super::source::{Lookup, Sources};
-use crate::config::{Agent, Config, ConfigError, Credential, Demanded, Jwks};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -30,9 +34,15 @@ pub struct Runtime {
     config: Config,
     /// `None` where the agent's card is the policy.
     policies: Vec<Option<Rc<Policy>>>,
+    /// Looks at all that any scheme looks at.
+    everything: Rc<Policy>,
     sources: Sources,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
+    metadata: Vec<Option<metadata::Place>>,
+    places: Places,
+    /// The certificate of the connection matters.
+    asks_peer: bool,
     secrets: Secrets,
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
@@ -42,6 +52,7 @@ pub struct Runtime {
     /// The keys of owned tasks by agent; `None` where tasks are shared, or a key has no value.
     tag_keys: Vec<Option<Rc<ownership::Keys>>>,
     tag_plans: ownership::Plans,
+    introspections: RefCell<Introspections>,
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
@@ -72,13 +83,18 @@ impl Runtime {
             }
         };
         let policies = config.agents.iter().map(policy).collect();
+        let everything = Rc::new(Policy::of_everything(&config));
+        let metadata = config.agents.iter().map(metadata::Place::new).collect();
+        let places = Places::new(&config);
+        let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).collect();
         let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
             Credential::Header(header) => Some(header.name.as_str()),
             Credential::None(_) => None,
         });
-        let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
+        let credential_headers =
+            CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
@@ -87,13 +103,18 @@ impl Runtime {
         Ok(Self {
             config,
             policies,
+            everything,
             sources,
             plans,
             statements,
+            metadata,
+            places,
+            asks_peer,
             secrets,
             credential_headers,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            introspections: RefCell::default(),
             holds: Cell::new(false),
             tag_keys,
             tag_plans: ownership::Plans::default(),
@@ -130,6 +151,34 @@ impl Runtime {
             (_, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
             (_, missing) => Err(missing),
         }
+    }
+
+    /// A policy that looks at all that any scheme looks at.
+    #[must_use]
+    pub fn everything(&self) -> Rc<Policy> {
+        Rc::clone(&self.everything)
+    }
+
+    /// Whether requests should bring the certificate of their connection.
+    #[must_use]
+    pub const fn asks_peer(&self) -> bool {
+        self.asks_peer
+    }
+
+    /// Where API keys are.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The places of the agents' metadata, by index.
+    #[must_use]
+    pub fn metadata(&self) -> &[Option<metadata::Place>] {
+        &self.metadata
+    }
+
+    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
+        &self.introspections
     }
 
     /// The card of agent `index` that is at hand.
@@ -238,6 +287,7 @@ impl Runtime {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().begin(index, self.config.issuers.get(index)?, now),
             Want::Card(index) => self.sources.begin(index, &self.config, now),
+            Want::Introspection(key) => self.begin_introspection(&key),
         }
     }
 
@@ -245,7 +295,7 @@ impl Runtime {
     pub fn proceed(&self, want: Want) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
-            Want::Card(_) => None,
+            Want::Card(_) | Want::Introspection(_) => None,
         }
     }
 
@@ -266,6 +316,7 @@ impl Runtime {
                     Err(format!("agents[{index}].card.source.remote: no card of {name:?} could be fetched: {error}"))
                 }
             },
+            Want::Introspection(key) => self.complete_introspection(&key, answer, now),
         }
     }
 
@@ -283,10 +334,10 @@ impl Runtime {
         Ok(())
     }
 
-    /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.
+    /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.
     #[must_use]
     pub fn unauthenticated(&self, index: usize, reason: Reason, now: UnixTime) -> Denial {
-        let mut denial = Denial::new(reason);
+        let mut denial = self.at(index, Denial::new(reason), now);
         if let Ok(policy) = self.policy(index, now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
@@ -294,10 +345,31 @@ impl Runtime {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }
-        match self.config.agents.get(index) {
+        match (reason, denial.challenges.clone()) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
+            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
+                denial.advise("Send one Authorization header at most, and each API key once.")
+            }
+            _ => denial,
+        }
+    }
+
+    /// `denial` at agent `index`, with its challenges.
+    #[must_use]
+    pub fn at(&self, index: usize, denial: Denial, now: UnixTime) -> Denial {
+        let denial = match self.config.agents.get(index) {
             Some(agent) => denial.at(&agent.name),
             None => denial,
-        }
+        };
+        // Only these have challenges; the others are made for requests that are never refused, too.
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy(index, now)) else { return denial };
+        let metadata = self.metadata.get(index).and_then(Option::as_ref).filter(|_| policy.takes_tokens());
+        let challenges: Challenges = policy.challenges(&self.config, metadata.map(metadata::Place::url));
+        let denial = match denial.reason {
+            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
+            _ => denial,
+        };
+        Denial { challenges: Some(Rc::new(challenges)), ..denial }
     }
 }
 

@@ -4,8 +4,9 @@
 use super::authenticate::Policy;
 use super::fetch::{Answer, Call, Want};
 use crate::card::model::MAX_BYTES;
+use crate::card::scheme::{Kind, Location};
 use crate::card::{Card, Means, Scheme, Security};
-use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, Remote};
+use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, Place, Remote, Scheme as Configured};
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
@@ -146,14 +147,25 @@ fn read(card: Card, agent: &Agent, config: &Config) -> Result<Source, String> {
 }
 
 /// What it takes to enforce a configured scheme.
-fn means(scheme: &crate::config::Scheme) -> Option<Means> {
-    describe(scheme).means()
+fn means(scheme: &Configured) -> Option<Means> {
+    describe(scheme)?.means()
 }
 
-/// A configured scheme as a card says it.
+/// A configured scheme as a card says it; `None` if it asks for nothing.
 #[must_use]
-pub fn describe(scheme: &crate::config::Scheme) -> Scheme {
-    match scheme {
-        crate::config::Scheme::Bearer(_) => Scheme::bearer(),
-    }
+pub fn describe(scheme: &Configured) -> Option<Scheme> {
+    Some(match scheme {
+        Configured::Bearer(_) | Configured::Introspection(_) => Scheme::bearer(),
+        Configured::ApiKey(key) => {
+            let location = match key.place {
+                Place::Header => Location::Header,
+                Place::Query => Location::Query,
+                Place::Cookie => Location::Cookie,
+            };
+            Scheme::api_key(location, &key.name)
+        }
+        Configured::Basic(_) => Kind::Http { scheme: "Basic".to_owned(), bearer_format: None }.into(),
+        Configured::MutualTls(_) => Scheme::mutual_tls(),
+        Configured::None(_) => return None,
+    })
 }

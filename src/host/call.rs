@@ -3,7 +3,8 @@
 use super::metrics::Counters;
 use crate::flow::head::misplaced;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
-use crate::wire::header::Headers;
+use crate::identity::Peer;
+use crate::wire::header::{Headers, hex};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
@@ -36,6 +37,20 @@ pub fn request_headers() -> Headers {
 /// The headers of the response at hand.
 pub fn response_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
+}
+
+/// The client's certificate on the connection of the request at hand. Whether it was verified is the listener's affair: with
+/// a trusted CA a connection whose certificate does not verify never comes this far.
+pub fn peer() -> Option<Box<Peer>> {
+    let property = |name: &str| hostcalls::get_property(vec!["connection", name]).ok().flatten().filter(|value| !value.is_empty());
+    property("mtls").filter(|mtls| mtls.first() == Some(&1))?;
+    // What is not UTF-8 stays odd, so that it admits nobody.
+    let text = |name: &str| property(name).map(|value| String::from_utf8_lossy(&value).into_owned());
+    let uri = text("uri_san_peer_certificate");
+    let dns = if uri.is_none() { text("dns_san_peer_certificate") } else { None };
+    let subject = if uri.is_none() && dns.is_none() { text("subject_peer_certificate") } else { None };
+    let digest = text("sha256_peer_certificate_digest").as_deref().and_then(hex);
+    Some(Box::new(Peer { uri, dns, subject, digest }))
 }
 
 /// Removes trailers that an agent could take for headers of ours.

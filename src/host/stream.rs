@@ -88,7 +88,8 @@ impl HttpContext for Stream {
         if headers.has("x-attache-test-trap") {
             core::arch::wasm32::unreachable();
         }
-        self.tell(Event::RequestHeaders { headers, end_of_stream })
+        let peer = if self.runtime.asks_peer() { call::peer() } else { None };
+        self.tell(Event::RequestHeaders { headers, peer, end_of_stream })
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {

@@ -29,6 +29,11 @@ fn tokens() {
 }
 
 #[wasm_bindgen_test]
+fn schemes() {
+    room(include_str!("schemes.json"));
+}
+
+#[wasm_bindgen_test]
 fn keys() {
     room(include_str!("keys.json"));
 }

@@ -9,8 +9,9 @@
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::{Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
+use attache::identity::Peer;
 use attache::identity::signature::Software;
-use attache::wire::header::Headers;
+use attache::wire::header::{Headers, hex};
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -74,6 +75,12 @@ fn body(value: &Value) -> Vec<u8> {
     }
 }
 
+/// The certificate of a connection: `{uri, dns, subject, digest}`, the digest in hexadecimal.
+fn peer(spec: &Value) -> Box<Peer> {
+    let text = |name: &str| spec[name].as_str().map(str::to_owned);
+    Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex) })
+}
+
 /// Plays one case: the effects and the step of each event.
 pub fn play(case: &Value, configs: &Value) -> Value {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
@@ -105,7 +112,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
-            Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
+            Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(part) = event.get("body") {
             if !paused {
                 held = 0;
@@ -123,6 +130,18 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 None => Ok((200, body.as_bytes())),
             };
             let _ = runtime.complete(Want::Keys(0), response, now);
+            Event::Settled
+        } else if let Some(answer) = event.get("introspection") {
+            let want = exchange.awaits().expect("a token is asked about");
+            let call = runtime.begin(want, now).expect("a question can begin");
+            assert!(runtime.begin(want, now).is_none(), "one question at a time");
+            assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
+            let body = answer.to_string();
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            let _ = runtime.complete(want, response, now);
             Event::Settled
         } else if let Some(answer) = event.get("card") {
             assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
@@ -181,6 +200,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Count(count) => json!(format!("count {}", count.metric())),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Fetch(Want::Introspection(_)) => json!("ask about the token"),
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
@@ -191,7 +211,14 @@ fn effect(effect: &Effect) -> Value {
             }
         )),
         Effect::Reply(reply) => {
-            let headers: Map<String, Value> = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let mut headers: Map<String, Value> = Map::new();
+            for (name, value) in &reply.headers {
+                match headers.get_mut(*name) {
+                    None => drop(headers.insert((*name).to_owned(), json!(value))),
+                    Some(Value::Array(list)) => list.push(json!(value)),
+                    Some(first) => *first = json!([first, value]),
+                }
+            }
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
