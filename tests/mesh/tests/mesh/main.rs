@@ -19,6 +19,7 @@ mod projected;
 mod ratelimit;
 mod reload;
 mod requests;
+mod schemes;
 mod sdk;
 mod streams;
 mod suite;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     requests::add(&mut suite);
     identity::add(&mut suite);
     policy::add(&mut suite);
+    schemes::add(&mut suite);
     watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
