@@ -20,7 +20,7 @@ use std::time::Duration;
 const MAX_JOBS: usize = 256;
 /// A question that nobody asked in this time is one whose request has gone.
 const JOB_PATIENCE: Duration = Duration::from_secs(5);
-/// Pause after an endpoint failed to answer.
+/// Pause after an endpoint could not be reached.
 const REST: Duration = Duration::from_secs(1);
 /// Longest time that a token is remembered as refused.
 const MAX_REFUSED: Duration = Duration::from_secs(10);
@@ -152,11 +152,21 @@ impl Runtime {
         let mut state = self.introspections().borrow_mut();
         let Some(Job { scheme, .. }) = state.jobs.remove(key) else { return Ok(()) };
         let Some(config) = self.introspection(scheme) else { return Ok(()) };
+        let failed = |state: &mut Introspections, error: &str| {
+            // Those who wait hear of it, and nobody asks again for them.
+            state.refused.remember(*key, Reason::IntrospectionUnavailable, now.plus(INSTANT));
+            let name = self.config().schemes().keys().nth(scheme).map_or("", String::as_str);
+            Err(format!("schemes.{name}.introspection: no answer about a token: {error}"))
+        };
+        // An endpoint that cannot be reached is left alone for a while. Not one that complains: a token that makes it
+        // complain must not keep others waiting.
+        if matches!(answer, Err(_) | Ok((429 | 502..=504, _))) {
+            state.rests.insert(scheme, now.plus(REST));
+        }
         let judged = match answer {
             Ok((200, body)) => introspection::read(scheme, config, body, now),
-            // What the endpoint complains of is about us, not about the token.
-            Ok((status, _)) => return Err(self.failed(&mut state, scheme, &format!("answered with status {status}"), now)),
-            Err(error) => return Err(self.failed(&mut state, scheme, &error, now)),
+            Ok((status, _)) => return failed(&mut state, &format!("answered with status {status}")),
+            Err(error) => return failed(&mut state, &error),
         };
         let reason = match judged {
             Ok(caller) => {
@@ -164,20 +174,12 @@ impl Runtime {
                 state.good.remember(*key, Rc::new(caller), until);
                 return Ok(());
             }
-            Err(IntrospectionError::Answer) => {
-                return Err(self.failed(&mut state, scheme, &IntrospectionError::Answer.to_string(), now));
-            }
+            Err(error @ IntrospectionError::Answer) => return failed(&mut state, &error.to_string()),
             Err(IntrospectionError::Inactive) => Reason::TokenInactive,
             Err(IntrospectionError::Token(error)) => error.into(),
         };
         state.refused.remember(*key, reason, now.plus(config.cache.min(MAX_REFUSED)).max(now.plus(INSTANT)));
         Ok(())
-    }
-
-    fn failed(&self, state: &mut Introspections, scheme: usize, error: &str, now: UnixTime) -> String {
-        state.rests.insert(scheme, now.plus(REST));
-        let name = self.config().schemes().keys().nth(scheme).map_or("", String::as_str);
-        format!("schemes.{name}.introspection: no answer about a token: {error}")
     }
 
     fn introspection(&self, scheme: usize) -> Option<&Introspection> {

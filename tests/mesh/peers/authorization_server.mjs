@@ -1,11 +1,13 @@
 // The authorization server of the mesh: oidc-provider issuing JWT access tokens (RFC 9068) to clients that
-// use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707).
+// use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707). For one resource it issues
+// opaque tokens, and answers what they are worth (RFC 7662); every token can be revoked (RFC 7009).
 //
 //   node authorization_server.mjs [--port N] [--keys FILE]
 //
 // Beside oidc-provider's own endpoints it answers, for tests:
 //   POST /control/rotate   a new signing key comes in front, the older keys stay in the JWKS
-//   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for}
+//   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for,
+//                           "introspection": how often one was asked about}
 
 import { createServer } from 'node:http';
 import { generateKeyPair } from 'node:crypto';
@@ -18,13 +20,15 @@ console.info = console.error;
 const { default: Provider, errors } = await import('oidc-provider');
 const { calculateJwkThumbprint } = await import('jose');
 
-const AUDIENCES = ['https://expense.example.com', 'https://other.example.com'];
+const OPAQUE = 'https://opaque.example.com';
+const AUDIENCES = ['https://expense.example.com', 'https://other.example.com', OPAQUE];
 const SCOPES = ['agent:read', 'agent:execute', 'agent:admin'];
 const CLIENTS = {
   caller: { secret: 'caller-secret', scopes: SCOPES, lifetime: 1800 },
   guest: { secret: 'guest-secret', scopes: SCOPES, lifetime: 1800 },
   brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
   limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
+  attache: { secret: 'attache-secret', scopes: [], lifetime: 1800, method: 'client_secret_basic' },
 };
 
 async function signingKey() {
@@ -50,10 +54,10 @@ function provider(issuer, keys) {
   return new Provider(issuer, {
     jwks: { keys },
     scopes: SCOPES,
-    clients: Object.entries(CLIENTS).map(([client_id, { secret, scopes }]) => ({
+    clients: Object.entries(CLIENTS).map(([client_id, { secret, scopes, method }]) => ({
       client_id,
       client_secret: secret,
-      token_endpoint_auth_method: 'client_secret_post',
+      token_endpoint_auth_method: method ?? 'client_secret_post',
       grant_types: ['client_credentials'],
       response_types: [],
       redirect_uris: [],
@@ -62,6 +66,8 @@ function provider(issuer, keys) {
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === 'attache' },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
@@ -70,7 +76,7 @@ function provider(issuer, keys) {
           return {
             audience: resource,
             scope: SCOPES.join(' '),
-            accessTokenFormat: 'jwt',
+            accessTokenFormat: resource === OPAQUE ? 'opaque' : 'jwt',
             accessTokenTTL: CLIENTS[client.clientId].lifetime,
             jwt: { sign: { alg: 'RS256' } },
           };
@@ -84,7 +90,7 @@ function provider(issuer, keys) {
 const args = options({ port: '0', keys: '' });
 let keys = await load();
 let handle;
-const stats = { jwks: 0, token: 0 };
+const stats = { jwks: 0, token: 0, introspection: 0 };
 
 const server = createServer(async (request, response) => {
   const route = `${request.method} ${request.url.split('?')[0]}`;
@@ -102,6 +108,7 @@ const server = createServer(async (request, response) => {
   }
   if (route === 'GET /jwks') stats.jwks += 1;
   if (route === 'POST /token') stats.token += 1;
+  if (route === 'POST /token/introspection') stats.introspection += 1;
   return handle(request, response);
 });
 

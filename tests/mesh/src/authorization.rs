@@ -119,6 +119,20 @@ impl AuthorizationServer {
         stats["jwks"].as_u64().with_context(|| format!("no jwks count in {stats}"))
     }
 
+    /// How often it was asked about a token since it started.
+    pub async fn introspections(&self) -> Result<u64> {
+        let stats = Call::get("/control/stats").send(self.port).await?.json();
+        stats["introspection"].as_u64().with_context(|| format!("no introspection count in {stats}"))
+    }
+
+    /// Takes back a token of `client` (RFC 7009).
+    pub async fn revoke(&self, client: &str, token: &str) -> Result<()> {
+        let form = format!("token={}&client_id={client}&client_secret={client}-secret", percent(token));
+        let call = Call::new(Method::POST, "/token/revocation").header("content-type", "application/x-www-form-urlencoded").body(form);
+        let reply = call.send(self.port).await?;
+        if reply.is_success() { Ok(()) } else { bail!("revoke: {} {}", reply.status, reply.text()) }
+    }
+
     /// The keys it publishes now.
     pub async fn jwks(&self) -> Result<Value> {
         let path = self.jwks_uri.splitn(4, '/').nth(3).context("no path in jwks_uri")?;

@@ -1,5 +1,6 @@
 //! Requests to the mesh over HTTP/1.1, one connection each, and the replies as tests read them.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// No single exchange of the mesh takes longer than this; more is a hang.
@@ -78,11 +80,22 @@ impl Call {
 
     /// Sends the request to 127.0.0.1:`port` on a connection of its own and reads the reply to its end.
     pub async fn send(&self, port: u16) -> Result<Reply> {
-        let what = || format!("{} {} on port {port}", self.method, self.path);
-        let exchange = async {
+        self.send_over(port, async {
             let stream = TcpStream::connect(("127.0.0.1", port)).await?;
             stream.set_nodelay(true)?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// The same over what `connect` opens.
+    pub async fn send_over<S>(&self, port: u16, connect: impl Future<Output = Result<S>>) -> Result<Reply>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let what = || format!("{} {} on port {port}", self.method, self.path);
+        let exchange = async {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(connect.await?)).await?;
             let driver = tokio::spawn(connection);
             let response = sender.send_request(self.request(port)?).await?;
             let (parts, body) = response.into_parts();

@@ -19,6 +19,7 @@ pub mod refusal;
 pub mod report;
 pub mod same;
 pub mod stand_in;
+pub mod tls;
 pub mod tour;
 pub mod wait;
 pub mod wiretap;

@@ -52,6 +52,11 @@ pub const ALL: &[Refusal] = &[
     row("token_audience_mismatch", 401, -32050, "UNAUTHENTICATED"),
     row("token_lifetime_too_long", 401, -32050, "UNAUTHENTICATED"),
     row("token_actor_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("token_inactive", 401, -32050, "UNAUTHENTICATED"),
+    row("token_not_bound", 401, -32050, "UNAUTHENTICATED"),
+    row("api_key_unknown", 401, -32050, "UNAUTHENTICATED"),
+    row("password_wrong", 401, -32050, "UNAUTHENTICATED"),
+    row("certificate_refused", 401, -32050, "UNAUTHENTICATED"),
     row("insufficient_scope", 403, -32051, "PERMISSION_DENIED"),
     row("access_denied", 403, -32051, "PERMISSION_DENIED"),
     row("version_malformed", 400, -32009, "FAILED_PRECONDITION"),
@@ -74,6 +79,7 @@ pub const ALL: &[Refusal] = &[
     row("card_unavailable", 502, -32006, "INTERNAL"),
     row("answer_unusable", 502, -32006, "INTERNAL"),
     row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
+    row("introspection_unavailable", 503, -32053, "UNAVAILABLE"),
     row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
     row("headers_not_held", 500, -32603, "INTERNAL"),
 ];
@@ -137,7 +143,10 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
     ensure!(info["reason"] == json!(name) && info["domain"] == json!(domain), "ErrorInfo: {}", seen());
     let challenge = reply.header("www-authenticate");
     match want.http {
-        401 => ensure!(challenge.is_some_and(|value| value.starts_with("Bearer ")), "www-authenticate: {}", seen()),
+        401 => {
+            let known = |value: &str| ["Bearer ", "Basic ", "ApiKey "].iter().any(|scheme| value.starts_with(scheme));
+            ensure!(challenge.is_some_and(known), "www-authenticate: {}", seen());
+        }
         403 => {
             let value = challenge.unwrap_or_default();
             ensure!(value.starts_with("Bearer "), "www-authenticate: {}", seen());

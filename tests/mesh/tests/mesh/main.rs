@@ -24,6 +24,7 @@ mod published;
 mod ratelimit;
 mod reload;
 mod requests;
+mod schemes;
 mod sdk;
 mod skills;
 mod streams;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
     requests::add(&mut suite);
     identity::add(&mut suite);
     policy::add(&mut suite);
+    schemes::add(&mut suite);
     watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
