@@ -57,6 +57,11 @@ fn policy() {
 }
 
 #[test]
+fn skills() {
+    room("skills");
+}
+
+#[test]
 fn cards() {
     room("cards");
 }

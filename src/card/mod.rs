@@ -14,6 +14,6 @@ pub mod validators;
 pub use model::{Card, CardError, CardResponse};
 pub use paths::{CardPath, CardPaths};
 pub use policy::{PolicyError, Security};
-pub use project::{Capabilities, Interface, ProjectError, Skills, View, project};
+pub use project::{Capabilities, Dialect, Interface, ProjectError, Skills, View, project};
 pub use requirement::Requirement;
 pub use scheme::{Location, Means, Scheme};

@@ -144,6 +144,24 @@ impl Card {
         self.skills().filter_map(|skill| text(skill, "id"))
     }
 
+    /// Whether it is a card of 0.3 that describes its schemes as protocol buffers do in JSON.
+    #[must_use]
+    pub fn is_proto_json(&self) -> bool {
+        let schemes = self.members.get("securitySchemes").and_then(Value::as_object);
+        let is_old = !self.members.contains_key("supportedInterfaces");
+        is_old && schemes.is_some_and(|schemes| !schemes.is_empty() && schemes.values().all(|scheme| scheme.get("type").is_none()))
+    }
+
+    /// The ids of skills that have requirements of their own.
+    #[must_use]
+    pub fn promised_skills(&self) -> Vec<&str> {
+        let asks = |skill: &&Map<String, Value>| {
+            let is_list = |name: &str| skill.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+            is_list("security") || is_list("securityRequirements")
+        };
+        self.skills().filter(asks).filter_map(|skill| text(skill, "id")).collect()
+    }
+
     /// Every interface that the card states, in its order of preference, first those of 1.0. The legacy members of a
     /// merged card repeat some of them.
     #[must_use]

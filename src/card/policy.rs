@@ -202,7 +202,7 @@ mod tests {
         let given = [("corp", Scheme::bearer()), ("key", Scheme::mutual_tls()), ("odd", Scheme::bearer()), ("new", Scheme::bearer())];
         let given = given.map(|(name, scheme)| (name.to_owned(), scheme)).into();
         let security = Security { schemes: given, ..Security::default() }.described_by(&card);
-        let old = |name: &str| security.schemes[name].write(crate::protocol::Version::V0_3)["type"].clone();
+        let old = |name: &str| security.schemes[name].write(crate::card::Dialect::OpenApi)["type"].clone();
         assert_eq!(["corp", "key", "odd", "new"].map(old), ["openIdConnect", "mutualTLS", "http", "http"]);
     }
 }

@@ -4,6 +4,7 @@
 mod access;
 mod agent;
 mod algorithm;
+mod card;
 mod claims;
 mod connection;
 mod duration;
@@ -15,12 +16,15 @@ mod profile;
 mod push;
 mod remote;
 mod scheme;
+mod security;
+mod skill;
 mod target;
 mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
+pub use agent::{Agent, Forward, Offer, Token};
 pub use algorithm::Algorithm;
+pub use card::{Card, CardAccess, CardSource};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use connection::{Connection, Credential, HeaderCredential, Secret, SecretRef};
 pub use error::ConfigError;
@@ -31,6 +35,8 @@ pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
 pub use scheme::{Bearer, Scheme};
+pub use security::{Demanded, Requirement};
+pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
 pub use uri::HttpUri;
 
@@ -217,6 +223,13 @@ mod tests {
             ("/agents/0/match/hosts", json!([]), "agents[0].match.hosts: "),
             ("/agents/0/match/hosts/0", json!("EXPENSE:80"), "agents[0].match.hosts[0]: "),
             ("/agents/0/security", json!([]), "agents[0].security: "),
+            ("/agents/0/security", json!("card"), "agents[0].security: invalid value"),
+            ("/agents/0/security", json!("from_card"), "agents[0].security: from_card needs the card"),
+            ("/agents/0/access", json!([{"operations": ["any"], "skills": ["a"]}]), "agents[0].access[0].skills: nothing says where"),
+            ("/agents/0/card", json!({"source": {"inline": []}}), "agents[0].card.source.inline: must be an agent card"),
+            ("/agents/0/card", json!({"source": {"inline": {}}}), "agents[0].card.source: "),
+            ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
+            ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
             ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
             ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),

@@ -3,6 +3,7 @@
 use super::denial::Reason;
 use super::fetch::Want;
 use super::runtime::{Context, Runtime};
+use super::source::Lookup;
 use crate::config::Scheme;
 use crate::identity::bearer::{self, BearerError};
 use crate::identity::demand::{Demand, Part, Proofs};
@@ -48,8 +49,8 @@ pub struct Policy {
 /// What became of the credentials.
 #[derive(Debug)]
 pub enum Identified {
-    /// They are good. Whether they are enough is another question.
-    As(Proofs),
+    /// They are good. Whether they are enough for this policy is another question.
+    As(Proofs, Rc<Policy>),
     /// They are not.
     Refused(Reason),
     /// This has to be fetched first.
@@ -104,16 +105,20 @@ impl Policy {
 }
 
 impl Runtime {
-    /// What `credentials` prove to an agent with this policy. With `may_wait`, what is missing is waited for once.
+    /// What `credentials` prove to agent `index`. With `may_wait`, what is missing is waited for.
     #[must_use]
-    pub fn identify(&self, policy: &Policy, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+    pub fn identify(&self, index: usize, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+        let policy = match self.policy(index, context.now) {
+            Ok(policy) => policy,
+            Err(Lookup::Wait(want)) if may_wait => return Identified::Wait(want),
+            Err(_) => return Identified::Refused(Reason::CardUnavailable),
+        };
         let mut proofs = Proofs::default();
         match &credentials.bearer {
             Ok(token) => match self.authenticate(&policy.issuers, token, may_wait, context) {
                 Authentication::Caller(caller) => {
-                    for (scheme, _) in
-                        policy.bearers.iter().filter(|(_, issuers)| matches!(caller.origin, Origin::Issuer(own) if issuers.contains(&own)))
-                    {
+                    let own = |issuers: &[usize]| matches!(caller.origin, Origin::Issuer(issuer) if issuers.contains(&issuer));
+                    for (scheme, _) in policy.bearers.iter().filter(|(_, issuers)| own(issuers)) {
                         proofs.add(*scheme, Rc::clone(&caller));
                     }
                 }
@@ -123,6 +128,6 @@ impl Runtime {
             Err(BearerError::Missing) => {}
             Err(error) => return Identified::Refused((*error).into()),
         }
-        if proofs.is_empty() { Identified::Refused(Reason::CredentialsMissing) } else { Identified::As(proofs) }
+        if proofs.is_empty() { Identified::Refused(Reason::CredentialsMissing) } else { Identified::As(proofs, policy) }
     }
 }

@@ -1,16 +1,19 @@
 //! Cards on their way out: the agent's own card becomes the one that is true here, with public URLs, the interfaces
 //! that are served and the security that is enforced. An agent without `public_url` has its card passed unchanged.
 
+use super::authorize::{Admitted, usable};
 use super::denial::{Denial, Reason};
-use super::event::{Effect, Level, Step};
+use super::event::{Effect, Level, Reply, Step};
 use super::runtime::{Context, Runtime};
+use super::source::{Lookup, describe};
 use crate::card::paths::WELL_KNOWN;
 use crate::card::validators::{self, Audience};
-use crate::card::{Capabilities, Card, CardPaths, CardResponse, Interface, Scheme, Security, Skills, View, project};
-use crate::config::{Agent, Config, ConfigError, Scheme as Configured};
+use crate::card::{Capabilities, Card, CardPaths, CardResponse, Dialect, Interface, Requirement, Security, Skills, View, project};
+use crate::config::{Agent, Config, ConfigError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::Headers;
+use std::collections::BTreeMap;
 
 /// How long a card may be kept.
 const MAX_AGE_SECONDS: u32 = 300;
@@ -47,12 +50,12 @@ impl Statement {
             let offers = versions.iter().rev().flat_map(|version| agent.bindings(*version).iter().map(|binding| (*version, *binding)));
             let place = |binding| if binding == Binding::Grpc { uri.authority().to_owned() } else { url.clone() };
             let interfaces = offers.map(|(version, binding)| (version, binding, place(binding))).collect();
-            let scheme =
-                |(name, _): (&String, &Vec<String>)| config.scheme(name).map(|Configured::Bearer(_)| (name.clone(), Scheme::bearer()));
+            let requirements: Vec<_> = agent.security.requirements().iter().map(|requirement| requirement.0.clone()).collect();
+            let scheme = |name: &String| config.scheme(name).map(|scheme| (name.clone(), describe(scheme)));
             let security = Security {
-                schemes: agent.security.iter().flat_map(|requirement| requirement.0.iter().filter_map(scheme)).collect(),
-                requirements: agent.security.iter().map(|requirement| requirement.0.clone()).collect(),
-                ..Security::default()
+                schemes: requirements.iter().flat_map(|requirement| requirement.keys().filter_map(scheme)).collect(),
+                skills: skills(agent, &requirements),
+                requirements,
             };
             let capabilities = Capabilities {
                 streaming: agent.limits.streams(),
@@ -63,6 +66,33 @@ impl Statement {
         });
         Ok(Self { paths, public })
     }
+}
+
+/// What the rules ask for skills besides: the scopes of the rule that decides about a message for each, on top of every
+/// requirement. (Cards have no words for the other conditions.)
+fn skills(agent: &Agent, requirements: &[Requirement]) -> BTreeMap<String, Vec<Requirement>> {
+    let rules = || agent.access.iter().flatten().filter(|rule| rule.covers(Operation::SendMessage));
+    let mut named: BTreeMap<String, Vec<Requirement>> = BTreeMap::new();
+    for skill in rules().flat_map(|rule| &rule.skills) {
+        let Some(rule) = rules().find(|rule| rule.skills.is_empty() || rule.skills.contains(skill)) else { continue };
+        let any: Vec<&[String]> = match rule.require.any_scope.as_slice() {
+            [] => vec![&[]],
+            scopes => scopes.iter().map(std::slice::from_ref).collect(),
+        };
+        let mut stated = Vec::new();
+        for (requirement, extra) in requirements.iter().flat_map(|requirement| any.iter().map(move |extra| (requirement, *extra))) {
+            let more: Vec<&String> = rule.require.scopes.iter().chain(extra).collect();
+            let with = |scopes: &Vec<String>| {
+                let new = more.iter().filter(|scope| !scopes.contains(scope)).map(|scope| (*scope).clone());
+                scopes.iter().cloned().chain(new).collect()
+            };
+            stated.push(requirement.iter().map(|(scheme, scopes)| (scheme.clone(), with(scopes))).collect());
+        }
+        if !rule.require.scopes.is_empty() || !rule.require.any_scope.is_empty() {
+            named.insert(skill.clone(), stated);
+        }
+    }
+    named
 }
 
 impl Statement {
@@ -83,6 +113,8 @@ pub struct Place {
     pub negotiated: bool,
     /// Everyone may have it.
     pub public: bool,
+    /// Who asks.
+    pub admitted: Option<Admitted>,
     /// Only its headers are wanted.
     pub head: bool,
     /// The client's `If-None-Match` lines.
@@ -99,8 +131,12 @@ pub struct CardRequest {
     negotiated: bool,
     /// The card is the `result` of a JSON-RPC response.
     wrapped: bool,
+    /// The card is the answer of an HTTP+JSON route.
+    by_route: bool,
     /// Only its headers are wanted.
     head: bool,
+    /// Who asks.
+    admitted: Option<Admitted>,
     /// The client's `If-None-Match` lines.
     known: Vec<Vec<u8>>,
     /// The answer is a card that is to be projected.
@@ -113,7 +149,7 @@ impl CardRequest {
     /// A request for `operation` of agent `index`, if its answer is to be projected. (Messages of gRPC are not.)
     #[must_use]
     pub fn new(index: usize, operation: Operation, binding: Option<Binding>, place: Place, runtime: &Runtime) -> Option<Self> {
-        let Place { version, negotiated, public, head, known } = place;
+        let Place { version, negotiated, public, admitted, head, known } = place;
         runtime.statement(index)?.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
@@ -122,7 +158,8 @@ impl CardRequest {
             _ => return None,
         };
         let wrapped = binding == Some(Binding::Jsonrpc);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, head, known, reads: false, held: false })
+        let by_route = binding == Some(Binding::HttpJson);
+        Some(Self { agent: index, version, audience, negotiated, wrapped, by_route, head, admitted, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -172,7 +209,9 @@ impl CardRequest {
             return Step::Pause;
         }
         self.reads = false;
-        let bytes = match self.projected(content, context) {
+        let projected = self.projected(content, context);
+        effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+        let bytes = match projected {
             Ok(bytes) => bytes,
             Err(error) => return self.refuse(&error, context, effects),
         };
@@ -194,44 +233,90 @@ impl CardRequest {
 
     /// Says who may keep the card, and what chose its shape.
     fn describe(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        let mut set = |name: &'static str, value: String| effects.push(Effect::SetResponseHeader(name.into(), value));
-        set("cache-control", validators::cache_control(self.audience, MAX_AGE_SECONDS));
-        let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
-        if let Some(vary) = validators::vary(self.negotiated, self.audience, carriers) {
+        let (cache_control, vary) = self.validity(context);
+        effects.push(Effect::SetResponseHeader("cache-control".into(), cache_control));
+        if let Some(vary) = vary {
             // What else the agent makes its answer depend on still counts.
             effects.push(Effect::AddResponseHeader("vary".into(), vary));
         }
     }
 
-    fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
+    /// `cache-control` and `vary`.
+    fn validity(&self, context: &Context<'_>) -> (String, Option<String>) {
+        let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
+        (validators::cache_control(self.audience, MAX_AGE_SECONDS), validators::vary(self.negotiated, self.audience, carriers))
+    }
+
+    /// The answer to a request whose card is at hand.
+    ///
+    /// # Errors
+    /// What is wrong with the card.
+    pub fn serve(&self, card: &Card, context: &Context<'_>) -> Result<Reply, String> {
+        let body = self.view(card, context)?.to_string();
+        let etag = validators::etag(body.as_bytes());
+        let (cache_control, vary) = self.validity(context);
+        let is_known = validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+        let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", cache_control), ("etag", etag)];
+        headers.extend(vary.map(|vary| ("vary", vary)));
+        let (status, body) = if is_known { (304, String::new()) } else { (200, body) };
+        Ok(Reply { status, grpc_status: None, headers, body })
+    }
+
+    /// Whether the request is for a card that the agent need not be asked for.
+    pub fn at_hand(&self, context: &Context<'_>) -> Lookup {
+        match self.audience {
+            Audience::Public | Audience::Caller => context.runtime.source(self.agent, context.now),
+            Audience::Extended => Lookup::Upstream,
+        }
+    }
+
+    /// The card as this caller is to see it.
+    fn view(&self, card: &Card, context: &Context<'_>) -> Result<serde_json::Value, String> {
+        let config = context.runtime.config();
         let public = context.runtime.statement(self.agent).and_then(|statement| statement.public.as_ref());
-        let public = public.ok_or("the agent has no public_url")?;
-        let view = |card: &Card| {
-            let security = public.security.clone().described_by(card);
-            let interfaces: Vec<Interface<'_>> =
-                public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
-            let view = View {
-                version: self.version,
-                public_url: &public.url,
-                interfaces: &interfaces,
-                security: &security,
-                skills: Skills::All,
-                capabilities: public.capabilities,
-            };
-            project(card, &view).map_err(|error| error.to_string())
+        let (Some(public), Some(agent)) = (public, config.agents.get(self.agent)) else {
+            return Err("the agent has no public_url".to_owned());
         };
+        let declared = match context.runtime.source(self.agent, context.now) {
+            Lookup::Here(source) => source.declared.as_ref().map(|(security, _)| security.clone()),
+            Lookup::Wait(_) | Lookup::Unavailable | Lookup::Upstream => None,
+        };
+        let security = declared.unwrap_or_else(|| public.security.clone()).described_by(card);
+        let promised = card.promised_skills();
+        let unkept: Vec<&str> = promised.into_iter().filter(|skill| !security.skills.contains_key(*skill)).collect();
+        context.runtime.warn_of_skills(self.agent, &unkept);
+        let interfaces: Vec<Interface<'_>> =
+            public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
+        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
+        // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
+        let is_proto_json = self.by_route && card.is_proto_json();
+        let view = View {
+            version: self.version,
+            dialect: if is_proto_json { Dialect::ProtoJson } else { Dialect::of(self.version) },
+            public_url: &public.url,
+            interfaces: &interfaces,
+            security: &security,
+            skills: shown.as_ref().map_or(Skills::All, Skills::Only),
+            capabilities: public.capabilities,
+        };
+        project(card, &view).map_err(|error| error.to_string())
+    }
+
+    fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
         if self.wrapped {
             // An error is no card and goes on as it is.
             return match CardResponse::read(content).map_err(|error| error.to_string())? {
                 None => Ok(content.to_vec()),
-                Some(response) => view(&response.card).map(|card| response.with(card)),
+                Some(response) => self.view(&response.card, context).map(|card| response.with(card)),
             };
         }
         let card = Card::read(content).map_err(|error| error.to_string())?;
-        view(&card).map(|card| card.to_string().into_bytes())
+        self.view(&card, context).map(|card| card.to_string().into_bytes())
     }
 
-    fn refuse(&self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+    /// The refusal of a request whose card cannot be used.
+    pub fn refuse(&self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
         let denial = Denial::new(Reason::CardUnavailable).at(name);
         effects.push(Effect::Log(Level::Warn, format!("the card of agent {name:?} cannot be used: {error:?}")));

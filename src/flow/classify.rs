@@ -49,6 +49,10 @@ pub fn classify(
     let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
     let requested = version::requested(head.headers, head.query).map_err(|error| versioned(Denial::new(error.into())))?;
     let selected = requested.unwrap_or(agent.default_version);
+    // A tunnel: what follows would be no body, and nobody would read it.
+    if head.headers.has("upgrade") || head.method == "CONNECT" {
+        return Err(Denial::new(Reason::RequestMalformed).advise("A2A requests are not upgraded to other protocols."));
+    }
     let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
     if head.method != "POST" && announces_body {
         return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));

@@ -321,7 +321,7 @@ impl From<VersionError> for Reason {
 }
 
 /// One refusal, before it is put into a binding.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Denial {
     /// Why.
     pub reason: Reason,

@@ -72,6 +72,15 @@ pub(super) struct Meter {
     pub binding: Option<Binding>,
 }
 
+impl Meter {
+    /// The same for a body that has been read to its end: nothing may follow, whatever the proxy lets through.
+    pub fn ended(self) -> Self {
+        let denial =
+            Denial { realm: self.denial.realm, ..Denial::new(Reason::RequestMalformed).advise("The body is longer than announced.") };
+        Self { limit: self.passed, denial, ..self }
+    }
+}
+
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
@@ -256,7 +265,10 @@ fn watching(
             let denial = Denial { realm: meter.denial.realm.clone(), ..denial };
             answer(&denial, binding, &id, effects)
         }
-        Ok(()) if end => (Stage::Done, Step::Continue),
+        Ok(()) if end => {
+            let Watched { meter, .. } = *watched;
+            (Stage::Passing(meter.ended()), Step::Continue)
+        }
         Ok(()) => (Stage::Watching(watched), Step::Continue),
     }
 }

@@ -3,13 +3,14 @@
 
 use super::denial::{Denial, Reason};
 use super::exchange::malformed;
-use crate::config::{Agent, Limits as AgentLimits};
+use crate::config::{Agent, Limits as AgentLimits, SkillFrom};
+use crate::policy::access::Skill;
 use crate::policy::limits::{self, LimitRefusal};
-use crate::policy::places::{Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
+use crate::policy::places::{self, Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
 use crate::policy::push::{self, PushRefusal};
 use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
-use crate::wire::scan::{Asked, Document, Findings, Limits, Plan};
+use crate::wire::scan::{Asked, Document, Findings, Keep, Kind, Limits, Plan, Step, Value};
 use std::rc::Rc;
 
 /// What is asked of the bodies of one agent's requests. Made once.
@@ -19,7 +20,12 @@ pub struct Plans {
     jsonrpc: Watched,
     plan: Rc<Plan>,
     http_json: Watched,
+    /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
+    skill: Option<(Spoken, Spoken)>,
 }
+
+/// Where messages name their skill, each place with the message that it is in.
+type Spoken = Vec<[Asked; 2]>;
 
 impl Plans {
     /// What `agent`'s configuration makes worth asking.
@@ -31,7 +37,43 @@ impl Plans {
         let jsonrpc = Watched::ask(&facts, |path, keep| questions.ask(path, keep));
         let mut plan = Plan::default();
         let http_json = Watched::ask(&facts, |path, keep| plan.ask(path, keep));
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json }
+        let key = match &agent.skill_from {
+            Some(SkillFrom::MetadataKey(key) | SkillFrom::Extension(key)) => Some(key.as_str()),
+            Some(SkillFrom::Path(_)) | None => None,
+        };
+        let skill = key.map(|key| {
+            let ask = |ask: &mut dyn FnMut(&[Step], Keep) -> Asked| {
+                places::metadata(key).map(|path| [ask(path.get(..1).unwrap_or_default(), Keep::Kind), ask(&path, Keep::Text)]).to_vec()
+            };
+            (ask(&mut |path, keep| questions.ask(path, keep)), ask(&mut |path, keep| plan.ask(path, keep)))
+        });
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill }
+    }
+
+    /// The skill that a message names in its metadata.
+    ///
+    /// # Errors
+    /// If it is named twice, or by something that is no text.
+    pub fn skill<'a>(&self, reader: &'a Reader, operation: Operation) -> Result<Skill<'a>, Denial> {
+        let places = match (&self.skill, reader, operation) {
+            (Some((jsonrpc, _)), Reader::Jsonrpc(_), Operation::SendMessage | Operation::SendStreamingMessage) => jsonrpc,
+            (Some((_, http_json)), Reader::HttpJson(_), Operation::SendMessage | Operation::SendStreamingMessage) => http_json,
+            _ => return Ok(Skill::Unnamed),
+        };
+        let values = |asked: Asked| reader.findings(asked).values.iter().filter(|value| value.kind != Kind::Null);
+        let mut named = places.iter().flat_map(|[_, key]| values(*key));
+        let wrong = || Denial::new(Reason::RequestMalformed).advise("The skill that the message is for is not one text.");
+        // Two messages, in the names of two dialects: who reads the one does not see the skill of the other.
+        if places.iter().filter(|[message, _]| values(*message).next().is_some()).count() > 1 {
+            return Err(Denial::new(Reason::RequestMalformed).advise("The request holds two messages."));
+        }
+        match (named.next(), named.next()) {
+            (Some(_), Some(_)) => Err(wrong()),
+            (Some(Value { kind: Kind::String, text: Some(text) }), None) => Ok(Skill::Named(text)),
+            (Some(_), None) => Err(wrong()),
+            (None, _) if places.iter().all(|[_, key]| reader.is_settled(*key)) => Ok(Skill::Unnamed),
+            (None, _) => Ok(Skill::Unsettled),
+        }
     }
 
     /// A reader for a request's body; `None` if nothing in it matters.
@@ -41,7 +83,10 @@ impl Plans {
         match (binding?, operation) {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
             (Binding::HttpJson, Some(operation)) => {
-                self.http_json.questions(operation).next()?;
+                let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+                if !asks_skill {
+                    self.http_json.questions(operation).next()?;
+                }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
             }
             (Binding::HttpJson, None) | (Binding::Grpc, _) => None,
@@ -58,6 +103,8 @@ impl Plans {
             Reader::Jsonrpc(_) => &self.jsonrpc,
             Reader::HttpJson(_) => &self.http_json,
         };
+        // A skill that is named for a second time, behind the verdict.
+        self.skill(reader, operation)?;
         let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
         let facts = Facts::new(watched, operation, |asked| reader.findings(asked));
         limits::check(&facts, version, &agent.limits, complete).map_err(over_limit)?;
@@ -140,11 +187,15 @@ pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &Agent
     }
 }
 
-/// Whether the query of an HTTP+JSON request asks for more history than allowed.
+/// Whether the query of an HTTP+JSON request asks for more history than allowed, or for another method.
 ///
 /// # Errors
 /// If it does.
 pub fn check_query(query: Option<&str>, version: Version, limits: &AgentLimits) -> Result<(), Denial> {
+    // Frameworks take another method from it.
+    if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("_method")) {
+        return Err(Denial::new(Reason::RequestMalformed).advise("The query names another method."));
+    }
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| HISTORY_LENGTH_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)))
         .try_for_each(|(_, value)| limits::check_history_length(&value, version, limits))

@@ -1,6 +1,7 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
 pub mod authenticate;
+pub mod authorize;
 pub mod card;
 pub mod classify;
 pub mod denial;
@@ -14,6 +15,7 @@ pub mod inspect;
 mod keys;
 pub mod runtime;
 pub mod shared;
+pub mod source;
 
 pub use event::{Count, Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;

@@ -8,7 +8,8 @@ use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
 use super::keys::{Found, Keyrings};
 use super::shared::Terms;
-use crate::config::{Config, ConfigError, Credential, Issuer, Jwks};
+use super::source::{Lookup, Sources};
+use crate::config::{Agent, Config, ConfigError, Credential, Demanded, Issuer, Jwks};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -26,7 +27,9 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
-    policies: Vec<Rc<Policy>>,
+    /// `None` where the agent's card is the policy.
+    policies: Vec<Option<Rc<Policy>>>,
+    sources: Sources,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
     secrets: Secrets,
@@ -35,6 +38,9 @@ pub struct Runtime {
     holds: Cell<bool>,
     keyrings: RefCell<Keyrings>,
     remembered: RefCell<Remembered>,
+    warnings: RefCell<Vec<String>>,
+    /// Agents (by index) whose cards promise what nobody enforces: told once.
+    told: RefCell<BTreeSet<usize>>,
 }
 
 /// What a state machine is given besides the event.
@@ -55,10 +61,15 @@ impl Runtime {
     /// If keys in the configuration are no JWK Set.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let keyrings = Keyrings::new(&config, &secrets)?;
-        let policy = |agent: &crate::config::Agent| {
-            Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
+        let policy = |agent: &Agent| match &agent.security {
+            Demanded::FromCard => None,
+            Demanded::Requirements(list) => {
+                Some(Rc::new(Policy::new(&config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
+            }
         };
         let policies = config.agents.iter().map(policy).collect();
+        let sources = Sources::new(&config)?;
+        let warnings = sources.warnings(&config).collect();
         let configured = config.connections.iter().filter_map(|connection| match &connection.credential {
             Credential::Header(header) => Some(header.name.as_str()),
             Credential::None(_) => None,
@@ -70,6 +81,7 @@ impl Runtime {
         Ok(Self {
             config,
             policies,
+            sources,
             plans,
             statements,
             secrets,
@@ -77,6 +89,8 @@ impl Runtime {
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             holds: Cell::new(false),
+            warnings: RefCell::new(warnings),
+            told: RefCell::default(),
         })
     }
 
@@ -99,9 +113,37 @@ impl Runtime {
     }
 
     /// What agent `index` asks of callers.
+    ///
+    /// # Errors
+    /// Why that is not known: its card has to say it.
+    pub fn policy(&self, index: usize, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+        match (self.policies.get(index), self.sources.find(index, now)) {
+            (Some(Some(policy)), _) => Ok(Rc::clone(policy)),
+            (_, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
+            (_, missing) => Err(missing),
+        }
+    }
+
+    /// The card of agent `index` that is at hand.
     #[must_use]
-    pub fn policy(&self, index: usize) -> Option<Rc<Policy>> {
-        self.policies.get(index).cloned()
+    pub fn source(&self, index: usize, now: UnixTime) -> Lookup {
+        self.sources.find(index, now)
+    }
+
+    /// What an operator should know and has not been told.
+    pub fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.borrow_mut())
+    }
+
+    /// Tells once that the card of agent `index` promises security for skills that nobody enforces.
+    pub fn warn_of_skills(&self, index: usize, skills: &[&str]) {
+        if !skills.is_empty() && self.told.borrow_mut().insert(index) {
+            let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+            self.warnings.borrow_mut().push(format!(
+                "the card of agent {name:?} promises security for skills ({:?}) that no rule enforces: it is left out of what is published",
+                skills.join(" ")
+            ));
+        }
     }
 
     /// A body came while headers were held.
@@ -168,14 +210,16 @@ impl Runtime {
     /// What should be fetched now, without anyone asking.
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
-        self.keyrings.borrow().due(now).map(Want::Keys).collect()
+        let mut wanted: Vec<Want> = self.keyrings.borrow().due(now).map(Want::Keys).collect();
+        wanted.extend(self.sources.due(now));
+        wanted
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
     pub fn begin(&self, want: Want, now: UnixTime) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().begin(index, self.config.issuers.get(index)?, now),
-            Want::Card(_) => None,
+            Want::Card(index) => self.sources.begin(index, &self.config, now),
         }
     }
 
@@ -194,7 +238,16 @@ impl Runtime {
     pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
-            Want::Card(_) => Ok(()),
+            Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
+                Ok(warning) => {
+                    self.warnings.borrow_mut().extend(warning);
+                    Ok(())
+                }
+                Err(error) => {
+                    let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+                    Err(format!("agents[{index}].card.source.remote: no card of {name:?} could be fetched: {error}"))
+                }
+            },
         }
     }
 
@@ -238,9 +291,9 @@ impl Runtime {
 
     /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.
     #[must_use]
-    pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
+    pub fn unauthenticated(&self, index: usize, reason: Reason, now: UnixTime) -> Denial {
         let mut denial = Denial::new(reason);
-        if let Some(policy) = self.policies.get(index) {
+        if let Ok(policy) = self.policy(index, now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {

@@ -132,6 +132,7 @@ impl Root {
         if let Err(error) = &completed {
             call::log(Level::Warn, error);
         }
+        runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
         if let Some(call) = runtime.proceed(want) {
             return self.dispatch(want, &call, now);
         }
@@ -236,6 +237,7 @@ impl RootContext for Root {
         match Self::configure(&json) {
             Ok(runtime) => {
                 self.board = Some(Board::new(&json, runtime.shared()));
+                runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()

@@ -85,6 +85,17 @@ impl Demand {
         Err(closest.map_or(Unmet::Credentials, |parts| Unmet::Scopes(scopes(parts))))
     }
 
+    /// The scopes of the requirement that [`Demand::meets`] found to hold.
+    #[must_use]
+    pub fn met(&self, proofs: &Proofs) -> Vec<String> {
+        let whole = |parts: &&Vec<Part>| {
+            parts
+                .iter()
+                .all(|part| proofs.of(part.scheme).is_some_and(|caller| part.scopes.iter().all(|scope| caller.scopes.contains(scope))))
+        };
+        self.proved(proofs).find(whole).map_or_else(Vec::new, |parts| scopes(parts))
+    }
+
     /// The caller, if `proofs` have what some requirement names, whatever the scopes.
     #[must_use]
     pub fn knows(&self, proofs: &Proofs) -> Option<Rc<Caller>> {

@@ -39,6 +39,11 @@ fn policy() {
 }
 
 #[wasm_bindgen_test]
+fn skills() {
+    room(include_str!("skills.json"));
+}
+
+#[wasm_bindgen_test]
 fn cards() {
     room(include_str!("cards.json"));
 }

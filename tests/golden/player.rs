@@ -3,7 +3,7 @@
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
-//! `keys` (what the JWKS endpoint answered: `good`, or a status); `withheld`; `later` (seconds that pass).
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status); `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
@@ -82,11 +82,14 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     if case["holds"] == true {
         runtime.note_hold();
     }
+    let mut outcomes: Vec<Value> = match runtime.warnings() {
+        none if none.is_empty() => Vec::new(),
+        warnings => vec![json!(warnings)],
+    };
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
     let mut held = 0;
     let mut paused = true;
-    let mut outcomes = Vec::new();
     for event in case["events"].as_array().unwrap() {
         let event = event.as_object().unwrap();
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
@@ -110,6 +113,17 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 None => Ok((200, body.as_bytes())),
             };
             let _ = runtime.complete(Want::Keys(0), response, now);
+            Event::Settled
+        } else if let Some(answer) = event.get("card") {
+            assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
+            let body = answer.to_string();
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            if let Err(error) = runtime.complete(Want::Card(0), response, now) {
+                outcomes.push(json!([error]));
+            }
             Event::Settled
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
@@ -162,7 +176,7 @@ fn effect(effect: &Effect) -> Value {
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
-            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            let body: Value = serde_json::from_str(&reply.body).unwrap_or(Value::Null);
             json!({"reply": reply.status, "headers": headers, "body": body})
         }
     }

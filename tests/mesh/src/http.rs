@@ -93,7 +93,8 @@ impl Call {
         tokio::time::timeout(LIMIT, exchange).await.with_context(|| format!("no answer to {}", what()))?.with_context(what)
     }
 
-    fn request(&self, port: u16) -> Result<Request<Full<Bytes>>> {
+    /// The request as hyper sends it to 127.0.0.1:`port`.
+    pub(crate) fn request(&self, port: u16) -> Result<Request<Full<Bytes>>> {
         let body = self.body.clone().unwrap_or_default();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();

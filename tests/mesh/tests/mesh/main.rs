@@ -12,6 +12,8 @@ mod istio;
 mod jwks;
 mod keys;
 mod live_update;
+mod odd_framing;
+mod odd_requests;
 mod outbound;
 mod policy;
 mod projected;
@@ -19,6 +21,7 @@ mod ratelimit;
 mod reload;
 mod requests;
 mod sdk;
+mod streams;
 mod suite;
 mod tokens;
 mod tour;
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
+    streams::add(&mut suite);
     sdk::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
@@ -50,6 +54,8 @@ fn main() -> ExitCode {
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
+    odd_requests::add(&mut suite);
+    odd_framing::add(&mut suite);
     outbound::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);

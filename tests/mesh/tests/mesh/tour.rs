@@ -8,7 +8,7 @@ use crate::suite::Suite;
 pub fn add(suite: &mut Suite) {
     suite.add("tour::every_call_comes_out_as_stated", async |mesh| {
         let rows = tour::rows(mesh).await?;
-        ensure!(rows.len() >= 19 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        ensure!(rows.len() >= 21 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
         let commands = report::commands(mesh).await?;
         ensure!(commands.matches("curl -s").count() == 3, "{commands}");
         Ok(())
