@@ -4,6 +4,8 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
+#[path = "abi/attacks.rs"]
+mod attacks;
 #[path = "abi/boring.rs"]
 mod boring;
 #[path = "abi/given.rs"]
@@ -20,6 +22,8 @@ mod module;
 mod outbound;
 #[path = "abi/robust.rs"]
 mod robust;
+#[path = "abi/shared.rs"]
+mod shared;
 #[path = "abi/vectors.rs"]
 mod vectors;
 #[path = "abi/vm.rs"]

@@ -204,3 +204,95 @@ fn access_token_types() -> Vec<String> {
 const fn half_a_minute() -> Duration {
     Duration::from_secs(30)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Algorithm, Issuer, Preset};
+    use crate::config::{Config, ConfigError};
+    use serde_json::{Value, json};
+
+    fn read(changes: Value) -> Result<Issuer, ConfigError> {
+        let mut issuer = json!({"name": "corp", "issuer": "https://a.example", "audiences": ["a"],
+                                "jwks": {"remote": {"uri": "https://a.example/k", "cluster": "idp"}}});
+        for (name, value) in changes.as_object().unwrap() {
+            match value {
+                Value::Null => drop(issuer.as_object_mut().unwrap().remove(name)),
+                value => issuer[name] = value.clone(),
+            }
+        }
+        let text = json!({
+            "issuers": [issuer], "secrets": {"hmac": {"env": "HMAC"}}, "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "x", "match": {"hosts": ["*"], "path_prefix": "/"}, "versions": {"0.3": {"bindings": ["jsonrpc"]}},
+                        "security": [{"oauth2": []}]}]
+        });
+        Config::parse(text.to_string().as_bytes()).map(|config| config.issuers[0].clone())
+    }
+
+    #[test]
+    fn secrets_and_keys_are_never_mixed() {
+        let shared = json!({"shared_secret": {"secret": "hmac"}});
+        let issuer = read(json!({"jwks": shared})).unwrap();
+        assert!(issuer.takes(Algorithm::HS256) && !issuer.takes(Algorithm::HS384) && !issuer.takes(Algorithm::RS256));
+        assert_eq!(issuer.secret_bytes(), 32);
+        let longer = read(json!({"jwks": shared, "algorithms": ["HS256", "HS512"]})).unwrap();
+        assert_eq!(longer.secret_bytes(), 64);
+        let plain = read(json!({})).unwrap();
+        assert!(plain.takes(Algorithm::ES512) && !plain.takes(Algorithm::HS256));
+        for changes in [
+            json!({"algorithms": ["HS256"]}),
+            json!({"algorithms": ["RS256", "HS256"]}),
+            json!({"jwks": shared, "algorithms": ["RS256"]}),
+            json!({"jwks": shared, "algorithms": ["HS256", "ES256"]}),
+        ] {
+            let error = read(changes).unwrap_err().to_string();
+            assert!(error.starts_with("issuers[0].algorithms: HS256"), "{error}");
+        }
+    }
+
+    #[test]
+    fn entra_has_two_forms_of_issuer_and_needs_its_tenants() {
+        let issuer = read(json!({"issuer": null, "preset": "entra", "tenants": ["t-1", "t-2"]})).unwrap();
+        assert_eq!(issuer.preset, Some(Preset::Entra));
+        assert!(issuer.takes(Algorithm::RS256) && !issuer.takes(Algorithm::ES256));
+        assert_eq!(issuer.recognize("https://login.microsoftonline.com/t-1/v2.0"), Some(Some("t-1")));
+        assert_eq!(issuer.recognize("https://sts.windows.net/t-2/"), Some(Some("t-2")));
+        for other in ["https://sts.windows.net/t-3/", "https://sts.windows.net/{tenantid}/", "https://sts.windows.net/t-1", ""] {
+            assert_eq!(issuer.recognize(other), None, "{other}");
+        }
+        assert!(issuer.owns_key("https://login.microsoftonline.com/{tenantid}/v2.0", "t-1"));
+        assert!(issuer.owns_key("https://login.microsoftonline.com/t-1/v2.0", "t-1"));
+        assert!(!issuer.owns_key("https://login.microsoftonline.com/t-2/v2.0", "t-1"));
+        assert!(issuer.is_described_by("https://login.microsoftonline.com/{tenantid}/v2.0"));
+        assert!(issuer.is_described_by("https://login.microsoftonline.com/t-2/v2.0"));
+        assert!(!issuer.is_described_by("https://login.microsoftonline.com/t-3/v2.0"));
+    }
+
+    #[test]
+    fn every_refusal_names_its_place() {
+        for (changes, expected) in [
+            (json!({"issuer": null}), "issuers[0].issuer: must not be empty"),
+            (json!({"issuer": null, "preset": "entra"}), "issuers[0].tenants: "),
+            (json!({"issuer": "https://a.example/{tenantid}"}), "issuers[0].tenants: "),
+            (json!({"issuer": "https://{tenantid}/{tenantid}", "tenants": ["t"]}), "issuers[0].issuer: "),
+            (json!({"tenants": ["t/../u"]}), "issuers[0].tenants[0]: "),
+            (json!({"preset": "azure"}), "issuers[0].preset: "),
+            (json!({"max_token_age": "0s"}), "issuers[0].max_token_age: "),
+            (json!({"actors": {"max_depth": 17}}), "issuers[0].actors.max_depth: "),
+            (json!({"actors": {"depth": 1}}), "issuers[0].actors.depth: "),
+            (json!({"claims": {"roles": [["a", ""]]}}), "issuers[0].claims.roles[0]: "),
+            (json!({"claims": {"required": ["email"]}}), "issuers[0].claims.required[0]: "),
+            (json!({"claims": {"user_marker": []}}), "issuers[0].claims.user_marker: "),
+            (json!({"claims": {"service_marker": [{"claim": "a"}]}}), "issuers[0].claims.service_marker[0]"),
+            (json!({"jwks": {"shared_secret": {"secret": "x"}}}), "issuers[0].jwks.shared_secret.secret: there is no secret"),
+            (json!({"jwks": {"discovery": {"uri": "ftp://a/", "cluster": "c"}}}), "issuers[0].jwks.discovery.uri: "),
+            (json!({"jwks": {"discovery": {"uri": "https://a/", "cluster": ""}}}), "issuers[0].jwks.discovery.cluster: "),
+            (
+                json!({"jwks": {"discovery": {"uri": "https://a/", "cluster": "c", "jwks_authority": "u@b"}}}),
+                "issuers[0].jwks.discovery.jwks_authority: ",
+            ),
+        ] {
+            let error = read(changes.clone()).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{changes}: {error}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 
 use super::denial::Reason;
 use super::fetch::{Answer, Call};
+use super::shared::Terms;
 use crate::config::{Config, ConfigError, Discovery, HttpUri, Issuer, Jwks, Remote};
 use crate::credential::secrets::Secrets;
 use crate::identity::jwk::{self, JwkSetError, KeySet, MAX_SET_BYTES};
@@ -18,7 +19,7 @@ use std::time::Duration;
 /// Longest metadata document, in bytes.
 const MAX_METADATA_BYTES: usize = 64 * 1024;
 /// How long a key that was looked for in vain is not looked for again.
-const MISSED_FOR: Duration = Duration::from_secs(30);
+const MISSED_FOR: Duration = Duration::from_secs(10);
 /// Most such keys that are remembered of one issuer.
 const MAX_MISSED: usize = 256;
 
@@ -162,6 +163,27 @@ impl Keyrings {
         discovery.keys(ring.found.as_ref()?.0.clone()).map(|remote| fetch(&remote))
     }
 
+    /// What is noted for other workers of the keys of `issuer`.
+    pub fn terms(&self, index: usize, issuer: &Issuer) -> Option<Terms> {
+        let since = self.0.get(index)?.keys.fetched();
+        // One wait more than the calls take, for what lies between.
+        match &issuer.jwks {
+            Jwks::Remote(Remote { timeout, refresh, .. }) => Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(2) }),
+            Jwks::Discovery(Discovery { timeout, refresh, .. }) => {
+                Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(3) })
+            }
+            Jwks::Inline(_) | Jwks::SharedSecret(_) => None,
+        }
+    }
+
+    /// Ends a fetch with what another worker fetched at `at`, in place of a call.
+    pub fn adopt(&mut self, index: usize, issuer: &Issuer, keys: Answer<'_>, at: UnixTime) -> Result<bool, String> {
+        if let Some(ring) = self.0.get_mut(index) {
+            ring.step = Step::Keys;
+        }
+        self.complete(index, issuer, keys, at)
+    }
+
     /// Ends a call. `Ok(true)`: other keys than before are in force.
     ///
     /// # Errors
@@ -216,4 +238,154 @@ fn where_keys_are(body: &[u8], issuer: &Issuer, discovery: &Discovery) -> Result
     let uri = HttpUri::try_from(metadata.jwks_uri).map_err(|error| format!("jwks_uri {error}"))?;
     let allowed = discovery.keys(uri.clone()).is_some();
     allowed.then_some(uri).ok_or_else(|| "jwks_uri has another scheme or authority than the metadata, and is not jwks_authority".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Config, Duration, Found, Keyrings, Secrets, UnixTime, Unverified};
+    use crate::flow::Call;
+    use crate::flow::event::Value;
+    use crate::identity::verify;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::json;
+
+    const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    const OTHER_KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"2","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    fn config(jwks: &serde_json::Value) -> Config {
+        let text = json!({
+            "issuers": [{"name": "corp", "issuer": "https://a.example", "audiences": ["a"], "jwks": jwks}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "x", "match": {"hosts": ["*"], "path_prefix": "/"}, "versions": {"0.3": {"bindings": ["jsonrpc"]}},
+                        "security": [{"oauth2": []}]}]
+        });
+        Config::parse(text.to_string().as_bytes()).unwrap()
+    }
+
+    fn discovery() -> Config {
+        config(&json!({"discovery": {"uri": "https://a.example/.well-known/openid-configuration", "cluster": "idp", "refresh": "60s",
+                                     "max_stale": "600s", "jwks_authority": "keys.example"}}))
+    }
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(10_000 + seconds)
+    }
+
+    fn url(call: Option<Call>) -> Option<String> {
+        let call = call?;
+        let header = |name: &str| match call.headers.iter().find(|(given, _)| given == name) {
+            Some((_, Value::Text(text))) => text.clone(),
+            _ => panic!("no {name}"),
+        };
+        Some(format!("{}://{}{}", header(":scheme"), header(":authority"), header(":path")))
+    }
+
+    fn metadata(jwks_uri: &str) -> Vec<u8> {
+        json!({"issuer": "https://a.example", "jwks_uri": jwks_uri, "token_endpoint": "https://a.example/t"}).to_string().into_bytes()
+    }
+
+    fn token(kid: &str) -> String {
+        let encode = |value: serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        format!("{}.{}.AAAA", encode(json!({"alg": "EdDSA", "kid": kid})), encode(json!({"iss": "https://a.example"})))
+    }
+
+    fn open<'a>(text: &'a str, config: &Config) -> Unverified<'a> {
+        verify::open(text, &config.issuers, &[0]).unwrap()
+    }
+
+    #[test]
+    fn metadata_leads_to_the_keys() {
+        let config = discovery();
+        let issuer = &config.issuers[0];
+        let mut rings = Keyrings::new(&config, &Secrets::default()).unwrap();
+        assert_eq!(url(rings.begin(0, issuer, at(0))).as_deref(), Some("https://a.example/.well-known/openid-configuration"));
+        assert!(rings.begin(0, issuer, at(0)).is_none());
+        assert_eq!(rings.complete(0, issuer, Ok((200, &metadata("https://keys.example/k"))), at(1)), Ok(false));
+        assert!(!rings.is_usable(0, at(1)));
+        assert_eq!(url(rings.proceed(0, issuer)).as_deref(), Some("https://keys.example/k"));
+        assert!(rings.proceed(0, issuer).is_none());
+        assert_eq!(rings.complete(0, issuer, Ok((200, KEYS)), at(2)), Ok(true));
+        assert!(rings.is_usable(0, at(2)));
+        // Soon after, the keys alone; when the metadata is old, both; and if it cannot be had, where they were.
+        assert_eq!(url(rings.begin(0, issuer, at(10))).as_deref(), Some("https://keys.example/k"));
+        assert_eq!(rings.complete(0, issuer, Ok((200, KEYS)), at(11)), Ok(false));
+        assert_eq!(url(rings.begin(0, issuer, at(100))).as_deref(), Some("https://a.example/.well-known/openid-configuration"));
+        assert!(rings.complete(0, issuer, Err("down".into()), at(101)).is_err());
+        assert_eq!(url(rings.proceed(0, issuer)).as_deref(), Some("https://keys.example/k"));
+        assert_eq!(rings.complete(0, issuer, Ok((200, OTHER_KEYS)), at(102)), Ok(true));
+        // Keys that are not where they were: the metadata is asked again.
+        assert!(rings.begin(0, issuer, at(170)).is_some());
+        assert_eq!(rings.complete(0, issuer, Ok((200, &metadata("https://a.example/k"))), at(170)), Ok(false));
+        assert_eq!(url(rings.proceed(0, issuer)).as_deref(), Some("https://a.example/k"));
+        assert!(rings.complete(0, issuer, Ok((404, b"")), at(171)).is_err());
+        assert_eq!(url(rings.begin(0, issuer, at(175))).as_deref(), Some("https://a.example/.well-known/openid-configuration"));
+    }
+
+    #[test]
+    fn metadata_of_another_or_leading_elsewhere_is_refused() {
+        let config = discovery();
+        let issuer = &config.issuers[0];
+        let stranger = metadata("https://a.example/k").to_ascii_lowercase();
+        let stranger =
+            String::from_utf8(stranger).unwrap().replace("\"issuer\":\"https://a.example\"", "\"issuer\":\"https://a.example/\"");
+        let twice = String::from_utf8(metadata("https://a.example/k")).unwrap().replace("{", "{\"jwks_uri\":\"https://a.example/x\",");
+        let answers: [Answer<'_>; 12] = [
+            Ok((200, stranger.as_bytes())),
+            Ok((200, twice.as_bytes())),
+            Ok((200, &metadata("http://a.example/k"))),
+            Ok((200, &metadata("https://b.example/k"))),
+            Ok((200, &metadata("https://a.example:444/k"))),
+            Ok((200, &metadata("https://a.example@b.example/k"))),
+            Ok((200, &metadata("file:///k"))),
+            Ok((200, &metadata("/k"))),
+            Ok((200, b"{}")),
+            Ok((200, b"<html>")),
+            Ok((302, b"")),
+            Err("down".into()),
+        ];
+        for answer in answers {
+            let mut rings = Keyrings::new(&config, &Secrets::default()).unwrap();
+            assert!(rings.begin(0, issuer, at(0)).is_some());
+            let about = format!("{answer:?}");
+            assert!(rings.complete(0, issuer, answer, at(0)).is_err(), "{about}");
+            assert!(rings.proceed(0, issuer).is_none(), "{about}");
+            assert!(rings.begin(0, issuer, at(1)).is_some(), "the next fetch can begin");
+        }
+    }
+
+    /// A thousand tokens with keys that nobody has, within ten seconds.
+    #[test]
+    fn a_flood_of_unknown_keys_causes_two_fetches() {
+        let config = config(&json!({"remote": {"uri": "https://a.example/k", "cluster": "idp"}}));
+        let issuer = &config.issuers[0];
+        let mut rings = Keyrings::new(&config, &Secrets::default()).unwrap();
+        let fetch = |rings: &mut Keyrings, now: UnixTime| {
+            let begins = rings.begin(0, issuer, now).is_some();
+            assert!(!begins || rings.complete(0, issuer, Ok((200, KEYS)), now).is_ok());
+            usize::from(begins)
+        };
+        assert_eq!(fetch(&mut rings, at(0)), 1);
+        let mut fetches = 0;
+        for number in 0..1000_u64 {
+            let now = at(10).plus(Duration::from_millis(10 * number));
+            let text = token(&format!("random-{number}"));
+            let token = open(&text, &config);
+            if matches!(rings.find(&token, issuer, true, now), Found::Wait) {
+                fetches += fetch(&mut rings, now);
+                assert!(matches!(rings.find(&token, issuer, false, now), Found::Keys(_)));
+            }
+        }
+        assert!((1..=2).contains(&fetches), "{fetches}");
+        // One that was missed is not looked for again at once; a new set forgets it.
+        let text = token("2");
+        let token = open(&text, &config);
+        assert!(matches!(rings.find(&token, issuer, true, at(100)), Found::Wait));
+        assert_eq!(fetch(&mut rings, at(100)), 1);
+        assert!(matches!(rings.find(&token, issuer, false, at(100)), Found::Keys(_)));
+        assert_eq!(rings.0[0].missed.len(), 1);
+        assert!(rings.begin(0, issuer, at(1000)).is_some());
+        assert_eq!(rings.complete(0, issuer, Ok((200, OTHER_KEYS)), at(1000)), Ok(true));
+        assert!(rings.0[0].missed.is_empty());
+    }
 }

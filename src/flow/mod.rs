@@ -22,6 +22,7 @@ pub mod metadata;
 pub mod ownership;
 pub mod refusal;
 pub mod runtime;
+pub mod shared;
 pub mod source;
 pub mod tasks;
 

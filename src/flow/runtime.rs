@@ -11,8 +11,9 @@ use super::inspect::Plans;
 use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
 use super::metadata;
+use super::shared::Terms;
 use super::source::{Lookup, Sources};
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Jwks, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Issuer, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -305,7 +306,7 @@ impl Runtime {
     /// What was wrong with the answer, for the log. What was there before stays.
     pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, answer, now),
+            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
                 Ok(warning) => {
                     self.warnings.borrow_mut().extend(warning);
@@ -320,9 +321,33 @@ impl Runtime {
         }
     }
 
-    fn complete_keys(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
+    /// Everything that workers share.
+    pub fn shared(&self) -> impl Iterator<Item = Want> {
+        (0..self.config.issuers.len()).map(Want::Keys).filter(|want| self.terms(*want).is_some())
+    }
+
+    /// What workers note for each other of this, if it is anything that all may have.
+    pub fn terms(&self, want: Want) -> Option<Terms> {
+        match want {
+            Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
+            Want::Card(_) | Want::Introspection(_) => None,
+        }
+    }
+
+    /// Ends a fetch with what another worker fetched at `at`.
+    ///
+    /// # Errors
+    /// As [`Runtime::complete`].
+    pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
+        match want {
+            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
+            Want::Card(_) | Want::Introspection(_) => Ok(()),
+        }
+    }
+
+    fn complete_keys(&self, index: usize, end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>) -> Result<(), String> {
         let Some(issuer) = self.config.issuers.get(index) else { return Ok(()) };
-        let completed = self.keyrings.borrow_mut().complete(index, issuer, answer, now);
+        let completed = end(&mut self.keyrings.borrow_mut(), issuer);
         match completed {
             Ok(true) => self.remembered.borrow_mut().forget(index),
             Ok(false) => {}

@@ -2,7 +2,10 @@
 
 mod call;
 mod metrics;
+#[cfg(feature = "test-trap")]
+mod probe;
 mod root;
+mod shared;
 mod signature;
 mod stream;
 mod wasi;

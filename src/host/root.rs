@@ -3,11 +3,13 @@
 
 use super::call;
 use super::metrics::Counters;
+use super::shared::Board;
 use super::signature::HostFirst;
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
+use crate::flow::shared::Choice;
 use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -21,6 +23,8 @@ use std::time::Duration;
 
 /// How often the root looks around when nobody calls it.
 const TICK: Duration = Duration::from_millis(500);
+/// How often it looks whether another worker has fetched what it waits for.
+const FOLLOWING: Duration = Duration::from_millis(20);
 /// How long received body bytes may be withheld before that is a fault.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -48,11 +52,15 @@ pub struct Root {
     runtime: Option<Rc<Runtime>>,
     /// What is fetched, and the longest answer that is read, by call token.
     calls: BTreeMap<u32, (Want, usize)>,
+    /// Where workers leave what they fetch.
+    board: Option<Board>,
+    /// What another worker fetches, and the call to make if that comes to nothing.
+    followed: BTreeMap<Want, Call>,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new() }
+        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new(), board: None, followed: BTreeMap::new() }
     }
 
     fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
@@ -73,7 +81,29 @@ impl Root {
     fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         if let Some(call) = runtime.begin(want, now) {
-            self.dispatch(want, &call, now);
+            self.obtain(want, call, now);
+        }
+    }
+
+    /// Takes what another worker has fetched, or waits for it, or fetches.
+    fn obtain(&mut self, want: Want, call: Call, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
+        let (Some(board), Some(terms)) = (&self.board, runtime.terms(want)) else {
+            return self.dispatch(want, &call, now);
+        };
+        match board.choose(want, &terms, now) {
+            Choice::Fetch(_) => self.dispatch(want, &call, now),
+            Choice::Wait => {
+                self.followed.insert(want, call);
+                let _ = hostcalls::set_tick_period(FOLLOWING);
+            }
+            Choice::Take(at, document) => {
+                let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
+                if let Err(error) = runtime.adopt(want, answer, at) {
+                    call::log(Level::Warn, &error);
+                }
+                self.settled(want, now);
+            }
         }
     }
 
@@ -97,13 +127,22 @@ impl Root {
     /// Takes the outcome of a fetch and tells everyone who waited for it.
     fn fetched(&mut self, want: Want, answer: Answer<'_>, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        if let Err(error) = runtime.complete(want, answer, now) {
-            call::log(Level::Warn, &error);
+        let document = answer.as_ref().ok().map(|(_, body)| *body);
+        let completed = runtime.complete(want, answer, now);
+        if let Err(error) = &completed {
+            call::log(Level::Warn, error);
         }
         runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
         if let Some(call) = runtime.proceed(want) {
             return self.dispatch(want, &call, now);
         }
+        if let Some(board) = self.board.as_ref().filter(|_| runtime.terms(want).is_some()) {
+            board.publish(want, document.filter(|_| completed.is_ok()).map(<[u8]>::to_vec), now);
+        }
+        self.settled(want, now);
+    }
+
+    fn settled(&self, want: Want, now: UnixTime) {
         self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
     }
 
@@ -170,6 +209,13 @@ impl Root {
 }
 
 impl HostContext for Root {
+    fn on_done(&mut self) -> bool {
+        if let (Some(board), Some(runtime)) = (&self.board, &self.runtime) {
+            runtime.shared().for_each(|want| board.wipe(want));
+        }
+        true
+    }
+
     fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
         let Some((want, most)) = self.calls.remove(&token) else { return };
         let now = call::now();
@@ -190,6 +236,7 @@ impl RootContext for Root {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         match Self::configure(&json) {
             Ok(runtime) => {
+                self.board = Some(Board::new(&json, runtime.shared()));
                 runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
@@ -210,6 +257,9 @@ impl RootContext for Root {
         wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits()));
         for want in wanted {
             self.fetch(want, now);
+        }
+        for (want, call) in std::mem::take(&mut self.followed) {
+            self.obtain(want, call, now);
         }
         let withheld = self.withheld(now);
         if !withheld.is_empty() {

@@ -88,6 +88,10 @@ impl HttpContext for Stream {
         if headers.has("x-attache-test-trap") {
             core::arch::wasm32::unreachable();
         }
+        #[cfg(feature = "test-trap")]
+        if super::probe::answer(&headers, &self.shared.verifier) {
+            return Action::Pause;
+        }
         let peer = if self.runtime.asks_peer() { call::peer() } else { None };
         self.tell(Event::RequestHeaders { headers, peer, end_of_stream })
     }

@@ -28,6 +28,20 @@ impl UnixTime {
         Self(self.0.saturating_add(by))
     }
 
+    /// Seconds and nanoseconds since 1970, little-endian.
+    #[must_use]
+    pub fn to_bytes(self) -> Vec<u8> {
+        [&self.0.as_secs().to_le_bytes()[..], &self.0.subsec_nanos().to_le_bytes()].concat()
+    }
+
+    /// The moment that [`UnixTime::to_bytes`] wrote; the end of time for what it never writes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 12]) -> Self {
+        let [a, b, c, d, e, f, g, h, nanos @ ..] = bytes;
+        let (seconds, nanos) = (u64::from_le_bytes([a, b, c, d, e, f, g, h]), u32::from_le_bytes(nanos));
+        if nanos < 1_000_000_000 { Self(Duration::new(seconds, nanos)) } else { Self::END }
+    }
+
     /// How long after `earlier` this is; zero if it is not after it (clocks do jump back).
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
@@ -39,6 +53,14 @@ impl UnixTime {
 mod tests {
     use super::UnixTime;
     use std::time::Duration;
+
+    #[test]
+    fn a_moment_survives_as_bytes() {
+        for time in [UnixTime::default(), UnixTime::END, UnixTime::new(Duration::new(1_800_000_000, 999_999_999))] {
+            assert_eq!(UnixTime::from_bytes(time.to_bytes().try_into().unwrap()), time);
+        }
+        assert_eq!(UnixTime::from_bytes([0xff; 12]), UnixTime::END);
+    }
 
     #[test]
     fn arithmetic_saturates_at_both_ends() {

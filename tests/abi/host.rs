@@ -2,7 +2,9 @@
 //! record of everything that was asked. As strict as Envoy: a call at the wrong time is refused, and noted.
 
 use super::boring;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use wasmi::{Caller, Error, Extern, Memory, Val};
 
 pub type Pairs = Vec<(String, Vec<u8>)>;
@@ -10,6 +12,10 @@ pub type Pairs = Vec<(String, Vec<u8>)>;
 const OK: u32 = 0;
 const NOT_FOUND: u32 = 1;
 const BAD_ARGUMENT: u32 = 2;
+const CAS_MISMATCH: u32 = 8;
+
+/// Shared data: values and their versions, by name. Workers hold the same.
+pub type Board = Rc<RefCell<BTreeMap<String, (Vec<u8>, u32)>>>;
 
 /// One request, as the proxy sees it.
 #[derive(Default)]
@@ -66,6 +72,8 @@ pub struct Host {
     pub log: Vec<String>,
     /// Every call, in order.
     pub calls: Vec<String>,
+    /// What the VMs of one `vm_id` share.
+    pub board: Board,
     /// Counters by name; a metric's id is its place from one.
     pub counters: Vec<(String, u32)>,
     /// Calls that the module should not have made.
@@ -155,6 +163,25 @@ impl Guest<'_, '_> {
                 let about = format!("{key}={value}");
                 stream.map(|stream| stream.state.insert(key, value));
                 Ok((about, status))
+            }
+            "proxy_get_shared_data" => {
+                let name = String::from_utf8(self.bytes(0)).unwrap();
+                let found = self.host().board.borrow().get(&name).cloned();
+                let Some((value, version)) = found else { return Ok((name, NOT_FOUND)) };
+                self.give(2, &value)?;
+                self.write(at(4), &version.to_le_bytes());
+                done(name)
+            }
+            "proxy_set_shared_data" => {
+                let (name, value) = (String::from_utf8(self.bytes(0)).unwrap(), self.bytes(2));
+                let board = Rc::clone(&self.host().board);
+                let mut board = board.borrow_mut();
+                let version = board.get(&name).map_or(0, |(_, version)| *version);
+                if at(4) != 0 && at(4) != version {
+                    return Ok((name, CAS_MISMATCH));
+                }
+                board.insert(name.clone(), (value, version + 1));
+                done(name)
             }
             "proxy_define_metric" => {
                 let name = String::from_utf8(self.bytes(1)).unwrap();

@@ -253,6 +253,94 @@ pub fn add(suite: &mut Suite) {
         ensure!(stand_in.heads() <= 2, "{} fetches by one worker and the main thread", stand_in.heads());
         Ok(())
     });
+    suite.add("jwks::all_workers_share_one_fetch", async |mesh| {
+        let keys = mesh.authorization.jwks().await?;
+        let stand_in = StandIn::start(Answer::new("200 OK", "application/json", keys.to_string())).await?;
+        stand_in.open(false);
+        let file = asking(mesh, stand_in.port, |remote| {
+            remote["timeout"] = json!("30s");
+            remote["refresh"] = json!("300s");
+        })?;
+        let envoy = Envoy::start("jwks-shared", &file, Options::default().workers(4)).await?;
+        let token = mesh.token().await?;
+        let calls: Vec<_> = (0..40)
+            .map(|number| {
+                let (token, port) = (token.clone(), envoy.port());
+                tokio::spawn(async move { send_1_0(&format!("shared-{number}")).bearer(&token).send(port).await })
+            })
+            .collect();
+        envoy.stat_reaches("http.inbound.downstream_rq_active", 40).await?;
+        stand_in.open(true);
+        for call in calls {
+            let reply = call.await??;
+            ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+        }
+        ensure!(stand_in.heads() == 1, "{} fetches by four workers and the main thread", stand_in.heads());
+        Ok(())
+    });
+    suite.add("jwks::a_flood_of_unknown_keys_causes_few_fetches_and_a_new_key_is_found", async |mesh| {
+        let (old, new) = (Mint::new("flood-old")?, Mint::new("flood-new")?);
+        let set = |mint: &Mint| Answer::new("200 OK", "application/json", json!({"keys": [mint.jwk()]}).to_string());
+        let stand_in = StandIn::start(set(&old)).await?;
+        let mut file = asking(mesh, stand_in.port, |remote| remote["refresh"] = json!("300s"))?;
+        file.edit_plugin(|plugin| plugin["issuers"][0]["issuer"] = json!("https://flood.example"))?;
+        let envoy = Envoy::start("jwks-flood", &file, Options::default().workers(2)).await?;
+        let token = |mint: &Mint, kid: &str| {
+            let now = place::now();
+            let claims = json!({"iss": "https://flood.example", "sub": "alice", "aud": mesh.audience, "iat": now, "exp": now + 600,
+                "client_id": "c", "jti": place::unique("jti"), "scope": SCOPES});
+            let mut header = mint.header();
+            header["kid"] = json!(kid);
+            mint.sign_as(&header, &claims)
+        };
+        works(envoy.port(), &token(&old, "flood-old")).await?;
+        let tokens: Vec<String> = (0..1000).map(|number| token(&old, &format!("random-{number}"))).collect();
+        let lanes: Vec<_> = tokens
+            .chunks(125)
+            .map(|lane| {
+                let (lane, port) = (lane.to_vec(), envoy.port());
+                tokio::spawn(async move {
+                    for token in lane {
+                        let reply = send_1_0("flood").bearer(&token).send(port).await?;
+                        refusal::check(&reply, "token_key_unknown", &Form::Rpc(json!("flood")))?;
+                    }
+                    anyhow::Ok(())
+                })
+            })
+            .collect();
+        for lane in lanes {
+            lane.await??;
+        }
+        let fetches = stand_in.heads();
+        ensure!(fetches <= 3, "1000 unknown keys led to {fetches} fetches, the first included");
+        stand_in.answer(set(&new));
+        wait::until("the new key to be found", RECOVERY, async || {
+            let reply = send_1_0("new").bearer(&token(&new, "flood-new")).send(envoy.port()).await?;
+            Ok((reply.status == 200).then_some(()))
+        })
+        .await
+    });
+    suite.add("jwks::keys_are_found_through_the_issuers_metadata", async |mesh| {
+        let mut file = mesh.inbound_file()?;
+        let uri = format!("{}/.well-known/openid-configuration", mesh.authorization.issuer);
+        file.edit_plugin(|plugin| plugin["issuers"][0]["jwks"] = json!({"discovery": {"uri": uri, "cluster": "idp", "refresh": "1s"}}))?;
+        let envoy = Envoy::start("jwks-discovery", &file, Options::default()).await?;
+        works(envoy.port(), &mesh.token().await?).await?;
+        // The same document, for another issuer.
+        let stand_in = StandIn::start(Answer::new(
+            "200 OK",
+            "application/json",
+            json!({"issuer": "https://elsewhere.example", "jwks_uri": mesh.authorization.jwks_uri}).to_string(),
+        ))
+        .await?;
+        let mut file = mesh.inbound_file()?;
+        file.cluster("idp", stand_in.port)?;
+        file.edit_plugin(|plugin| plugin["issuers"][0]["jwks"] = json!({"discovery": {"uri": uri, "cluster": "idp"}}))?;
+        let envoy = Envoy::start("jwks-metadata", &file, Options::default()).await?;
+        unavailable(envoy.port(), &mesh.token().await?).await?;
+        envoy.logged(&["attache: issuers[0].jwks.discovery", "issuer is another one"]).await?;
+        Ok(())
+    });
     suite.add("jwks::keys_older_than_max_stale_are_not_used", async |mesh| {
         let own = AuthorizationServer::start("authorization-stale").await?;
         let mut file = mesh.inbound_file_trusting(&own)?;

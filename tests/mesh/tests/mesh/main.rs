@@ -1,6 +1,7 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
 mod at_hand;
+mod attacks;
 mod cards;
 mod configuration;
 mod from_card;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
     configuration::add(&mut suite);
     live_update::add(&mut suite);
     hold::add(&mut suite);
+    attacks::add(&mut suite);
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);

@@ -69,6 +69,10 @@ const FORGED: &[(&str, &str, Forge)] = &[
         let (header, signature) = (good.split('.').next(), good.rsplit('.').next());
         Ok(format!("{}.{}.{}", header.unwrap_or(""), other.split('.').nth(1).unwrap_or(""), signature.unwrap_or("")))
     }),
+    ("with_five_actors", "token_actor_refused", |house| {
+        let chain = (0..4).fold(json!({"sub": "a"}), |chain, _| json!({"sub": "b", "act": chain}));
+        Ok(with(house, "act", chain))
+    }),
     ("two_parts", "token_malformed", |house| Ok(house.token().rsplit_once('.').map(|two| two.0.to_owned()).unwrap_or_default())),
     ("not_a_jwt", "token_malformed", |_| Ok("abc".to_owned())),
     ("not_base64", "token_malformed", |_| Ok("a+b.c/d.e=f".to_owned())),
