@@ -70,3 +70,8 @@ fn cards() {
 fn outbound() {
     room("outbound");
 }
+
+#[test]
+fn record() {
+    room("record");
+}

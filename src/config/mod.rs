@@ -3,6 +3,7 @@
 
 mod access;
 mod agent;
+mod audit;
 mod card;
 mod connection;
 mod duration;
@@ -20,6 +21,7 @@ mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
+pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
 pub use card::{Card, CardAccess, CardSource};
 pub use connection::{Connection, Credential, HeaderCredential, Secret};
 pub use error::ConfigError;
@@ -75,6 +77,12 @@ pub struct Config {
     /// `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
     pub hold_headers: bool,
+    /// The record that each decision leaves.
+    #[serde(default)]
+    pub audit: Audit,
+    /// Who may see how a request was decided.
+    #[serde(default)]
+    pub debug: Option<Trace>,
 }
 
 const fn yes() -> bool {
@@ -132,6 +140,9 @@ impl Config {
         }
         for (name, scheme) in &self.schemes.0 {
             scheme.check(&format!("schemes.{name}"), &self.issuers)?;
+        }
+        if let Some(trace) = &self.debug {
+            trace.check("debug")?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {
@@ -255,6 +266,11 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/hold_headers", json!("yes"), "hold_headers: "),
+            ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
+            ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
+            ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),
+            ("/debug", json!({"allow": []}), "debug.allow: "),
+            ("/agents/0/shadow", json!({"body": true}), "agents[0].shadow.body: unknown field"),
         ] {
             let answer = with(pointer, value.clone());
             assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");

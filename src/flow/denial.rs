@@ -12,7 +12,7 @@ use crate::protocol::version::VersionError;
 use serde_json::{Map, Value, json};
 
 /// Why a request was refused. The list is closed and documented in `docs/refusals.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the codes say it, and docs/refusals.md explains each")]
 pub enum Reason {
     CredentialsMissing,

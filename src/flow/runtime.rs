@@ -6,8 +6,9 @@ use super::card::Statement;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
+use super::metric::{self, Tally};
 use super::source::{Lookup, Sources};
-use crate::config::{Agent, Config, ConfigError, Credential, Demanded, Jwks};
+use crate::config::{Agent, Config, ConfigError, Credential, Demanded, Issuer, Jwks};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
@@ -41,6 +42,7 @@ pub struct Runtime {
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
+    tally: Tally,
 }
 
 /// What a state machine is given besides the event.
@@ -97,6 +99,7 @@ impl Runtime {
             holds: Cell::new(false),
             warnings: RefCell::new(warnings),
             told: RefCell::default(),
+            tally: Tally::default(),
         })
     }
 
@@ -164,6 +167,20 @@ impl Runtime {
         self.config.hold_headers && self.holds.get()
     }
 
+    /// What is counted here.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The ages of the keys that were fetched, in seconds, by gauge.
+    #[must_use]
+    pub fn ages(&self, now: UnixTime) -> Vec<(String, u64)> {
+        let keyrings = self.keyrings.borrow();
+        let age = |(issuer, keyring): (&Issuer, &Kept<KeySet>)| Some((metric::keys_age(&issuer.name), keyring.age(now)?.as_secs()));
+        self.config.issuers.iter().zip(keyrings.iter()).filter_map(age).collect()
+    }
+
     /// What is stated of agent `index`.
     #[must_use]
     pub fn statement(&self, index: usize) -> Option<&Statement> {
@@ -187,6 +204,7 @@ impl Runtime {
             // A verdict is worth no more than its key: beyond max_stale neither counts.
             && self.keyrings.borrow().get(issuer).is_some_and(|keyring| keyring.usable(now).is_some())
         {
+            Tally::add(&self.tally.remembered, 1);
             let known = accepted.contains(&issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
@@ -209,6 +227,7 @@ impl Runtime {
             return Authentication::Wait(Want::Keys(index));
         }
         drop(keyrings);
+        Tally::add(&self.tally.examined, 1);
         match token_parts.verify(issuer, &keys, context.verifier, now) {
             Ok(caller) => {
                 let caller = Rc::new(caller);

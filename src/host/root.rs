@@ -2,12 +2,13 @@
 //! waits, and looks after requests whose body never comes.
 
 use super::call;
-use super::metrics::Counters;
+use super::metrics::Metrics;
 use super::signature::HostFirst;
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
+use crate::flow::metric;
 use crate::flow::{Answer, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -28,7 +29,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Shared {
     pub verifier: HostFirst,
-    pub counters: Counters,
+    pub metrics: Metrics,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -92,7 +93,9 @@ impl Root {
     /// Takes the outcome of a fetch and tells everyone who waited for it.
     fn fetched(&self, want: Want, answer: Answer<'_>, now: UnixTime) {
         let Some(runtime) = &self.runtime else { return };
-        if let Err(error) = runtime.complete(want, answer, now) {
+        let fetched = runtime.complete(want, answer, now);
+        self.shared.metrics.add(&metric::fetches(want, fetched.is_ok(), runtime.config()), 1);
+        if let Err(error) = fetched {
             call::log(Level::Warn, &error);
         }
         runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
@@ -125,7 +128,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            call::perform(effects, &self.shared.counters);
+            call::perform(effects, &self.shared.metrics);
             if step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }
@@ -203,6 +206,8 @@ impl RootContext for Root {
         for want in wanted {
             self.fetch(want, now);
         }
+        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let withheld = self.withheld(now);
         if !withheld.is_empty() {
             let waiting = self.shared.waiting.borrow();

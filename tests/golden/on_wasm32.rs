@@ -52,3 +52,8 @@ fn cards() {
 fn outbound() {
     room(include_str!("outbound.json"));
 }
+
+#[wasm_bindgen_test]
+fn record() {
+    room(include_str!("record.json"));
+}
