@@ -277,6 +277,33 @@ mod tests {
         }
     }
 
+    /// A secret that somebody wrote where its name belongs.
+    #[test]
+    fn no_value_around_secrets_is_in_an_error() {
+        for place in [
+            "/connections/0/credential",
+            "/connections/0/credential/header",
+            "/connections/0/credential/header/name",
+            "/connections/0/credential/header/prefix",
+            "/connections/0/credential/header/value",
+            "/connections/0/credential/header/value/secret",
+            "/secrets",
+            "/secrets/key",
+            "/secrets/key/env",
+            "/agents/0/security",
+            "/issuers/0/jwks",
+            "/audit",
+            "/debug",
+        ] {
+            for canary in
+                [json!("Canary 7f3a"), json!({"secret": "Canary 7f3a"}), json!(["Canary 7f3a"]), json!({"env": {"a": "Canary 7f3a"}})]
+            {
+                let answer = with(place, canary);
+                assert!(!answer.contains("Canary"), "{place}: {answer}");
+            }
+        }
+    }
+
     #[test]
     fn what_is_not_the_json_of_a_configuration_says_so() {
         for (bytes, expected) in [

@@ -63,9 +63,10 @@ impl Root {
             secrets.insert(name, wasi::variable(variable));
         }
         for (name, error) in secrets.missing() {
-            if let Some(Secret::Env(variable)) = config.secrets().get(name) {
+            if let Some(Secret::Env(_)) = config.secrets().get(name) {
                 let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
-                call::log(Level::Warn, &format!("secrets.{name}: environment variable {variable:?} {error}: {hint}"));
+                // Without the variable's name, in whose place somebody may have written the secret itself.
+                call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
         Runtime::new(config, secrets)

@@ -66,7 +66,7 @@ pub struct Host {
     pub log: Vec<String>,
     /// Every call, in order.
     pub calls: Vec<String>,
-    /// Counters by name; a metric's id is its place from one.
+    /// Metrics by name; a metric's id is its place from one.
     pub counters: Vec<(String, u32)>,
     /// Calls that the module should not have made.
     pub misuse: Vec<String>,
@@ -169,6 +169,14 @@ impl Guest<'_, '_> {
                 let status = if counter.is_some() && at(1) > 0 { OK } else { BAD_ARGUMENT };
                 if let Some((_, count)) = counter {
                     *count += at(1);
+                }
+                Ok((String::new(), status))
+            }
+            "proxy_record_metric" => {
+                let metric = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
+                let status = if metric.is_some() { OK } else { BAD_ARGUMENT };
+                if let Some((_, last)) = metric {
+                    *last = at(1);
                 }
                 Ok((String::new(), status))
             }

@@ -17,6 +17,7 @@ mod outbound;
 mod policy;
 mod projected;
 mod ratelimit;
+mod record;
 mod reload;
 mod requests;
 mod sdk;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     requests::add(&mut suite);
     identity::add(&mut suite);
     policy::add(&mut suite);
+    record::add(&mut suite);
     watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
