@@ -1,7 +1,9 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
+mod at_hand;
 mod cards;
 mod configuration;
+mod from_card;
 mod grpc;
 mod hold;
 mod http1;
@@ -16,11 +18,13 @@ mod odd_requests;
 mod outbound;
 mod policy;
 mod projected;
+mod published;
 mod ratelimit;
 mod record;
 mod reload;
 mod requests;
 mod sdk;
+mod skills;
 mod streams;
 mod suite;
 mod tokens;
@@ -51,6 +55,10 @@ fn main() -> ExitCode {
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
+    at_hand::add(&mut suite);
+    published::add(&mut suite);
+    from_card::add(&mut suite);
+    skills::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
