@@ -104,16 +104,17 @@ impl Admitted {
 ///
 /// # Errors
 /// The refusal.
-pub fn may_anyone(agent: &Agent, policy: Option<&Policy>, operation: Operation, skill: Skill<'_>) -> Result<bool, Denial> {
+pub fn may_anyone(agent: &Agent, policy: &Policy, operation: Operation, skill: Skill<'_>) -> Result<bool, Denial> {
     if operation == Operation::GetAgentCard {
         return Ok(true);
     }
     let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
-    match (policy.map(|policy| &policy.skills).filter(|skills| !skills.is_empty()), skill) {
-        (Some(_), Skill::Unsettled) => return Ok(false),
-        (Some(skills), Skill::Named(name)) if skills.contains_key(name) => return Err(Denial::new(Reason::AccessDenied)),
-        (Some(_), Skill::Unnamed) if sends => return Err(Denial::new(Reason::AccessDenied)),
-        _ => {}
+    match skill {
+        _ if policy.skills.is_empty() => {}
+        Skill::Unsettled => return Ok(false),
+        Skill::Named(name) if policy.skills.contains_key(name) => return Err(Denial::new(Reason::AccessDenied)),
+        Skill::Unnamed if sends => return Err(Denial::new(Reason::AccessDenied)),
+        Skill::Named(_) | Skill::Unnamed => {}
     }
     let Some(rules) = &agent.access else { return Ok(true) };
     let nobody = access::Subject { issuer: None, subject: None, client: None, tenant: None, kind: None, scopes: &[], roles: &[] };

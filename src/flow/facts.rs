@@ -154,7 +154,8 @@ impl Facts {
             Origin::Issuer(index) => config.issuers.get(index).map(|issuer| (issuer.name.as_str(), issuer.issuer.as_str())),
             Origin::Scheme(index) => config.schemes().keys().nth(index).map(|name| (name.as_str(), name.as_str())),
         });
-        let subject = caller.and_then(|caller| caller.subject.as_deref()).and_then(|text| match subject {
+        let told = log.is_some() || filter_state;
+        let subject = caller.filter(|_| told).and_then(|caller| caller.subject.as_deref()).and_then(|text| match subject {
             SubjectForm::Plain => Some(cut(text)),
             SubjectForm::Digest => Some(digest(origin.map_or("", |(_, issuer)| issuer), text)),
             SubjectForm::None => None,

@@ -75,7 +75,10 @@ impl Inbound {
             Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, context.runtime.config()),
             // Everyone may read a public card, and nothing else.
             Identity::Known(None) => Ok(operation == Operation::GetAgentCard),
-            Identity::Shadowed => may_anyone(agent, context.runtime.policy(self.agent, context.now).ok().as_deref(), operation, skill),
+            Identity::Shadowed => {
+                let policy = context.runtime.policy(self.agent, context.now).map_err(|_| Denial::new(Reason::CardUnavailable))?;
+                may_anyone(agent, &policy, operation, skill)
+            }
             Identity::Pending { .. } => Ok(false),
         }
     }

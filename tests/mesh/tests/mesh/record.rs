@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use attache_mesh::authorization::claims;
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::{AGENT, Mesh, SCOPES, send_0_3, send_1_0, send_1_0_http};
@@ -48,9 +49,9 @@ async fn record_of(envoy: &Envoy, call: &Call) -> Result<(Value, Reply)> {
 }
 
 fn over_grpc() -> Call {
-    let call = Call::new(http::Method::POST, GET_TASK).header("content-type", "application/grpc").header("te", "trailers");
-    // GetTaskRequest { id: "t" }: field 1 in lf.a2a.v1 may be another; an agent that cannot read it answers so.
-    call.body(&[0u8; 5][..])
+    // With one empty message.
+    let call = Call::new(http::Method::POST, GET_TASK).header("content-type", "application/grpc");
+    call.header("te", "trailers").body(&[0u8; 5][..])
 }
 
 fn has(record: &Value, wanted: &Value) -> Result<()> {
@@ -72,7 +73,7 @@ pub fn add(suite: &mut Suite) {
         ] {
             let (record, reply) = record_of(&envoy, &call.clone().bearer(&token)).await?;
             ensure!(reply.reason().is_none(), "{}", reply.text());
-            let who = json!({"issuer": "corp", "subject": "caller", "client": "caller", "kind": "service"});
+            let who = json!({"issuer": "corp", "subject": claims(&token)?["sub"], "client": "caller", "kind": "service"});
             let what = json!({"agent": "expense", "version": version, "binding": binding, "operation": operation,
                 "decision": "allow", "reason": null, "status": null});
             has(&record, &who)?;
