@@ -85,3 +85,8 @@ fn ownership() {
 fn outbound() {
     room("outbound");
 }
+
+#[test]
+fn record() {
+    room("record");
+}

@@ -1,6 +1,8 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, SkillFrom, Tasks};
+use super::{
+    Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom, Tasks,
+};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -52,6 +54,9 @@ pub struct Agent {
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
+    /// Refusals that are told and not made.
+    #[serde(default)]
+    pub shadow: Shadow,
 }
 
 /// What an agent offers of one version.

@@ -124,7 +124,8 @@ impl Connection {
         match &self.credential {
             Credential::Header(header) if !secrets.contains_key(&header.value.secret) => Err(ConfigError::new(
                 format!("{at}.credential.header.value.secret"),
-                format!("there is no secret called {:?}", header.value.secret),
+                // Not its name: it may be the secret itself, in the wrong place.
+                "there is no secret of this name: `secrets` says where each comes from",
             )),
             Credential::Header(_) | Credential::None(_) => Ok(()),
         }

@@ -4,6 +4,7 @@
 mod access;
 mod agent;
 mod algorithm;
+mod audit;
 mod card;
 mod certificate;
 mod claims;
@@ -28,6 +29,7 @@ mod uri;
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
 pub use algorithm::Algorithm;
+pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
 pub use card::{Card, CardAccess, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
@@ -89,6 +91,12 @@ pub struct Config {
     /// `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
     pub hold_headers: bool,
+    /// The record that each decision leaves.
+    #[serde(default)]
+    pub audit: Audit,
+    /// Who may see how a request was decided.
+    #[serde(default)]
+    pub debug: Option<Trace>,
 }
 
 const fn yes() -> bool {
@@ -153,6 +161,9 @@ impl Config {
         }
         for (name, scheme) in &self.schemes.0 {
             scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
+        }
+        if let Some(trace) = &self.debug {
+            trace.check("debug")?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {
@@ -294,9 +305,41 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/hold_headers", json!("yes"), "hold_headers: "),
+            ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
+            ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
+            ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),
+            ("/debug", json!({"allow": []}), "debug.allow: "),
+            ("/agents/0/shadow", json!({"body": true}), "agents[0].shadow.body: unknown field"),
         ] {
             let answer = with(pointer, value.clone());
             assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");
+        }
+    }
+
+    /// A secret that somebody wrote where its name belongs.
+    #[test]
+    fn no_value_around_secrets_is_in_an_error() {
+        for place in [
+            "/connections/0/credential",
+            "/connections/0/credential/header",
+            "/connections/0/credential/header/name",
+            "/connections/0/credential/header/prefix",
+            "/connections/0/credential/header/value",
+            "/connections/0/credential/header/value/secret",
+            "/secrets",
+            "/secrets/key",
+            "/secrets/key/env",
+            "/agents/0/security",
+            "/issuers/0/jwks",
+            "/audit",
+            "/debug",
+        ] {
+            for canary in
+                [json!("Canary 7f3a"), json!({"secret": "Canary 7f3a"}), json!(["Canary 7f3a"]), json!({"env": {"a": "Canary 7f3a"}})]
+            {
+                let answer = with(place, canary);
+                assert!(!answer.contains("Canary"), "{place}: {answer}");
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::authenticate::{Identified, Policy};
 use super::denial::{Denial, Reason};
+use super::facts::is_shadowed;
 use super::fetch::Want;
 use super::inspect::{Plans, Reader};
 use super::runtime::Context;
@@ -28,6 +29,8 @@ pub struct Admitted {
 pub enum Admission {
     /// Yes.
     As(Admitted),
+    /// No, but that is only told. With the caller, if it is one whom we know.
+    Shadowed(Option<Admitted>, Reason),
     /// No.
     Refused(Denial),
     /// That depends on something that has to be fetched.
@@ -37,9 +40,13 @@ pub enum Admission {
 /// Holds what is proved against the agent's policy. A card needs an accepted identity; everything else its scopes as well.
 #[must_use]
 pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
+    let refuse = |admitted, denial: Denial| match context.runtime.config().agents.get(index) {
+        Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
+        _ => Admission::Refused(denial),
+    };
     let (proofs, policy, lacking) = match identified {
         Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
-        Identified::Refused(reason) => return Admission::Refused(context.runtime.unauthenticated(index, reason, context.now)),
+        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(index, reason, context.now)),
         Identified::Wait(want) => return Admission::Wait(want),
     };
     let met = match policy.demand.knows(&proofs) {
@@ -48,10 +55,11 @@ pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Cont
     };
     match met {
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
-        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, lacking, context.now)),
+        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(index, lacking, context.now)),
         Err(Unmet::Scopes(scopes)) => {
+            let known = policy.demand.knows(&proofs).map(|caller| Admitted { caller, proofs, policy });
             let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
-            Admission::Refused(context.runtime.at(index, denial, context.now))
+            refuse(known, context.runtime.at(index, denial, context.now))
         }
     }
 }
@@ -86,12 +94,59 @@ impl Admitted {
             Verdict::Allowed => Ok(true),
             Verdict::Unsettled => Ok(false),
             Verdict::Refused(Refusal::Scopes(scopes)) => Err(self.lacks(scopes)),
-            Verdict::Refused(Refusal::NoRule | Refusal::Caller) => Err(Denial::new(Reason::AccessDenied)),
+            Verdict::Refused(Refusal::NoRule | Refusal::Caller(_)) => Err(Denial::new(Reason::AccessDenied)),
         }
     }
 }
 
+/// Whether somebody whom we do not know may do `operation` with `skill`: only what every rule and every skill leaves open.
+/// `false`: that depends on the skill, which is not settled.
+///
+/// # Errors
+/// The refusal.
+pub fn may_anyone(agent: &Agent, policy: &Policy, operation: Operation, skill: Skill<'_>) -> Result<bool, Denial> {
+    if operation == Operation::GetAgentCard {
+        return Ok(true);
+    }
+    let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+    match skill {
+        _ if policy.skills.is_empty() => {}
+        Skill::Unsettled => return Ok(false),
+        Skill::Named(name) if policy.skills.contains_key(name) => return Err(Denial::new(Reason::AccessDenied)),
+        Skill::Unnamed if sends => return Err(Denial::new(Reason::AccessDenied)),
+        Skill::Named(_) | Skill::Unnamed => {}
+    }
+    let Some(rules) = &agent.access else { return Ok(true) };
+    let nobody = access::Subject { issuer: None, subject: None, client: None, tenant: None, kind: None, scopes: &[], roles: &[] };
+    match access::decide(rules, operation, skill, &nobody) {
+        Verdict::Allowed => Ok(true),
+        Verdict::Unsettled => Ok(false),
+        // Scopes are no use to somebody who has no token.
+        Verdict::Refused(_) => Err(Denial::new(Reason::AccessDenied)),
+    }
+}
+
 impl Admitted {
+    /// How the caller was judged, for its trace: places of the configuration and what was missing there.
+    #[must_use]
+    pub fn judged(&self, agent: &Agent, operation: Operation, skill: Skill<'_>, config: &Config) -> String {
+        let security = match (self.policy.demand.place(&self.proofs), self.policy.demand.meets(&self.proofs)) {
+            (Some(place), Ok(_)) => format!("security[{place}]: met"),
+            (Some(place), Err(Unmet::Scopes(scopes))) => format!("security[{place}]: needs scopes {}", scopes.join(" ")),
+            (Some(_), Err(Unmet::Credentials)) | (None, _) => "security: no requirement is met".to_owned(),
+        };
+        let Some(rules) = agent.access.as_ref().filter(|_| operation != Operation::GetAgentCard) else { return security };
+        let (place, verdict) = access::judge(rules, operation, skill, &subject(&self.caller, config));
+        let rule = place.map_or_else(|| "access".to_owned(), |place| format!("access[{place}]"));
+        match verdict {
+            Verdict::Allowed => format!("{security}; {rule}: allows"),
+            Verdict::Unsettled => format!("{security}; {rule}: depends on the skill"),
+            Verdict::Refused(Refusal::NoRule) => format!("{security}; {rule}: no rule is for this"),
+            Verdict::Refused(Refusal::Caller(member)) => format!("{security}; {rule}: require.{member} is not met"),
+            Verdict::Refused(Refusal::Scopes(scopes)) => format!("{security}; {rule}: needs scopes {}", scopes.join(" ")),
+        }
+    }
+
     /// The refusal that names all scopes of a token that would do: those that let the caller in, and `more`.
     fn lacks(&self, more: Vec<String>) -> Denial {
         let mut scopes = self.policy.demand.met(&self.proofs);
@@ -179,7 +234,7 @@ fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
         subject: caller.subject.as_deref(),
         client: caller.client.as_deref(),
         tenant: caller.tenant.as_deref(),
-        kind: caller.kind,
+        kind: Some(caller.kind),
         scopes: &caller.scopes,
         roles: &caller.roles,
     }

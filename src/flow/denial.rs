@@ -10,7 +10,7 @@ use crate::protocol::version::VersionError;
 pub use super::refusal::Denial;
 
 /// Why a request was refused. The list is closed and documented in `docs/refusals.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the codes say it, and docs/refusals.md explains each")]
 pub enum Reason {
     CredentialsMissing,

@@ -4,7 +4,8 @@
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Level, Step, Value};
 use super::exchange::{Stage, answer, refuse};
-use super::head::Head;
+use super::facts::Note;
+use super::head::{Head, Target};
 use super::runtime::Context;
 use crate::config::{Connection, Credential};
 use crate::credential::static_header;
@@ -14,6 +15,7 @@ use crate::wire::path;
 
 pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let config = context.runtime.config();
+    effects.push(Effect::Note(Note::For(Target::Connection(index))));
     let Some(connection) = config.connections.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
@@ -21,6 +23,7 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
         effects.push(Effect::RemoveHeader(name.clone().into()));
     }
     head.set_version(head.target, effects, connection.version);
+    effects.push(Effect::Note(Note::Is { version: connection.version, binding: None, operation: None }));
     match &connection.credential {
         Credential::None(_) => {}
         Credential::Header(header) => match static_header::value(header, context.runtime.secrets()) {
@@ -35,6 +38,7 @@ pub(super) fn begin(index: usize, head: &Head<'_>, end_of_stream: bool, context:
             }
         },
     }
+    effects.push(Effect::Note(Note::Allowed));
     (Stage::Done, Step::Continue)
 }
 

@@ -1,8 +1,9 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
+use super::facts::Note;
 use super::fetch::Want;
+use super::record::Record;
 use crate::identity::Peer;
-use crate::protocol::{Binding, Version};
 use crate::wire::header::Headers;
 use secrecy::SecretString;
 use std::borrow::Cow;
@@ -65,6 +66,8 @@ pub enum Step {
 /// Log levels, as Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// Details.
+    Debug,
     /// Ordinary decisions.
     Info,
     /// Something that an operator should mend.
@@ -95,29 +98,6 @@ pub struct Reply {
     pub body: String,
 }
 
-/// What a counter counts: requests that went on to an agent, for watching a migration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count {
-    /// The agent's name.
-    pub agent: String,
-    /// The version in force.
-    pub version: Version,
-    /// The binding.
-    pub binding: Binding,
-}
-
-impl Count {
-    /// The metric's name, with its labels in the form that `stats_config.stats_tags` can take out again:
-    /// `attache_requests.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.total`.
-    #[must_use]
-    pub fn metric(&self) -> String {
-        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-        let agent: String = self.agent.chars().map(plain).collect();
-        let version: String = self.version.as_str().chars().map(plain).collect();
-        format!("attache_requests.agent.=.{agent};.version.=.{version};.binding.=.{};.total", self.binding.name())
-    }
-}
-
 /// One thing for the host to do, in order.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -135,8 +115,6 @@ pub enum Effect {
     ReplaceRequestBody(Vec<u8>),
     /// Put this in place of the response's body, or of the part of it that has just come.
     ReplaceResponseBody(Vec<u8>),
-    /// Add one to a counter.
-    Count(Count),
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch this unless a fetch is under way, and tell the request when it ended.
@@ -145,6 +123,12 @@ pub enum Effect {
     Reply(Reply),
     /// Write one line to the log.
     Log(Level, String),
+    /// Add a header to the answer that follows.
+    ReplyHeader(String, String),
+    /// Record a decision: in the log and in filter state as it says, and in the statistics.
+    Audit(Box<Record>),
+    /// A fact for the record. The exchange keeps it to itself; no host sees it.
+    Note(Note),
 }
 
 /// Effects in order, then the step.

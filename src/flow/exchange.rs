@@ -4,10 +4,12 @@
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Outcome, Step, Value};
 use super::expected::Expected;
+use super::facts::{Facts, Note};
 use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
+use super::metric::Tally;
 use super::ownership::Owned;
 use super::runtime::Context;
 use super::{classify, egress, ingress, metadata};
@@ -29,6 +31,8 @@ pub struct Exchange {
     stage: Stage,
     /// The answer to expect, if it matters.
     expected: Option<Expected>,
+    /// For its record.
+    facts: Box<Facts>,
 }
 
 #[derive(Debug, Default)]
@@ -88,7 +92,21 @@ impl Meter {
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+        let Outcome { effects, step } = self.decide(event, context);
+        Outcome { effects: self.note(effects, context), step }
+    }
+
+    fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
         let mut effects = Vec::new();
+        match &event {
+            Event::RequestHeaders { headers, .. } => *self.facts = Facts::new(headers, context.now),
+            Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.tally().scanned, chunk.len()),
+            Event::ResponseHeaders { .. } => {
+                let trace = self.facts.trace(context.runtime.config());
+                effects.extend(trace.map(|(name, value)| Effect::SetResponseHeader(name.into(), value)));
+            }
+            Event::ResponseBody { .. } | Event::BodyWithheld | Event::Settled => {}
+        }
         if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
             let step = self.expected.as_mut().map_or(Step::Continue, |expected| expected.on(&event, context, &mut effects));
             return Outcome { effects, step };
@@ -109,6 +127,23 @@ impl Exchange {
         };
         self.stage = stage;
         Outcome { effects, step }
+    }
+
+    /// Keeps the notes, and makes records of those that are decisions.
+    fn note(&mut self, effects: Vec<Effect>, context: &Context<'_>) -> Vec<Effect> {
+        let config = context.runtime.config();
+        let mut noted = Vec::with_capacity(effects.len());
+        for effect in effects {
+            match effect {
+                Effect::Note(note) => noted.extend(self.facts.take(note, config).map(|record| Effect::Audit(Box::new(record)))),
+                Effect::Reply(reply) => {
+                    noted.extend(self.facts.trace(config).map(|(name, value)| Effect::ReplyHeader(name, value)));
+                    noted.push(Effect::Reply(reply));
+                }
+                other => noted.push(other),
+            }
+        }
+        noted
     }
 
     /// Whether the bytes of the body should come with its events.
@@ -136,7 +171,7 @@ impl Exchange {
     /// Whether the response matters at all.
     #[must_use]
     pub const fn awaits_response(&self) -> bool {
-        self.expected.is_some()
+        self.expected.is_some() || self.facts.is_traced()
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
@@ -175,6 +210,10 @@ fn begin(
     expected: &mut Option<Expected>,
 ) -> (Stage, Step) {
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
+    // What begins like ours is gone already.
+    let asks = context.runtime.config().debug.iter().map(|trace| &trace.header);
+    let asks = asks.filter(|name| headers.has(name) && !name.starts_with("x-attache-"));
+    effects.extend(asks.map(|name| Effect::RemoveHeader(name.clone().into())));
     let head = match Head::read(headers) {
         Ok(head) => head,
         Err(denial) => {
@@ -231,11 +270,9 @@ fn plain_reader() -> Reader {
 
 /// Refuses now.
 pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    let place = denial.realm.as_deref().map(|name| format!(" at={name:?}")).unwrap_or_default();
     effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    let reply = denial.render(binding, id);
-    effects.push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), reply.status)));
-    effects.push(Effect::Reply(reply));
+    effects.push(Effect::Note(Note::Refused(denial.reason, binding)));
+    effects.push(Effect::Reply(denial.render(binding, id)));
     (Stage::Done, Step::Pause)
 }
 

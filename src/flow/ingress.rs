@@ -1,16 +1,19 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+mod told;
+
 use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
 use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
-use super::event::{Count, Effect, Event, Level, Step, Value};
+use super::event::{Effect, Event, Level, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
 use super::expected::Expected;
+use super::facts::{Note, is_shadowed};
 use super::fetch::Want;
-use super::head::Head;
+use super::head::{Head, Target};
 use super::inspect::{self, Reader};
 use super::ownership::Owned;
 use super::runtime::Context;
@@ -52,6 +55,8 @@ pub struct Inbound {
     permitted: bool,
     /// Takes the tags off what it names.
     owned: Option<Box<Owned>>,
+    /// The caller asks how it is judged.
+    asks: bool,
 }
 
 #[derive(Debug)]
@@ -60,6 +65,8 @@ enum Identity {
     Pending { want: Want, credentials: Box<Credentials<'static>> },
     /// Admitted by `security`, or nobody needs to be.
     Known(Option<Admitted>),
+    /// Not known, where that is only told. It goes on as nobody.
+    Shadowed,
 }
 
 #[derive(Debug)]
@@ -91,6 +98,7 @@ pub(super) fn begin(
     let Some(agent) = config.agents.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
+    effects.push(Effect::Note(Note::For(Target::Agent(index))));
     let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
     let in_path = match &agent.skill_from {
         Some(SkillFrom::Path(path)) => path.take(suffix),
@@ -104,6 +112,8 @@ pub(super) fn begin(
         Ok(classified) => classified,
         Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
     };
+    effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
+    effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
     let announced = match head.content_length() {
         Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
@@ -119,6 +129,7 @@ pub(super) fn begin(
         let identified = context.runtime.identify(index, &credentials, true, context);
         match admit(index, is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
+            Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
             Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
             Admission::Wait(want) => {
                 effects.push(Effect::Fetch(want));
@@ -183,6 +194,7 @@ pub(super) fn begin(
         spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
         permitted: false,
         owned,
+        asks: config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header)),
     };
     Box::new(inbound).decide(context, effects, expected)
 }
@@ -199,7 +211,7 @@ impl Inbound {
     pub(super) fn awaits(&self) -> Option<Want> {
         match &self.identity {
             Identity::Pending { want, .. } => Some(*want),
-            Identity::Known(_) => self.wanted,
+            Identity::Known(_) | Identity::Shadowed => self.wanted,
         }
     }
 
@@ -241,6 +253,7 @@ impl Inbound {
                     };
                     match admission {
                         Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
+                        Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
                         Admission::Refused(denial) => return self.deny(denial, context, effects),
                         Admission::Wait(next) => {
                             effects.push(Effect::Fetch(next));
@@ -265,11 +278,12 @@ impl Inbound {
             Body::TooLong => Err(Denial::new(Reason::BodyTooLarge)),
             Body::Wrong(wrong) => Err(wrong.0.clone()),
             Body::NotNeeded => Ok(self.operation),
-            Body::Reading { reader, .. } => self.asked(reader),
+            Body::Reading { reader, .. } => self.asked(reader, context),
         };
         let permitted = asked.and_then(|asked| {
             self.operation = self.operation.or(asked);
-            let permitted = self.permit(asked, context)?;
+            self.follow_method(effects);
+            let permitted = self.permit(asked, context, effects)?;
             self.own(permitted, context)
         });
         match permitted {
@@ -287,6 +301,7 @@ impl Inbound {
 
     /// The request is allowed: it goes on, or gets its card here.
     fn release(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, expected: &mut Option<Expected>) -> (Stage, Step) {
+        self.tell(context, effects);
         let request = self.card(context);
         match request.as_ref().map_or(Lookup::Upstream, |request| request.at_hand(context)) {
             Lookup::Upstream => {}
@@ -304,6 +319,7 @@ impl Inbound {
         if let Some(owned) = &mut self.owned {
             effects.extend(owned.release(!self.released));
         }
+        effects.push(Effect::Note(Note::Allowed));
         match self.body {
             Body::Reading { .. } => self.go_on(context),
             Body::NotNeeded | Body::Wrong(_) | Body::TooLong => (Stage::Passing(self.meter(context)), Step::Continue),
@@ -328,6 +344,7 @@ impl Inbound {
             (Some(request), Lookup::Here(source)) => match request.serve(&source.card, context) {
                 Ok(reply) => {
                     effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+                    effects.push(Effect::Note(Note::Allowed));
                     effects.push(Effect::Reply(reply));
                 }
                 Err(error) => drop(request.refuse(&error, context, effects)),
@@ -338,11 +355,13 @@ impl Inbound {
     }
 
     /// The operation, once it is known and something of the body has come to be judged with it.
-    fn asked(&self, reader: &Reader) -> Result<Option<Operation>, Denial> {
+    fn asked(&self, reader: &Reader, context: &Context<'_>) -> Result<Option<Operation>, Denial> {
         match (self.binding, reader.method().map(Operation::from_method)) {
             (Some(Binding::Jsonrpc), None) => Ok(None),
             (Some(Binding::Jsonrpc), Some(None)) => Err(Denial::new(Reason::OperationUnknown)),
-            (Some(Binding::Jsonrpc), Some(Some((operation, belongs)))) if belongs != self.version => {
+            (Some(Binding::Jsonrpc), Some(Some((operation, belongs))))
+                if belongs != self.version && !self.shadows(Reason::VersionMismatch, context) =>
+            {
                 Err(mismatch(operation.name(), belongs))
             }
             (Some(Binding::Jsonrpc), Some(Some((operation, _)))) => Ok(Some(operation)),
@@ -353,27 +372,23 @@ impl Inbound {
 
     /// Whether the request is allowed. `asked` is its operation, once something of the body has come to be judged with it.
     /// `false`: that is not known yet.
-    fn permit(&mut self, asked: Option<Operation>, context: &Context<'_>) -> Result<bool, Denial> {
+    fn permit(&mut self, asked: Option<Operation>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<bool, Denial> {
         let config = context.runtime.config();
         let (Some(agent), Some(plans)) = (config.agents.get(self.agent), context.runtime.plans(self.agent)) else {
             return Err(Denial::new(Reason::OperationUnknown));
         };
         let Some(operation) = self.operation else { return Ok(false) };
-        let reader = match &self.body {
-            Body::Reading { reader, .. } => Some(&**reader),
-            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => None,
-        };
         if !self.permitted {
             inspect::is_offered(operation, &agent.limits)?;
-            let skill = self.spoken.skill(operation, reader, plans)?;
-            self.permitted = match &self.identity {
-                Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, config)?,
-                // Everyone may read a public card, and nothing else.
-                Identity::Known(None) => operation == Operation::GetAgentCard,
-                Identity::Pending { .. } => false,
+            self.permitted = match self.may(agent, plans, operation, context) {
+                Err(denial) if is_shadowed(agent, denial.reason) => {
+                    effects.push(Effect::Note(Note::Shadowed(denial.reason)));
+                    true
+                }
+                permitted => permitted?,
             };
         }
-        if let (Some(reader), Some(operation)) = (reader, asked) {
+        if let (Some(reader), Some(operation)) = (self.reader(), asked) {
             plans.inspect(reader, operation, self.version, agent)?;
         }
         Ok(self.permitted && asked.is_some())
@@ -392,7 +407,9 @@ impl Inbound {
 
     /// Takes the tags off what an allowed request names, as far as it has come. `false`: more of it has to come first.
     fn own(&mut self, permitted: bool, context: &Context<'_>) -> Result<bool, Denial> {
-        let (Some(owned), Identity::Known(Some(admitted))) = (&mut self.owned, &self.identity) else { return Ok(permitted) };
+        let Some(owned) = &mut self.owned else { return Ok(permitted) };
+        // Nobody owns nothing, whatever is only told.
+        let Identity::Known(Some(admitted)) = &self.identity else { return Err(Denial::new(Reason::CredentialsMissing)) };
         self.headers.extend(owned.identify(&admitted.caller, context)?);
         let is_complete = !matches!(self.body, Body::Reading { complete: false, .. });
         match self.operation {
@@ -406,11 +423,7 @@ impl Inbound {
         if !matches!(self.operation, Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard)) {
             return None;
         }
-        let admitted = match &self.identity {
-            Identity::Known(admitted) => admitted.clone(),
-            Identity::Pending { .. } => None,
-        };
-        let place = Place { admitted, ..self.place.clone() };
+        let place = Place { admitted: self.identity.admitted().cloned(), ..self.place.clone() };
         CardRequest::new(self.agent, self.operation?, self.binding, place, context.runtime).map(Box::new)
     }
 
@@ -452,7 +465,7 @@ impl Inbound {
         if let Some(operation) = self.operation {
             set("x-attache-operation", operation.name());
         }
-        if let Identity::Known(Some(Admitted { caller, .. })) = &self.identity {
+        if let Some(Admitted { caller, .. }) = self.identity.admitted() {
             if let Some(subject) = &caller.subject {
                 set("x-attache-subject", subject);
             }
@@ -465,9 +478,6 @@ impl Inbound {
             }
             set("x-attache-scopes", &caller.scopes.join(" "));
         }
-        if let Some(binding) = self.binding {
-            effects.push(Effect::Count(Count { agent: agent.to_owned(), version: self.version, binding }));
-        }
     }
 
     fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
@@ -479,6 +489,7 @@ impl Inbound {
 
     /// Refuses, with the id: if it has come, now, else when it has.
     fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        self.tell(context, effects);
         let denial = self.named(denial, context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {

@@ -82,6 +82,11 @@ impl<T: Clone> Recent<T> {
 }
 
 impl Introspections {
+    /// The scheme (index) of a question under way.
+    pub fn scheme(&self, key: &Key) -> Option<usize> {
+        self.jobs.get(key).map(|job| job.scheme)
+    }
+
     /// Notes that `token` should be asked about. `false` if there are too many questions already.
     fn note(&mut self, key: Key, scheme: usize, token: &str, now: UnixTime) -> bool {
         if self.jobs.contains_key(&key) {

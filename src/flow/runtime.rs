@@ -11,6 +11,7 @@ use super::inspect::Plans;
 use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
 use super::metadata;
+use super::metric::{self, Tally};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Issuer, Jwks, Scheme};
@@ -57,6 +58,7 @@ pub struct Runtime {
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
+    tally: Tally,
 }
 
 /// What a state machine is given besides the event.
@@ -121,6 +123,7 @@ impl Runtime {
             tag_plans: ownership::Plans::default(),
             warnings: RefCell::new(warnings),
             told: RefCell::default(),
+            tally: Tally::default(),
         })
     }
 
@@ -216,6 +219,33 @@ impl Runtime {
         self.config.hold_headers && self.holds.get()
     }
 
+    /// What is counted here.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The ages of the keys that were fetched, in seconds, by gauge.
+    #[must_use]
+    pub fn ages(&self, now: UnixTime) -> Vec<(String, u64)> {
+        let keyrings = self.keyrings.borrow();
+        let age = |(index, issuer): (usize, &Issuer)| Some((metric::keys_age(&issuer.name), keyrings.age(index, now)?.as_secs()));
+        self.config.issuers.iter().enumerate().filter_map(age).collect()
+    }
+
+    /// Whose `want` is, until it is completed: what that is, and its name.
+    #[must_use]
+    pub fn whose(&self, want: Want) -> (&'static str, &str) {
+        match want {
+            Want::Keys(index) => ("issuer", self.config.issuers.get(index).map_or("none", |issuer| &issuer.name)),
+            Want::Card(index) => ("agent", self.config.agents.get(index).map_or("none", |agent| &agent.name)),
+            Want::Introspection(key) => {
+                let scheme = self.introspections.borrow().scheme(&key);
+                ("scheme", scheme.and_then(|index| self.config.schemes().keys().nth(index)).map_or("none", String::as_str))
+            }
+        }
+    }
+
     /// What is stated of agent `index`.
     #[must_use]
     pub fn statement(&self, index: usize) -> Option<&Statement> {
@@ -251,6 +281,7 @@ impl Runtime {
             // A verdict is worth no more than its key: beyond max_stale neither counts.
             && self.keyrings.borrow().is_usable(issuer, now)
         {
+            Tally::add(&self.tally.remembered, 1);
             let known = accepted.contains(&issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
@@ -266,6 +297,7 @@ impl Runtime {
             Found::Wait => return Authentication::Wait(Want::Keys(token_parts.issuer)),
             Found::Refused(reason) => return Authentication::Refused(reason),
         };
+        Tally::add(&self.tally.examined, 1);
         match token_parts.verify(issuer, &keys, context.verifier, now) {
             Ok(caller) => {
                 let caller = Rc::new(caller);

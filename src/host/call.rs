@@ -1,7 +1,8 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use super::metrics::Counters;
+use super::metrics::Metrics;
 use crate::flow::head::misplaced;
+use crate::flow::record::Record;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::identity::Peer;
 use crate::wire::header::{Headers, hex};
@@ -21,6 +22,7 @@ pub fn now() -> UnixTime {
 /// Writes `attache: <message>` to Envoy's log.
 pub fn log(level: Level, message: &str) {
     let level = match level {
+        Level::Debug => LogLevel::Debug,
         Level::Info => LogLevel::Info,
         Level::Warn => LogLevel::Warn,
         Level::Error => LogLevel::Error,
@@ -63,7 +65,8 @@ pub fn clean_trailers(runtime: &Runtime) {
 
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
 /// see to that.
-pub fn perform(effects: Vec<Effect>, counters: &Counters) {
+pub fn perform(effects: Vec<Effect>, metrics: &Metrics) {
+    let mut reply_headers = Vec::new();
     for effect in effects {
         match effect {
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
@@ -87,8 +90,10 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) {
             Effect::ReplaceResponseBody(bytes) => {
                 let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &bytes);
             }
-            Effect::Count(count) => counters.add(count),
-            Effect::Reply(reply) => answer(&reply),
+            Effect::Audit(record) => audit(&record, metrics),
+            Effect::ReplyHeader(name, value) => reply_headers.push((name, value)),
+            Effect::Reply(reply) => answer(&reply, &reply_headers),
+            Effect::Note(_) => {}
             Effect::Log(level, message) => log(level, &message),
             // The root context fetches: an answer to a request's own call would die with that request.
             Effect::Fetch(_) => {
@@ -102,10 +107,27 @@ fn set_header(name: &str, value: Option<&[u8]>) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
 }
 
-fn answer(reply: &Reply) {
-    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+/// Tells of a decision, with the time that it took until here.
+fn audit(record: &Record, metrics: &Metrics) {
+    let now = now();
+    if record.log.is_some() || record.state {
+        let line = record.line(now);
+        if record.state {
+            let _ = hostcalls::set_property(vec!["attache.audit"], Some(line.as_bytes()));
+        }
+        if let Some(level) = record.log {
+            log(level, &format!("audit {line}"));
+        }
+    }
+    metrics.decided(record.count(), record.microseconds(now));
+}
+
+fn answer(reply: &Reply, more: &[(String, String)]) {
+    let more = || more.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(more()).collect();
     if let Some(code) = reply.grpc_status {
-        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(more());
+        let headers = headers.map(|(name, value)| (name, value.as_bytes())).collect();
         let _ = hostcalls::send_grpc_response(grpc_code(code), Some(&reply.body), headers);
         return;
     }

@@ -2,13 +2,14 @@
 //! waits, and looks after requests whose body never comes.
 
 use super::call;
-use super::metrics::Counters;
+use super::metrics::Metrics;
 use super::shared::Board;
 use super::signature::HostFirst;
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
+use crate::flow::metric;
 use crate::flow::shared::Choice;
 use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
 use crate::wire::time::UnixTime;
@@ -32,7 +33,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Shared {
     pub verifier: HostFirst,
-    pub counters: Counters,
+    pub metrics: Metrics,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -70,9 +71,10 @@ impl Root {
             secrets.insert(name, wasi::variable(variable));
         }
         for (name, error) in secrets.missing() {
-            if let Some(Secret::Env(variable)) = config.secrets().get(name) {
+            if let Some(Secret::Env(_)) = config.secrets().get(name) {
                 let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
-                call::log(Level::Warn, &format!("secrets.{name}: environment variable {variable:?} {error}: {hint}"));
+                // Without the variable's name, in whose place somebody may have written the secret itself.
+                call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
         Runtime::new(config, secrets)
@@ -128,7 +130,9 @@ impl Root {
     fn fetched(&mut self, want: Want, answer: Answer<'_>, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         let document = answer.as_ref().ok().map(|(_, body)| *body);
+        let whose = runtime.whose(want);
         let completed = runtime.complete(want, answer, now);
+        self.shared.metrics.add(&metric::fetches(want, whose, completed.is_ok()), 1);
         if let Err(error) = &completed {
             call::log(Level::Warn, error);
         }
@@ -172,7 +176,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            call::perform(effects, &self.shared.counters);
+            call::perform(effects, &self.shared.metrics);
             if step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }
@@ -261,6 +265,8 @@ impl RootContext for Root {
         for (want, call) in std::mem::take(&mut self.followed) {
             self.obtain(want, call, now);
         }
+        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let withheld = self.withheld(now);
         if !withheld.is_empty() {
             let waiting = self.shared.waiting.borrow();

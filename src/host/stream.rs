@@ -43,7 +43,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        call::perform(effects, &self.shared.counters);
+        call::perform(effects, &self.shared.metrics);
         match step {
             Step::Continue => Action::Continue,
             Step::Pause => Action::Pause,

@@ -96,6 +96,16 @@ impl Demand {
         self.proved(proofs).find(whole).map_or_else(Vec::new, scopes)
     }
 
+    /// The place of the requirement that decides in [`Demand::meets`], if one has its proofs.
+    #[must_use]
+    pub fn place(&self, proofs: &Proofs) -> Option<usize> {
+        let proved = |parts: &Vec<Part>| parts.iter().all(|part| proofs.of(part.scheme).is_some());
+        let granted =
+            |part: &Part| proofs.of(part.scheme).is_some_and(|caller| part.scopes.iter().all(|scope| caller.scopes.contains(scope)));
+        let whole = self.requirements.iter().position(|parts| parts.iter().all(granted));
+        whole.or_else(|| self.requirements.iter().position(proved))
+    }
+
     /// The caller, if `proofs` have what some requirement names, whatever the scopes.
     #[must_use]
     pub fn knows(&self, proofs: &Proofs) -> Option<Rc<Caller>> {
@@ -167,7 +177,9 @@ mod tests {
             (token(&[], &["a"]), Err(Unmet::Credentials)),
         ] {
             assert_eq!(demand.meets(&proofs).map(drop), met, "{proofs:?}");
+            assert_eq!(demand.place(&proofs).is_none(), met == Err(Unmet::Credentials), "{proofs:?}");
         }
+        assert_eq!((demand.place(&token(&[2], &["c"])), demand.place(&token(&[0, 1], &["d"]))), (Some(1), Some(2)));
         assert!(demand.knows(&token(&[0], &[])).is_some());
         assert!(demand.knows(&token(&[1], &[])).is_none());
     }

@@ -15,8 +15,8 @@ pub struct Subject<'a> {
     pub client: Option<&'a str>,
     /// The tenant of the issuer.
     pub tenant: Option<&'a str>,
-    /// User or service.
-    pub kind: Kind,
+    /// User or service, if the caller is known.
+    pub kind: Option<Kind>,
     /// Granted scopes.
     pub scopes: &'a [String],
     /// Granted roles.
@@ -30,8 +30,8 @@ pub enum Refusal {
     NoRule,
     /// These scopes would do.
     Scopes(Vec<String>),
-    /// The caller is not one of those that the rule admits.
-    Caller,
+    /// The caller is not one of those that the rule admits: by this member of `require`.
+    Caller(&'static str),
 }
 
 /// What is known of the skill that a request is for.
@@ -63,33 +63,41 @@ pub enum Verdict {
 /// one that decides: leaving the name out never gives more than saying it.
 #[must_use]
 pub fn decide(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &Subject<'_>) -> Verdict {
+    judge(rules, operation, skill, subject).1
+}
+
+/// The same, with the place of the rule that decided, if one did.
+#[must_use]
+pub fn judge(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &Subject<'_>) -> (Option<usize>, Verdict) {
     let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
-    for rule in rules.iter().filter(|rule| rule.covers(operation)) {
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.covers(operation)) {
         match skill {
             _ if rule.skills.is_empty() => {}
-            Skill::Unsettled => return Verdict::Unsettled,
+            Skill::Unsettled => return (None, Verdict::Unsettled),
             Skill::Named(name) if rule.skills.iter().any(|own| own == name) => {}
             Skill::Unnamed if sends => match meets(&rule.require, subject) {
                 Ok(()) => continue,
-                Err(refusal) => return Verdict::Refused(refusal),
+                Err(refusal) => return (Some(index), Verdict::Refused(refusal)),
             },
             Skill::Named(_) | Skill::Unnamed => continue,
         }
-        return meets(&rule.require, subject).map_or_else(Verdict::Refused, |()| Verdict::Allowed);
+        return (Some(index), meets(&rule.require, subject).map_or_else(Verdict::Refused, |()| Verdict::Allowed));
     }
-    Verdict::Refused(Refusal::NoRule)
+    (None, Verdict::Refused(Refusal::NoRule))
 }
 
 fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
     let one_of = |list: &[String], value: Option<&str>| list.is_empty() || value.is_some_and(|value| list.iter().any(|one| one == value));
-    let admitted = require.kind.is_none_or(|kind| kind == subject.kind)
-        && one_of(&require.clients, subject.client)
-        && one_of(&require.subjects, subject.subject)
-        && one_of(&require.issuers, subject.issuer)
-        && one_of(&require.tenants, subject.tenant)
-        && require.roles.iter().all(|role| subject.roles.contains(role));
-    if !admitted {
-        return Err(Refusal::Caller);
+    let conditions = [
+        ("kind", require.kind.is_none_or(|kind| Some(kind) == subject.kind)),
+        ("clients", one_of(&require.clients, subject.client)),
+        ("subjects", one_of(&require.subjects, subject.subject)),
+        ("issuers", one_of(&require.issuers, subject.issuer)),
+        ("tenants", one_of(&require.tenants, subject.tenant)),
+        ("roles", require.roles.iter().all(|role| subject.roles.contains(role))),
+    ];
+    if let Some((member, _)) = conditions.into_iter().find(|(_, holds)| !holds) {
+        return Err(Refusal::Caller(member));
     }
     if !require.scopes.iter().all(|scope| subject.scopes.contains(scope)) {
         return Err(Refusal::Scopes(require.scopes.clone()));
@@ -125,7 +133,7 @@ mod tests {
             subject: Some("ann"),
             client: Some("cli"),
             tenant: None,
-            kind: Kind::User,
+            kind: Some(Kind::User),
             scopes: &scopes,
             roles: &roles,
         };
@@ -164,7 +172,13 @@ mod tests {
             (json!({"roles": ["Foundry User", "Owner"]}), false),
         ] {
             let rules = json!([{"operations": ["any"], "require": require}]);
-            assert_eq!(ask(rules, Operation::GetTask, |_| ()), if admits { Ok(()) } else { Err(Refusal::Caller) }, "{require}");
+            let member = require.as_object().unwrap().keys().next().map(String::as_str);
+            let wanted = if admits { None } else { member };
+            let refused = match ask(rules, Operation::GetTask, |_| ()) {
+                Err(Refusal::Caller(member)) => Some(member),
+                other => other.map(|()| None).unwrap(),
+            };
+            assert_eq!(refused, wanted, "{require}");
         }
     }
     #[test]

@@ -67,3 +67,8 @@ fn ownership() {
 fn outbound() {
     room(include_str!("outbound.json"));
 }
+
+#[wasm_bindgen_test]
+fn record() {
+    room(include_str!("record.json"));
+}

@@ -81,7 +81,8 @@ fn peer(spec: &Value) -> Box<Peer> {
     Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex) })
 }
 
-/// Plays one case: the effects and the step of each event.
+/// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
+/// `record`.
 pub fn play(case: &Value, configs: &Value) -> Value {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
     for (pointer, value) in case["with"].as_object().into_iter().flatten() {
@@ -172,15 +173,29 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         };
         let outcome = exchange.on(happened, &Context { runtime: &runtime, verifier: &Software, now });
         paused = outcome.step == Step::Pause;
-        outcomes.push(readable(&outcome));
+        outcomes.push(readable(&outcome, case["record"] == true, now));
     }
     Value::Array(outcomes)
 }
 
-fn readable(outcome: &Outcome) -> Value {
-    let mut lines: Vec<Value> = outcome.effects.iter().map(effect).collect();
+fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
+    let tell = |one: &Effect| match one {
+        Effect::Audit(audit) => told(&audit.line(now), record),
+        other => effect(other),
+    };
+    let mut lines: Vec<Value> = outcome.effects.iter().map(tell).collect();
     lines.push(json!(if outcome.step == Step::Pause { "pause" } else { "continue" }));
     Value::Array(lines)
+}
+
+/// A record: the whole line, or decision and reason.
+fn told(line: &str, whole: bool) -> Value {
+    let record: Value = serde_json::from_str(line).unwrap();
+    if whole {
+        return json!({"record": record});
+    }
+    let reason = record["reason"].as_str().map(|reason| format!(" {reason}")).unwrap_or_default();
+    json!(format!("record {}{reason}", record["decision"].as_str().unwrap()))
 }
 
 fn effect(effect: &Effect) -> Value {
@@ -198,13 +213,15 @@ fn effect(effect: &Effect) -> Value {
             json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
         }
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
-        Effect::Count(count) => json!(format!("count {}", count.metric())),
+        Effect::ReplyHeader(name, value) => json!(format!("reply {name}: {value}")),
+        Effect::Audit(_) | Effect::Note(_) => panic!("told elsewhere, or to nobody"),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
         Effect::Fetch(Want::Introspection(_)) => json!("ask about the token"),
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
             match level {
+                Level::Debug => "debug",
                 Level::Info => "info",
                 Level::Warn => "warn",
                 Level::Error => "error",

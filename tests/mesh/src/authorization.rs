@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::http::Call;
 use crate::process::{self, Process};
-use crate::{peer, place, wait};
+use crate::{canary, peer, place, wait};
 
 const START: Duration = Duration::from_secs(60);
 
@@ -94,7 +94,10 @@ impl AuthorizationServer {
             Call::new(Method::POST, &self.token_path).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"));
         let reply = call.send(self.port).await?;
         match reply.json()["access_token"].as_str() {
-            Some(token) => Ok(token.to_owned()),
+            Some(token) => {
+                canary::keep(token);
+                Ok(token.to_owned())
+            }
             None => bail!("no access_token for {client}: {} {}", reply.status, reply.text()),
         }
     }

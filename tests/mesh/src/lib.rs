@@ -3,6 +3,7 @@
 //! `make run` plays a tour on it, the mesh tests drive it, the benchmark loads it.
 
 pub mod authorization;
+pub mod canary;
 pub mod envoy;
 pub mod envoy_file;
 pub mod event_stream;

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use crate::canary;
 use crate::http::Reply;
 
 /// What one reason must look like on the wire.
@@ -158,6 +159,8 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
         503 => ensure!(reply.header("retry-after").is_some_and(|value| value.parse::<u32>().is_ok()), "retry-after: {}", seen()),
         _ => ensure!(challenge.is_none(), "www-authenticate: {}", seen()),
     }
+    let leak = canary::find(&format!("{:?} {}", reply.headers, reply.text()));
+    ensure!(leak.is_none(), "{leak:?} is secret: {}", seen());
     self::seen().insert(want.reason);
     Ok(())
 }

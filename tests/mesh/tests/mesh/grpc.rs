@@ -78,7 +78,7 @@ pub async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Re
     ensure!(reply.header("content-type") == Some("application/grpc"), "{}", seen());
     ensure!(reply.header("grpc-status") == Some(status.to_string().as_str()), "wanted {status}: {}", seen());
     ensure!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{}", seen());
-    envoy.logged_after(start, &["attache: refused", &format!("reason={reason}")]).await?;
+    envoy.refusal_logged(start, reason).await?;
     Ok(reply)
 }
 

@@ -23,6 +23,7 @@ mod policy;
 mod projected;
 mod published;
 mod ratelimit;
+mod record;
 mod reload;
 mod requests;
 mod schemes;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     identity::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);
+    record::add(&mut suite);
     watching::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
