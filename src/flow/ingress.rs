@@ -1,6 +1,7 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+mod owning;
 mod told;
 
 use super::authorize::{Admission, Admitted, Spoken, admit};
@@ -392,30 +393,6 @@ impl Inbound {
             plans.inspect(reader, operation, self.version, agent)?;
         }
         Ok(self.permitted && asked.is_some())
-    }
-
-    /// Reads all of `chunk`, and keeps it if it is to change.
-    fn read(&mut self, reader: &mut Reader, chunk: &[u8], end: bool) -> Result<(), Box<(Denial, Id)>> {
-        let Some(owned) = &mut self.owned else { return reader.read(chunk, end) };
-        owned.hold(chunk);
-        // These may come without a body, and nothing says that none follows until none has.
-        match self.operation {
-            Some(Operation::CancelTask | Operation::SubscribeToTask) if end && self.held == 0 => Ok(()),
-            _ => reader.read(chunk, end),
-        }
-    }
-
-    /// Takes the tags off what an allowed request names, as far as it has come. `false`: more of it has to come first.
-    fn own(&mut self, permitted: bool, context: &Context<'_>) -> Result<bool, Denial> {
-        let Some(owned) = &mut self.owned else { return Ok(permitted) };
-        // Nobody owns nothing, whatever is only told.
-        let Identity::Known(Some(admitted)) = &self.identity else { return Err(Denial::new(Reason::CredentialsMissing)) };
-        self.headers.extend(owned.identify(&admitted.caller, context)?);
-        let is_complete = !matches!(self.body, Body::Reading { complete: false, .. });
-        match self.operation {
-            Some(operation) if permitted => owned.admit(operation, self.version, is_complete, context),
-            _ => Ok(permitted),
-        }
     }
 
     /// The card to expect as the answer.

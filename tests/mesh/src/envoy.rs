@@ -64,6 +64,8 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
+    // What a test waits for in an access log should not wait for its turn.
+    command.args(["--file-flush-interval-msec", "200"]);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     Ok((process::spawn(&name, command)?, admin))
 }

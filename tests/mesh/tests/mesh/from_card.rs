@@ -245,7 +245,7 @@ async fn no_policy(mesh: &Mesh) -> Result<()> {
             "`schemes` of the configuration has no scheme of this name",
         ),
         ("key.example.com", bearer(&[]), key, "of the configuration is something else"),
-        ("basic.example.com", bearer(&[]), basic, "cannot be enforced"),
+        ("basic.example.com", bearer(&[]), basic, "is something else"),
     ] {
         agents.push((host, StandIn::start(json_answer(&with(requirements, schemes))).await?, why));
     }

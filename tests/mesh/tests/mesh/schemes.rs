@@ -10,10 +10,12 @@ use attache_mesh::mint::Mint;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::tls::{Authority, Identity};
+use attache_mesh::wait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::time::Duration;
 use tokio::sync::OnceCell;
 
 use crate::suite::{House, Suite};
@@ -69,6 +71,7 @@ fn file(mesh: &Mesh, mint: &Mint, deaf: u16) -> Result<EnvoyFile> {
     House::trust(&mut file, mint, &mesh.audience)?;
     file.copy_cluster("idp", "deaf")?;
     file.cluster("deaf", deaf)?;
+    file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["INTROSPECTION"]});
     file.edit_plugin(|plugin| {
         plugin["secrets"] = json!({"introspection": {"env": "INTROSPECTION"}});
         let all = schemes(mesh);
@@ -156,7 +159,7 @@ fn send(host: &str, query: &str) -> Call {
 
 /// Nothing that was sent in `secrets` stands in the logs (access logs among them).
 fn is_silent(envoy: &Envoy, secrets: &[&str]) -> Result<()> {
-    let log = envoy.log();
+    let log = envoy.log() + &envoy.process().out();
     match secrets.iter().find(|secret| log.contains(**secret)) {
         Some(secret) => anyhow::bail!("{secret} stands in the log of {}", envoy.process().name()),
         None => Ok(()),
@@ -201,7 +204,8 @@ async fn keys(mesh: &Mesh) -> Result<()> {
     // At a place that nobody serves, the key in the path does not get into the access log either.
     let lost = Call::get(format!("/nowhere?desk_key={KEY}")).host("query.example.com").send(here.plain.port()).await?;
     refusal::check(&lost, "unmatched", &Form::Status)?;
-    here.plain.logged(&["GET /nowhere"]).await?;
+    let is_logged = async || Ok(here.plain.process().out().contains("GET /nowhere").then_some(()));
+    wait::until("the access log", Duration::from_secs(10), is_logged).await?;
     is_silent(&here.plain, &["canary"])
 }
 
