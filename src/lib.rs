@@ -25,6 +25,7 @@ pub mod config;
 pub mod credential;
 pub mod flow;
 pub mod identity;
+pub mod ownership;
 pub mod policy;
 pub mod protocol;
 pub mod wire;

@@ -53,7 +53,7 @@ fn verdict(row: &Value, runtime: &Runtime) -> String {
     for header in row["headers"].as_array().unwrap() {
         headers.push(pair(header[0].as_str().unwrap(), header[1].as_str().unwrap()));
     }
-    let event = Event::RequestHeaders { headers: Headers::new(headers), end_of_stream: true };
+    let event = Event::RequestHeaders { headers: Headers::new(headers), peer: None, end_of_stream: true };
     let context = Context { runtime, verifier: &Software, now: UnixTime::from_secs(1_800_000_000) };
     let Outcome { effects, step } = Exchange::default().on(event, &context);
     let reason = effects.into_iter().find_map(|effect| match effect {

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
-use attache::card::{Capabilities, Card, Interface, Location, Scheme, Security, Skills, View, project};
+use attache::card::{Capabilities, Card, Dialect, Interface, Location, Scheme, Security, Skills, View, project};
 use attache::protocol::{Binding, Version};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +88,7 @@ fn declared(card: &Card, version: Version) -> Result<Value, String> {
         .flat_map(|version| [Binding::Jsonrpc, Binding::HttpJson].map(|binding| Interface { version: *version, binding, url: URL }));
     let view = View {
         version,
+        dialect: Dialect::of(version),
         public_url: URL,
         interfaces: &interfaces.collect::<Vec<_>>(),
         security: &security,
@@ -111,6 +112,7 @@ fn configured(card: &Card, version: Version) -> Result<Value, String> {
     let offered = [(Version::V0_3, Binding::HttpJson), (Version::V0_3, Binding::Jsonrpc), (Version::V1_0, Binding::Jsonrpc)];
     let view = View {
         version,
+        dialect: Dialect::of(version),
         public_url: URL,
         interfaces: &offered.map(|(version, binding)| Interface { version, binding, url: URL }),
         security: &security.described_by(card),

@@ -7,7 +7,9 @@
 mod bodies;
 
 use attache::protocol::envelope::EnvelopeReader;
-use attache::wire::scan::{Document, Fault, Limits, Plan};
+use attache::wire::grpc_frame::Body;
+use attache::wire::protobuf;
+use attache::wire::scan::{Document, Fault, Keep, Limits, Plan};
 use bodies::{Dice, Rules, body, cases, folder, verdict};
 use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -146,6 +148,24 @@ fn most_held(head: &str, chunk: &[u8]) -> isize {
     MOST.get() - before
 }
 
+/// The same for the message of a gRPC call that begins with `head`, up to 1 MB.
+fn most_held_of_grpc(head: &[u8], chunk: &[u8]) -> isize {
+    let mut plan = protobuf::Plan::default();
+    let part = [protobuf::Step::One(2), protobuf::Step::Each(5)];
+    plan.ask(&part, protobuf::Type::Message, Keep::Kind);
+    plan.ask(&[part[0].clone(), part[1].clone(), protobuf::Step::Choice(1)], protobuf::Type::Text, Keep::Text);
+    plan.ask(&[protobuf::Step::Each(1)], protobuf::Type::Text, Keep::Text);
+    let plan = Rc::new(plan);
+    let before = HELD.get();
+    MOST.set(before);
+    let mut body = Body::new(Limits::default(), plan);
+    body.feed(&[&[0, 0x20, 0, 0, 0], head].concat()).unwrap();
+    for _ in 0..1_000_000 / chunk.len() {
+        body.feed(chunk).unwrap();
+    }
+    MOST.get() - before
+}
+
 #[test]
 fn memory_does_not_grow_with_the_body() {
     let start = r#"{"jsonrpc":"2.0","id":7,"method":"SendMessage","params":{"message":{"parts":["#;
@@ -156,6 +176,9 @@ fn memory_does_not_grow_with_the_body() {
     assert!(most_held(start, &block("[],-1.25e3,null,")) < 2048);
     assert!(most_held(&format!("{start}1"), &block("0")) < 2048);
     assert!(most_held(start, &block(" ")) < 2048);
+    assert!(most_held_of_grpc(b"", &block("\n\u{4}text")) < 2048);
+    assert!(most_held_of_grpc(b"\x0a\x80\x80\x80\x04", &block("lorem ipsum")) < 2048);
+    assert!(most_held_of_grpc(b"\x12\x80\x80\x80\x04", &block("*\u{3}\n\u{1}a")) < 2048);
     // At worst: names up to the limit, long texts that differ.
     let names: String = (0..5000).map(|index| format!("\"n{index}\":1,")).collect();
     assert!(most_held(&start[..start.len() - 1], format!("{{{names}").as_bytes()) < 256 * 1024);

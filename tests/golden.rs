@@ -47,6 +47,11 @@ fn tokens() {
 }
 
 #[test]
+fn schemes() {
+    room("schemes");
+}
+
+#[test]
 fn keys() {
     room("keys");
 }
@@ -57,11 +62,31 @@ fn policy() {
 }
 
 #[test]
+fn grpc() {
+    room("grpc");
+}
+
+#[test]
+fn skills() {
+    room("skills");
+}
+
+#[test]
 fn cards() {
     room("cards");
 }
 
 #[test]
+fn ownership() {
+    room("ownership");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
+}
+
+#[test]
+fn record() {
+    room("record");
 }

@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each room with the rooms that it may import.
-const ROOMS: [(&str, &[&str]); 9] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("wire", &[]),
     ("protocol", &["wire"]),
     ("config", &["wire", "protocol"]),
@@ -18,8 +18,9 @@ const ROOMS: [(&str, &[&str]); 9] = [
     ("credential", &["wire", "protocol", "config"]),
     ("policy", &["wire", "protocol", "config"]),
     ("card", &["wire", "protocol"]),
-    ("flow", &["wire", "protocol", "config", "identity", "credential", "policy", "card"]),
-    ("host", &["wire", "protocol", "config", "identity", "credential", "policy", "card", "flow"]),
+    ("ownership", &["wire", "protocol", "config"]),
+    ("flow", &["wire", "protocol", "config", "identity", "credential", "policy", "card", "ownership"]),
+    ("host", &["wire", "protocol", "config", "identity", "credential", "policy", "card", "ownership", "flow"]),
 ];
 
 fn root() -> &'static Path {

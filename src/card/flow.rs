@@ -1,7 +1,7 @@
 //! OAuth 2 flows of cards: alike in both shapes, but a scheme of 0.3 holds several and one of 1.0 one.
 
 use super::model::{respell, text};
-use crate::protocol::Version;
+use super::project::Dialect;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -57,11 +57,11 @@ impl Grant {
 }
 
 impl Flow {
-    /// The flow as a card of `version` writes it.
-    pub(super) fn write(&self, version: Version) -> Value {
+    /// The flow as a card writes it.
+    pub(super) fn write(&self, dialect: Dialect) -> Value {
         let mut map: Map<_, _> = self.urls.iter().map(|(name, url)| ((*name).to_owned(), json!(url))).collect();
         map.insert("scopes".to_owned(), json!(self.scopes));
-        if let (Version::V1_0, Some(required)) = (version, self.pkce_required) {
+        if let (Dialect::ProtoJson, Some(required)) = (dialect, self.pkce_required) {
             map.insert("pkceRequired".to_owned(), json!(required));
         }
         Value::Object(map)

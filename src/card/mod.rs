@@ -3,10 +3,12 @@
 
 pub mod flow;
 mod hosts;
+pub mod messages;
 pub mod model;
 pub mod paths;
 pub mod policy;
 pub mod project;
+pub mod protobuf;
 pub mod requirement;
 pub mod scheme;
 pub mod validators;
@@ -14,6 +16,6 @@ pub mod validators;
 pub use model::{Card, CardError, CardResponse};
 pub use paths::{CardPath, CardPaths};
 pub use policy::{PolicyError, Security};
-pub use project::{Capabilities, Interface, ProjectError, Skills, View, project};
+pub use project::{Capabilities, Dialect, Interface, ProjectError, Skills, View, project};
 pub use requirement::Requirement;
 pub use scheme::{Location, Means, Scheme};

@@ -3,6 +3,7 @@
 
 use crate::protocol::Version;
 use crate::wire::json::UniqueValue;
+use crate::wire::protobuf::Fault;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use thiserror::Error;
@@ -19,6 +20,9 @@ pub enum CardError {
     /// Not one JSON value, or an object in it repeats a name, so that two readers could see two cards.
     #[error("the card is not JSON, or repeats a member")]
     NotJson,
+    /// No message of the package that it should be of, or one with two readings.
+    #[error("the card is no protobuf message that can be read: {0}")]
+    NotProtobuf(Fault),
     /// JSON, but not what has to stand there.
     #[error("{at}: {wanted}")]
     Wrong {
@@ -142,6 +146,24 @@ impl Card {
     /// The ids of all skills that have one.
     pub fn skill_ids(&self) -> impl Iterator<Item = &str> {
         self.skills().filter_map(|skill| text(skill, "id"))
+    }
+
+    /// Whether it is a card of 0.3 that describes its schemes as protocol buffers do in JSON.
+    #[must_use]
+    pub fn is_proto_json(&self) -> bool {
+        let schemes = self.members.get("securitySchemes").and_then(Value::as_object);
+        let is_old = !self.members.contains_key("supportedInterfaces");
+        is_old && schemes.is_some_and(|schemes| !schemes.is_empty() && schemes.values().all(|scheme| scheme.get("type").is_none()))
+    }
+
+    /// The ids of skills that have requirements of their own.
+    #[must_use]
+    pub fn promised_skills(&self) -> Vec<&str> {
+        let asks = |skill: &&Map<String, Value>| {
+            let is_list = |name: &str| skill.get(name).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+            is_list("security") || is_list("securityRequirements")
+        };
+        self.skills().filter(asks).filter_map(|skill| text(skill, "id")).collect()
     }
 
     /// Every interface that the card states, in its order of preference, first those of 1.0. The legacy members of a

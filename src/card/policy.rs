@@ -39,7 +39,7 @@ pub enum PolicyError {
         /// The name.
         scheme: String,
     },
-    /// A requirement names a scheme that cannot be checked here: `Authorization` with another scheme than Bearer.
+    /// A requirement names a scheme that cannot be checked here: `Authorization` with another scheme than Bearer and Basic.
     #[error("{at}: the scheme {scheme:?} cannot be enforced")]
     Unenforceable {
         /// Where.
@@ -118,7 +118,7 @@ impl Security {
     pub fn described_by(mut self, card: &Card) -> Self {
         for (name, scheme) in &mut self.schemes {
             match described(card, name) {
-                Ok(Some(stated)) if stated.means() == scheme.means() => *scheme = stated,
+                Ok(Some(stated)) if stated.means().is_some() && stated.means() == scheme.means() => *scheme = stated,
                 _ => {}
             }
         }
@@ -151,7 +151,7 @@ mod tests {
         json!({
             "corp": {"type": "openIdConnect", "openIdConnectUrl": "https://login.example.com/"},
             "key": {"apiKeySecurityScheme": {"location": "header", "name": "X-Key"}},
-            "basic": {"type": "http", "scheme": "basic"},
+            "digest": {"type": "http", "scheme": "digest"},
             "odd": {"type": "dpop"},
         })
     }
@@ -180,10 +180,14 @@ mod tests {
             (json!([]), json!({}), "securityRequirements: admits everyone"),
             (json!([{"corp": []}, {}]), json!({}), "securityRequirements[1]: admits everyone"),
             (json!([{"none": []}]), json!({}), "securityRequirements: there is no scheme called \"none\""),
-            (json!([{"basic": []}]), json!({}), "securityRequirements: the scheme \"basic\" cannot be enforced"),
+            (json!([{"digest": []}]), json!({}), "securityRequirements: the scheme \"digest\" cannot be enforced"),
             (json!([{"odd": []}]), json!({}), "securitySchemes.odd: must be of a type that A2A knows"),
             (json!([{"corp": 1}]), json!({}), "security[0]: must give each scheme a list of scopes"),
-            (json!([{"corp": []}]), json!({"id": "b", "security": [{"basic": []}]}), "skills[1]: the scheme \"basic\" cannot be enforced"),
+            (
+                json!([{"corp": []}]),
+                json!({"id": "b", "security": [{"digest": []}]}),
+                "skills[1]: the scheme \"digest\" cannot be enforced",
+            ),
             (json!([{"corp": []}]), json!({"security": [{"corp": []}]}), "skills[1]: a skill with requirements needs an id of its own"),
             (
                 json!([{"corp": []}]),
@@ -202,7 +206,7 @@ mod tests {
         let given = [("corp", Scheme::bearer()), ("key", Scheme::mutual_tls()), ("odd", Scheme::bearer()), ("new", Scheme::bearer())];
         let given = given.map(|(name, scheme)| (name.to_owned(), scheme)).into();
         let security = Security { schemes: given, ..Security::default() }.described_by(&card);
-        let old = |name: &str| security.schemes[name].write(crate::protocol::Version::V0_3)["type"].clone();
+        let old = |name: &str| security.schemes[name].write(crate::card::Dialect::OpenApi)["type"].clone();
         assert_eq!(["corp", "key", "odd", "new"].map(old), ["openIdConnect", "mutualTLS", "http", "http"]);
     }
 }

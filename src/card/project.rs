@@ -20,6 +20,8 @@ use thiserror::Error;
 pub struct View<'a> {
     /// The shape asked for.
     pub version: Version,
+    /// How security is written in it.
+    pub dialect: Dialect,
     /// The agent's URL, for texts and for what has no URL of its own.
     pub public_url: &'a str,
     /// Every interface that is served, of all versions.
@@ -30,6 +32,26 @@ pub struct View<'a> {
     pub skills: Skills<'a>,
     /// What is let through.
     pub capabilities: Capabilities,
+}
+
+/// How a card writes schemes and requirements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// As OpenAPI does: the JSON Schema of 0.3.
+    OpenApi,
+    /// As protocol buffers do in JSON: 1.0, and what some agents of 0.3 answer over HTTP+JSON.
+    ProtoJson,
+}
+
+impl Dialect {
+    /// The one that every reader of a version knows.
+    #[must_use]
+    pub const fn of(version: Version) -> Self {
+        match version {
+            Version::V0_3 => Self::OpenApi,
+            Version::V1_0 => Self::ProtoJson,
+        }
+    }
 }
 
 /// One interface that is served.
@@ -91,7 +113,7 @@ const REPLACED: [&str; 13] = [
 /// If nothing of the version asked for is served.
 pub fn project(card: &Card, view: &View<'_>) -> Result<Value, ProjectError> {
     let hosts = InnerHosts::of(card, view.public_url);
-    let writer = Writer::new(reachable(view.security, &hosts), view.version);
+    let writer = Writer::new(reachable(view.security, &hosts), view.version, view.dialect);
     let mut out = card.members().clone();
     for name in REPLACED {
         out.remove(name);
@@ -307,7 +329,7 @@ fn texts(map: &mut Map<String, Value>, name: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Capabilities, Card, Interface, ProjectError, Security, Skills, Value, Version, View, json, project};
+    use super::{Binding, Capabilities, Card, Dialect, Interface, ProjectError, Security, Skills, Value, Version, View, json, project};
     use std::collections::BTreeSet;
 
     const ALL: Capabilities = Capabilities { streaming: true, push_notifications: true, extended_card: true };
@@ -326,7 +348,7 @@ mod tests {
         capabilities: Capabilities,
     ) -> Result<Value, ProjectError> {
         let security = Security::default();
-        let view = View { version, public_url: URL, interfaces, security: &security, skills, capabilities };
+        let view = View { version, dialect: Dialect::of(version), public_url: URL, interfaces, security: &security, skills, capabilities };
         project(&Card::from_value(card).unwrap(), &view)
     }
 
@@ -393,5 +415,30 @@ mod tests {
         let all = shown(card, Version::V0_3, &old, Skills::All, ALL).unwrap();
         assert_eq!(all["capabilities"], json!({"streaming": true, "pushNotifications": false, "stateTransitionHistory": true}));
         assert_eq!(all["supportsAuthenticatedExtendedCard"], true);
+    }
+    #[test]
+    fn what_asks_in_the_json_of_protocol_buffers_is_answered_in_it() {
+        let card = Card::from_value(json!({"securitySchemes": {"k": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}})).unwrap();
+        assert!(card.is_proto_json());
+        let security = Security {
+            schemes: [("k".to_owned(), crate::card::Scheme::bearer())].into(),
+            requirements: vec![[("k".to_owned(), vec!["a".to_owned()])].into()],
+            ..Security::default()
+        };
+        let interfaces = served(&[(Version::V0_3, Binding::HttpJson)]);
+        let (version, skills) = (Version::V0_3, Skills::All);
+        let view = View {
+            version,
+            dialect: Dialect::ProtoJson,
+            public_url: URL,
+            interfaces: &interfaces,
+            security: &security,
+            skills,
+            capabilities: ALL,
+        };
+        let shown = project(&card, &view).unwrap();
+        assert_eq!(shown["securitySchemes"], json!({"k": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}}));
+        assert_eq!(shown["security"], json!([{"schemes": {"k": {"list": ["a"]}}}]));
+        assert_eq!((&shown["url"], &shown["protocolVersion"]), (&json!(URL), &json!("0.3.0")));
     }
 }

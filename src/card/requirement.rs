@@ -2,6 +2,7 @@
 //! requirement in it, asks for nothing (OpenAPI 3).
 
 use super::model::CardError;
+use super::project::Dialect;
 use super::scheme::{Kind, Scheme};
 use crate::protocol::Version;
 use serde_json::{Map, Value, json};
@@ -81,6 +82,7 @@ fn is_scope(text: &str) -> bool {
 #[derive(Debug)]
 pub struct Writer {
     version: Version,
+    dialect: Dialect,
     schemes: BTreeMap<String, Scheme>,
     /// The schemes that stand for one that had several flows.
     aliases: BTreeMap<String, Vec<String>>,
@@ -90,10 +92,10 @@ impl Writer {
     /// Takes schemes by name. A scheme of 1.0 has one flow, so one with several becomes several: `name`,
     /// `name_clientCredentials` and so on.
     #[must_use]
-    pub fn new(given: BTreeMap<String, Scheme>, version: Version) -> Self {
+    pub fn new(given: BTreeMap<String, Scheme>, version: Version, dialect: Dialect) -> Self {
         let mut schemes = given.clone();
         let mut aliases = BTreeMap::new();
-        if version == Version::V1_0 {
+        if dialect == Dialect::ProtoJson {
             for (name, scheme) in given {
                 let Kind::OAuth2 { flows, metadata_url } = scheme.kind else { continue };
                 let mut names = vec![name.clone()];
@@ -111,27 +113,31 @@ impl Writer {
                 }
             }
         }
-        Self { version, schemes, aliases }
+        Self { version, dialect, schemes, aliases }
     }
 
     /// `securitySchemes`.
     #[must_use]
     pub fn schemes(&self) -> Map<String, Value> {
-        self.schemes.iter().map(|(name, scheme)| (name.clone(), scheme.write(self.version))).collect()
+        self.schemes.iter().map(|(name, scheme)| (name.clone(), scheme.write(self.dialect))).collect()
     }
 
     /// The member for requirements and its value.
     #[must_use]
     pub fn requirements(&self, list: &[Requirement]) -> (&'static str, Value) {
         let written = list.iter().flat_map(|requirement| self.alternatives(requirement)).take(MOST);
-        match self.version {
-            Version::V0_3 => ("security", written.map(|one| json!(one)).collect()),
-            Version::V1_0 => {
+        let name = match self.version {
+            Version::V0_3 => "security",
+            Version::V1_0 => "securityRequirements",
+        };
+        match self.dialect {
+            Dialect::OpenApi => (name, written.map(|one| json!(one)).collect()),
+            Dialect::ProtoJson => {
                 let wrap = |one: Requirement| {
                     let schemes: Map<_, _> = one.into_iter().map(|(name, scopes)| (name, json!({ "list": scopes }))).collect();
                     json!({ "schemes": schemes })
                 };
-                ("securityRequirements", written.map(wrap).collect())
+                (name, written.map(wrap).collect())
             }
         }
     }
@@ -161,7 +167,7 @@ impl Writer {
 
 #[cfg(test)]
 mod tests {
-    use super::{MOST, Scheme, Value, Version, Writer, json, read};
+    use super::{Dialect, MOST, Scheme, Value, Version, Writer, json, read};
     use std::collections::BTreeMap;
 
     fn list(value: Value) -> Result<Value, String> {
@@ -216,7 +222,7 @@ mod tests {
             ("a_clientCredentials".to_owned(), Scheme::mutual_tls()),
         ]);
         let requirements = [BTreeMap::from([("a".to_owned(), vec!["s".to_owned()]), ("b".to_owned(), vec![])])];
-        let new = Writer::new(schemes.clone(), Version::V1_0);
+        let new = Writer::new(schemes.clone(), Version::V1_0, Dialect::ProtoJson);
         let names: Vec<_> = new.schemes().keys().cloned().collect();
         assert_eq!(names, ["a", "a_clientCredentials", "a_clientCredentials_", "b", "b_clientCredentials"]);
         let (member, written) = new.requirements(&requirements);
@@ -231,7 +237,7 @@ mod tests {
         ];
         assert_eq!(ways, expected);
         assert_eq!(written[0], json!({"schemes": {"a": {"list": ["s"]}, "b": {"list": []}}}));
-        let old = Writer::new(schemes, Version::V0_3);
+        let old = Writer::new(schemes, Version::V0_3, Dialect::OpenApi);
         assert_eq!(old.schemes().len(), 3);
         assert_eq!(old.requirements(&requirements), ("security", json!([{"a": ["s"], "b": []}])));
     }

@@ -3,7 +3,7 @@
 
 use super::flow::{self, Flow, Grant};
 use super::model::{CardError, respell, text};
-use crate::protocol::Version;
+use super::project::Dialect;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -63,6 +63,8 @@ pub enum Location {
 pub enum Means {
     /// A token in `Authorization: Bearer`.
     Bearer,
+    /// Name and password in `Authorization: Basic`.
+    Basic,
     /// A key at this place. Header names are in lower case.
     ApiKey {
         /// Where.
@@ -101,10 +103,11 @@ impl Scheme {
         Kind::MutualTls.into()
     }
 
-    /// What enforcing it takes; `None` for schemes of `Authorization` other than Bearer.
+    /// What enforcing it takes; `None` for schemes of `Authorization` other than Bearer and Basic.
     #[must_use]
     pub fn means(&self) -> Option<Means> {
         match &self.kind {
+            Kind::Http { scheme, .. } if scheme.eq_ignore_ascii_case("basic") => Some(Means::Basic),
             Kind::Http { scheme, .. } if !scheme.eq_ignore_ascii_case("bearer") => None,
             Kind::Http { .. } | Kind::OAuth2 { .. } | Kind::OpenIdConnect { .. } => Some(Means::Bearer),
             Kind::MutualTls => Some(Means::MutualTls),
@@ -192,9 +195,9 @@ impl Scheme {
         }
     }
 
-    /// The scheme as a card of `version` writes it. Of several flows, 1.0 takes only the first.
+    /// The scheme as a card writes it. Of several flows, protocol buffers take only the first.
     #[must_use]
-    pub fn write(&self, version: Version) -> Value {
+    pub fn write(&self, dialect: Dialect) -> Value {
         let mut map = Map::new();
         let mut put = |name: &str, value: Option<&String>| {
             if let Some(value) = value {
@@ -210,7 +213,7 @@ impl Scheme {
                     Location::Query => "query",
                     Location::Cookie => "cookie",
                 };
-                let member = if version == Version::V1_0 { "location" } else { "in" };
+                let member = if dialect == Dialect::ProtoJson { "location" } else { "in" };
                 map.insert(member.to_owned(), json!(location));
             }
             Kind::Http { scheme, bearer_format } => {
@@ -219,9 +222,9 @@ impl Scheme {
             }
             Kind::OAuth2 { flows, metadata_url } => {
                 put("oauth2MetadataUrl", metadata_url.as_ref());
-                let most = if version == Version::V1_0 { 1 } else { flows.len() };
-                let expressible = flows.iter().filter(|flow| version == Version::V1_0 || flow.grant != Grant::DeviceCode);
-                let flows: Map<_, _> = expressible.take(most).map(|flow| (flow.grant.name().to_owned(), flow.write(version))).collect();
+                let most = if dialect == Dialect::ProtoJson { 1 } else { flows.len() };
+                let expressible = flows.iter().filter(|flow| dialect == Dialect::ProtoJson || flow.grant != Grant::DeviceCode);
+                let flows: Map<_, _> = expressible.take(most).map(|flow| (flow.grant.name().to_owned(), flow.write(dialect))).collect();
                 map.insert("flows".to_owned(), Value::Object(flows));
             }
             Kind::OpenIdConnect { url } => put("openIdConnectUrl", Some(url)),
@@ -229,7 +232,7 @@ impl Scheme {
         }
         let tag = self.tag();
         match WRAPPERS.iter().find(|(given, _)| *given == tag) {
-            Some((_, wrapper)) if version == Version::V1_0 => json!({ *wrapper: map }),
+            Some((_, wrapper)) if dialect == Dialect::ProtoJson => json!({ *wrapper: map }),
             _ => {
                 map.insert("type".to_owned(), json!(tag));
                 Value::Object(map)
@@ -255,7 +258,7 @@ const WRAPPERS: [(&str, &str); 5] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{Location, Means, Scheme, Version};
+    use super::{Dialect, Location, Means, Scheme};
     use serde_json::{Value, json};
 
     fn read(value: &Value) -> Result<Scheme, String> {
@@ -283,8 +286,8 @@ mod tests {
         ] {
             let scheme = read(&old).unwrap();
             assert_eq!(read(&new).as_ref(), Ok(&scheme));
-            assert_eq!(scheme.write(Version::V0_3), old);
-            assert_eq!(scheme.write(Version::V1_0), new);
+            assert_eq!(scheme.write(Dialect::OpenApi), old);
+            assert_eq!(scheme.write(Dialect::ProtoJson), new);
             // The Python SDK for 1.0 writes both at once.
             let mut merged = new.clone();
             merged.as_object_mut().unwrap().extend(old.as_object().unwrap().clone());
@@ -296,12 +299,12 @@ mod tests {
     fn what_0_3_cannot_say_is_left_out() {
         let device = json!({"deviceAuthorizationUrl": "d", "tokenUrl": "t", "scopes": {}});
         let scheme = read(&json!({"oauth2_security_scheme": {"flows": {"device_code": device}, "oauth2_metadata_url": "m"}})).unwrap();
-        assert_eq!(scheme.write(Version::V0_3), json!({"type": "oauth2", "oauth2MetadataUrl": "m", "flows": {}}));
-        assert_eq!(scheme.write(Version::V1_0)["oauth2SecurityScheme"]["flows"], json!({"deviceCode": device}));
+        assert_eq!(scheme.write(Dialect::OpenApi), json!({"type": "oauth2", "oauth2MetadataUrl": "m", "flows": {}}));
+        assert_eq!(scheme.write(Dialect::ProtoJson)["oauth2SecurityScheme"]["flows"], json!({"deviceCode": device}));
         let code = json!({"authorizationUrl": "a", "tokenUrl": "t", "scopes": {}, "pkceRequired": true});
         let scheme = read(&json!({"oauth2SecurityScheme": {"flows": {"authorizationCode": code, "implicit": {"scopes": {}}}}})).unwrap();
-        assert_eq!(scheme.write(Version::V1_0)["oauth2SecurityScheme"]["flows"], json!({"authorizationCode": code}));
-        assert!(scheme.write(Version::V0_3)["flows"]["authorizationCode"]["pkceRequired"].is_null());
+        assert_eq!(scheme.write(Dialect::ProtoJson)["oauth2SecurityScheme"]["flows"], json!({"authorizationCode": code}));
+        assert!(scheme.write(Dialect::OpenApi)["flows"]["authorizationCode"]["pkceRequired"].is_null());
     }
 
     #[test]
@@ -331,7 +334,8 @@ mod tests {
     fn what_it_takes_to_enforce_a_scheme() {
         let http = |scheme: &str| read(&json!({"type": "http", "scheme": scheme})).unwrap().means();
         assert_eq!(http("bEARER"), Some(Means::Bearer));
-        assert_eq!(http("Basic"), None);
+        assert_eq!(http("bASIC"), Some(Means::Basic));
+        assert_eq!(http("Digest"), None);
         assert_eq!(Scheme::bearer().means(), Some(Means::Bearer));
         assert_eq!(Scheme::client_credentials("t", [].into()).means(), Some(Means::Bearer));
         assert_eq!(Scheme::mutual_tls().means(), Some(Means::MutualTls));

@@ -1,6 +1,6 @@
 //! Access rules: what a verified caller may do at an agent. The first rule that fits the operation decides.
 
-use super::ConfigError;
+use super::{ConfigError, SkillFrom};
 use crate::protocol::{Operation, OperationClass};
 use serde::Deserialize;
 
@@ -10,6 +10,9 @@ use serde::Deserialize;
 pub struct Rule {
     /// Operations by name (of A2A 1.0), by class (`read`, `execute`, `manage`), or `any`.
     pub operations: Vec<Operations>,
+    /// The rule is only for these skills (ids of the agent's card), as `skill_from` finds them. None: for every one.
+    #[serde(default)]
+    pub skills: Vec<String>,
     /// What the caller must be or have, all of it; nothing named is nothing required.
     #[serde(default)]
     pub require: Require,
@@ -66,15 +69,18 @@ pub enum Kind {
     User,
     /// The client's own.
     Service,
+    /// Nobody's: the caller brought nothing, where that is enough.
+    Anonymous,
 }
 
 impl Kind {
-    /// `user` or `service`.
+    /// `user`, `service` or `anonymous`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::User => "user",
             Self::Service => "service",
+            Self::Anonymous => "anonymous",
         }
     }
 }
@@ -102,9 +108,27 @@ pub struct Require {
 }
 
 impl Rule {
-    pub(super) fn check(&self, at: &str, issuers: &[super::Issuer]) -> Result<(), ConfigError> {
+    /// Whether the rule is about `operation`.
+    #[must_use]
+    pub fn covers(&self, operation: Operation) -> bool {
+        self.operations.iter().any(|operations| operations.cover(operation))
+    }
+
+    pub(super) fn check(&self, at: &str, issuers: &[super::Issuer], skill_from: Option<&SkillFrom>) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
             return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+        }
+        let sends = || [Operation::SendMessage, Operation::SendStreamingMessage].iter().any(|send| self.covers(*send));
+        match skill_from {
+            _ if self.skills.is_empty() => {}
+            None => return Err(ConfigError::new(format!("{at}.skills"), "nothing says where requests name a skill: give skill_from")),
+            Some(SkillFrom::MetadataKey(_) | SkillFrom::Extension(_)) if !sends() => {
+                return Err(ConfigError::new(format!("{at}.skills"), "only messages name skills: SendMessage and SendStreamingMessage"));
+            }
+            Some(_) if self.skills.iter().any(String::is_empty) => {
+                return Err(ConfigError::new(format!("{at}.skills"), "a skill has an id"));
+            }
+            Some(_) => {}
         }
         for (index, name) in self.require.issuers.iter().enumerate() {
             if !issuers.iter().any(|issuer| &issuer.name == name) {
@@ -112,7 +136,7 @@ impl Rule {
             }
         }
         for (list, scopes) in [("scopes", &self.require.scopes), ("any_scope", &self.require.any_scope)] {
-            if let Some(place) = scopes.iter().position(|scope| !super::agent::is_scope(scope)) {
+            if let Some(place) = scopes.iter().position(|scope| !super::security::is_scope(scope)) {
                 return Err(ConfigError::new(format!("{at}.require.{list}[{place}]"), "not a scope-token (RFC 6749 section 3.3)"));
             }
         }

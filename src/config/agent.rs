@@ -1,6 +1,8 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
-use super::{ConfigError, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme};
+use super::{
+    Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom, Tasks,
+};
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -31,25 +33,31 @@ pub struct Agent {
     /// Its card.
     #[serde(default)]
     pub card: Card,
-    /// What a caller must bring: one of these requirements, whole.
-    pub security: Vec<Requirement>,
+    /// What a caller must bring.
+    pub security: Demanded,
     /// What a caller may do, beyond `security`: the first rule that names the operation decides, and with rules no
     /// rule means no. `None`: `security` alone decides.
     #[serde(default)]
     pub access: Option<Vec<Rule>>,
+    /// Where requests name a skill.
+    #[serde(default)]
+    pub skill_from: Option<SkillFrom>,
     /// Limits.
     #[serde(default)]
     pub limits: Limits,
     /// Where callers may let the agent send notifications.
     #[serde(default)]
     pub push_notifications: PushRule,
+    /// Whose its tasks are.
+    #[serde(default)]
+    pub tasks: Tasks,
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
+    /// Refusals that are told and not made.
+    #[serde(default)]
+    pub shadow: Shadow,
 }
-
-/// One requirement, as a card writes it: every scheme in it, each with all its scopes.
-pub type Requirement = UniqueMap<Vec<String>>;
 
 /// What an agent offers of one version.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,29 +65,6 @@ pub type Requirement = UniqueMap<Vec<String>>;
 pub struct Offer {
     /// At least one.
     pub bindings: Vec<Binding>,
-}
-
-/// How the agent's card is served.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Card {
-    /// Where, by version, below the agent's prefix; in place of the well-known paths.
-    #[serde(default)]
-    pub paths: UniqueMap<String, Version>,
-    /// Who may read it.
-    #[serde(default)]
-    pub access: CardAccess,
-}
-
-/// Who may read a card.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CardAccess {
-    /// Callers who meet `security`, scopes aside.
-    #[default]
-    Authenticated,
-    /// Everyone.
-    Public,
 }
 
 /// What is sent on to the agent besides the identity headers.
@@ -143,40 +128,26 @@ impl Agent {
         if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
             return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
         }
-        if self.target.grpc && self.limits.needs_body() {
-            return fail("limits", "limits on what messages hold cannot be kept over gRPC: leave out one or the other".to_owned());
+        if self.target.grpc && self.tasks.owned().is_some() {
+            return fail("tasks.owned", "ids in gRPC messages cannot be changed: leave out one or the other".to_owned());
         }
         self.push_notifications.check(&format!("{at}.push_notifications"))?;
         if !self.versions.0.contains_key(&self.default_version) {
             return fail("default_version", format!("{} is not one of versions", self.default_version));
         }
         for (index, rule) in self.access.iter().flatten().enumerate() {
-            rule.check(&format!("{at}.access[{index}]"), issuers)?;
+            rule.check(&format!("{at}.access[{index}]"), issuers, self.skill_from.as_ref())?;
         }
         self.limits.check(&format!("{at}.limits"))?;
-        if self.security.is_empty() {
-            return fail("security", "give at least one requirement: an agent without one is open".to_owned());
+        self.card.check(&format!("{at}.card"), self.public_url.is_some())?;
+        if matches!((&self.security, &self.card.source), (Demanded::FromCard, CardSource::Upstream)) {
+            return fail(
+                "security",
+                "from_card needs the card before the first request: give card.source.inline or card.source.remote".to_owned(),
+            );
         }
-        for (index, UniqueMap(requirement)) in self.security.iter().enumerate() {
-            if requirement.is_empty() {
-                return fail(&format!("security[{index}]"), "an empty requirement would admit everyone".to_owned());
-            }
-            for (scheme, scopes) in requirement {
-                if !schemes.contains_key(scheme) {
-                    return fail(&format!("security[{index}].{scheme}"), format!("there is no scheme called {scheme:?}"));
-                }
-                if let Some(place) = scopes.iter().position(|scope| !is_scope(scope)) {
-                    return fail(&format!("security[{index}].{scheme}[{place}]"), "not a scope-token (RFC 6749 section 3.3)".to_owned());
-                }
-            }
-        }
-        Ok(())
+        self.security.check(&format!("{at}.security"), schemes)
     }
-}
-
-/// `scope-token` of RFC 6749 section 3.3: visible ASCII without `"` and `\`.
-pub(super) fn is_scope(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }
 
 const fn oldest() -> Version {

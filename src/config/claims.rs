@@ -122,7 +122,8 @@ pub enum Field {
 }
 
 /// Places of the claims that are read; of each list the first that is there counts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "GivenClaims")]
 pub struct Claims {
     /// Whom the token is about.
     pub subject: Vec<ClaimPath>,
@@ -154,6 +155,12 @@ pub(super) struct GivenClaims {
     user_marker: Option<Vec<Marker>>,
     service_marker: Option<Vec<Marker>>,
     required: Option<Vec<Field>>,
+}
+
+impl From<GivenClaims> for Claims {
+    fn from(given: GivenClaims) -> Self {
+        given.over(Self::default())
+    }
 }
 
 impl GivenClaims {

@@ -2,6 +2,26 @@
 
 use thiserror::Error;
 
+/// What serde quotes of a value, before it says what it expected.
+const QUOTES: [(&str, &str); 3] = [
+    ("invalid type: string \"", "invalid type: a string"),
+    ("invalid value: string \"", "invalid value: a string"),
+    ("unknown variant `", "unknown variant"),
+];
+
+/// `message` without the value that it quotes: that may be a secret in the wrong place.
+fn unquoted(message: String) -> String {
+    let quoted = QUOTES.into_iter().find_map(|(quote, plain)| message.strip_prefix(quote).map(|rest| (plain, rest)));
+    match quoted {
+        // A value can hold these words too: the last ones are serde's.
+        Some((plain, rest)) => match rest.rfind(", expected") {
+            Some(end) => format!("{plain}{}", rest.get(end..).unwrap_or_default()),
+            None => plain.to_owned(),
+        },
+        None => message,
+    }
+}
+
 /// One reason with its place, such as `agents[1].match.path_prefix: must start with /`.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{}{}{reason}", .path, if .path.is_empty() { "" } else { ": " })]
@@ -21,6 +41,26 @@ impl ConfigError {
     pub fn from_json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
         let path = error.path().to_string();
         // serde_json appends the position to its messages; the path says more, but the line helps in long files.
-        Self::new(if path == "." { String::new() } else { path }, error.into_inner().to_string())
+        let message = unquoted(error.into_inner().to_string());
+        Self::new(if path == "." { String::new() } else { path }, message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unquoted;
+
+    #[test]
+    fn values_are_not_repeated() {
+        for (message, plain) in [
+            ("invalid type: string \"canary\", expected struct SecretRef", "invalid type: a string, expected struct SecretRef"),
+            ("invalid type: string \"a\", expected canary\", expected u8 at line 1", "invalid type: a string, expected u8 at line 1"),
+            ("invalid value: string \"canary\", expected x", "invalid value: a string, expected x"),
+            ("unknown variant `canary`, expected `header` or `none`", "unknown variant, expected `header` or `none`"),
+            ("unknown variant `canary`", "unknown variant"),
+            ("invalid type: integer `5`, expected a string", "invalid type: integer `5`, expected a string"),
+        ] {
+            assert_eq!(unquoted(message.to_owned()), plain);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Where an issuer's keys are (RFC 7517 section 5; RFC 8414; OpenID Connect Discovery 1.0).
 
-use super::connection::SecretRef;
+use super::secret::SecretRef;
 use super::{ConfigError, HttpUri, Remote, duration};
 use crate::wire::path;
 use serde::Deserialize;

@@ -103,12 +103,6 @@ impl Limits {
         self.streaming.unwrap_or(true)
     }
 
-    /// Whether anything is limited that stands in a body, so that it must be read.
-    #[must_use]
-    pub const fn needs_body(&self) -> bool {
-        self.modalities.is_some() || self.max_parts.is_some() || self.max_history_length.is_some() || self.output_modes.is_some()
-    }
-
     /// Takes from `preset` what the operator has not said.
     pub fn fill(&mut self, preset: Self) {
         self.modalities = self.modalities.take().or(preset.modalities);
@@ -168,7 +162,7 @@ mod tests {
         let preset = || Limits { streaming: Some(false), modalities: Some(vec![Modality::Text]), max_body_bytes: 1, ..Limits::default() };
         let mut limits = Limits { streaming: Some(true), max_body_bytes: 7, ..Limits::default() };
         limits.fill(preset());
-        assert!(limits.streams() && limits.needs_body());
+        assert!(limits.streams());
         assert!(limits.allows(Modality::Text) && !limits.allows(Modality::File));
         assert_eq!(limits.max_body_bytes, 7);
     }

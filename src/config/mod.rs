@@ -4,13 +4,18 @@
 mod access;
 mod agent;
 mod algorithm;
+mod audit;
+mod card;
+mod certificate;
 mod claims;
 mod client;
 mod connection;
 mod credential;
 mod duration;
 mod error;
+mod introspection;
 mod issuer;
+mod key;
 mod keys;
 mod limits;
 mod profile;
@@ -18,12 +23,18 @@ mod push;
 mod remote;
 mod scheme;
 mod secret;
+mod security;
+mod skill;
 mod target;
+mod tasks;
 mod uri;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::{Agent, CardAccess, Forward, Offer, Requirement, Token};
+pub use agent::{Agent, Forward, Offer, Token};
 pub use algorithm::Algorithm;
+pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
+pub use card::{Card, CardAccess, CardSource};
+pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Pin};
@@ -32,15 +43,20 @@ pub use credential::{
     Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
 pub use error::ConfigError;
+pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, TENANT};
+pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
-pub use scheme::{Bearer, Scheme};
+pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
+pub use security::{Demanded, Requirement};
+pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
+pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 
 use crate::wire::json::UniqueMap;
@@ -87,6 +103,12 @@ pub struct Config {
     /// `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
     pub hold_headers: bool,
+    /// The record that each decision leaves.
+    #[serde(default)]
+    pub audit: Audit,
+    /// Who may see how a request was decided.
+    #[serde(default)]
+    pub debug: Option<Trace>,
 }
 
 const fn yes() -> bool {
@@ -126,6 +148,12 @@ impl Config {
         &self.schemes.0
     }
 
+    /// The scheme with this index.
+    #[must_use]
+    pub fn scheme_at(&self, index: usize) -> Option<&Scheme> {
+        self.schemes.0.values().nth(index)
+    }
+
     /// Every secret, by name.
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
@@ -144,12 +172,16 @@ impl Config {
             issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
         }
         for (name, scheme) in &self.schemes.0 {
-            scheme.check(&format!("schemes.{name}"), &self.issuers)?;
+            scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
+        }
+        if let Some(trace) = &self.debug {
+            trace.check("debug")?;
         }
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
+            agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0)?;
             agent.target.check(&format!("{path}.match"), &mut places)?;
         }
         for (index, connection) in self.connections.iter().enumerate() {
@@ -213,6 +245,13 @@ mod tests {
     }
 
     #[test]
+    fn tasks_are_owned_by_everyone_or_their_maker() {
+        for tasks in [json!("shared"), json!({"owned": {"keys": [{"id": "a1", "secret": "key"}, {"id": "B", "secret": "key"}]}})] {
+            assert_eq!(with("/agents/0/tasks", tasks), "ok");
+        }
+    }
+
+    #[test]
     fn the_good_configuration_is_taken() {
         assert_eq!(with("/unmatched", json!("pass")), "ok");
     }
@@ -227,6 +266,13 @@ mod tests {
             ("/agents/0/match/hosts", json!([]), "agents[0].match.hosts: "),
             ("/agents/0/match/hosts/0", json!("EXPENSE:80"), "agents[0].match.hosts[0]: "),
             ("/agents/0/security", json!([]), "agents[0].security: "),
+            ("/agents/0/security", json!("card"), "agents[0].security: invalid value"),
+            ("/agents/0/security", json!("from_card"), "agents[0].security: from_card needs the card"),
+            ("/agents/0/access", json!([{"operations": ["any"], "skills": ["a"]}]), "agents[0].access[0].skills: nothing says where"),
+            ("/agents/0/card", json!({"source": {"inline": []}}), "agents[0].card.source.inline: must be an agent card"),
+            ("/agents/0/card", json!({"source": {"inline": {}}}), "agents[0].card.source: "),
+            ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
+            ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
             ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
             ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),
@@ -234,6 +280,16 @@ mod tests {
             ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
             ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
             ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),
+            ("/agents/0/tasks", json!("own"), "agents[0].tasks: unknown variant"),
+            ("/agents/0/tasks", json!({"owned": {}}), "agents[0].tasks.owned: missing field `keys`"),
+            ("/agents/0/tasks", json!({"owned": {"keys": []}}), "agents[0].tasks.owned.keys: give 1 to 8 keys"),
+            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a.b", "secret": "key"}]}}), "agents[0].tasks.owned.keys[0].id: "),
+            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a", "secret": "kee"}]}}), "agents[0].tasks.owned.keys[0].secret: "),
+            (
+                "/agents/0/tasks",
+                json!({"owned": {"keys": [{"id": "a", "secret": "key"}, {"id": "a", "secret": "key"}]}}),
+                "agents[0].tasks.owned.keys[1].id: \"a\" is used twice",
+            ),
             ("/issuers/0/audiences", json!([]), "issuers[0].audiences: "),
             ("/issuers/0/clock_skew", json!("30"), "issuers[0].clock_skew: "),
             ("/issuers/0/clock_skew", json!("1m"), "issuers[0].clock_skew: "),
@@ -259,9 +315,41 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/hold_headers", json!("yes"), "hold_headers: "),
+            ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
+            ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
+            ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),
+            ("/debug", json!({"allow": []}), "debug.allow: "),
+            ("/agents/0/shadow", json!({"body": true}), "agents[0].shadow.body: unknown field"),
         ] {
             let answer = with(pointer, value.clone());
             assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");
+        }
+    }
+
+    /// A secret that somebody wrote where its name belongs.
+    #[test]
+    fn no_value_around_secrets_is_in_an_error() {
+        for place in [
+            "/connections/0/credential",
+            "/connections/0/credential/header",
+            "/connections/0/credential/header/name",
+            "/connections/0/credential/header/prefix",
+            "/connections/0/credential/header/value",
+            "/connections/0/credential/header/value/secret",
+            "/secrets",
+            "/secrets/key",
+            "/secrets/key/env",
+            "/agents/0/security",
+            "/issuers/0/jwks",
+            "/audit",
+            "/debug",
+        ] {
+            for canary in
+                [json!("Canary 7f3a"), json!({"secret": "Canary 7f3a"}), json!(["Canary 7f3a"]), json!({"env": {"a": "Canary 7f3a"}})]
+            {
+                let answer = with(place, canary);
+                assert!(!answer.contains("Canary"), "{place}: {answer}");
+            }
         }
     }
 

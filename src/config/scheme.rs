@@ -1,7 +1,11 @@
 //! Ways to authenticate, by the names that cards and `agents[].security` use.
 
-use super::{ConfigError, Issuer};
+use super::certificate::{Bound, CertificateSource, MutualTls};
+use super::introspection::Introspection;
+use super::key::{ApiKey, Basic};
+use super::{ConfigError, Issuer, Secret};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// A way to authenticate, as a card's `securitySchemes` names it.
 #[derive(Clone, Debug, Deserialize)]
@@ -9,6 +13,16 @@ use serde::Deserialize;
 pub enum Scheme {
     /// `Authorization: Bearer` with a JWT (RFC 6750, RFC 9068).
     Bearer(Bearer),
+    /// `Authorization: Bearer` with a token that its issuer is asked about (RFC 7662).
+    Introspection(Box<Introspection>),
+    /// A static key in a header, the query or a cookie.
+    ApiKey(ApiKey),
+    /// `Authorization: Basic` (RFC 7617).
+    Basic(Basic),
+    /// The client's certificate.
+    MutualTls(MutualTls),
+    /// Nothing: everyone, said on purpose.
+    None(Open),
 }
 
 /// A bearer scheme.
@@ -17,12 +31,23 @@ pub enum Scheme {
 pub struct Bearer {
     /// Names of the issuers whose tokens are taken.
     pub issuers: Vec<String>,
+    /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
+    #[serde(default)]
+    pub certificate_bound: Option<Bound>,
 }
 
+/// `none: {}`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Open {}
+
 impl Scheme {
-    pub(super) fn check(&self, at: &str, issuers: &[Issuer]) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, issuers: &[Issuer], secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
         match self {
             Self::Bearer(bearer) => {
+                if let Some(bound) = &bearer.certificate_bound {
+                    bound.from.check(&format!("{at}.bearer.certificate_bound.from"))?;
+                }
                 let at = format!("{at}.bearer.issuers");
                 if bearer.issuers.is_empty() {
                     return Err(ConfigError::new(at, "name at least one issuer"));
@@ -39,6 +64,36 @@ impl Scheme {
                     None => Ok(()),
                 }
             }
+            Self::Introspection(introspection) => introspection.check(&format!("{at}.introspection"), secrets),
+            Self::ApiKey(key) => key.check(&format!("{at}.api_key")),
+            Self::Basic(basic) => basic.check(&format!("{at}.basic")),
+            Self::MutualTls(tls) => tls.check(&format!("{at}.mutual_tls")),
+            Self::None(_) => Ok(()),
         }
+    }
+
+    /// How tokens of this scheme are held against the client's certificate, if they are.
+    #[must_use]
+    pub const fn bound(&self) -> Option<&Bound> {
+        match self {
+            Self::Bearer(bearer) => bearer.certificate_bound.as_ref(),
+            Self::Introspection(introspection) => introspection.certificate_bound.as_ref(),
+            Self::ApiKey(_) | Self::Basic(_) | Self::MutualTls(_) | Self::None(_) => None,
+        }
+    }
+
+    /// Where the client's certificate is looked for, if it matters.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateSource> {
+        match self {
+            Self::MutualTls(tls) => Some(&tls.from),
+            _ => self.bound().map(|bound| &bound.from),
+        }
+    }
+
+    /// Whether it takes a bearer token.
+    #[must_use]
+    pub const fn is_token(&self) -> bool {
+        matches!(self, Self::Bearer(_) | Self::Introspection(_))
     }
 }

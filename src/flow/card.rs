@@ -1,16 +1,21 @@
 //! Cards on their way out: the agent's own card becomes the one that is true here, with public URLs, the interfaces
 //! that are served and the security that is enforced. An agent without `public_url` has its card passed unchanged.
 
+use super::authorize::{Admitted, usable};
 use super::denial::{Denial, Reason};
-use super::event::{Effect, Level, Step};
+use super::event::{Effect, Level, Reply, Step};
 use super::runtime::{Context, Runtime};
+use super::source::{Lookup, describe};
 use crate::card::paths::WELL_KNOWN;
+use crate::card::protobuf;
 use crate::card::validators::{self, Audience};
-use crate::card::{Capabilities, Card, CardPaths, CardResponse, Interface, Scheme, Security, Skills, View, project};
-use crate::config::{Agent, Config, ConfigError, Scheme as Configured};
+use crate::card::{Capabilities, Card, CardPaths, CardResponse, Dialect, Interface, Requirement, Security, Skills, View, project};
+use crate::config::{Agent, Config, ConfigError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
+use crate::wire::grpc_frame;
 use crate::wire::header::Headers;
+use std::collections::BTreeMap;
 
 /// How long a card may be kept.
 const MAX_AGE_SECONDS: u32 = 300;
@@ -47,12 +52,16 @@ impl Statement {
             let offers = versions.iter().rev().flat_map(|version| agent.bindings(*version).iter().map(|binding| (*version, *binding)));
             let place = |binding| if binding == Binding::Grpc { uri.authority().to_owned() } else { url.clone() };
             let interfaces = offers.map(|(version, binding)| (version, binding, place(binding))).collect();
-            let scheme =
-                |(name, _): (&String, &Vec<String>)| config.scheme(name).map(|Configured::Bearer(_)| (name.clone(), Scheme::bearer()));
+            let scheme = |name: &String| config.scheme(name).and_then(describe).map(|scheme| (name.clone(), scheme));
+            // Where nothing is asked for, the requirement names nothing.
+            let stated = |requirement: &Requirement| -> Requirement {
+                requirement.iter().filter(|(name, _)| scheme(name).is_some()).map(|(name, scopes)| (name.clone(), scopes.clone())).collect()
+            };
+            let requirements: Vec<_> = agent.security.requirements().iter().map(|requirement| stated(&requirement.0)).collect();
             let security = Security {
-                schemes: agent.security.iter().flat_map(|requirement| requirement.0.iter().filter_map(scheme)).collect(),
-                requirements: agent.security.iter().map(|requirement| requirement.0.clone()).collect(),
-                ..Security::default()
+                schemes: requirements.iter().flat_map(|requirement| requirement.keys().filter_map(scheme)).collect(),
+                skills: skills(agent, &requirements),
+                requirements,
             };
             let capabilities = Capabilities {
                 streaming: agent.limits.streams(),
@@ -63,6 +72,35 @@ impl Statement {
         });
         Ok(Self { paths, public })
     }
+}
+
+/// What the rules ask for skills besides: the scopes of the rule that decides about a message for each, on top of every
+/// requirement. (Cards have no words for the other conditions.)
+fn skills(agent: &Agent, requirements: &[Requirement]) -> BTreeMap<String, Vec<Requirement>> {
+    let rules = || agent.access.iter().flatten().filter(|rule| rule.covers(Operation::SendMessage));
+    let mut named: BTreeMap<String, Vec<Requirement>> = BTreeMap::new();
+    for skill in rules().flat_map(|rule| &rule.skills) {
+        let Some(rule) = rules().find(|rule| rule.skills.is_empty() || rule.skills.contains(skill)) else { continue };
+        let any: Vec<&[String]> = match rule.require.any_scope.as_slice() {
+            [] => vec![&[]],
+            scopes => scopes.iter().map(std::slice::from_ref).collect(),
+        };
+        let mut stated = Vec::new();
+        // Nobody has no scopes.
+        let named_ones = requirements.iter().filter(|requirement| !requirement.is_empty());
+        for (requirement, extra) in named_ones.flat_map(|requirement| any.iter().map(move |extra| (requirement, *extra))) {
+            let more: Vec<&String> = rule.require.scopes.iter().chain(extra).collect();
+            let with = |scopes: &Vec<String>| {
+                let new = more.iter().filter(|scope| !scopes.contains(scope)).map(|scope| (*scope).clone());
+                scopes.iter().cloned().chain(new).collect()
+            };
+            stated.push(requirement.iter().map(|(scheme, scopes)| (scheme.clone(), with(scopes))).collect());
+        }
+        if !rule.require.scopes.is_empty() || !rule.require.any_scope.is_empty() {
+            named.insert(skill.clone(), stated);
+        }
+    }
+    named
 }
 
 impl Statement {
@@ -83,6 +121,8 @@ pub struct Place {
     pub negotiated: bool,
     /// Everyone may have it.
     pub public: bool,
+    /// Who asks.
+    pub admitted: Option<Admitted>,
     /// Only its headers are wanted.
     pub head: bool,
     /// The client's `If-None-Match` lines.
@@ -97,10 +137,11 @@ pub struct CardRequest {
     audience: Audience,
     /// The version header chose the shape.
     negotiated: bool,
-    /// The card is the `result` of a JSON-RPC response.
-    wrapped: bool,
+    form: Form,
     /// Only its headers are wanted.
     head: bool,
+    /// Who asks.
+    admitted: Option<Admitted>,
     /// The client's `If-None-Match` lines.
     known: Vec<Vec<u8>>,
     /// The answer is a card that is to be projected.
@@ -109,25 +150,57 @@ pub struct CardRequest {
     held: bool,
 }
 
+/// How a card comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// As the body, at a place for cards.
+    Bare,
+    /// As the body of an HTTP+JSON response.
+    Answer,
+    /// As the `result` of a JSON-RPC response.
+    Wrapped,
+    /// As the message of a gRPC response, in the package of the version.
+    Message,
+}
+
+impl Form {
+    const fn binding(self) -> Option<Binding> {
+        match self {
+            Self::Bare | Self::Answer => None,
+            Self::Wrapped => Some(Binding::Jsonrpc),
+            Self::Message => Some(Binding::Grpc),
+        }
+    }
+}
+
+/// A request header that invites an answer which cannot be read.
+const INVITATION: &str = "grpc-accept-encoding";
+
 impl CardRequest {
-    /// A request for `operation` of agent `index`, if its answer is to be projected. (Messages of gRPC are not.)
+    /// A request for `operation` of agent `index`, if its answer is to be projected.
     #[must_use]
     pub fn new(index: usize, operation: Operation, binding: Option<Binding>, place: Place, runtime: &Runtime) -> Option<Self> {
-        let Place { version, negotiated, public, head, known } = place;
+        let Place { version, negotiated, public, admitted, head, known } = place;
         runtime.statement(index)?.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
             (Operation::GetAgentCard, ..) => Audience::Caller,
-            (Operation::GetExtendedAgentCard, Some(Binding::Jsonrpc | Binding::HttpJson), _) => Audience::Extended,
+            (Operation::GetExtendedAgentCard, ..) => Audience::Extended,
             _ => return None,
         };
-        let wrapped = binding == Some(Binding::Jsonrpc);
-        Some(Self { agent: index, version, audience, negotiated, wrapped, head, known, reads: false, held: false })
+        let form = match binding {
+            Some(Binding::Jsonrpc) => Form::Wrapped,
+            Some(Binding::Grpc) => Form::Message,
+            Some(Binding::HttpJson) => Form::Answer,
+            None => Form::Bare,
+        };
+        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
-    pub fn conditions() -> impl Iterator<Item = Effect> {
-        validators::CONDITIONS.iter().map(|name| Effect::RemoveHeader((*name).into()))
+    pub fn conditions(&self) -> impl Iterator<Item = Effect> + use<> {
+        let invitation = (self.form == Form::Message).then_some(&INVITATION);
+        validators::CONDITIONS.iter().chain(invitation).map(|name| Effect::RemoveHeader((*name).into()))
     }
 
     /// The client's own `If-None-Match` lines.
@@ -144,7 +217,8 @@ impl CardRequest {
 
     /// The agent answers with this status.
     pub fn on_headers(&mut self, status: u16, end: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        if status != 200 {
+        // A gRPC call that failed may be answered with nothing but headers.
+        if status != 200 || (self.form == Form::Message && end) {
             return Step::Continue;
         }
         effects.extend(validators::STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
@@ -172,14 +246,24 @@ impl CardRequest {
             return Step::Pause;
         }
         self.reads = false;
-        let bytes = match self.projected(content, context) {
+        if self.form == Form::Message && end && length == 0 {
+            // A call that failed: the trailers say how.
+            return Step::Continue;
+        }
+        let projected = self.projected(content, context);
+        effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+        let bytes = match projected {
             Ok(bytes) => bytes,
             Err(error) => return self.refuse(&error, context, effects),
         };
+        if self.form == Form::Message {
+            effects.push(Effect::ReplaceResponseBody(bytes));
+            return Step::Continue;
+        }
         if self.held {
             self.describe(context, effects);
             let etag = validators::etag(&bytes);
-            let is_known = !self.wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+            let is_known = self.form != Form::Wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
             effects.push(Effect::SetResponseHeader("etag".into(), etag));
             if is_known {
                 effects.push(Effect::SetResponseHeader(":status".into(), "304".to_owned()));
@@ -192,51 +276,112 @@ impl CardRequest {
         Step::Continue
     }
 
-    /// Says who may keep the card, and what chose its shape.
+    /// Says who may keep the card, and what chose its shape. No cache keeps answers of gRPC.
     fn describe(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        let mut set = |name: &'static str, value: String| effects.push(Effect::SetResponseHeader(name.into(), value));
-        set("cache-control", validators::cache_control(self.audience, MAX_AGE_SECONDS));
-        let carriers = context.runtime.credential_headers().iter().map(String::as_str).filter(|name| *name == "authorization");
-        if let Some(vary) = validators::vary(self.negotiated, self.audience, carriers) {
+        if self.form == Form::Message {
+            return;
+        }
+        let (cache_control, vary) = self.validity(context);
+        effects.push(Effect::SetResponseHeader("cache-control".into(), cache_control));
+        if let Some(vary) = vary {
             // What else the agent makes its answer depend on still counts.
             effects.push(Effect::AddResponseHeader("vary".into(), vary));
         }
     }
 
-    fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
-        let public = context.runtime.statement(self.agent).and_then(|statement| statement.public.as_ref());
-        let public = public.ok_or("the agent has no public_url")?;
-        let view = |card: &Card| {
-            let security = public.security.clone().described_by(card);
-            let interfaces: Vec<Interface<'_>> =
-                public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
-            let view = View {
-                version: self.version,
-                public_url: &public.url,
-                interfaces: &interfaces,
-                security: &security,
-                skills: Skills::All,
-                capabilities: public.capabilities,
-            };
-            project(card, &view).map_err(|error| error.to_string())
-        };
-        if self.wrapped {
-            // An error is no card and goes on as it is.
-            return match CardResponse::read(content).map_err(|error| error.to_string())? {
-                None => Ok(content.to_vec()),
-                Some(response) => view(&response.card).map(|card| response.with(card)),
-            };
-        }
-        let card = Card::read(content).map_err(|error| error.to_string())?;
-        view(&card).map(|card| card.to_string().into_bytes())
+    /// `cache-control` and `vary`.
+    fn validity(&self, context: &Context<'_>) -> (String, Option<String>) {
+        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let carriers = policy.iter().flat_map(|policy| policy.carriers());
+        (validators::cache_control(self.audience, MAX_AGE_SECONDS), validators::vary(self.negotiated, self.audience, carriers))
     }
 
-    fn refuse(&self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+    /// The answer to a request whose card is at hand.
+    ///
+    /// # Errors
+    /// What is wrong with the card.
+    pub fn serve(&self, card: &Card, context: &Context<'_>) -> Result<Reply, String> {
+        let body = self.view(card, context)?.to_string();
+        let etag = validators::etag(body.as_bytes());
+        let (cache_control, vary) = self.validity(context);
+        let is_known = validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+        let mut headers = vec![("content-type", "application/json".to_owned()), ("cache-control", cache_control), ("etag", etag)];
+        headers.extend(vary.map(|vary| ("vary", vary)));
+        let (status, body) = if is_known { (304, String::new()) } else { (200, body) };
+        Ok(Reply { status, grpc_status: None, headers, body })
+    }
+
+    /// Whether the request is for a card that the agent need not be asked for.
+    pub fn at_hand(&self, context: &Context<'_>) -> Lookup {
+        match self.audience {
+            Audience::Public | Audience::Caller => context.runtime.source(self.agent, context.now),
+            Audience::Extended => Lookup::Upstream,
+        }
+    }
+
+    /// The card as this caller is to see it.
+    fn view(&self, card: &Card, context: &Context<'_>) -> Result<serde_json::Value, String> {
+        let config = context.runtime.config();
+        let public = context.runtime.statement(self.agent).and_then(|statement| statement.public.as_ref());
+        let (Some(public), Some(agent)) = (public, config.agents.get(self.agent)) else {
+            return Err("the agent has no public_url".to_owned());
+        };
+        let declared = match context.runtime.source(self.agent, context.now) {
+            Lookup::Here(source) => source.declared.as_ref().map(|(security, _)| security.clone()),
+            Lookup::Wait(_) | Lookup::Unavailable | Lookup::Upstream => None,
+        };
+        let security = declared.unwrap_or_else(|| public.security.clone()).described_by(card);
+        let promised = card.promised_skills();
+        let unkept: Vec<&str> = promised.into_iter().filter(|skill| !security.skills.contains_key(*skill)).collect();
+        context.runtime.warn_of_skills(self.agent, &unkept);
+        let interfaces: Vec<Interface<'_>> =
+            public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
+        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
+        // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
+        let is_proto_json = match self.form {
+            Form::Message => true,
+            Form::Answer => card.is_proto_json(),
+            Form::Bare | Form::Wrapped => false,
+        };
+        let view = View {
+            version: self.version,
+            dialect: if is_proto_json { Dialect::ProtoJson } else { Dialect::of(self.version) },
+            public_url: &public.url,
+            interfaces: &interfaces,
+            security: &security,
+            skills: shown.as_ref().map_or(Skills::All, Skills::Only),
+            capabilities: public.capabilities,
+        };
+        project(card, &view).map_err(|error| error.to_string())
+    }
+
+    fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
+        // An error is no card and goes on as it is.
+        match self.form {
+            Form::Bare | Form::Answer => {
+                let card = Card::read(content).map_err(|error| error.to_string())?;
+                self.view(&card, context).map(|card| card.to_string().into_bytes())
+            }
+            Form::Wrapped => match CardResponse::read(content).map_err(|error| error.to_string())? {
+                None => Ok(content.to_vec()),
+                Some(response) => self.view(&response.card, context).map(|card| response.with(card)),
+            },
+            Form::Message => {
+                let message = grpc_frame::unwrap(content).map_err(|error| error.to_string())?;
+                let card = protobuf::read(self.version, message).map_err(|error| error.to_string())?;
+                let message = protobuf::write(self.version, &self.view(&card, context)?).map_err(|error| error.to_string())?;
+                grpc_frame::wrap(&message).ok_or_else(|| "it is too long".to_owned())
+            }
+        }
+    }
+
+    /// The refusal of a request whose card cannot be used.
+    pub fn refuse(&self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
         let denial = Denial::new(Reason::CardUnavailable).at(name);
         effects.push(Effect::Log(Level::Warn, format!("the card of agent {name:?} cannot be used: {error:?}")));
-        let binding = if self.wrapped { Some(Binding::Jsonrpc) } else { None };
-        let _ = super::exchange::answer(&denial, binding, &Id::default(), effects);
+        let _ = super::exchange::answer(&denial, self.form.binding(), &Id::default(), effects);
         Step::Pause
     }
 }

@@ -1,22 +1,12 @@
 //! What a request for an agent is, as far as its head says: binding, version, operation. Unclassified is refused.
 
 use super::denial::{Denial, Reason};
+use super::facts::is_shadowed;
 use super::head::Head;
 use super::inspect::check_query;
 use crate::card::{CardPath, CardPaths};
 use crate::config::Agent;
-use crate::protocol::version::VersionError;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
-
-impl From<VersionError> for Reason {
-    fn from(error: VersionError) -> Self {
-        match error {
-            VersionError::Malformed => Self::VersionMalformed,
-            VersionError::Conflict => Self::VersionConflict,
-            VersionError::Unsupported => Self::VersionNotSupported,
-        }
-    }
-}
 
 /// A request that says by its method and path what it is.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +17,8 @@ pub struct Classified {
     pub operation: Option<Operation>,
     /// The version chose what is at this place: two versions share it.
     pub negotiated: bool,
+    /// What is wrong with the version that the request names, where that is only told.
+    pub doubt: Option<Reason>,
 }
 
 /// The binding by place and method alone, so that even a refusal can be said in it. `None` for cards: no binding's
@@ -45,7 +37,8 @@ pub fn binding(head: &Head<'_>, suffix: &str, cards: Option<&CardPaths>) -> Opti
     }
 }
 
-/// Classifies a request whose binding is known.
+/// Classifies a request whose binding is known. Where versions are only watched (`shadow`), what the place of the request
+/// belongs to decides, and else the default.
 ///
 /// # Errors
 /// If it is none that `agent` offers.
@@ -58,8 +51,23 @@ pub fn classify(
     body_follows: bool,
 ) -> Result<Classified, Denial> {
     let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
-    let requested = version::requested(head.headers, head.query).map_err(|error| versioned(Denial::new(error.into())))?;
+    let mut doubt = None;
+    let mut object = |denial: Denial| {
+        if !is_shadowed(agent, denial.reason) {
+            return Err(versioned(denial));
+        }
+        doubt = doubt.or(Some(denial.reason));
+        Ok(())
+    };
+    let requested = match version::requested(head.headers, head.query) {
+        Ok(requested) => requested,
+        Err(error) => object(Denial::new(error.into())).map(|()| None)?,
+    };
     let selected = requested.unwrap_or(agent.default_version);
+    // A tunnel: what follows would be no body, and nobody would read it.
+    if head.headers.has("upgrade") || head.method == "CONNECT" {
+        return Err(Denial::new(Reason::RequestMalformed).advise("A2A requests are not upgraded to other protocols."));
+    }
     let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
     if head.method != "POST" && announces_body {
         return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
@@ -76,10 +84,10 @@ pub fn classify(
         Some(Binding::HttpJson) => {
             let (operation, belongs) = http_json::route(head.method, suffix).ok_or_else(unknown)?;
             if belongs != selected {
-                return Err(versioned(mismatch("This route", belongs)));
+                object(mismatch("This route", belongs))?;
             }
-            check_query(head.query, selected, &agent.limits)?;
-            (selected, Some(operation))
+            check_query(head.query, belongs, &agent.limits)?;
+            (belongs, Some(operation))
         }
         Some(Binding::Grpc) => {
             if !agent.versions().any(|version| agent.offers(version, Binding::Grpc)) {
@@ -88,16 +96,26 @@ pub fn classify(
             let (operation, belongs) = grpc::route(head.path).filter(|_| head.method == "POST").ok_or_else(unknown)?;
             // The package tells the version; who names one as well must mean the same.
             if requested.is_some_and(|requested| requested != belongs) {
-                return Err(versioned(mismatch("This service", belongs)));
+                object(mismatch("This service", belongs))?;
+            }
+            if !body_follows {
+                return Err(Denial::new(Reason::BodyMalformed).advise("A gRPC call has one message."));
+            }
+            if !head.headers.single_ascii("content-type").is_some_and(|kind| grpc::is_protobuf(kind.as_bytes())) {
+                return Err(
+                    Denial::new(Reason::EncodingRefused).advise("Messages are protocol buffers: send content-type application/grpc.")
+                );
             }
             (belongs, Some(operation))
         }
         None if head.method == "GET" || head.method == "HEAD" => match cards.and_then(|cards| cards.find(suffix)) {
             // A path that belongs to a version names it; who names another as well contradicts himself.
-            Some(CardPath::Of(version)) if requested.is_some_and(|requested| requested != version) => {
-                return Err(versioned(Denial::new(Reason::VersionConflict)));
+            Some(CardPath::Of(version)) => {
+                if requested.is_some_and(|requested| requested != version) {
+                    object(Denial::new(Reason::VersionConflict))?;
+                }
+                (version, Some(Operation::GetAgentCard))
             }
-            Some(CardPath::Of(version)) => (version, Some(Operation::GetAgentCard)),
             _ => (selected, Some(Operation::GetAgentCard)),
         },
         None => return Err(unknown()),
@@ -108,10 +126,10 @@ pub fn classify(
     };
     if !is_offered {
         let over = binding.map(|binding| format!(" over {binding}")).unwrap_or_default();
-        return Err(versioned(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}."))));
+        object(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}.")))?;
     }
     let negotiated = binding.is_none() && cards.and_then(|cards| cards.find(suffix)) == Some(CardPath::Negotiated);
-    Ok(Classified { version, operation, negotiated })
+    Ok(Classified { version, operation, negotiated, doubt })
 }
 
 /// The versions that `agent` offers, as a list with commas.

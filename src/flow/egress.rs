@@ -4,8 +4,9 @@
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
 use super::exchange::{Stage, answer, plain_reader, refuse};
+use super::facts::Note;
 use super::fetch::Want;
-use super::head::Head;
+use super::head::{Head, Target};
 use super::inspect::Reader;
 use super::obtain::{Attachment, Obtained};
 use super::runtime::Context;
@@ -55,6 +56,7 @@ pub(super) fn begin(
     sent: &mut Option<Sent>,
 ) -> (Stage, Step) {
     let config = context.runtime.config();
+    effects.push(Effect::Note(Note::For(Target::Connection(index))));
     let Some(connection) = config.connections.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
@@ -70,7 +72,8 @@ pub(super) fn begin(
     for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
         effects.push(Effect::RemoveHeader(name.clone().into()));
     }
-    head.set_version(effects, connection.version);
+    head.set_version(head.target, effects, connection.version);
+    effects.push(Effect::Note(Note::Is { version: connection.version, binding: None, operation: None }));
     match context.runtime.obtain(index, caller.as_ref(), &[], context) {
         Obtained::Attach(attachment) => {
             *sent = Some(attach(index, connection, attachment, binding, effects));
@@ -205,6 +208,7 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
     let method = connection.credential.method();
     effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{age}", connection.name)));
     effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
+    effects.push(Effect::Note(Note::Allowed));
     Sent { connection: index, token }
 }
 

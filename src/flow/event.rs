@@ -1,8 +1,10 @@
 //! What the host tells a request's state machine, and what it is told to do.
 
+use super::facts::Note;
 use super::fetch::Want;
+use super::record::Record;
 use crate::config::Pin;
-use crate::protocol::{Binding, Version};
+use crate::identity::Peer;
 use crate::wire::header::Headers;
 use secrecy::SecretString;
 use std::borrow::Cow;
@@ -14,6 +16,8 @@ pub enum Event {
     RequestHeaders {
         /// All of them, repeats included.
         headers: Headers,
+        /// The verified certificate of the client's connection, if [`super::Runtime::asks_peer`] and there is one.
+        peer: Option<Box<Peer>>,
         /// No body follows.
         end_of_stream: bool,
     },
@@ -32,6 +36,8 @@ pub enum Event {
         status: u16,
         /// No body follows.
         end_of_stream: bool,
+        /// All of them, repeats included.
+        headers: Headers,
     },
     /// A part of the response's body arrived; what came before is still there if it was answered with a pause.
     ResponseBody {
@@ -39,7 +45,8 @@ pub enum Event {
         bytes: u64,
         /// The body is complete.
         end: bool,
-        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; empty otherwise.
+        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; this part, if
+        /// [`super::Exchange::reads_response_parts`] does; empty otherwise.
         content: Vec<u8>,
     },
     /// The fetch that it waited for ended, one way or the other.
@@ -60,6 +67,8 @@ pub enum Step {
 /// Log levels, as Envoy's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
+    /// Details.
+    Debug,
     /// Ordinary decisions.
     Info,
     /// Something that an operator should mend.
@@ -90,29 +99,6 @@ pub struct Reply {
     pub body: String,
 }
 
-/// What a counter counts: requests that went on to an agent, for watching a migration.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Count {
-    /// The agent's name.
-    pub agent: String,
-    /// The version in force.
-    pub version: Version,
-    /// The binding.
-    pub binding: Binding,
-}
-
-impl Count {
-    /// The metric's name, with its labels in the form that `stats_config.stats_tags` can take out again:
-    /// `attache_requests.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.total`.
-    #[must_use]
-    pub fn metric(&self) -> String {
-        let plain = |letter: char| if letter.is_ascii_alphanumeric() || letter == '-' { letter } else { '_' };
-        let agent: String = self.agent.chars().map(plain).collect();
-        let version: String = self.version.as_str().chars().map(plain).collect();
-        format!("attache_requests.agent.=.{agent};.version.=.{version};.binding.=.{};.total", self.binding.name())
-    }
-}
-
 /// One thing for the host to do, in order.
 #[derive(Clone, Debug)]
 pub enum Effect {
@@ -126,10 +112,10 @@ pub enum Effect {
     AddResponseHeader(Cow<'static, str>, String),
     /// Remove every value of a response header.
     RemoveResponseHeader(Cow<'static, str>),
-    /// Put this in place of the response's body.
+    /// Put this in place of the request's body, or of the part of it that has just come.
+    ReplaceRequestBody(Vec<u8>),
+    /// Put this in place of the response's body, or of the part of it that has just come.
     ReplaceResponseBody(Vec<u8>),
-    /// Add one to a counter.
-    Count(Count),
     /// Add one to the counter of credentials that were attached.
     CountUse {
         /// The connection's name.
@@ -156,6 +142,12 @@ pub enum Effect {
     Reply(Reply),
     /// Write one line to the log.
     Log(Level, String),
+    /// Add a header to the answer that follows.
+    ReplyHeader(String, String),
+    /// Record a decision: in the log and in filter state as it says, and in the statistics.
+    Audit(Box<Record>),
+    /// A fact for the record. The exchange keeps it to itself; no host sees it.
+    Note(Note),
 }
 
 /// Effects in order, then the step.

@@ -1,17 +1,21 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
-use super::card::CardRequest;
 use super::denial::{Denial, Reason};
 use super::egress::{self, Outbound, Sent};
-use super::event::{Effect, Event, Level, Outcome, Step};
+use super::event::{Effect, Event, Level, Outcome, Step, Value};
+use super::expected::Expected;
+use super::facts::{Facts, Note};
 use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
+use super::metric::Tally;
+use super::ownership::Owned;
 use super::runtime::Context;
-use super::{classify, ingress};
-use crate::config::Unmatched;
+use super::{classify, ingress, metadata};
+use crate::config::{Config, Unmatched};
+use crate::identity::Peer;
 use crate::protocol::Binding;
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
 use crate::protocol::{Operation, Version};
@@ -29,10 +33,12 @@ const REDIRECTED: &str = "x-envoy-original-url";
 #[derive(Debug, Default)]
 pub struct Exchange {
     stage: Stage,
-    /// The answer to expect is a card.
-    card: Option<Box<CardRequest>>,
+    /// The answer to expect, if it matters.
+    expected: Option<Expected>,
     /// A credential of ours went out with the request.
     sent: Option<Sent>,
+    /// For its record.
+    facts: Box<Facts>,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +52,7 @@ pub(super) enum Stage {
     Outbound(Box<Outbound>),
     /// Refused; only the id of the JSON-RPC request is waited for.
     Refusing(Box<Denial>, Box<Reader>),
-    /// A JSON-RPC request that went on before its end; the rest must not contradict what was decided.
+    /// A request that went on before its end; the rest must not contradict what was decided.
     Watching(Box<Watched>),
     /// Passed on; the rest of the body is counted.
     Passing(Meter),
@@ -63,6 +69,8 @@ pub(super) struct Watched {
     pub agent: usize,
     pub operation: Operation,
     pub version: Version,
+    /// Takes the tags off what it names.
+    pub owned: Option<Box<Owned>>,
 }
 
 /// Counts a body that passes.
@@ -80,33 +88,46 @@ pub(super) struct Meter {
     pub binding: Option<Binding>,
 }
 
+impl Meter {
+    /// The same for a body that has been read to its end: nothing may follow, whatever the proxy lets through.
+    pub fn ended(self) -> Self {
+        let denial =
+            Denial { realm: self.denial.realm, ..Denial::new(Reason::RequestMalformed).advise("The body is longer than announced.") };
+        Self { limit: self.passed, denial, ..self }
+    }
+}
+
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+        let Outcome { effects, step } = self.decide(event, context);
+        Outcome { effects: self.note(effects, context), step }
+    }
+
+    fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
         let mut effects = Vec::new();
-        let step = match (&mut self.card, &event) {
-            (Some(card), Event::ResponseHeaders { status, end_of_stream }) => {
-                Some(card.on_headers(*status, *end_of_stream, context, &mut effects))
+        match &event {
+            Event::RequestHeaders { headers, .. } => *self.facts = Facts::new(headers, context.now),
+            Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.tally().scanned, chunk.len()),
+            Event::ResponseHeaders { .. } => {
+                let trace = self.facts.trace(context.runtime.config());
+                effects.extend(trace.map(|(name, value)| Effect::SetResponseHeader(name.into(), value)));
             }
-            (Some(card), Event::ResponseBody { bytes, end, content }) => Some(card.on_body(*bytes, *end, content, context, &mut effects)),
-            (None, Event::ResponseHeaders { status, .. }) => {
-                if let Some(sent) = &mut self.sent {
-                    sent.on_response(*status, context, &mut effects);
-                }
-                Some(Step::Continue)
-            }
-            (None, Event::ResponseBody { .. }) => Some(Step::Continue),
-            _ => None,
-        };
-        if let Some(step) = step {
+            Event::ResponseBody { .. } | Event::BodyWithheld | Event::Settled => {}
+        }
+        if let (Event::ResponseHeaders { status, .. }, Some(sent)) = (&event, &mut self.sent) {
+            sent.on_response(*status, context, &mut effects);
+        }
+        if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
+            let step = self.expected.as_mut().map_or(Step::Continue, |expected| expected.on(&event, context, &mut effects));
             return Outcome { effects, step };
         }
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
-            (Stage::New, Event::RequestHeaders { headers, end_of_stream }) => {
-                begin(&headers, end_of_stream, context, &mut effects, &mut self.card, &mut self.sent)
+            (Stage::New, Event::RequestHeaders { headers, peer, end_of_stream }) => {
+                begin(&headers, peer.as_deref(), end_of_stream, context, &mut effects, (&mut self.expected, &mut self.sent))
             }
-            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.card),
+            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.expected),
             (Stage::Outbound(outbound), event) => outbound.on(event, context, &mut effects, &mut self.sent),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
@@ -118,6 +139,11 @@ impl Exchange {
         };
         self.stage = stage;
         Outcome { effects, step }
+    }
+
+    /// Keeps the notes, and makes records of those that are decisions.
+    fn note(&mut self, effects: Vec<Effect>, context: &Context<'_>) -> Vec<Effect> {
+        record(effects, &mut self.facts, context.runtime.config())
     }
 
     /// Whether the bytes of the body should come with its events.
@@ -134,13 +160,19 @@ impl Exchange {
     /// Whether the response's body should come when it is complete.
     #[must_use]
     pub fn reads_response(&self) -> bool {
-        self.card.as_ref().is_some_and(|card| card.reads())
+        self.expected.as_ref().is_some_and(Expected::reads_whole)
+    }
+
+    /// Whether the response's body should come part by part.
+    #[must_use]
+    pub fn reads_response_parts(&self) -> bool {
+        self.expected.as_ref().is_some_and(Expected::reads_parts)
     }
 
     /// Whether the response matters at all.
     #[must_use]
     pub const fn awaits_response(&self) -> bool {
-        self.card.is_some() || self.sent.is_some()
+        self.expected.is_some() || self.sent.is_some() || self.facts.is_traced()
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
@@ -171,21 +203,62 @@ impl Exchange {
     }
 }
 
+/// `effects` with records in place of notes.
+fn record(effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effect> {
+    let mut noted = Vec::with_capacity(effects.len());
+    for effect in effects {
+        match effect {
+            Effect::Note(note) => noted.extend(facts.take(note, config).map(|record| Effect::Audit(Box::new(record)))),
+            Effect::Reply(reply) => {
+                noted.extend(facts.trace(config).map(|(name, value)| Effect::ReplyHeader(name, value)));
+                noted.push(Effect::Reply(reply));
+            }
+            Effect::Pin { pin, connection, otherwise } => {
+                // What is said if the pin does not hold is not known to be said.
+                let otherwise = record(otherwise, &mut facts.clone(), config);
+                noted.push(Effect::Pin { pin, connection, otherwise });
+            }
+            other => noted.push(other),
+        }
+    }
+    noted
+}
+
 fn begin(
     headers: &Headers,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
-    card: &mut Option<Box<CardRequest>>,
-    sent: &mut Option<Sent>,
+    (expected, sent): (&mut Option<Expected>, &mut Option<Sent>),
 ) -> (Stage, Step) {
     effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
+    // What begins like ours is gone already.
+    let asks = context.runtime.config().debug.iter().map(|trace| &trace.header);
+    let asks = asks.filter(|name| headers.has(name) && !name.starts_with("x-attache-"));
+    effects.extend(asks.map(|name| Effect::RemoveHeader(name.clone().into())));
     let head = match Head::read(headers) {
         Ok(head) => head,
-        Err(denial) => return answer(&denial, None, &Id::default(), effects),
+        Err(denial) => {
+            effects.extend(context.runtime.places().conceal(headers));
+            return answer(&denial, None, &Id::default(), effects);
+        }
     };
-    match head.find(context.runtime) {
-        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, end_of_stream, context, effects, card),
+    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
+        effects.push(Effect::Reply(reply));
+        return (Stage::Done, Step::Pause);
+    }
+    let target = head.find(context.runtime);
+    // Requests that are none of ours keep what they have; a connection has rules of its own.
+    let is_foreign = matches!(target, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
+    if !is_foreign && !matches!(target, Ok(Some(Target::Connection(_)))) {
+        effects.extend(context.runtime.places().conceal(headers));
+        if let Some(target) = context.runtime.places().target(head.target) {
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
+        }
+    }
+    match target {
+        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects, sent),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
@@ -227,10 +300,8 @@ pub(super) fn plain_reader() -> Reader {
 
 /// Refuses now.
 pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    let place = denial.realm.as_deref().map(|name| format!(" at={name:?}")).unwrap_or_default();
     effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    effects
-        .push(Effect::Log(Level::Info, format!("refused reason={}{place} status={}", denial.reason.code(), denial.reason.http_status())));
+    effects.push(Effect::Note(Note::Refused(denial.reason, binding)));
     effects.push(Effect::Reply(denial.render(binding, id)));
     (Stage::Done, Step::Pause)
 }
@@ -238,7 +309,7 @@ pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let (bytes, end, chunk) = match event {
         Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
-        Event::BodyWithheld => return withheld(effects),
+        Event::BodyWithheld => return withheld(Some(Binding::Jsonrpc), effects),
         _ => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     let failed = reader.read(chunk, end).err();
@@ -261,7 +332,7 @@ fn watching(
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
 ) -> (Stage, Step) {
-    let Watched { reader, meter, agent, operation, version } = watched.as_mut();
+    let Watched { reader, meter, agent, operation, version, owned } = watched.as_mut();
     meter.passed = meter.passed.saturating_add(bytes);
     let binding = meter.binding;
     // An agent that counts needs no other end than the announced length: what is wrong must be known before.
@@ -273,7 +344,11 @@ fn watching(
         let (Some(plans), Some(agent)) = (context.runtime.plans(*agent), context.runtime.config().agents.get(*agent)) else {
             return Ok(());
         };
-        plans.inspect(reader, *operation, *version, agent).map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))
+        let inspected = plans.inspect(reader, *operation, *version, agent);
+        let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk)));
+        let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;
+        effects.extend(changed);
+        Ok(())
     });
     match inspected {
         Err(wrong) => {
@@ -281,7 +356,10 @@ fn watching(
             let denial = Denial { realm: meter.denial.realm.clone(), ..denial };
             answer(&denial, binding, &id, effects)
         }
-        Ok(()) if end => (Stage::Done, Step::Continue),
+        Ok(()) if end => {
+            let Watched { meter, .. } = *watched;
+            (Stage::Passing(meter.ended()), Step::Continue)
+        }
         Ok(()) => (Stage::Watching(watched), Step::Continue),
     }
 }
@@ -297,14 +375,14 @@ pub(super) fn malformed(error: &EnvelopeError) -> Denial {
 }
 
 /// The proxy lacks the option that lets bodies through while headers are held.
-pub(super) fn withheld(effects: &mut Vec<Effect>) -> (Stage, Step) {
+pub(super) fn withheld(binding: Option<Binding>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     effects.push(Effect::Log(
         Level::Error,
         "hold_headers is on, but Envoy delivers no body while headers are held: set allow_on_headers_stop_iteration: true in the \
          plugin's config, or hold_headers: false"
             .to_owned(),
     ));
-    answer(&Denial::new(Reason::HeadersNotHeld), Some(Binding::Jsonrpc), &Id::default(), effects)
+    answer(&Denial::new(Reason::HeadersNotHeld), binding, &Id::default(), effects)
 }
 
 fn passing(meter: Meter, bytes: u64, effects: &mut Vec<Effect>) -> (Stage, Step) {

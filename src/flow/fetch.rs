@@ -13,6 +13,8 @@ pub enum Want {
     Keys(usize),
     /// The card of this agent (index), which is its policy or is served in its place.
     Card(usize),
+    /// What the issuer says of a token (SHA-256 of it and of the scheme that asks).
+    Introspection([u8; 32]),
     /// The value of this secret (index).
     Secret(usize),
     /// The token with this key.

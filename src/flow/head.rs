@@ -89,23 +89,51 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// Makes the request name exactly one version: in the header, and no longer in the query.
-    pub fn set_version(&self, effects: &mut Vec<Effect>, chosen: version::Version) {
+    /// `target` of the same request at `rest` below `prefix`, without the version in its query.
+    #[must_use]
+    pub fn at(target: &str, prefix: &str, rest: &str) -> String {
+        let plain = version::without_parameter(target);
+        let (_, query) = path::split_query(plain.as_deref().unwrap_or(target));
+        let base = if rest.is_empty() { prefix } else { prefix.strip_suffix('/').unwrap_or(prefix) };
+        query.map_or_else(|| format!("{base}{rest}"), |query| format!("{base}{rest}?{query}"))
+    }
+
+    /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on.
+    pub fn set_version(&self, target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
         // Setting a header replaces its first value only.
         if self.headers.all(version::HEADER).count() > 1 {
             effects.push(Effect::RemoveHeader(version::HEADER.into()));
         }
         effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
-        if let Some(target) = version::without_parameter(self.target) {
+        if let Some(target) = version::without_parameter(target) {
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }
 }
 
-/// The names among `headers` that only we may use: `x-attache-*`, also where a server would read `_` as `-`.
+/// Headers by which servers and frameworks let a request say another method, path or host than it has: an agent that
+/// obeys one does another thing than what was judged. Also those in which proxies tell what came to them, if a client
+/// says them; Envoy sets its own later.
+const OVERRIDES: [&str; 12] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-original-uri",
+    "x-rewrite-url",
+    "x-forwarded-method",
+    "x-forwarded-uri",
+    "x-forwarded-path",
+    "x-envoy-original-path",
+    "x-envoy-original-host",
+];
+
+/// The names among `headers` that must not go on from a client: what only we may use (`x-attache-*`) and what tells
+/// another method or path, also where a server would read `_` as `-`.
 #[must_use]
 pub fn reserved(headers: &Headers) -> Vec<String> {
-    let mut names: Vec<String> = headers.names().filter(|name| is_ours(name)).map(str::to_owned).collect();
+    let mut names: Vec<String> = headers.names().filter(|name| is_ours(name) || is_override(name)).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -121,16 +149,34 @@ pub fn misplaced(trailers: &Headers, runtime: &Runtime) -> Vec<String> {
     names
 }
 
+const fn folded(byte: u8) -> u8 {
+    if byte == b'_' { b'-' } else { byte }
+}
+
+fn is_override(name: &str) -> bool {
+    // Nearly all names are told apart by their beginning.
+    name.starts_with('x') && OVERRIDES.iter().any(|own| own.len() == name.len() && name.bytes().map(folded).eq(own.bytes()))
+}
+
 fn is_ours(name: &str) -> bool {
     const OURS: &[u8] = b"x-attache-";
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
     name.len() >= OURS.len() && name.bytes().zip(OURS).all(|(given, ours)| folded(given) == *ours)
         || name.len() == version::HEADER.len() && name != version::HEADER && name.bytes().map(folded).eq(version::HEADER.bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::is_ours;
+    use super::{is_ours, is_override};
+
+    #[test]
+    fn other_methods_and_paths_are_nobodys() {
+        for name in ["x-http-method-override", "x_http_method_override", "x-original_url", "x-envoy-original-path"] {
+            assert!(is_override(name), "{name}");
+        }
+        for name in ["x-forwarded-for", "x-forwarded-host", "x-http-method-overrides", "content-type"] {
+            assert!(!is_override(name), "{name}");
+        }
+    }
 
     #[test]
     fn every_spelling_of_our_headers_is_ours() {

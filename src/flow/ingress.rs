@@ -1,25 +1,30 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
-use super::authenticate::{Credentials, Identified, Policy};
+mod owning;
+mod told;
+
+use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
 use super::classify::{binding, classify, mismatch};
+use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
-use super::event::{Count, Effect, Event, Step, Value};
+use super::event::{Effect, Event, Level, Step, Value};
 use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
+use super::expected::Expected;
+use super::facts::{Note, is_shadowed};
 use super::fetch::Want;
-use super::head::Head;
+use super::head::{Head, Target};
 use super::inspect::{self, Reader};
+use super::ownership::Owned;
 use super::runtime::Context;
-use crate::config::{CardAccess, Config, Token};
-use crate::identity::demand::Unmet;
-use crate::identity::{Caller, Origin};
-use crate::policy::access::{self, Refusal};
+use super::source::Lookup;
+use crate::config::{CardAccess, SkillFrom, Token};
+use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
 use crate::wire::path;
-use std::rc::Rc;
 
 /// A request for an agent, not decided yet.
 #[derive(Debug)]
@@ -28,7 +33,7 @@ pub struct Inbound {
     /// `None` for cards: no binding's rules apply to them.
     binding: Option<Binding>,
     version: Version,
-    /// Known at once for HTTP+JSON and cards; from the body for JSON-RPC.
+    /// Known at once except for JSON-RPC, where the body tells it.
     operation: Option<Operation>,
     identity: Identity,
     body: Body,
@@ -43,14 +48,26 @@ pub struct Inbound {
     released: bool,
     /// About the card, if it asks for one.
     place: Place,
+    /// The card that is being fetched to be the answer.
+    wanted: Option<Want>,
+    /// Where the request says which skill it is for.
+    spoken: Spoken,
+    /// The rules have let it pass.
+    permitted: bool,
+    /// Takes the tags off what it names.
+    owned: Option<Box<Owned>>,
+    /// The caller asks how it is judged.
+    asks: bool,
 }
 
 #[derive(Debug)]
 enum Identity {
     /// Something is being fetched.
-    Pending { want: Want, credentials: Credentials<'static> },
+    Pending { want: Want, credentials: Box<Credentials<'static>> },
     /// Admitted by `security`, or nobody needs to be.
-    Known(Option<Rc<Caller>>),
+    Known(Option<Admitted>),
+    /// Not known, where that is only told. It goes on as nobody.
+    Shadowed,
 }
 
 #[derive(Debug)]
@@ -72,16 +89,23 @@ enum Body {
 pub(super) fn begin(
     index: usize,
     head: &Head<'_>,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
-    card: &mut Option<Box<CardRequest>>,
+    expected: &mut Option<Expected>,
 ) -> (Stage, Step) {
     let config = context.runtime.config();
-    let (Some(agent), Some(policy)) = (config.agents.get(index), context.runtime.policy(index)) else {
+    let Some(agent) = config.agents.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
+    effects.push(Effect::Note(Note::For(Target::Agent(index))));
     let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
+    let in_path = match &agent.skill_from {
+        Some(SkillFrom::Path(path)) => path.take(suffix),
+        _ => None,
+    };
+    let suffix = in_path.map_or(suffix, |(_, rest)| rest);
     let cards = context.runtime.statement(index).map(|statement| &statement.paths);
     let binding = binding(head, suffix, cards);
     let body_follows = !end_of_stream;
@@ -89,23 +113,28 @@ pub(super) fn begin(
         Ok(classified) => classified,
         Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
     };
+    effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
+    effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
     let announced = match head.content_length() {
         Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
+    // What a card that is still to be fetched will look at is not known.
+    let looked_at = context.runtime.policy(index, context.now).unwrap_or_else(|_| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let is_public = is_card && agent.card.access == CardAccess::Public;
     let identity = if is_public {
         Identity::Known(None)
     } else {
-        let credentials = Credentials::read(head.headers);
-        let identified = context.runtime.identify(&policy, &credentials, true, context);
-        match admit(index, &policy, is_card, identified, context) {
-            Admission::As(caller) => Identity::Known(Some(caller)),
+        let credentials = Credentials::read(&looked_at, config, head, peer);
+        let identified = context.runtime.identify(index, &credentials, true, context);
+        match admit(index, is_card, identified, context) {
+            Admission::As(admitted) => Identity::Known(Some(admitted)),
+            Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
             Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
             Admission::Wait(want) => {
                 effects.push(Effect::Fetch(want));
-                Identity::Pending { want, credentials: credentials.into_owned() }
+                Identity::Pending { want, credentials: Box::new(credentials.into_owned()) }
             }
         }
     };
@@ -115,15 +144,28 @@ pub(super) fn begin(
         _ => 0,
     };
     let mut headers = Vec::new();
-    head.set_version(&mut headers, classified.version);
+    let target = context.runtime.places().target(head.target);
+    let target = target.as_deref().unwrap_or(head.target);
+    head.set_version(target, &mut headers, classified.version);
     let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
+    let is_elsewhere = source.is_some();
     if let Some(path) = source {
         headers.push(Effect::SetHeader(":path".into(), Value::Text(path)));
     }
-    if agent.forward.token == Token::Remove {
+    // (A card that the agent has elsewhere is asked for there already.)
+    if let (Some((_, rest)), false) = (in_path, is_elsewhere) {
+        headers.push(Effect::SetHeader(":path".into(), Value::Text(Head::at(target, agent.target.path_prefix.as_str(), rest))));
+    }
+    if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation));
+    // Where the path ends that the agent gets.
+    let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
+    let owned = if is_card { None } else { Owned::new(index, agent, binding, head, &path, suffix) };
+    if owned.is_some() {
+        headers.extend(Owned::headers(body_follows));
+    }
+    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation, classified.version));
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
@@ -145,11 +187,17 @@ pub(super) fn begin(
             version: classified.version,
             negotiated: classified.negotiated,
             public: is_public,
+            admitted: None,
             head: head.method == "HEAD",
-            known: CardRequest::known(head.headers),
+            known: if is_card { CardRequest::known(head.headers) } else { Vec::new() },
         },
+        wanted: None,
+        spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
+        permitted: false,
+        owned,
+        asks: config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header)),
     };
-    Box::new(inbound).decide(context, effects, card)
+    Box::new(inbound).decide(context, effects, expected)
 }
 
 impl Inbound {
@@ -164,7 +212,7 @@ impl Inbound {
     pub(super) fn awaits(&self) -> Option<Want> {
         match &self.identity {
             Identity::Pending { want, .. } => Some(*want),
-            Identity::Known(_) => None,
+            Identity::Known(_) | Identity::Shadowed => self.wanted,
         }
     }
 
@@ -173,7 +221,7 @@ impl Inbound {
         event: Event,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
-        card: &mut Option<Box<CardRequest>>,
+        expected: &mut Option<Expected>,
     ) -> (Stage, Step) {
         match event {
             Event::RequestBody { bytes, end, chunk } => {
@@ -186,7 +234,7 @@ impl Inbound {
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
-                    Body::Reading { mut reader, complete: false } => match reader.read(&chunk, end) {
+                    Body::Reading { mut reader, complete: false } => match self.read(&mut reader, &chunk, end) {
                         Ok(()) => Body::Reading { reader, complete: end },
                         Err(wrong) => Body::Wrong(wrong),
                     },
@@ -194,79 +242,127 @@ impl Inbound {
                 };
             }
             Event::Settled => {
-                if let (Identity::Pending { credentials, .. }, Some(policy)) = (&self.identity, context.runtime.policy(self.agent)) {
-                    let identified = context.runtime.identify(&policy, credentials, false, context);
+                if let Identity::Pending { want: settled, credentials } = &mut self.identity {
                     let is_card = self.operation == Some(Operation::GetAgentCard);
-                    match admit(self.agent, &policy, is_card, identified, context) {
-                        Admission::As(caller) => self.identity = Identity::Known(Some(caller)),
+                    let ask = |may_wait| {
+                        admit(self.agent, is_card, context.runtime.identify(self.agent, credentials, may_wait, context), context)
+                    };
+                    let admission = match ask(true) {
+                        // It has been waited for already.
+                        Admission::Wait(again) if again == *settled => ask(false),
+                        other => other,
+                    };
+                    match admission {
+                        Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
+                        Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
                         Admission::Refused(denial) => return self.deny(denial, context, effects),
-                        Admission::Wait(_) => {
-                            let denial = context.runtime.unauthenticated(self.agent, Reason::KeysUnavailable);
-                            return self.deny(denial, context, effects);
+                        Admission::Wait(next) => {
+                            effects.push(Effect::Fetch(next));
+                            *settled = next;
+                            return (Stage::Inbound(self), Step::Pause);
                         }
                     }
                 }
             }
-            Event::BodyWithheld => return withheld(effects),
+            Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
-        self.decide(context, effects, card)
+        self.decide(context, effects, expected)
     }
 
     /// What is known so far decides, or more is waited for.
-    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, card: &mut Option<Box<CardRequest>>) -> (Stage, Step) {
-        match (&self.identity, &self.body) {
-            (Identity::Pending { .. }, _) => (Stage::Inbound(self), Step::Pause),
-            (Identity::Known(caller), body) => {
-                let caller = caller.clone();
-                match body {
-                    Body::NotNeeded => {
-                        if let Err(denial) = self.permit(caller.as_deref(), context) {
-                            return self.deny(denial, context, effects);
-                        }
-                        self.send_on(context, effects);
-                        *card = self.card(context, effects);
-                        (Stage::Passing(self.meter(context)), Step::Continue)
-                    }
-                    Body::TooLong => self.deny(Denial::new(Reason::BodyTooLarge), context, effects),
-                    Body::Wrong(wrong) => {
-                        let denial = wrong.0.clone();
-                        self.deny(denial, context, effects)
-                    }
-                    Body::Reading { reader, .. } => match self.asked(reader) {
-                        Ok(None) if self.released || self.held > 0 || context.runtime.config().hold_headers => {
-                            // What is held of an undecided body must not go on with the headers.
-                            (Stage::Inbound(self), Step::Pause)
-                        }
-                        Ok(None) => {
-                            self.send_on(context, effects);
-                            self.released = true;
-                            (Stage::Inbound(self), Step::Continue)
-                        }
-                        Ok(Some(operation)) => {
-                            self.operation = Some(operation);
-                            if let Err(denial) = self.permit(caller.as_deref(), context) {
-                                return self.deny(denial, context, effects);
-                            }
-                            if !self.released {
-                                self.send_on(context, effects);
-                            }
-                            *card = self.card(context, effects);
-                            self.go_on(context)
-                        }
-                        Err(denial) => self.deny(denial, context, effects),
-                    },
-                }
+    fn decide(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, expected: &mut Option<Expected>) -> (Stage, Step) {
+        if matches!(self.identity, Identity::Pending { .. }) {
+            return (Stage::Inbound(self), Step::Pause);
+        }
+        let asked = match &self.body {
+            Body::TooLong => Err(Denial::new(Reason::BodyTooLarge)),
+            Body::Wrong(wrong) => Err(wrong.0.clone()),
+            Body::NotNeeded => Ok(self.operation),
+            Body::Reading { reader, .. } => self.asked(reader, context),
+        };
+        let permitted = asked.and_then(|asked| {
+            self.operation = self.operation.or(asked);
+            self.follow_method(effects);
+            let permitted = self.permit(asked, context, effects)?;
+            self.own(permitted, context)
+        });
+        match permitted {
+            Err(denial) => self.deny(denial, context, effects),
+            Ok(true) => self.release(context, effects, expected),
+            // What is held of an undecided body must not go on with the headers.
+            Ok(false) if self.released || self.held > 0 || context.runtime.config().hold_headers => (Stage::Inbound(self), Step::Pause),
+            Ok(false) => {
+                self.send_on(context, effects);
+                self.released = true;
+                (Stage::Inbound(self), Step::Continue)
             }
         }
     }
 
+    /// The request is allowed: it goes on, or gets its card here.
+    fn release(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, expected: &mut Option<Expected>) -> (Stage, Step) {
+        self.tell(context, effects);
+        let request = self.card(context);
+        match request.as_ref().map_or(Lookup::Upstream, |request| request.at_hand(context)) {
+            Lookup::Upstream => {}
+            found => return self.serve(request.as_deref(), found, context, effects),
+        }
+        if !self.released {
+            self.send_on(context, effects);
+            effects.extend(request.iter().flat_map(|request| request.conditions()));
+        }
+        *expected = match (request, &self.owned, self.operation) {
+            (Some(request), ..) => Some(Expected::Card(request)),
+            (None, Some(owned), Some(operation)) => owned.answer(operation, context).map(Expected::Tasks),
+            (None, ..) => None,
+        };
+        if let Some(owned) = &mut self.owned {
+            effects.extend(owned.release(!self.released));
+        }
+        effects.push(Effect::Note(Note::Allowed));
+        match self.body {
+            Body::Reading { .. } => self.go_on(context),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => (Stage::Passing(self.meter(context)), Step::Continue),
+        }
+    }
+
+    /// Answers with a card that the agent need not be asked for.
+    fn serve(
+        mut self: Box<Self>,
+        request: Option<&CardRequest>,
+        found: Lookup,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> (Stage, Step) {
+        let wanted = self.wanted.take();
+        match (request, found) {
+            (_, Lookup::Wait(want)) if wanted != Some(want) => {
+                effects.push(Effect::Fetch(want));
+                self.wanted = Some(want);
+                return (Stage::Inbound(self), Step::Pause);
+            }
+            (Some(request), Lookup::Here(source)) => match request.serve(&source.card, context) {
+                Ok(reply) => {
+                    effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+                    effects.push(Effect::Note(Note::Allowed));
+                    effects.push(Effect::Reply(reply));
+                }
+                Err(error) => drop(request.refuse(&error, context, effects)),
+            },
+            _ => return self.deny(Denial::new(Reason::CardUnavailable), context, effects),
+        }
+        (Stage::Done, Step::Pause)
+    }
+
     /// The operation, once it is known and something of the body has come to be judged with it.
-    fn asked(&self, reader: &Reader) -> Result<Option<Operation>, Denial> {
+    fn asked(&self, reader: &Reader, context: &Context<'_>) -> Result<Option<Operation>, Denial> {
         match (self.binding, reader.method().map(Operation::from_method)) {
             (Some(Binding::Jsonrpc), None) => Ok(None),
             (Some(Binding::Jsonrpc), Some(None)) => Err(Denial::new(Reason::OperationUnknown)),
-            (Some(Binding::Jsonrpc), Some(Some((operation, belongs)))) if belongs != self.version => {
+            (Some(Binding::Jsonrpc), Some(Some((operation, belongs))))
+                if belongs != self.version && !self.shadows(Reason::VersionMismatch, context) =>
+            {
                 Err(mismatch(operation.name(), belongs))
             }
             (Some(Binding::Jsonrpc), Some(Some((operation, _)))) => Ok(Some(operation)),
@@ -275,30 +371,37 @@ impl Inbound {
         }
     }
 
-    /// Whether the operation, now known, and what has come of its body are allowed.
-    fn permit(&self, caller: Option<&Caller>, context: &Context<'_>) -> Result<(), Denial> {
-        if let Some(caller) = caller {
-            self.authorize(caller, context)?;
-        }
-        let (Some(agent), Some(plans), Some(operation)) =
-            (context.runtime.config().agents.get(self.agent), context.runtime.plans(self.agent), self.operation)
-        else {
+    /// Whether the request is allowed. `asked` is its operation, once something of the body has come to be judged with it.
+    /// `false`: that is not known yet.
+    fn permit(&mut self, asked: Option<Operation>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<bool, Denial> {
+        let config = context.runtime.config();
+        let (Some(agent), Some(plans)) = (config.agents.get(self.agent), context.runtime.plans(self.agent)) else {
             return Err(Denial::new(Reason::OperationUnknown));
         };
-        inspect::is_offered(self.binding, operation, &agent.limits)?;
-        match &self.body {
-            Body::Reading { reader, .. } => plans.inspect(reader, operation, self.version, agent),
-            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => Ok(()),
+        let Some(operation) = self.operation else { return Ok(false) };
+        if !self.permitted {
+            inspect::is_offered(operation, &agent.limits)?;
+            self.permitted = match self.may(agent, plans, operation, context) {
+                Err(denial) if is_shadowed(agent, denial.reason) => {
+                    effects.push(Effect::Note(Note::Shadowed(denial.reason)));
+                    true
+                }
+                permitted => permitted?,
+            };
         }
+        if let (Some(reader), Some(operation)) = (self.reader(), asked) {
+            plans.inspect(reader, operation, self.version, agent)?;
+        }
+        Ok(self.permitted && asked.is_some())
     }
 
-    /// The card to expect as the answer. The agent must give it whole and as it is.
-    fn card(&self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Option<Box<CardRequest>> {
-        let request = CardRequest::new(self.agent, self.operation?, self.binding, self.place.clone(), context.runtime)?;
-        if !self.released {
-            effects.extend(CardRequest::conditions());
+    /// The card to expect as the answer.
+    fn card(&self, context: &Context<'_>) -> Option<Box<CardRequest>> {
+        if !matches!(self.operation, Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard)) {
+            return None;
         }
-        Some(Box::new(request))
+        let place = Place { admitted: self.identity.admitted().cloned(), ..self.place.clone() };
+        CardRequest::new(self.agent, self.operation?, self.binding, place, context.runtime).map(Box::new)
     }
 
     /// The head and what came of the body go on; the rest is watched.
@@ -306,11 +409,12 @@ impl Inbound {
         let meter = self.meter(context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
+                let owned = self.owned.take();
                 let watched =
-                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version });
+                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version, owned });
                 (watched.map_or(Stage::Done, |watched| Stage::Watching(Box::new(watched))), Step::Continue)
             }
-            _ => (Stage::Done, Step::Continue),
+            _ => (Stage::Passing(meter.ended()), Step::Continue),
         }
     }
 
@@ -328,20 +432,6 @@ impl Inbound {
         }
     }
 
-    /// Whether the rules let `caller`, who was admitted, do this. Cards are not under them.
-    fn authorize(&self, caller: &Caller, context: &Context<'_>) -> Result<(), Denial> {
-        let config = context.runtime.config();
-        let rules = config.agents.get(self.agent).and_then(|agent| agent.access.as_ref());
-        let (Some(rules), Some(operation)) = (rules, self.operation) else { return Ok(()) };
-        if operation == Operation::GetAgentCard {
-            return Ok(());
-        }
-        access::decide(rules, operation, &subject(caller, config)).map_err(|refusal| match refusal {
-            Refusal::Scopes(scopes) => Denial { scopes, ..Denial::new(Reason::InsufficientScope) },
-            Refusal::NoRule | Refusal::Caller => Denial::new(Reason::AccessDenied),
-        })
-    }
-
     fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.append(&mut self.headers);
         let mut set = |name: &'static str, value: &str| {
@@ -352,7 +442,7 @@ impl Inbound {
         if let Some(operation) = self.operation {
             set("x-attache-operation", operation.name());
         }
-        if let Identity::Known(Some(caller)) = &self.identity {
+        if let Some(Admitted { caller, .. }) = self.identity.admitted() {
             if let Some(subject) = &caller.subject {
                 set("x-attache-subject", subject);
             }
@@ -365,20 +455,18 @@ impl Inbound {
             }
             set("x-attache-scopes", &caller.scopes.join(" "));
         }
-        if let Some(binding) = self.binding {
-            effects.push(Effect::Count(Count { agent: agent.to_owned(), version: self.version, binding }));
-        }
     }
 
     fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
         match context.runtime.config().agents.get(self.agent) {
-            Some(agent) if denial.realm.is_none() => denial.at(&agent.name),
+            Some(_) if denial.realm.is_none() => context.runtime.at(self.agent, denial, context.now),
             _ => denial,
         }
     }
 
     /// Refuses, with the id: if it has come, now, else when it has.
     fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        self.tell(context, effects);
         let denial = self.named(denial, context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
@@ -391,51 +479,5 @@ impl Inbound {
             Body::Wrong(wrong) => answer(&denial, self.binding, &wrong.1, effects),
             Body::NotNeeded | Body::TooLong => answer(&denial, self.binding, &Id::default(), effects),
         }
-    }
-}
-
-/// Whether a caller is let in.
-enum Admission {
-    As(Rc<Caller>),
-    Refused(Denial),
-    Wait(Want),
-}
-
-/// Holds what is proved against `policy`. A card needs an accepted identity; everything else its scopes as well.
-fn admit(index: usize, policy: &Policy, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
-    let proofs = match identified {
-        Identified::As(proofs) => proofs,
-        Identified::Refused(reason) => return Admission::Refused(context.runtime.unauthenticated(index, reason)),
-        Identified::Wait(want) => return Admission::Wait(want),
-    };
-    let met = match policy.demand.knows(&proofs) {
-        Some(caller) if is_card => Ok(caller),
-        _ => policy.demand.meets(&proofs),
-    };
-    match met {
-        Ok(caller) => Admission::As(caller),
-        Err(Unmet::Credentials) => Admission::Refused(context.runtime.unauthenticated(index, Reason::CredentialsMissing)),
-        Err(Unmet::Scopes(scopes)) => {
-            let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
-            let name = context.runtime.config().agents.get(index).map_or("", |agent| &agent.name);
-            Admission::Refused(denial.at(name))
-        }
-    }
-}
-
-/// The caller as rules see it.
-fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
-    let issuer = match caller.origin {
-        Origin::Issuer(index) => config.issuers.get(index).map(|issuer| issuer.name.as_str()),
-        Origin::Scheme(_) => None,
-    };
-    access::Subject {
-        issuer,
-        subject: caller.subject.as_deref(),
-        client: caller.client.as_deref(),
-        tenant: caller.tenant.as_deref(),
-        kind: caller.kind,
-        scopes: &caller.scopes,
-        roles: &caller.roles,
     }
 }

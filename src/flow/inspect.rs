@@ -1,15 +1,19 @@
 //! What the body of a request asks for beyond its operation: parts, history, output, where notifications go. Read as
-//! it streams, by the same strict scanner for JSON-RPC and HTTP+JSON.
+//! it streams, by strict scanners: one for JSON-RPC and HTTP+JSON, one for the messages of gRPC.
 
 use super::denial::{Denial, Reason};
 use super::exchange::malformed;
-use crate::config::{Agent, Limits as AgentLimits};
+use crate::config::{Agent, Limits as AgentLimits, SkillFrom};
+use crate::policy::access::Skill;
+use crate::policy::fields;
 use crate::policy::limits::{self, LimitRefusal};
-use crate::policy::places::{Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
+use crate::policy::places::{self, Fact, Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
 use crate::policy::push::{self, PushRefusal};
 use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
-use crate::wire::scan::{Asked, Document, Findings, Limits, Plan};
+use crate::wire::grpc_frame;
+use crate::wire::protobuf::{self, Fault, Type};
+use crate::wire::scan::{Asked, Document, Findings, Keep, Kind, Limits, Plan, Step, Value};
 use std::rc::Rc;
 
 /// What is asked of the bodies of one agent's requests. Made once.
@@ -19,6 +23,40 @@ pub struct Plans {
     jsonrpc: Watched,
     plan: Rc<Plan>,
     http_json: Watched,
+    /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
+    skill: Option<(Spoken, Spoken)>,
+    /// Bodies name what belongs to callers.
+    is_owned: bool,
+    grpc: Vec<Method>,
+    /// For methods of which nothing is asked: their bodies are read all the same.
+    nothing: Rc<protobuf::Plan>,
+}
+
+/// What is asked of the messages of one gRPC method.
+#[derive(Debug)]
+struct Method {
+    operation: Operation,
+    version: Version,
+    plan: Rc<protobuf::Plan>,
+    watched: Watched,
+    skill: Option<Spoken>,
+}
+
+/// Where messages name their skill, each place with the message that it is in.
+type Spoken = Vec<[Asked; 2]>;
+
+impl Method {
+    fn new(version: Version, operation: Operation, facts: &[Fact], skill: Option<&str>) -> Self {
+        let mut plan = protobuf::Plan::default();
+        let watched = fields::watch(facts, operation, version, |path, kind, keep| plan.ask(path, kind, keep));
+        let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+        let skill = skill.filter(|_| sends).map(|key| {
+            let path = fields::metadata(version, key);
+            let message = plan.ask(path.get(..1).unwrap_or_default(), Type::Message, Keep::Kind);
+            vec![[message, plan.ask(&path, Type::Value, Keep::Text)]]
+        });
+        Self { operation, version, plan: Rc::new(plan), watched, skill }
+    }
 }
 
 impl Plans {
@@ -31,20 +69,76 @@ impl Plans {
         let jsonrpc = Watched::ask(&facts, |path, keep| questions.ask(path, keep));
         let mut plan = Plan::default();
         let http_json = Watched::ask(&facts, |path, keep| plan.ask(path, keep));
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json }
+        let key = match &agent.skill_from {
+            Some(SkillFrom::MetadataKey(key) | SkillFrom::Extension(key)) => Some(key.as_str()),
+            Some(SkillFrom::Path(_)) | None => None,
+        };
+        let skill = key.map(|key| {
+            let ask = |ask: &mut dyn FnMut(&[Step], Keep) -> Asked| {
+                places::metadata(key).map(|path| [ask(path.get(..1).unwrap_or_default(), Keep::Kind), ask(&path, Keep::Text)]).to_vec()
+            };
+            (ask(&mut |path, keep| questions.ask(path, keep)), ask(&mut |path, keep| plan.ask(path, keep)))
+        });
+        let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
+        let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
+        let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
+        let is_owned = agent.tasks.owned().is_some();
+        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, is_owned, grpc, nothing: Rc::default() }
+    }
+
+    fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
+        self.grpc.iter().find(|method| (method.operation, method.version) == (operation, version))
+    }
+
+    /// The skill that a message names in its metadata.
+    ///
+    /// # Errors
+    /// If it is named twice, or by something that is no text.
+    pub fn skill<'a>(&self, reader: &'a Reader, operation: Operation) -> Result<Skill<'a>, Denial> {
+        let places = match (&self.skill, reader, operation) {
+            (Some((jsonrpc, _)), Reader::Jsonrpc(_), Operation::SendMessage | Operation::SendStreamingMessage) => jsonrpc,
+            (Some((_, http_json)), Reader::HttpJson(_), Operation::SendMessage | Operation::SendStreamingMessage) => http_json,
+            (_, Reader::Grpc(_, version), _) => match self.method(operation, *version).and_then(|method| method.skill.as_ref()) {
+                Some(places) => places,
+                None => return Ok(Skill::Unnamed),
+            },
+            _ => return Ok(Skill::Unnamed),
+        };
+        let values = |asked: Asked| reader.findings(asked).values.iter().filter(|value| value.kind != Kind::Null);
+        let mut named = places.iter().flat_map(|[_, key]| values(*key));
+        let wrong = || Denial::new(Reason::RequestMalformed).advise("The skill that the message is for is not one text.");
+        // Two messages, in the names of two dialects: who reads the one does not see the skill of the other.
+        if places.iter().filter(|[message, _]| values(*message).next().is_some()).count() > 1 {
+            return Err(Denial::new(Reason::RequestMalformed).advise("The request holds two messages."));
+        }
+        match (named.next(), named.next()) {
+            (Some(_), Some(_)) => Err(wrong()),
+            (Some(Value { kind: Kind::String, text: Some(text) }), None) => Ok(Skill::Named(text)),
+            (Some(_), None) => Err(wrong()),
+            (None, _) if places.iter().all(|[_, key]| reader.is_settled(*key)) => Ok(Skill::Unnamed),
+            (None, _) => Ok(Skill::Unsettled),
+        }
     }
 
     /// A reader for a request's body; `None` if nothing in it matters.
     #[must_use]
-    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>) -> Option<Reader> {
+    pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>, version: Version) -> Option<Reader> {
         let limits = Limits { text: MAX_TEXT_BYTES, ..Limits::default() };
         match (binding?, operation) {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
             (Binding::HttpJson, Some(operation)) => {
-                self.http_json.questions(operation).next()?;
+                let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+                if !asks_skill && !self.is_owned {
+                    self.http_json.questions(operation).next()?;
+                }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
             }
-            (Binding::HttpJson, None) | (Binding::Grpc, _) => None,
+            (Binding::Grpc, operation) => {
+                let method = operation.and_then(|operation| self.method(operation, version));
+                let plan = method.map_or(&self.nothing, |method| &method.plan);
+                Some(Reader::Grpc(Box::new(grpc_frame::Body::new(limits, Rc::clone(plan))), version))
+            }
+            (Binding::HttpJson, None) => None,
         }
     }
 
@@ -57,7 +151,13 @@ impl Plans {
         let watched = match reader {
             Reader::Jsonrpc(_) => &self.jsonrpc,
             Reader::HttpJson(_) => &self.http_json,
+            Reader::Grpc(..) => match self.method(operation, version) {
+                Some(method) => &method.watched,
+                None => return Ok(()),
+            },
         };
+        // A skill that is named for a second time, behind the verdict.
+        self.skill(reader, operation)?;
         let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
         let facts = Facts::new(watched, operation, |asked| reader.findings(asked));
         limits::check(&facts, version, &agent.limits, complete).map_err(over_limit)?;
@@ -72,6 +172,8 @@ pub enum Reader {
     Jsonrpc(EnvelopeReader),
     /// The route named it.
     HttpJson(Document),
+    /// The same, with one message of this version's package.
+    Grpc(Box<grpc_frame::Body>, Version),
 }
 
 impl Reader {
@@ -91,15 +193,19 @@ impl Reader {
                     Box::new((Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")), Id::default()))
                 })
             }
+            Self::Grpc(body, _) => {
+                let read = body.feed(chunk).and_then(|()| if end { body.end() } else { Ok(()) });
+                read.map_err(|fault| Box::new((unreadable(fault), Id::default())))
+            }
         }
     }
 
-    /// The id, once it has come. HTTP+JSON has none to wait for.
+    /// The id, once it has come. Only JSON-RPC has one to wait for.
     #[must_use]
     pub fn id(&self) -> Option<Id> {
         match self {
             Self::Jsonrpc(reader) => reader.id().cloned(),
-            Self::HttpJson(_) => Some(Id::default()),
+            Self::HttpJson(_) | Self::Grpc(..) => Some(Id::default()),
         }
     }
 
@@ -108,7 +214,7 @@ impl Reader {
     pub fn method(&self) -> Option<&str> {
         match self {
             Self::Jsonrpc(reader) => reader.method(),
-            Self::HttpJson(_) => None,
+            Self::HttpJson(_) | Self::Grpc(..) => None,
         }
     }
 
@@ -116,6 +222,7 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.is_settled(asked),
             Self::HttpJson(document) => document.is_settled(asked),
+            Self::Grpc(body, _) => body.is_settled(asked),
         }
     }
 
@@ -123,28 +230,41 @@ impl Reader {
         match self {
             Self::Jsonrpc(reader) => reader.findings(asked),
             Self::HttpJson(document) => document.findings(asked),
+            Self::Grpc(body, _) => body.findings(asked),
         }
     }
 }
 
-/// Whether the operation is offered at all. Over gRPC nobody can see where notifications would go, so none are
-/// configured there.
-///
-/// # Errors
-/// If it is not.
-pub fn is_offered(binding: Option<Binding>, operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
-    limits::check_operation(operation, limits).map_err(over_limit)?;
-    match (binding, operation) {
-        (Some(Binding::Grpc), Operation::CreateTaskPushNotificationConfig) => Err(no_push(PushRefusal::NotOffered)),
-        _ => Ok(()),
+/// The refusal of a body that is not one gRPC message, or a message with two readings.
+fn unreadable(fault: Fault) -> Denial {
+    match fault {
+        Fault::Compressed => {
+            Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
+        }
+        fault if fault.is_ambiguous() => {
+            Denial::new(Reason::RequestMalformed).advise(format!("The message has no single meaning: {fault}."))
+        }
+        fault => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
     }
 }
 
-/// Whether the query of an HTTP+JSON request asks for more history than allowed.
+/// Whether the operation is offered at all.
+///
+/// # Errors
+/// If it is not.
+pub fn is_offered(operation: Operation, limits: &AgentLimits) -> Result<(), Denial> {
+    limits::check_operation(operation, limits).map_err(over_limit)
+}
+
+/// Whether the query of an HTTP+JSON request asks for more history than allowed, or for another method.
 ///
 /// # Errors
 /// If it does.
 pub fn check_query(query: Option<&str>, version: Version, limits: &AgentLimits) -> Result<(), Denial> {
+    // Frameworks take another method from it.
+    if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("_method")) {
+        return Err(Denial::new(Reason::RequestMalformed).advise("The query names another method."));
+    }
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| HISTORY_LENGTH_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)))
         .try_for_each(|(_, value)| limits::check_history_length(&value, version, limits))

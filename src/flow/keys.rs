@@ -97,6 +97,11 @@ impl Keyrings {
         self.0.get(index).is_some_and(|ring| ring.keys.usable(now).is_some())
     }
 
+    /// How old the keys of issuer `index` are, if they were fetched.
+    pub fn age(&self, index: usize, now: UnixTime) -> Option<Duration> {
+        self.0.get(index)?.keys.age(now)
+    }
+
     /// The keys for `token` of `issuer`. With `may_wait`, they are waited for if they are not there, or if the token's is
     /// not among them and may be in the next set.
     pub fn find(&mut self, token: &Unverified<'_>, issuer: &Issuer, may_wait: bool, now: UnixTime) -> Found {

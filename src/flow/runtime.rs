@@ -3,19 +3,27 @@
 
 use super::authenticate::{Authentication, Policy};
 use super::card::Statement;
+use super::challenge::Challenges;
+use super::conceal::Places;
 use super::denial::{Denial, Reason};
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
+use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
+use super::metadata;
+use super::metric::{self, Tally};
 use super::shared::Terms;
+use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Config, ConfigError, Issuer, Jwks};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Demanded, Issuer, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
+use crate::ownership;
 use crate::wire::time::UnixTime;
+use secrecy::ExposeSecret;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -27,15 +35,31 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
-    policies: Vec<Rc<Policy>>,
+    /// `None` where the agent's card is the policy.
+    policies: Vec<Option<Rc<Policy>>>,
+    /// Looks at all that any scheme looks at.
+    everything: Rc<Policy>,
+    sources: Sources,
     plans: Vec<Plans>,
     statements: Vec<Statement>,
     pub(super) outgoing: Outgoing,
+    metadata: Vec<Option<metadata::Place>>,
+    places: Places,
+    /// The certificate of the connection matters.
+    asks_peer: bool,
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     keyrings: RefCell<Keyrings>,
     remembered: RefCell<Remembered>,
+    /// The keys of owned tasks by agent; `None` where tasks are shared, or a key has no value.
+    tag_keys: Vec<Option<Rc<ownership::Keys>>>,
+    tag_plans: ownership::Plans,
+    introspections: RefCell<Introspections>,
+    warnings: RefCell<Vec<String>>,
+    /// Agents (by index) whose cards promise what nobody enforces: told once.
+    told: RefCell<BTreeSet<usize>>,
+    tally: Tally,
 }
 
 /// What a state machine is given besides the event.
@@ -53,30 +77,53 @@ impl Runtime {
     /// Prepares `config`, whose secrets have these values.
     ///
     /// # Errors
-    /// If keys in the configuration are no JWK Set.
+    /// If keys in the configuration are no JWK Set, or a key of owned tasks is too short.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let keyrings = Keyrings::new(&config, &secrets)?;
-        let policy = |agent: &crate::config::Agent| {
-            Rc::new(Policy::new(&config, agent.security.iter().map(|requirement| &requirement.0), std::iter::empty()))
+        let policy = |agent: &Agent| match &agent.security {
+            Demanded::FromCard => None,
+            Demanded::Requirements(list) => {
+                Some(Rc::new(Policy::new(&config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
+            }
         };
         let policies = config.agents.iter().map(policy).collect();
+        let everything = Rc::new(Policy::of_everything(&config));
+        let metadata = config.agents.iter().map(metadata::Place::new).collect();
+        let places = Places::new(&config);
+        let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
+        let sources = Sources::new(&config)?;
+        let warnings = sources.warnings(&config).collect();
         let configured = config.connections.iter().flat_map(|connection| connection.credential.headers());
         let configured = configured.map(|header| header.name.as_str());
-        let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).collect();
+        let credential_headers =
+            CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
+        let tag_keys = config.agents.iter().enumerate().map(|(index, agent)| tag_keys(index, agent, &secrets));
+        let tag_keys = tag_keys.collect::<Result<_, _>>()?;
         let outgoing = Outgoing::new(&config, secrets);
         Ok(Self {
             config,
             policies,
+            everything,
+            sources,
             plans,
             statements,
             outgoing,
+            metadata,
+            places,
+            asks_peer,
             credential_headers,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            introspections: RefCell::default(),
             holds: Cell::new(false),
+            tag_keys,
+            tag_plans: ownership::Plans::default(),
+            warnings: RefCell::new(warnings),
+            told: RefCell::default(),
+            tally: Tally::default(),
         })
     }
 
@@ -99,9 +146,65 @@ impl Runtime {
     }
 
     /// What agent `index` asks of callers.
+    ///
+    /// # Errors
+    /// Why that is not known: its card has to say it.
+    pub fn policy(&self, index: usize, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+        match (self.policies.get(index), self.sources.find(index, now)) {
+            (Some(Some(policy)), _) => Ok(Rc::clone(policy)),
+            (_, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
+            (_, missing) => Err(missing),
+        }
+    }
+
+    /// A policy that looks at all that any scheme looks at.
     #[must_use]
-    pub fn policy(&self, index: usize) -> Option<Rc<Policy>> {
-        self.policies.get(index).cloned()
+    pub fn everything(&self) -> Rc<Policy> {
+        Rc::clone(&self.everything)
+    }
+
+    /// Whether requests should bring the certificate of their connection.
+    #[must_use]
+    pub const fn asks_peer(&self) -> bool {
+        self.asks_peer
+    }
+
+    /// Where API keys are.
+    #[must_use]
+    pub const fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// The places of the agents' metadata, by index.
+    #[must_use]
+    pub fn metadata(&self) -> &[Option<metadata::Place>] {
+        &self.metadata
+    }
+
+    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
+        &self.introspections
+    }
+
+    /// The card of agent `index` that is at hand.
+    #[must_use]
+    pub fn source(&self, index: usize, now: UnixTime) -> Lookup {
+        self.sources.find(index, now)
+    }
+
+    /// What an operator should know and has not been told.
+    pub fn warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.borrow_mut())
+    }
+
+    /// Tells once that the card of agent `index` promises security for skills that nobody enforces.
+    pub fn warn_of_skills(&self, index: usize, skills: &[&str]) {
+        if !skills.is_empty() && self.told.borrow_mut().insert(index) {
+            let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+            self.warnings.borrow_mut().push(format!(
+                "the card of agent {name:?} promises security for skills ({:?}) that no rule enforces: it is left out of what is published",
+                skills.join(" ")
+            ));
+        }
     }
 
     /// A body came while headers were held.
@@ -116,6 +219,35 @@ impl Runtime {
         self.config.hold_headers && self.holds.get()
     }
 
+    /// What is counted here.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The ages of the keys that were fetched, in seconds, by gauge.
+    #[must_use]
+    pub fn ages(&self, now: UnixTime) -> Vec<(String, u64)> {
+        let keyrings = self.keyrings.borrow();
+        let age = |(index, issuer): (usize, &Issuer)| Some((metric::keys_age(&issuer.name), keyrings.age(index, now)?.as_secs()));
+        self.config.issuers.iter().enumerate().filter_map(age).collect()
+    }
+
+    /// Whose `want` is, until it is completed: what that is, and its name.
+    #[must_use]
+    pub fn whose(&self, want: Want) -> (&'static str, &str) {
+        match want {
+            Want::Keys(index) => ("issuer", self.config.issuers.get(index).map_or("none", |issuer| &issuer.name)),
+            Want::Card(index) => ("agent", self.config.agents.get(index).map_or("none", |agent| &agent.name)),
+            Want::Introspection(key) => {
+                let scheme = self.introspections.borrow().scheme(&key);
+                ("scheme", scheme.and_then(|index| self.config.schemes().keys().nth(index)).map_or("none", String::as_str))
+            }
+            Want::Secret(index) => ("secret", self.config.secrets().keys().nth(index).map_or("none", String::as_str)),
+            Want::Token(key) => ("connection", self.token_of(&key).map_or("none", |(connection, _)| connection)),
+        }
+    }
+
     /// What is stated of agent `index`.
     #[must_use]
     pub fn statement(&self, index: usize) -> Option<&Statement> {
@@ -126,6 +258,18 @@ impl Runtime {
     #[must_use]
     pub fn plans(&self, index: usize) -> Option<&Plans> {
         self.plans.get(index)
+    }
+
+    /// The keys of agent `index`, whose tasks are owned.
+    #[must_use]
+    pub fn tag_keys(&self, index: usize) -> Option<Rc<ownership::Keys>> {
+        self.tag_keys.get(index)?.clone()
+    }
+
+    /// Where bodies name tasks.
+    #[must_use]
+    pub const fn tag_plans(&self) -> &ownership::Plans {
+        &self.tag_plans
     }
 
     /// Verifies `token` for an agent that takes tokens of `accepted` issuers. With `may_wait`, missing keys are waited
@@ -153,6 +297,7 @@ impl Runtime {
             // A verdict is worth no more than its key: beyond max_stale neither counts.
             && self.keyrings.borrow().is_usable(issuer, now)
         {
+            Tally::add(&self.tally.remembered, 1);
             let known = accepted.contains(&issuer);
             return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
         }
@@ -168,7 +313,8 @@ impl Runtime {
             Found::Wait => return Authentication::Wait(Want::Keys(token_parts.issuer)),
             Found::Refused(reason) => return Authentication::Refused(reason),
         };
-        let other = audiences.map(|audiences| Issuer { audiences: audiences.to_vec(), ..issuer.clone() });
+        Tally::add(&self.tally.examined, 1);
+        let other = audiences.map(|audiences| issuer.for_audiences(audiences));
         match token_parts.verify(other.as_ref().unwrap_or(issuer), &keys, context.verifier, now) {
             Ok(caller) if other.is_some() => Authentication::Caller(Rc::new(caller)),
             Ok(caller) => {
@@ -184,14 +330,15 @@ impl Runtime {
     /// What should be fetched now, without anyone asking.
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
-        self.keyrings.borrow().due(now).map(Want::Keys).chain(self.due_credentials(now)).collect()
+        self.keyrings.borrow().due(now).map(Want::Keys).chain(self.sources.due(now)).chain(self.due_credentials(now)).collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
     pub fn begin(&self, want: Want, now: UnixTime) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().begin(index, self.config.issuers.get(index)?, now),
-            Want::Card(_) => None,
+            Want::Card(index) => self.sources.begin(index, &self.config, now),
+            Want::Introspection(key) => self.begin_introspection(&key),
             Want::Secret(index) => self.begin_secret(index, now),
             Want::Token(key) => self.begin_token(&key, now),
         }
@@ -201,7 +348,7 @@ impl Runtime {
     pub fn proceed(&self, want: Want) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
         }
     }
 
@@ -212,7 +359,17 @@ impl Runtime {
     pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
-            Want::Card(_) => Ok(()),
+            Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
+                Ok(warning) => {
+                    self.warnings.borrow_mut().extend(warning);
+                    Ok(())
+                }
+                Err(error) => {
+                    let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+                    Err(format!("agents[{index}].card.source.remote: no card of {name:?} could be fetched: {error}"))
+                }
+            },
+            Want::Introspection(key) => self.complete_introspection(&key, answer, now),
             Want::Secret(index) => self.complete_secret(index, answer, now),
             Want::Token(key) => self.complete_token(&key, answer, now),
         }
@@ -227,7 +384,7 @@ impl Runtime {
     pub fn terms(&self, want: Want) -> Option<Terms> {
         match want {
             Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
         }
     }
 
@@ -238,7 +395,7 @@ impl Runtime {
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
-            Want::Card(_) | Want::Secret(_) | Want::Token(_) => Ok(()),
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => Ok(()),
         }
     }
 
@@ -256,20 +413,61 @@ impl Runtime {
         Ok(())
     }
 
-    /// A refusal for a bad token at agent `index`, with what a client needs to get a better one.
+    /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.
     #[must_use]
-    pub fn unauthenticated(&self, index: usize, reason: Reason) -> Denial {
-        let mut denial = Denial::new(reason);
-        if let Some(policy) = self.policies.get(index) {
+    pub fn unauthenticated(&self, index: usize, reason: Reason, now: UnixTime) -> Denial {
+        let mut denial = self.at(index, Denial::new(reason), now);
+        if let Ok(policy) = self.policy(index, now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }
-        match self.config.agents.get(index) {
-            Some(agent) => denial.at(&agent.name),
-            None => denial,
+        match (reason, denial.challenges.clone()) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
+            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
+                denial.advise("Send one Authorization header at most, and each API key once.")
+            }
+            _ => denial,
         }
     }
+
+    /// `denial` at agent `index`, with its challenges.
+    #[must_use]
+    pub fn at(&self, index: usize, denial: Denial, now: UnixTime) -> Denial {
+        let denial = match self.config.agents.get(index) {
+            Some(agent) => denial.at(&agent.name),
+            None => denial,
+        };
+        // Only these have challenges; the others are made for requests that are never refused, too.
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy(index, now)) else { return denial };
+        let metadata = self.metadata.get(index).and_then(Option::as_ref).filter(|_| policy.takes_tokens());
+        let challenges: Challenges = policy.challenges(&self.config, metadata.map(metadata::Place::url));
+        let denial = match denial.reason {
+            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
+            _ => denial,
+        };
+        Denial { challenges: Some(Rc::new(challenges)), ..denial }
+    }
+}
+
+/// Fewest characters of a key of owned tasks.
+const MIN_TAG_KEY: usize = 32;
+
+/// The keys of an agent's owned tasks. All of them or none: an id that one of them signed would else be nobody's.
+fn tag_keys(index: usize, agent: &Agent, secrets: &Secrets) -> Result<Option<Rc<ownership::Keys>>, ConfigError> {
+    let Some(owned) = agent.tasks.owned() else { return Ok(None) };
+    let mut keys = Vec::new();
+    for (place, key) in owned.keys.iter().enumerate() {
+        match secrets.value(&key.secret) {
+            Ok(value) if value.expose_secret().len() < MIN_TAG_KEY => {
+                let at = format!("agents[{index}].tasks.owned.keys[{place}].secret");
+                return Err(ConfigError::new(at, format!("{:?} has fewer than {MIN_TAG_KEY} characters", key.secret)));
+            }
+            Ok(value) => keys.push((key.id.as_str(), value)),
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(Rc::new(ownership::Keys::new(keys.into_iter()))))
 }

@@ -1,10 +1,13 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use super::metrics::Counters;
+use super::metrics::Metrics;
 use crate::config::Pin;
 use crate::flow::head::misplaced;
+use crate::flow::metric::credential_uses;
+use crate::flow::record::Record;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
-use crate::wire::header::Headers;
+use crate::identity::Peer;
+use crate::wire::header::{Headers, hex};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
@@ -21,6 +24,7 @@ pub fn now() -> UnixTime {
 /// Writes `attache: <message>` to Envoy's log.
 pub fn log(level: Level, message: &str) {
     let level = match level {
+        Level::Debug => LogLevel::Debug,
         Level::Info => LogLevel::Info,
         Level::Warn => LogLevel::Warn,
         Level::Error => LogLevel::Error,
@@ -34,6 +38,25 @@ pub fn request_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
 }
 
+/// The headers of the response at hand.
+pub fn response_headers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
+}
+
+/// The client's certificate on the connection of the request at hand. Whether it was verified is the listener's affair: with
+/// a trusted CA a connection whose certificate does not verify never comes this far.
+pub fn peer() -> Option<Box<Peer>> {
+    let property = |name: &str| hostcalls::get_property(vec!["connection", name]).ok().flatten().filter(|value| !value.is_empty());
+    property("mtls").filter(|mtls| mtls.first() == Some(&1))?;
+    // What is not UTF-8 stays odd, so that it admits nobody.
+    let text = |name: &str| property(name).map(|value| String::from_utf8_lossy(&value).into_owned());
+    let uri = text("uri_san_peer_certificate");
+    let dns = if uri.is_none() { text("dns_san_peer_certificate") } else { None };
+    let subject = if uri.is_none() && dns.is_none() { text("subject_peer_certificate") } else { None };
+    let digest = text("sha256_peer_certificate_digest").as_deref().and_then(hex);
+    Some(Box::new(Peer { uri, dns, subject, digest }))
+}
+
 /// Removes trailers that an agent could take for headers of ours.
 pub fn clean_trailers(runtime: &Runtime) {
     let trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default());
@@ -45,16 +68,17 @@ pub fn clean_trailers(runtime: &Runtime) {
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
 /// see to that. `false` if the request was refused on the way, so that it must not go on.
 #[must_use]
-pub fn perform(effects: Vec<Effect>, counters: &Counters) -> bool {
+pub fn perform(effects: Vec<Effect>, metrics: &Metrics) -> bool {
+    let mut reply_headers = Vec::new();
     for effect in effects {
         match effect {
             Effect::Pin { pin, connection, otherwise } => {
                 if !leads_to(&pin, &connection) {
-                    let _ = perform(otherwise, counters);
+                    let _ = perform(otherwise, metrics);
                     return false;
                 }
             }
-            Effect::CountUse { connection, method, origin } => counters.add_use(&connection, method, origin),
+            Effect::CountUse { connection, method, origin } => metrics.add(&credential_uses(&connection, method, origin), 1),
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
             Effect::SetHeader(name, Value::Secret(value)) => set_header(&name, Some(value.expose_secret().as_bytes())),
             Effect::RemoveHeader(name) => set_header(&name, None),
@@ -70,11 +94,16 @@ pub fn perform(effects: Vec<Effect>, counters: &Counters) -> bool {
             Effect::RemoveResponseHeader(name) => {
                 let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, None);
             }
+            Effect::ReplaceRequestBody(bytes) => {
+                let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, usize::MAX, &bytes);
+            }
             Effect::ReplaceResponseBody(bytes) => {
                 let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &bytes);
             }
-            Effect::Count(count) => counters.add(count),
-            Effect::Reply(reply) => answer(&reply),
+            Effect::Audit(record) => audit(&record, metrics),
+            Effect::ReplyHeader(name, value) => reply_headers.push((name, value)),
+            Effect::Reply(reply) => answer(&reply, &reply_headers),
+            Effect::Note(_) => {}
             Effect::Log(level, message) => log(level, &message),
             // The root context fetches: an answer to a request's own call would die with that request.
             Effect::Fetch(_) => {
@@ -103,10 +132,27 @@ fn set_header(name: &str, value: Option<&[u8]>) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
 }
 
-fn answer(reply: &Reply) {
-    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+/// Tells of a decision, with the time that it took until here.
+fn audit(record: &Record, metrics: &Metrics) {
+    let now = now();
+    if record.log.is_some() || record.state {
+        let line = record.line(now);
+        if record.state {
+            let _ = hostcalls::set_property(vec!["attache.audit"], Some(line.as_bytes()));
+        }
+        if let Some(level) = record.log {
+            log(level, &format!("audit {line}"));
+        }
+    }
+    metrics.decided(record.count(), record.microseconds(now));
+}
+
+fn answer(reply: &Reply, more: &[(String, String)]) {
+    let more = || more.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(more()).collect();
     if let Some(code) = reply.grpc_status {
-        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_bytes())).collect();
+        let headers = reply.headers.iter().map(|(name, value)| (*name, value.as_str())).chain(more());
+        let headers = headers.map(|(name, value)| (name, value.as_bytes())).collect();
         let _ = hostcalls::send_grpc_response(grpc_code(code), Some(&reply.body), headers);
         return;
     }

@@ -2,13 +2,14 @@
 //! waits, and looks after requests whose body never comes.
 
 use super::call;
-use super::metrics::Counters;
+use super::metrics::Metrics;
 use super::shared::Board;
 use super::signature::{HostFirst, HostSigner};
 use super::stream::Stream;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
+use crate::flow::metric;
 use crate::flow::shared::{Choice, Note};
 use crate::flow::token_notes::TokenChoice;
 use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
@@ -33,7 +34,7 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Shared {
     pub verifier: HostFirst,
-    pub counters: Counters,
+    pub metrics: Metrics,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -83,9 +84,10 @@ impl Root {
             }
         }
         for (name, error) in secrets.missing() {
-            if let Some(Secret::Env(variable)) = config.secrets().get(name) {
+            if let Some(Secret::Env(_)) = config.secrets().get(name) {
                 let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
-                call::log(Level::Warn, &format!("secrets.{name}: environment variable {variable:?} {error}: {hint}"));
+                // Without the variable's name, in whose place somebody may have written the secret itself.
+                call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
         Ok(Runtime::new(config, secrets)?.signing_with(Rc::new(HostSigner)))
@@ -160,16 +162,23 @@ impl Root {
     fn fetched(&mut self, want: Want, answer: Answer<'_>, since: UnixTime, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         let document = answer.as_ref().ok().map(|(_, body)| *body);
+        let whose = runtime.whose(want);
         let completed = runtime.complete(want, answer, now);
-        if let Want::Token(key) = want
-            && let Some((connection, method)) = runtime.token_of(&key)
-        {
-            let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
-            self.shared.counters.add_token_request(connection, method, if completed.is_ok() { "ok" } else { "failed" }, millis);
+        let metrics = &self.shared.metrics;
+        match want {
+            Want::Token(key) => {
+                if let Some((connection, method)) = runtime.token_of(&key) {
+                    let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
+                    metrics.add(&metric::token_requests(connection, method, completed.is_ok()), 1);
+                    metrics.record(&metric::token_request_time(connection, method), millis);
+                }
+            }
+            _ => metrics.add(&metric::fetches(want, whose, completed.is_ok()), 1),
         }
         if let Err(error) = &completed {
             call::log(Level::Warn, error);
         }
+        runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
         if let Some(call) = runtime.proceed(want) {
             return self.dispatch(want, &call, now);
         }
@@ -213,7 +222,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            if call::perform(effects, &self.shared.counters) && step == Step::Continue {
+            if call::perform(effects, &self.shared.metrics) && step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }
         }
@@ -280,6 +289,7 @@ impl RootContext for Root {
         match Self::configure(&json) {
             Ok(runtime) => {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
+                runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
@@ -303,6 +313,8 @@ impl RootContext for Root {
         for (want, call) in std::mem::take(&mut self.followed) {
             self.obtain(want, call, now);
         }
+        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let withheld = self.withheld(now);
         if !withheld.is_empty() {
             let waiting = self.shared.waiting.borrow();

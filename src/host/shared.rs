@@ -1,9 +1,9 @@
 //! The board on which the workers of a proxy note for each other what they fetch: Envoy's shared data, which every VM with
 //! the same `vm_id` sees.
 
-use crate::flow::Want;
 use crate::credential::Key;
 use crate::credential::cache::Token;
+use crate::flow::Want;
 use crate::flow::shared::{BoardKey, Choice, Note, Terms};
 use crate::flow::token_notes::{self, TokenChoice, TokenNote};
 use crate::wire::time::UnixTime;

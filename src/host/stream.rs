@@ -43,7 +43,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        match (call::perform(effects, &self.shared.counters), step) {
+        match (call::perform(effects, &self.shared.metrics), step) {
             (true, Step::Continue) => Action::Continue,
             (false, _) | (_, Step::Pause) => Action::Pause,
         }
@@ -70,7 +70,7 @@ impl Stream {
 impl Stream {
     fn response_body(&mut self, end: bool) -> Action {
         let size = self.response_held;
-        let content = match end {
+        let content = match end || self.exchange.borrow().reads_response_parts() {
             true => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default(),
             false => Vec::new(),
         };
@@ -91,7 +91,8 @@ impl HttpContext for Stream {
         if super::probe::answer(&headers, &self.shared.verifier) {
             return Action::Pause;
         }
-        self.tell(Event::RequestHeaders { headers, end_of_stream })
+        let peer = if self.runtime.asks_peer() { call::peer() } else { None };
+        self.tell(Event::RequestHeaders { headers, peer, end_of_stream })
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
@@ -111,11 +112,15 @@ impl HttpContext for Stream {
         }
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()).unwrap_or(0);
-        self.tell(Event::ResponseHeaders { status, end_of_stream })
+        self.tell(Event::ResponseHeaders { status, end_of_stream, headers: call::response_headers() })
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if !self.exchange.borrow().reads_response() {
+        let reads = {
+            let exchange = self.exchange.borrow();
+            exchange.reads_response() || exchange.reads_response_parts()
+        };
+        if !reads {
             return Action::Continue;
         }
         self.response_held = size;
@@ -123,8 +128,16 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        // Trailers end a body whose last part did not say so; all of it is still there.
-        if self.exchange.borrow().reads_response() { self.response_body(true) } else { Action::Continue }
+        let (whole, parts) = {
+            let exchange = self.exchange.borrow();
+            (exchange.reads_response(), exchange.reads_response_parts())
+        };
+        // Trailers end a body whose last part did not say so. A held one is still there, the parts of a passing one are gone.
+        match (whole, parts) {
+            (true, _) => self.response_body(true),
+            (false, true) => self.tell(Event::ResponseBody { bytes: 0, end: true, content: Vec::new() }),
+            (false, false) => Action::Continue,
+        }
     }
 
     fn on_log(&mut self) {

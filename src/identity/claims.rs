@@ -3,6 +3,7 @@
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker};
 use crate::identity::Kind;
+use crate::identity::confirmation::{self, Confirmation};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
 use serde_json::{Map, Value};
@@ -35,6 +36,8 @@ pub struct Claims {
     pub tenant: Option<String>,
     /// `act`, the current actor first.
     pub actors: Vec<String>,
+    /// `cnf`.
+    pub confirmation: Option<Confirmation>,
 }
 
 /// A claim is missing or has the wrong type.
@@ -68,6 +71,7 @@ impl Claims {
             roles: list(&places.roles, false)?,
             tenant: text(first(&places.tenant)?)?,
             actors: actors(claim("act"))?,
+            confirmation: confirmation::read(payload)?,
         };
         let said = |field: &Field| match field {
             Field::Subject => claims.subject.is_some(),

@@ -1,7 +1,7 @@
 //! What an agent demands of a caller: one of several requirements, each of one or more schemes with scopes. What a
 //! request has proved is held against it.
 
-use super::{Caller, Origin};
+use super::Caller;
 use std::rc::Rc;
 
 /// One scheme of a requirement.
@@ -52,7 +52,7 @@ impl Proofs {
     fn caller(&self, parts: &[Part]) -> Option<&Rc<Caller>> {
         let mut callers = parts.iter().filter_map(|part| self.of(part.scheme));
         let first = callers.next();
-        first.into_iter().chain(callers).find(|caller| matches!(caller.origin, Origin::Issuer(_))).or(first)
+        first.into_iter().chain(callers).find(|caller| caller.origin.is_token()).or(first)
     }
 }
 
@@ -85,6 +85,27 @@ impl Demand {
         Err(closest.map_or(Unmet::Credentials, |parts| Unmet::Scopes(scopes(parts))))
     }
 
+    /// The scopes of the requirement that [`Demand::meets`] found to hold.
+    #[must_use]
+    pub fn met(&self, proofs: &Proofs) -> Vec<String> {
+        let whole = |parts: &&Vec<Part>| {
+            parts
+                .iter()
+                .all(|part| proofs.of(part.scheme).is_some_and(|caller| part.scopes.iter().all(|scope| caller.scopes.contains(scope))))
+        };
+        self.proved(proofs).find(whole).map_or_else(Vec::new, scopes)
+    }
+
+    /// The place of the requirement that decides in [`Demand::meets`], if one has its proofs.
+    #[must_use]
+    pub fn place(&self, proofs: &Proofs) -> Option<usize> {
+        let proved = |parts: &Vec<Part>| parts.iter().all(|part| proofs.of(part.scheme).is_some());
+        let granted =
+            |part: &Part| proofs.of(part.scheme).is_some_and(|caller| part.scopes.iter().all(|scope| caller.scopes.contains(scope)));
+        let whole = self.requirements.iter().position(|parts| parts.iter().all(granted));
+        whole.or_else(|| self.requirements.iter().position(proved))
+    }
+
     /// The caller, if `proofs` have what some requirement names, whatever the scopes.
     #[must_use]
     pub fn knows(&self, proofs: &Proofs) -> Option<Rc<Caller>> {
@@ -98,14 +119,20 @@ impl Demand {
     /// The scopes of the first requirement: what a caller without a token should ask for.
     #[must_use]
     pub fn first_scopes(&self) -> Vec<String> {
-        self.requirements.first().map_or_else(Vec::new, |parts| scopes(parts))
+        self.requirements.first().map_or_else(Vec::new, scopes)
+    }
+
+    /// Every scope that is named for one of these schemes, each once.
+    #[must_use]
+    pub fn all_scopes(&self, of: impl Fn(usize) -> bool) -> Vec<String> {
+        scopes(self.requirements.iter().flatten().filter(|part| of(part.scheme)))
     }
 }
 
 /// The scopes of all parts, each once.
-fn scopes(parts: &[Part]) -> Vec<String> {
+fn scopes<'a>(parts: impl IntoIterator<Item = &'a Part>) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
-    for scope in parts.iter().flat_map(|part| &part.scopes) {
+    for scope in parts.into_iter().flat_map(|part| &part.scopes) {
         if !all.contains(scope) {
             all.push(scope.clone());
         }
@@ -115,7 +142,8 @@ fn scopes(parts: &[Part]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Caller, Demand, Origin, Part, Proofs, Rc, Unmet};
+    use super::{Caller, Demand, Part, Proofs, Rc, Unmet};
+    use crate::identity::Origin;
 
     fn caller(origin: Origin, scopes: &[&str]) -> Rc<Caller> {
         let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
@@ -149,7 +177,9 @@ mod tests {
             (token(&[], &["a"]), Err(Unmet::Credentials)),
         ] {
             assert_eq!(demand.meets(&proofs).map(drop), met, "{proofs:?}");
+            assert_eq!(demand.place(&proofs).is_none(), met == Err(Unmet::Credentials), "{proofs:?}");
         }
+        assert_eq!((demand.place(&token(&[2], &["c"])), demand.place(&token(&[0, 1], &["d"]))), (Some(1), Some(2)));
         assert!(demand.knows(&token(&[0], &[])).is_some());
         assert!(demand.knows(&token(&[1], &[])).is_none());
     }

@@ -1,16 +1,27 @@
-//! Who calls: bearer credentials (RFC 6750), JWS (RFC 7515), JWKs (RFC 7517), JWT claims (RFC 7519, RFC 8693, RFC 9068).
+//! Who calls: bearer credentials (RFC 6750), JWS (RFC 7515), JWKs (RFC 7517), JWT claims (RFC 7519, RFC 8693, RFC 9068),
+//! introspection (RFC 7662), API keys, passwords (RFC 7617) and client certificates (RFC 8705).
 
+pub mod api_key;
+pub mod basic;
 pub mod bearer;
 pub mod claims;
+pub mod confirmation;
 pub mod demand;
 pub mod der;
+pub mod introspection;
 pub mod jwk;
 pub mod jws;
+pub mod peer;
 pub mod remembered;
+pub mod secret_digest;
 pub mod signature;
 pub mod verify;
+pub mod xfcc;
 
 pub use crate::config::Kind;
+pub use confirmation::Confirmation;
+pub use peer::Peer;
+
 use crate::wire::time::UnixTime;
 
 /// Where a caller's identity comes from.
@@ -18,8 +29,18 @@ use crate::wire::time::UnixTime;
 pub enum Origin {
     /// A token of this issuer (index in the configuration).
     Issuer(usize),
-    /// A key, password or certificate of this scheme (index).
+    /// A token that its issuer was asked about for this scheme (index).
+    Introspection(usize),
+    /// A key, password or certificate of this scheme (index), or nothing.
     Scheme(usize),
+}
+
+impl Origin {
+    /// Whether it is a token.
+    #[must_use]
+    pub const fn is_token(self) -> bool {
+        matches!(self, Self::Issuer(_) | Self::Introspection(_))
+    }
 }
 
 /// A verified caller.
@@ -43,6 +64,8 @@ pub struct Caller {
     pub actors: Vec<String>,
     /// `exp`, without skew.
     pub expires: UnixTime,
+    /// What the client must prove besides having the token.
+    pub confirmation: Option<Confirmation>,
 }
 
 impl Caller {
@@ -59,6 +82,7 @@ impl Caller {
             tenant: None,
             actors: Vec::new(),
             expires: UnixTime::END,
+            confirmation: None,
         }
     }
 }

@@ -161,6 +161,7 @@ impl Unverified<'_> {
             tenant: claims.tenant,
             actors: claims.actors,
             expires: issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age))),
+            confirmation: claims.confirmation,
         })
     }
 

@@ -1,7 +1,7 @@
 //! Whether a verified caller may do an operation: the first rule that names the operation decides, and no rule
 //! means no (A2A 1.0 section 7.5 leaves the model to the server).
 
-use crate::config::{Kind, Rule};
+use crate::config::{Kind, Require, Rule};
 use crate::protocol::Operation;
 
 /// The facts about a caller that rules look at.
@@ -15,8 +15,8 @@ pub struct Subject<'a> {
     pub client: Option<&'a str>,
     /// The tenant of the issuer.
     pub tenant: Option<&'a str>,
-    /// User or service.
-    pub kind: Kind,
+    /// User or service, if the caller is known.
+    pub kind: Option<Kind>,
     /// Granted scopes.
     pub scopes: &'a [String],
     /// Granted roles.
@@ -30,26 +30,74 @@ pub enum Refusal {
     NoRule,
     /// These scopes would do.
     Scopes(Vec<String>),
-    /// The caller is not one of those that the rule admits.
-    Caller,
+    /// The caller is not one of those that the rule admits: by this member of `require`.
+    Caller(&'static str),
 }
 
-/// Whether `subject` may do `operation` under `rules`.
+/// What is known of the skill that a request is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skill<'a> {
+    /// It may still be named: the body has not come so far.
+    Unsettled,
+    /// None is named.
+    Unnamed,
+    /// This one.
+    Named(&'a str),
+}
+
+/// What the rules say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The caller may.
+    Allowed,
+    /// It depends on the skill, which is not settled.
+    Unsettled,
+    /// The caller may not.
+    Refused(Refusal),
+}
+
+/// Whether `subject` may do `operation` under `rules`: the first rule decides that names the operation and, if it names
+/// skills, the request's skill.
 ///
-/// # Errors
-/// Why not.
-pub fn decide(rules: &[Rule], operation: Operation, subject: &Subject<'_>) -> Result<(), Refusal> {
-    let names_it = |rule: &&Rule| rule.operations.iter().any(|operations| operations.cover(operation));
-    let require = &rules.iter().find(names_it).ok_or(Refusal::NoRule)?.require;
+/// A message that names no skill may make the agent use any. It has to meet every rule for skills that stands before the
+/// one that decides: leaving the name out never gives more than saying it.
+#[must_use]
+pub fn decide(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &Subject<'_>) -> Verdict {
+    judge(rules, operation, skill, subject).1
+}
+
+/// The same, with the place of the rule that decided, if one did.
+#[must_use]
+pub fn judge(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &Subject<'_>) -> (Option<usize>, Verdict) {
+    let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.covers(operation)) {
+        match skill {
+            _ if rule.skills.is_empty() => {}
+            Skill::Unsettled => return (None, Verdict::Unsettled),
+            Skill::Named(name) if rule.skills.iter().any(|own| own == name) => {}
+            Skill::Unnamed if sends => match meets(&rule.require, subject) {
+                Ok(()) => continue,
+                Err(refusal) => return (Some(index), Verdict::Refused(refusal)),
+            },
+            Skill::Named(_) | Skill::Unnamed => continue,
+        }
+        return (Some(index), meets(&rule.require, subject).map_or_else(Verdict::Refused, |()| Verdict::Allowed));
+    }
+    (None, Verdict::Refused(Refusal::NoRule))
+}
+
+fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
     let one_of = |list: &[String], value: Option<&str>| list.is_empty() || value.is_some_and(|value| list.iter().any(|one| one == value));
-    let admitted = require.kind.is_none_or(|kind| kind == subject.kind)
-        && one_of(&require.clients, subject.client)
-        && one_of(&require.subjects, subject.subject)
-        && one_of(&require.issuers, subject.issuer)
-        && one_of(&require.tenants, subject.tenant)
-        && require.roles.iter().all(|role| subject.roles.contains(role));
-    if !admitted {
-        return Err(Refusal::Caller);
+    let conditions = [
+        ("kind", require.kind.is_none_or(|kind| Some(kind) == subject.kind)),
+        ("clients", one_of(&require.clients, subject.client)),
+        ("subjects", one_of(&require.subjects, subject.subject)),
+        ("issuers", one_of(&require.issuers, subject.issuer)),
+        ("tenants", one_of(&require.tenants, subject.tenant)),
+        ("roles", require.roles.iter().all(|role| subject.roles.contains(role))),
+    ];
+    if let Some((member, _)) = conditions.into_iter().find(|(_, holds)| !holds) {
+        return Err(Refusal::Caller(member));
     }
     if !require.scopes.iter().all(|scope| subject.scopes.contains(scope)) {
         return Err(Refusal::Scopes(require.scopes.clone()));
@@ -65,10 +113,18 @@ pub fn decide(rules: &[Rule], operation: Operation, subject: &Subject<'_>) -> Re
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Operation, Refusal, Rule, Subject, decide};
+    use super::{Kind, Operation, Refusal, Rule, Skill, Subject, Verdict, decide};
     use serde_json::{Value, json};
 
     fn ask(rules: Value, operation: Operation, change: impl Fn(&mut Subject<'_>)) -> Result<(), Refusal> {
+        match ask_of(rules, operation, Skill::Unnamed, change) {
+            Verdict::Allowed => Ok(()),
+            Verdict::Refused(refusal) => Err(refusal),
+            Verdict::Unsettled => unreachable!(),
+        }
+    }
+
+    fn ask_of(rules: Value, operation: Operation, skill: Skill<'_>, change: impl Fn(&mut Subject<'_>)) -> Verdict {
         let rules: Vec<Rule> = serde_json::from_value(rules).unwrap();
         let scopes = ["agent:read".to_owned(), "agent:execute".to_owned()];
         let roles = ["Foundry User".to_owned()];
@@ -77,12 +133,12 @@ mod tests {
             subject: Some("ann"),
             client: Some("cli"),
             tenant: None,
-            kind: Kind::User,
+            kind: Some(Kind::User),
             scopes: &scopes,
             roles: &roles,
         };
         change(&mut subject);
-        decide(&rules, operation, &subject)
+        decide(&rules, operation, skill, &subject)
     }
 
     #[test]
@@ -116,7 +172,36 @@ mod tests {
             (json!({"roles": ["Foundry User", "Owner"]}), false),
         ] {
             let rules = json!([{"operations": ["any"], "require": require}]);
-            assert_eq!(ask(rules, Operation::GetTask, |_| ()), if admits { Ok(()) } else { Err(Refusal::Caller) }, "{require}");
+            let member = require.as_object().unwrap().keys().next().map(String::as_str);
+            let wanted = if admits { None } else { member };
+            let refused = match ask(rules, Operation::GetTask, |_| ()) {
+                Err(Refusal::Caller(member)) => Some(member),
+                other => other.map(|()| None).unwrap(),
+            };
+            assert_eq!(refused, wanted, "{require}");
         }
+    }
+    #[test]
+    fn a_rule_for_a_skill_decides_about_that_skill() {
+        let rules = json!([
+            {"operations": ["execute"], "skills": ["approve"], "require": {"scopes": ["expense:approve"]}},
+            {"operations": ["execute", "read"], "skills": ["submit"], "require": {"scopes": ["agent:execute"]}},
+            {"operations": ["any"], "require": {"any_scope": ["agent:read"]}}
+        ]);
+        let send = |skill| ask_of(rules.clone(), Operation::SendMessage, skill, |_| ());
+        let approve = Verdict::Refused(Refusal::Scopes(vec!["expense:approve".into()]));
+        assert_eq!(send(Skill::Named("approve")), approve);
+        assert_eq!(send(Skill::Named("submit")), Verdict::Allowed);
+        assert_eq!(send(Skill::Named("other")), Verdict::Allowed);
+        assert_eq!(send(Skill::Unsettled), Verdict::Unsettled);
+        assert_eq!(send(Skill::Unnamed), approve, "without a name it may be any skill");
+        let get = |skill| ask_of(rules.clone(), Operation::GetTask, skill, |_| ());
+        assert_eq!(get(Skill::Unnamed), Verdict::Allowed, "reading a task uses no skill");
+        let all = ["agent:read".to_owned(), "agent:execute".to_owned(), "expense:approve".to_owned()];
+        let whole = ask_of(rules.clone(), Operation::SendStreamingMessage, Skill::Unnamed, |subject| {
+            // The test's subjects borrow for longer than this list lives.
+            subject.scopes = Box::leak(Box::new(all.clone()));
+        });
+        assert_eq!(whole, Verdict::Allowed);
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a request keeps within an agent's limits: kinds and number of parts, history, output, streams (A2A 1.0
 //! sections 3.1.2, 3.2.2, 3.3.2 and 5.4). Judges what a scan found at the [`places`](super::places); never looks
-//! into a body itself, and says nothing about gRPC messages beyond their operation.
+//! into a body itself.
 
 use super::places::{Fact, Facts};
 use crate::config::{Limits, Modality};

@@ -1,6 +1,7 @@
 //! What callers may do, and what requests may ask for.
 
 pub mod access;
+pub mod fields;
 pub mod limits;
 pub mod places;
 pub mod push;

@@ -1,7 +1,7 @@
 //! Where requests say what policy asks for: in JSON-RPC below `params`, in HTTP+JSON from the top. The union over
 //! A2A 0.3 and 1.0 and their dialects (the JSON Schema's, the two protobufs'), because an agent may read a dialect
 //! that its version does not have. Finding the places in a body is the scanner's work, which also refuses names that
-//! resemble these in case only; gRPC messages are no JSON and have no places.
+//! resemble these in case only. The places of gRPC messages, which are no JSON, are in [`fields`](super::fields).
 
 use crate::protocol::Operation;
 use crate::wire::scan::{Asked, Findings, Keep, Kind, Step, Value};
@@ -163,6 +163,12 @@ impl Watched {
     pub fn ask(facts: &[Fact], mut ask: impl FnMut(&[Step], Keep) -> Asked) -> Self {
         let wanted = places().into_iter().filter(|(_, _, fact)| facts.contains(fact));
         Self(wanted.map(|(shape, path, fact)| (shape, fact, ask(&steps(&path), fact.keep()))).collect())
+    }
+
+    /// Questions of one operation that were asked elsewhere.
+    pub(super) fn of(operation: Operation, asked: impl Iterator<Item = (Fact, Asked)>) -> Self {
+        let Some(shape) = shape(operation) else { return Self::default() };
+        Self(asked.map(|(fact, asked)| (shape, fact, asked)).collect())
     }
 
     /// The questions that matter to `operation`: when all are settled, so is what depends on them.

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// What Attaché needs to know of every request; the rest is asked for by [`Questions`], or the agent's business.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope {
-    /// The request's id as JSON text, to be repeated unchanged: a string, a number, or `null` if there is none.
+    /// The request's id as JSON text, to be repeated unchanged: a string, a number, or `null`.
     pub id: Id,
     /// The method name.
     pub method: String,
@@ -199,6 +199,8 @@ impl EnvelopeReader {
             Some(reason) if is_missing(self.questions.id) => reason,
             None if is_missing(self.questions.jsonrpc) => "jsonrpc is not \"2.0\"",
             None if is_missing(self.questions.method) => "method is missing",
+            // A notification (JSON-RPC 2.0 section 4.1): A2A has none, and its refusal would reach nobody.
+            None if is_missing(self.questions.id) => "the id is missing",
             _ => return None,
         };
         Some(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
@@ -210,6 +212,7 @@ impl EnvelopeReader {
         let missing = match (self.text(self.questions.jsonrpc), self.text(self.questions.method)) {
             (None, _) => "jsonrpc is not \"2.0\"",
             (_, None) => "method is missing",
+            _ if self.id.is_none() => "the id is missing",
             (Some(_), Some(method)) if self.wrong.is_none() => return Ok(Envelope { method: method.to_owned(), id }),
             _ => "this is no request",
         };
@@ -263,6 +266,7 @@ impl EnvelopeReader {
             Fault::TooDeep => "the body is nested too deeply",
             Fault::TooManyMembers => "the body has too many members",
             Fault::TooManyValues => "a list in the body is too long",
+            Fault::TooLong => "a text in the body is too long",
         };
         EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() }
     }
@@ -307,7 +311,7 @@ mod tests {
         for (id, body) in [
             ("\"a\\u0062\"", r#"{"jsonrpc":"2.0","id":"a\u0062","method":"message/send","params":{"method":"x"}}"#),
             ("12345678901234567890", r#" {"id":12345678901234567890,"method":"message\/send","jsonrpc":"2.0"} "#),
-            ("null", r#"{"jsonrpc":"2.0","method":"message/send"}"#),
+            ("null", r#"{"jsonrpc":"2.0","id":null,"method":"message/send"}"#),
         ] {
             let Envelope { id: read, method } = parse(body.as_bytes()).unwrap();
             assert_eq!((read.as_json(), method.as_str()), (id, "message/send"));
@@ -415,7 +419,7 @@ mod tests {
         assert!(reader.is_settled(skill) && reader.findings(skill).count == 0);
         let twice = reader.clone().feed(br#","configuration":{"#);
         assert_eq!(twice.unwrap_err().to_string(), "a member name is repeated");
-        reader.feed(br#"},"jsonrpc":"2.0","method":"SendMessage"}"#).unwrap();
+        reader.feed(br#"},"jsonrpc":"2.0","id":1,"method":"SendMessage"}"#).unwrap();
         assert!(reader.end().is_ok());
     }
 }

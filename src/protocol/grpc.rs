@@ -1,7 +1,8 @@
 //! gRPC: the full method names of A2A 0.2 to 1.0 (1.0 section 10, 0.3 section 3.5.6), and what a refusal says to
-//! machines (`google/rpc/status.proto`). No message of a call is ever read.
+//! machines (`google/rpc/status.proto`). Messages of calls are read elsewhere.
 
 use crate::protocol::{Operation, Version};
+use crate::wire::protobuf::Writer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
@@ -15,6 +16,13 @@ const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService/";
 #[must_use]
 pub fn is_content_type(content_type: &[u8]) -> bool {
     content_type.strip_prefix(b"application/grpc").is_some_and(|rest| rest.is_empty() || rest.starts_with(b"+"))
+}
+
+/// Whether the messages of such a call are protocol buffers. A server may have other codecs, such as `+json`, in which
+/// the same bytes say something else.
+#[must_use]
+pub fn is_protobuf(content_type: &[u8]) -> bool {
+    matches!(content_type, b"application/grpc" | b"application/grpc+proto")
 }
 
 /// Whether `path` belongs to A2A's service of either version, whatever method it names.
@@ -79,8 +87,8 @@ pub struct ErrorInfo<'a> {
     pub metadata: &'a [(&'a str, &'a str)],
 }
 
-/// The value of `grpc-status-details-bin`: `google.rpc.Status` with `code`, `message` and one detail, as base64. `code` is
-/// below 128, as all of gRPC's are. The message is plain here; in `grpc-message` it is percent-encoded, which Envoy does.
+/// The value of `grpc-status-details-bin`: `google.rpc.Status` with `code`, `message` and one detail, as base64.
+/// The message is plain here; in `grpc-message` it is percent-encoded, which Envoy does.
 #[must_use]
 pub fn status_details(code: u8, message: &str, info: ErrorInfo<'_>) -> String {
     STANDARD_NO_PAD.encode(status(code, message, info))
@@ -88,39 +96,28 @@ pub fn status_details(code: u8, message: &str, info: ErrorInfo<'_>) -> String {
 
 /// `google.rpc.Status` with one detail, as protobuf.
 fn status(code: u8, message: &str, info: ErrorInfo<'_>) -> Vec<u8> {
-    let mut error_info = Vec::new();
-    field(&mut error_info, 1, info.reason.as_bytes());
-    field(&mut error_info, 2, info.domain.as_bytes());
+    let mut error_info = Writer::default();
+    error_info.bytes(1, info.reason.as_bytes());
+    error_info.bytes(2, info.domain.as_bytes());
     for (name, value) in info.metadata {
-        let mut entry = Vec::new();
-        field(&mut entry, 1, name.as_bytes());
-        field(&mut entry, 2, value.as_bytes());
-        field(&mut error_info, 3, &entry);
+        let mut entry = Writer::default();
+        entry.bytes(1, name.as_bytes());
+        entry.bytes(2, value.as_bytes());
+        error_info.bytes(3, &entry.end());
     }
-    let mut any = Vec::new();
-    field(&mut any, 1, b"type.googleapis.com/google.rpc.ErrorInfo");
-    field(&mut any, 2, &error_info);
-    let mut out = vec![1 << 3, code & 0x7f];
-    field(&mut out, 2, message.as_bytes());
-    field(&mut out, 3, &any);
-    out
-}
-
-/// A length-delimited field; `number` is below 16.
-fn field(out: &mut Vec<u8>, number: u8, bytes: &[u8]) {
-    out.push((number << 3) | 2);
-    let mut length = bytes.len();
-    while length > 0x7f {
-        out.push(0x80 | (length & 0x7f) as u8);
-        length >>= 7;
-    }
-    out.push((length & 0x7f) as u8);
-    out.extend_from_slice(bytes);
+    let mut any = Writer::default();
+    any.bytes(1, b"type.googleapis.com/google.rpc.ErrorInfo");
+    any.bytes(2, &error_info.end());
+    let mut out = Writer::default();
+    out.varint(1, code.into());
+    out.bytes(2, message.as_bytes());
+    out.bytes(3, &any.end());
+    out.end()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ErrorInfo, Operation, STANDARD_NO_PAD, Version, is_content_type, is_service, route, status_details};
+    use super::{ErrorInfo, Operation, STANDARD_NO_PAD, Version, is_content_type, is_protobuf, is_service, route, status_details};
     use base64::Engine;
 
     #[test]
@@ -192,8 +189,8 @@ mod tests {
 
     #[test]
     fn content_types_of_grpc() {
-        for yes in ["application/grpc", "application/grpc+proto"] {
-            assert!(is_content_type(yes.as_bytes()), "{yes}");
+        for (yes, protobuf) in [("application/grpc", true), ("application/grpc+proto", true), ("application/grpc+json", false)] {
+            assert!(is_content_type(yes.as_bytes()) && is_protobuf(yes.as_bytes()) == protobuf, "{yes}");
         }
         for no in ["application/grpc-web", "application/grpc; a=b", "Application/gRPC", "application/json", "", "application/gr"] {
             assert!(!is_content_type(no.as_bytes()), "{no}");

@@ -2,6 +2,7 @@
 
 use crate::protocol::{Operation, Version};
 use percent_encoding::percent_decode_str;
+use std::ops::Range;
 
 /// The operation that `method` on `path` asks for, and the version whose route it is. `path` is what follows
 /// the agent's prefix and starts with `/`. `None` for routes of neither version.
@@ -25,6 +26,22 @@ pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
         }
         [] => None,
     }
+}
+
+/// Where in `path`, as [`route`] takes it, the id of a task stands, without the verb behind it. `None` for routes that
+/// name no task. What is no route is not told from one.
+#[must_use]
+pub fn task_id(path: &str) -> Option<Range<usize>> {
+    let below = |start: usize, head: &str| path.get(start..)?.strip_prefix(head).map(|_| start.saturating_add(head.len()));
+    let tenant_end = || path.get(1..)?.find('/').map(|at| at.saturating_add(1));
+    let start = below(0, "/v1/tasks/").or_else(|| below(0, "/tasks/")).or_else(|| below(tenant_end()?, "/tasks/"))?;
+    let rest = path.get(start..)?;
+    let segment = rest.split('/').next().unwrap_or_default();
+    let id = match segment.rsplit_once(':') {
+        Some((id, "cancel" | "subscribe")) if segment.len() == rest.len() => id,
+        _ => segment,
+    };
+    (!id.is_empty()).then(|| start..start.saturating_add(id.len()))
 }
 
 /// Whether a segment becomes the head or the verb of a route only when its escapes are undone.
@@ -82,7 +99,7 @@ fn shared(method: &str, segments: &[&str]) -> Option<Operation> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Operation, Version, route};
+    use super::{Operation, Version, route, task_id};
 
     #[test]
     fn routes_of_both_versions() {
@@ -109,6 +126,25 @@ mod tests {
             ("POST", "/tasks/a%3Ab:cancel", CancelTask, Version::V1_0),
         ] {
             assert_eq!(route(method, path), Some((operation, version)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_task_of_a_route_is_found() {
+        for (path, id) in [
+            ("/tasks/t", Some("t")),
+            ("/tasks/a:b:cancel", Some("a:b")),
+            ("/v1/tasks/t:subscribe", Some("t")),
+            ("/acme/tasks/t/pushNotificationConfigs/c:cancel", Some("t")),
+            ("/tasks/tasks/pushNotificationConfigs", Some("tasks")),
+            ("/tasks/a:cancel/pushNotificationConfigs", Some("a:cancel")),
+            ("/tasks", None),
+            ("/acme/tasks", None),
+            ("/v1/tasks/", None),
+            ("/message:send", None),
+            ("", None),
+        ] {
+            assert_eq!(task_id(path).and_then(|range| path.get(range)), id, "{path}");
         }
     }
 

@@ -10,13 +10,20 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
+/// Encodes `bytes`.
+#[must_use]
+pub fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::{decode, encode};
 
     #[test]
     fn only_the_canonical_form_is_accepted() {
         assert_eq!(decode("AQAB").as_deref(), Some(&[1, 0, 1][..]));
+        assert_eq!((encode(&[1, 0, 1]).as_str(), encode(&[0xff]).as_str()), ("AQAB", "_w"));
         for odd in ["AQAB=", "AQ AB", "AQA\n", "+/+/", "AR", "A"] {
             assert_eq!(decode(odd), None, "{odd:?}");
         }

@@ -65,9 +65,39 @@ pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
+/// Whether `name` is a `token` (RFC 9110 section 5.6.2), in any case.
+#[must_use]
+pub fn is_token(name: &str) -> bool {
+    is_name(&name.to_ascii_lowercase())
+}
+
+/// 64 hexadecimal digits as 32 bytes.
+#[must_use]
+pub fn hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
+        let [high, low] = pair else { return None };
+        *byte = digit(high)?.wrapping_shl(4) | digit(low)?;
+    }
+    Some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Headers, is_name, safe_value};
+    use super::{Headers, hex, is_name, safe_value};
+
+    #[test]
+    fn hexadecimal_digits_become_bytes() {
+        let bytes = hex(&"0fA".repeat(22)[..64]).unwrap();
+        assert_eq!(&bytes[..4], [0x0f, 0xa0, 0xfa, 0x0f]);
+        for odd in ["", "00", &"0g".repeat(32), &"00".repeat(33), &"é".repeat(32)] {
+            assert_eq!(hex(odd), None, "{odd:?}");
+        }
+    }
 
     #[test]
     fn a_repeated_or_odd_header_has_no_single_value() {

@@ -109,9 +109,36 @@ impl<'de> Deserialize<'de> for UniqueValue {
     }
 }
 
+/// JSON `text` in visible ASCII: everything else in it stands inside of strings and is escaped there (RFC 8259 section 7).
+/// No reader of a log then sees a line break, a change of writing direction or half a character.
+#[must_use]
+pub fn ascii(text: &str) -> String {
+    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
+        return text.to_owned();
+    }
+    let mut plain = String::with_capacity(text.len().saturating_add(16));
+    for letter in text.chars() {
+        if matches!(letter, ' '..='~') {
+            plain.push(letter);
+        } else {
+            plain.extend(letter.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")));
+        }
+    }
+    plain
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{UniqueMap, UniqueValue};
+    use super::{UniqueMap, UniqueValue, ascii};
+
+    #[test]
+    fn json_in_ascii_means_the_same() {
+        for text in ["plain", "\n\u{7f}\u{85}", "Zo\u{eb} \u{2028}\u{202e}", "\u{1f600}\"\\"] {
+            let line = ascii(&serde_json::to_string(text).unwrap());
+            assert!(line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{line}");
+            assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
+        }
+    }
 
     #[test]
     fn a_value_repeats_no_name_at_any_depth() {

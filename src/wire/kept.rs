@@ -81,6 +81,12 @@ impl<T: PartialEq> Kept<T> {
         }
     }
 
+    /// How old the document is that was fetched last, if one was.
+    #[must_use]
+    pub fn age(&self, now: UnixTime) -> Option<Duration> {
+        self.times.and(self.content.as_ref()).map(|_| now.since(self.fetched))
+    }
+
     /// Whether a fetch should begin now, without anyone asking.
     #[must_use]
     pub fn is_due(&self, now: UnixTime) -> bool {
@@ -197,7 +203,7 @@ mod tests {
         assert!(ring.begin(at(0)) && ring.complete(at(0), Ok("a")));
         assert!(ring.begin(at(60)) && !ring.complete(at(60), Err("down".into())));
         assert!(ring.usable(at(600)).is_some());
-        assert!(ring.usable(at(601)).is_none());
+        assert_eq!((ring.usable(at(601)).is_none(), ring.age(at(601))), (true, Some(Duration::from_secs(601))));
         assert!(ring.begin(at(601)) && ring.complete(at(601), Ok("b")) && ring.usable(at(602)).is_some());
     }
 

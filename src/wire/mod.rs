@@ -1,10 +1,15 @@
-//! Bytes and their shapes: headers, URIs, JSON, base64url, time. Knows nothing of A2A.
+//! Bytes and their shapes: headers, URIs, JSON, event streams, protocol buffers, gRPC messages, base64url, time. Knows nothing
+//! of A2A.
 
 pub mod address;
 pub mod base64url;
+pub mod grpc_frame;
 pub mod header;
 pub mod json;
 pub mod kept;
 pub mod path;
+pub mod protobuf;
+pub mod rewrite;
 pub mod scan;
+pub mod sse;
 pub mod time;

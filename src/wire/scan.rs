@@ -10,6 +10,7 @@ mod plan;
 mod scanner;
 mod text;
 
+pub(super) use found::note;
 pub use found::{Document, Findings, Value};
 pub use plan::{Asked, Keep, Plan, Step};
 pub use scanner::Scanner;
@@ -52,6 +53,9 @@ pub enum Fault {
     /// More different values of something asked for than allowed.
     #[error("the document has too many different values")]
     TooManyValues,
+    /// A text that has to be read whole is longer than allowed.
+    #[error("a text in the document is too long")]
+    TooLong,
 }
 
 /// What bounds the memory of a scan.

@@ -47,6 +47,35 @@ impl UnixTime {
     pub const fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
     }
+
+    /// The moment as RFC 3339 writes it, in UTC with microseconds: `2026-01-02T03:04:05.000006Z`. Moments after the year
+    /// 9999 are written as its end.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        const DAY: u64 = 86_400;
+        const END: u64 = 253_402_300_799;
+        let seconds = self.0.as_secs().min(END);
+        let (year, month, day) = date(seconds / DAY);
+        let time = seconds % DAY;
+        let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:06}Z", self.0.subsec_micros())
+    }
+}
+
+/// Year, month and day of the day `days` after 1970-01-01. Counts in years that begin in March, so that the leap day is
+/// the last of its year, and in eras of 400 years, which all have the same days.
+fn date(days: u64) -> (u64, u64, u64) {
+    const ERA: u64 = 146_097;
+    // From 0000-03-01.
+    let days = days.saturating_add(719_468);
+    let (era, day) = (days / ERA, days % ERA);
+    let leaps = (day / 1460).saturating_sub(day / 36_524).saturating_add(day / 146_096);
+    let year = day.saturating_sub(leaps) / 365;
+    let day = day.saturating_sub(year.saturating_mul(365).saturating_add(year / 4).saturating_sub(year / 100));
+    let month = day.saturating_mul(5).saturating_add(2) / 153;
+    let first = month.saturating_mul(153).saturating_add(2) / 5;
+    let (month, later) = if month < 10 { (month.saturating_add(3), 0) } else { (month.saturating_sub(9), 1) };
+    (era.saturating_mul(400).saturating_add(year).saturating_add(later), month, day.saturating_sub(first).saturating_add(1))
 }
 
 #[cfg(test)]
@@ -60,6 +89,23 @@ mod tests {
             assert_eq!(UnixTime::from_bytes(time.to_bytes().try_into().unwrap()), time);
         }
         assert_eq!(UnixTime::from_bytes([0xff; 12]), UnixTime::END);
+    }
+
+    #[test]
+    fn moments_are_written_as_dates() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000000Z"),
+            (68_169_599, "1972-02-28T23:59:59.000000Z"),
+            (68_169_600, "1972-02-29T00:00:00.000000Z"),
+            (951_868_800, "2000-03-01T00:00:00.000000Z"),
+            (1_735_689_599, "2024-12-31T23:59:59.000000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
+            (253_402_300_799, "9999-12-31T23:59:59.000000Z"),
+            (u64::MAX, "9999-12-31T23:59:59.000000Z"),
+        ] {
+            assert_eq!(UnixTime::from_secs(seconds).rfc3339(), text);
+        }
+        assert_eq!(UnixTime::new(Duration::from_micros(1_234_567)).rfc3339(), "1970-01-01T00:00:01.234567Z");
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub struct Host {
     pub calls: Vec<String>,
     /// What the VMs of one `vm_id` share.
     pub board: Board,
-    /// Counters by name; a metric's id is its place from one.
+    /// Metrics by name; a metric's id is its place from one.
     pub counters: Vec<(String, u32)>,
     /// Calls that the module should not have made.
     pub misuse: Vec<String>,
@@ -196,6 +196,14 @@ impl Guest<'_, '_> {
                 let status = if counter.is_some() && at(1) > 0 { OK } else { BAD_ARGUMENT };
                 if let Some((_, count)) = counter {
                     *count += at(1);
+                }
+                Ok((String::new(), status))
+            }
+            "proxy_record_metric" => {
+                let metric = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
+                let status = if metric.is_some() { OK } else { BAD_ARGUMENT };
+                if let Some((_, last)) = metric {
+                    *last = at(1);
                 }
                 Ok((String::new(), status))
             }

@@ -29,6 +29,11 @@ fn tokens() {
 }
 
 #[wasm_bindgen_test]
+fn schemes() {
+    room(include_str!("schemes.json"));
+}
+
+#[wasm_bindgen_test]
 fn keys() {
     room(include_str!("keys.json"));
 }
@@ -39,11 +44,31 @@ fn policy() {
 }
 
 #[wasm_bindgen_test]
+fn grpc() {
+    room(include_str!("grpc.json"));
+}
+
+#[wasm_bindgen_test]
+fn skills() {
+    room(include_str!("skills.json"));
+}
+
+#[wasm_bindgen_test]
 fn cards() {
     room(include_str!("cards.json"));
 }
 
 #[wasm_bindgen_test]
+fn ownership() {
+    room(include_str!("ownership.json"));
+}
+
+#[wasm_bindgen_test]
 fn outbound() {
     room(include_str!("outbound.json"));
+}
+
+#[wasm_bindgen_test]
+fn record() {
+    room(include_str!("record.json"));
 }

@@ -2,15 +2,17 @@
 //! The same cases run natively (`tests/golden.rs`) and on wasm32 (`on_wasm32.rs`).
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
-//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, or JSON) with `end`;
-//! `keys` (what the JWKS endpoint answered: `good`, or a status); `fetched` (what the endpoint answered that the request
-//! waits for: a status, with `body`); `withheld`; `later` (seconds that pass).
+//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
+//! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
+//! `fetched` (what the endpoint answered that the request waits for: a status, with `body`); `response` (the agent's status)
+//! `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
+use attache::identity::Peer;
 use attache::identity::signature::Software;
-use attache::wire::header::Headers;
+use attache::wire::header::{Headers, hex};
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -58,15 +60,31 @@ fn header_value(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
         Value::Object(spec) if spec.contains_key("token") => token(&spec["token"]).into_bytes(),
-        Value::Object(spec) => {
-            let hex = spec["hex"].as_str().unwrap();
-            (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
-        }
+        Value::Object(spec) => from_hex(spec["hex"].as_str().unwrap()),
         other => panic!("no header value: {other}"),
     }
 }
 
-/// Plays one case: the effects and the step of each event.
+fn from_hex(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+fn body(value: &Value) -> Vec<u8> {
+    match (value.as_str(), value.get("hex").and_then(Value::as_str)) {
+        (Some(text), _) => text.as_bytes().to_vec(),
+        (None, Some(hex)) => from_hex(hex),
+        (None, None) => value.to_string().into_bytes(),
+    }
+}
+
+/// The certificate of a connection: `{uri, dns, subject, digest}`, the digest in hexadecimal.
+fn peer(spec: &Value) -> Box<Peer> {
+    let text = |name: &str| spec[name].as_str().map(str::to_owned);
+    Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex) })
+}
+
+/// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
+/// `record`.
 pub fn play(case: &Value, configs: &Value) -> Value {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
     for (pointer, value) in case["with"].as_object().into_iter().flatten() {
@@ -84,22 +102,25 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     if case["holds"] == true {
         runtime.note_hold();
     }
+    let mut outcomes: Vec<Value> = match runtime.warnings() {
+        none if none.is_empty() => Vec::new(),
+        warnings => vec![json!(warnings)],
+    };
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
     let mut held = 0;
     let mut paused = true;
-    let mut outcomes = Vec::new();
     for event in case["events"].as_array().unwrap() {
         let event = event.as_object().unwrap();
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
-            Event::RequestHeaders { headers: Headers::new(pairs.collect()), end_of_stream: end }
-        } else if let Some(body) = event.get("body") {
+            Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
+        } else if let Some(part) = event.get("body") {
             if !paused {
                 held = 0;
             }
-            let part = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+            let part = body(part);
             held += part.len();
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held as u64);
             let chunk = if exchange.reads() { part } else { Vec::new() };
@@ -123,12 +144,39 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 outcomes.push(json!({"complaint": complaint}));
             }
             Event::Settled
+        } else if let Some(answer) = event.get("introspection") {
+            let want = exchange.awaits().expect("a token is asked about");
+            let call = runtime.begin(want, now).expect("a question can begin");
+            assert!(runtime.begin(want, now).is_none(), "one question at a time");
+            assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
+            let body = answer.to_string();
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            let _ = runtime.complete(want, response, now);
+            Event::Settled
+        } else if let Some(answer) = event.get("card") {
+            assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
+            let body = answer.to_string();
+            let response = match answer.as_u64() {
+                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
+                None => Ok((200, body.as_bytes())),
+            };
+            if let Err(error) = runtime.complete(Want::Card(0), response, now) {
+                outcomes.push(json!([error]));
+            }
+            Event::Settled
         } else if let Some(status) = event.get("response") {
-            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end }
-        } else if let Some(body) = event.get("response_body") {
-            let content = body.as_str().map_or_else(|| body.to_string(), str::to_owned).into_bytes();
+            let list = event.get("with").and_then(Value::as_array).into_iter().flatten();
+            let pairs = list.map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            let headers = Headers::new(pairs.collect());
+            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers }
+        } else if let Some(content) = event.get("response_body") {
+            let content = body(content);
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
-            Event::ResponseBody { bytes, end, content: if end && exchange.reads_response() { content } else { Vec::new() } }
+            let reads = (end && exchange.reads_response()) || exchange.reads_response_parts();
+            Event::ResponseBody { bytes, end, content: if reads { content } else { Vec::new() } }
         } else if event.contains_key("withheld") {
             Event::BodyWithheld
         } else {
@@ -137,7 +185,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         };
         let outcome = exchange.on(happened, &Context { runtime: &runtime, verifier: &Software, now });
         paused = outcome.step == Step::Pause;
-        outcomes.push(readable(&outcome));
+        outcomes.push(readable(&outcome, case["record"] == true, now));
     }
     Value::Array(outcomes)
 }
@@ -155,10 +203,24 @@ fn asked(call: &Call) -> Value {
     json!({"call": target, "cluster": call.cluster, "headers": others, "body": call.body.as_ref().map(text)})
 }
 
-fn readable(outcome: &Outcome) -> Value {
-    let mut lines: Vec<Value> = outcome.effects.iter().map(effect).collect();
+fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
+    let tell = |one: &Effect| match one {
+        Effect::Audit(audit) => told(&audit.line(now), record),
+        other => effect(other),
+    };
+    let mut lines: Vec<Value> = outcome.effects.iter().map(tell).collect();
     lines.push(json!(if outcome.step == Step::Pause { "pause" } else { "continue" }));
     Value::Array(lines)
+}
+
+/// A record: the whole line, or decision and reason.
+fn told(line: &str, whole: bool) -> Value {
+    let record: Value = serde_json::from_str(line).unwrap();
+    if whole {
+        return json!({"record": record});
+    }
+    let reason = record["reason"].as_str().map(|reason| format!(" {reason}")).unwrap_or_default();
+    json!(format!("record {}{reason}", record["decision"].as_str().unwrap()))
 }
 
 fn effect(effect: &Effect) -> Value {
@@ -170,9 +232,16 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
         Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        Effect::ReplaceRequestBody(bytes) => json!({"body": String::from_utf8_lossy(bytes)}),
+        // A message of gRPC.
+        Effect::ReplaceResponseBody(bytes) if bytes.first() == Some(&0) => {
+            json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
-        Effect::Count(count) => json!(format!("count {}", count.metric())),
+        Effect::ReplyHeader(name, value) => json!(format!("reply {name}: {value}")),
+        Effect::Audit(_) | Effect::Note(_) => panic!("told elsewhere, or to nobody"),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),
+        Effect::Fetch(Want::Introspection(_)) => json!("ask about the token"),
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Fetch(Want::Secret(index)) => json!(format!("fetch secret {index}")),
         Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
@@ -184,17 +253,29 @@ fn effect(effect: &Effect) -> Value {
         Effect::Log(level, text) => json!(format!(
             "{}: {text}",
             match level {
+                Level::Debug => "debug",
                 Level::Info => "info",
                 Level::Warn => "warn",
                 Level::Error => "error",
             }
         )),
         Effect::Reply(reply) => {
-            let headers: Map<String, Value> = reply.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
+            let mut headers: Map<String, Value> = Map::new();
+            for (name, value) in &reply.headers {
+                match headers.get_mut(*name) {
+                    None => drop(headers.insert((*name).to_owned(), json!(value))),
+                    Some(Value::Array(list)) => list.push(json!(value)),
+                    Some(first) => *first = json!([first, value]),
+                }
+            }
             if let Some(code) = reply.grpc_status {
                 return json!({"grpc-status": code, "grpc-message": reply.body});
             }
-            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            let body: Value = match serde_json::from_str(&reply.body) {
+                Ok(body) => body,
+                Err(_) if reply.body.is_empty() => Value::Null,
+                Err(_) => json!(reply.body),
+            };
             json!({"reply": reply.status, "headers": headers, "body": body})
         }
     }

@@ -85,7 +85,7 @@ impl Document {
 }
 
 /// Whether there was place for it.
-fn note(findings: &mut [Findings], limit: usize, found: &Found<'_>) -> bool {
+pub(in crate::wire) fn note(findings: &mut [Findings], limit: usize, found: &Found<'_>) -> bool {
     let Some(findings) = findings.get_mut(found.asked.0) else { return true };
     findings.count = findings.count.saturating_add(1);
     if findings.values.iter().any(|value| value.kind == found.kind && value.text.as_deref() == found.text) {

@@ -22,6 +22,19 @@ impl Step {
         Self::Member(spellings.iter().map(|name| (*name).into()).collect())
     }
 
+    /// The member with this name in camelCase, or in snake_case: ProtoJSON readers take both.
+    #[must_use]
+    pub fn proto_json(name: &str) -> Self {
+        let mut snake = String::with_capacity(name.len());
+        for letter in name.chars() {
+            if letter.is_ascii_uppercase() {
+                snake.push('_');
+            }
+            snake.push(letter.to_ascii_lowercase());
+        }
+        if snake == name { Self::member(&[name]) } else { Self::member(&[name, &snake]) }
+    }
+
     /// The member with exactly this name.
     #[must_use]
     pub fn key(name: &str) -> Self {
@@ -42,7 +55,7 @@ pub enum Keep {
 
 /// The name of something asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asked(pub(super) usize);
+pub struct Asked(pub(in crate::wire) usize);
 
 /// All that is asked of a document.
 #[derive(Clone, Debug)]

@@ -142,6 +142,17 @@ impl Scanner {
         }
     }
 
+    /// How many bytes have come of a string, number or literal that is asked for with [`Keep::Raw`] and has not ended:
+    /// 0 if none is being read, `None` if it is longer than [`Limits::text`].
+    #[must_use]
+    pub fn pending(&self) -> Option<usize> {
+        match (self.place, self.keep) {
+            (Place::InString | Place::InNumber, Some(_)) => self.value.whole().map(<[u8]>::len),
+            (Place::InLiteral, Some(_)) => self.value.whole().map(|literal| literal.len().saturating_sub(self.literal.len())),
+            _ => Some(0),
+        }
+    }
+
     /// Whether what is asked for cannot be found any more, or not again.
     #[must_use]
     pub fn is_settled(&self, asked: Asked) -> bool {

@@ -16,7 +16,7 @@ from a2a.server.apps.jsonrpc.jsonrpc_app import DefaultCallContextBuilder
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
 from a2a.server.request_handlers.grpc_handler import DefaultCallContextBuilder as GrpcContextBuilder
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import InMemoryPushNotificationConfigStore, InMemoryTaskStore, TaskUpdater
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
@@ -88,7 +88,8 @@ def expense_card(url: str) -> AgentCard:
             AgentInterface(url=url, transport=TransportProtocol.jsonrpc),
             AgentInterface(url=url, transport=TransportProtocol.http_json),
         ],
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        capabilities=AgentCapabilities(streaming=True, push_notifications=True),
+        supports_authenticated_extended_card=True,
         default_input_modes=['text/plain'],
         default_output_modes=['text/plain'],
         security_schemes={
@@ -107,24 +108,51 @@ def expense_card(url: str) -> AgentCard:
     )
 
 
+def extended_card(url: str) -> AgentCard:
+    """The card for callers that the agent knows: one more skill."""
+    card = expense_card(url)
+    card.skills.append(
+        AgentSkill(
+            id='audit',
+            name='Audit the expenses',
+            description='Lists what was recorded for a department.',
+            tags=['expense'],
+        )
+    )
+    return card
+
+
 def application(handler: DefaultRequestHandler, card: AgentCard, args):
     """The card, JSON-RPC and HTTP+JSON of the agent."""
-
-    def with_url(_plain: AgentCard) -> AgentCard:
-        return expense_card(public_url(args))
-
-    contexts = CallContexts()
-    app = A2ARESTFastAPIApplication(card, handler, context_builder=contexts, card_modifier=with_url).build()
-    rpc = A2AStarletteApplication(card, handler, context_builder=contexts, card_modifier=with_url)
-    rpc.add_routes_to_app(app)
+    served = {
+        'agent_card': card,
+        'http_handler': handler,
+        'context_builder': CallContexts(),
+        'card_modifier': lambda _plain: expense_card(public_url(args)),
+        'extended_agent_card': extended_card(args.own_url),
+        'extended_card_modifier': lambda _plain, _context: extended_card(public_url(args)),
+    }
+    app = A2ARESTFastAPIApplication(**served).build()
+    A2AStarletteApplication(**served).add_routes_to_app(app)
     return app
 
 
 if __name__ == '__main__':
     args = arguments(__doc__)
     card = expense_card(args.own_url)
-    handler = DefaultRequestHandler(agent_executor=Echo(), task_store=InMemoryTaskStore())
-    calls = GrpcHandler(card, handler, context_builder=GrpcCallContexts())
+    # Push configurations are kept, and nothing is ever sent to their URLs.
+    handler = DefaultRequestHandler(
+        agent_executor=Echo(),
+        task_store=InMemoryTaskStore(),
+        push_config_store=InMemoryPushNotificationConfigStore(),
+    )
+    # The only card over gRPC is that for known callers (A2A 0.3 section 7.10).
+    calls = GrpcHandler(
+        card,
+        handler,
+        context_builder=GrpcCallContexts(),
+        card_modifier=lambda _plain: extended_card(public_url(args)),
+    )
     serve(
         application(handler, card, args),
         args,

@@ -22,7 +22,7 @@ from a2a.server.routes import (
     create_jsonrpc_routes,
     create_rest_routes,
 )
-from a2a.server.tasks import InMemoryTaskStore, TaskUpdater
+from a2a.server.tasks import InMemoryPushNotificationConfigStore, InMemoryTaskStore, TaskUpdater
 from a2a.types import (
     AgentCapabilities,
     AgentCard,
@@ -99,7 +99,9 @@ def expense_card(url: str) -> AgentCard:
         name='Expense agent',
         description='Files and explains expense reports.',
         version='1.0.0',
-        capabilities=AgentCapabilities(streaming=True, push_notifications=False),
+        capabilities=AgentCapabilities(
+            streaming=True, push_notifications=True, extended_agent_card=True
+        ),
         default_input_modes=['text/plain'],
         default_output_modes=['text/plain'],
         security_schemes={
@@ -120,10 +122,36 @@ def expense_card(url: str) -> AgentCard:
     )
 
 
-def request_handler(agent: str, card: AgentCard) -> DefaultRequestHandler:
-    """What answers all bindings of one echo agent."""
+def extended_card(url: str) -> AgentCard:
+    """The card for callers that the agent knows: one more skill."""
+    card = expense_card(url)
+    card.skills.add(
+        id='audit',
+        name='Audit the expenses',
+        description='Lists what was recorded for a department.',
+        tags=['expense'],
+    )
+    return card
+
+
+def request_handler(
+    agent: str, card: AgentCard, args: Namespace, extended: Callable[[str], AgentCard] | None = None
+) -> DefaultRequestHandler:
+    """What answers all bindings of one echo agent; `extended` makes its extended card for a URL.
+
+    Push configurations are kept, and nothing is ever sent to their URLs.
+    """
+
+    async def with_url(_card: AgentCard, _context) -> AgentCard:
+        return extended(public_url(args))
+
     return DefaultRequestHandler(
-        agent_executor=Echo(agent), task_store=InMemoryTaskStore(), agent_card=card
+        agent_executor=Echo(agent),
+        task_store=InMemoryTaskStore(),
+        agent_card=card,
+        push_config_store=InMemoryPushNotificationConfigStore(),
+        extended_agent_card=extended and extended(args.own_url),
+        extended_card_modifier=extended and with_url,
     )
 
 
@@ -147,7 +175,7 @@ def application(
 
 if __name__ == '__main__':
     args = arguments(__doc__)
-    handler = request_handler('1.0', expense_card(args.own_url))
+    handler = request_handler('1.0', expense_card(args.own_url), args, extended_card)
     calls = GrpcHandler(handler, context_builder=GrpcCallContexts())
     serve(
         application(handler, expense_card, args),

@@ -1,13 +1,14 @@
 // The authorization server of the mesh: oidc-provider issuing JWT access tokens (RFC 9068) to clients that
 // use client credentials (RFC 6749 4.4) and name the resource they want to call (RFC 8707), and exchanging tokens
-// (`token_grants.mjs`).
+// (`token_grants.mjs`). For one resource it issues opaque tokens, and answers what they are worth (RFC 7662); every token
+// can be revoked (RFC 7009).
 //
 //   node authorization_server.mjs [--port N] [--keys FILE]
 //
 // Beside oidc-provider's own endpoints it answers, for tests:
 //   POST /control/rotate   a new signing key comes in front, the older keys stay in the JWKS
 //   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for,
-//                           "issued": how many tokens each client got}
+//                           "issued": how many tokens each client got, "introspection": how often one was asked about}
 //   GET  /control/keys     the private keys (PEM) of the clients that sign their assertions, by client
 //   GET  /control/assertion  an assertion of client rs256, as somebody else would sign and renew it
 
@@ -23,7 +24,8 @@ const { default: Provider, errors } = await import('oidc-provider');
 const { calculateJwkThumbprint } = await import('jose');
 const { GRANTS, assertionOf, clientKeys, nameParties, registerGrants } = await import('./token_grants.mjs');
 
-const AUDIENCES = ['https://expense.example.com', 'https://other.example.com', 'https://partner.example.com'];
+const OPAQUE = 'https://opaque.example.com';
+const AUDIENCES = ['https://expense.example.com', 'https://other.example.com', 'https://partner.example.com', OPAQUE];
 const SCOPES = ['agent:read', 'agent:execute', 'agent:admin'];
 const CLIENTS = {
   caller: { secret: 'caller-secret', scopes: SCOPES, lifetime: 1800 },
@@ -40,6 +42,7 @@ const CLIENTS = {
   rs256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
   es256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
   exchanger: { secret: 'exchanger-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
+  attache: { secret: 'attache-secret', scopes: [], lifetime: 1800, method: 'client_secret_basic' },
 };
 
 async function signingKey() {
@@ -66,7 +69,7 @@ function resourceServer(resource, client) {
   return {
     audience: resource,
     scope: SCOPES.join(' '),
-    accessTokenFormat: 'jwt',
+    accessTokenFormat: resource === OPAQUE ? 'opaque' : 'jwt',
     accessTokenTTL: CLIENTS[client.clientId].lifetime,
     jwt: { sign: { alg: 'RS256' } },
   };
@@ -87,11 +90,13 @@ function provider(issuer, keys) {
       grant_types: ['client_credentials', ...(grants ?? [])],
       response_types: [],
       redirect_uris: [],
-      scope: scopes.join(' '),
+      ...(scopes.length && { scope: scopes.join(' ') }),
     })),
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
+      introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === 'attache' },
+      revocation: { enabled: true },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
@@ -112,7 +117,7 @@ function provider(issuer, keys) {
 const args = options({ port: '0', keys: '' });
 let keys = await load();
 let handle;
-const stats = { jwks: 0, token: 0, issued: {} };
+const stats = { jwks: 0, token: 0, introspection: 0, issued: {} };
 const signers = await clientKeys(['rs256', 'es256']);
 
 const server = createServer(async (request, response) => {
@@ -133,6 +138,7 @@ const server = createServer(async (request, response) => {
   }
   if (route === 'GET /jwks') stats.jwks += 1;
   if (route === 'POST /token') stats.token += 1;
+  if (route === 'POST /token/introspection') stats.introspection += 1;
   return handle(request, response);
 });
 

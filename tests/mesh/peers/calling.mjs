@@ -1,29 +1,42 @@
 // What the Node clients share: their options, the fetch that carries the token, the order of the operations,
 // and the one line they print. Speaks no A2A: that is left to the SDK of each client.
 
+import { setTimeout as pause } from 'node:timers/promises';
+import * as grpc from '@grpc/grpc-js';
 import { options } from './process.mjs';
 
-const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe'];
-const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON' };
+const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'].concat(
+  ['push_send', 'push_set', 'push_get', 'push_list', 'push_delete'],
+);
+const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON', grpc: 'GRPC' };
+const POLL_MS = 20;
+
+/** The push configuration of all four clients; it gets the id `inline` or `set`. */
+export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' };
 
 /** Reads the options that all four clients have. */
 export function clientOptions() {
-  const args = options({ url: '', token: '', header: [], binding: 'jsonrpc', ops: 'send', text: 'hello' });
+  const args = options({
+    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello' },
+  });
   const ops = args.ops.split(',');
   const unknown = ops.filter((op) => !OPERATIONS.includes(op));
-  if (!args.url || unknown.length || !(args.binding in BINDINGS)) {
-    console.error(`--url is needed; --ops are of ${OPERATIONS}; --binding is one of ${Object.keys(BINDINGS)}`);
+  const place = args.binding === 'grpc' ? 'grpc-target' : 'url';
+  if (!args[place] || unknown.length || !(args.binding in BINDINGS)) {
+    console.error(`--${place} is needed; --ops are of ${OPERATIONS}; --binding is one of ${Object.keys(BINDINGS)}`);
     process.exit(2);
   }
   return {
     // Both SDKs resolve the card's path as a relative reference, which drops a last segment without a slash.
     base: args.url.endsWith('/') ? args.url : `${args.url}/`,
+    grpcTarget: args['grpc-target'],
     headers: {
       ...Object.fromEntries(args.header.map((header) => header.split(/:\s*(.*)/s).slice(0, 2))),
       ...(args.token && { authorization: `Bearer ${args.token}` }),
     },
     binding: BINDINGS[args.binding],
     ops,
+    task: args.task,
     text: args.text,
   };
 }
@@ -33,13 +46,34 @@ function answer(state, texts, more) {
   return { state, echo: texts.length ? JSON.parse(texts.join('')) : null, ...more };
 }
 
+/** Call options for gRPC: each call carries the headers as metadata, and `refusal` gets the status of one that failed. */
+function grpcCalls(headers, refusal) {
+  const interceptor = (call, next) =>
+    new grpc.InterceptingCall(next(call), {
+      start(metadata, _listener, proceed) {
+        for (const [name, value] of Object.entries(headers)) metadata.add(name, value);
+        proceed(metadata, {
+          onReceiveStatus(status, tell) {
+            if (status.code !== grpc.status.OK) {
+              refusal.status = status.code;
+              refusal.body = status.details;
+            }
+            tell(status);
+          },
+        });
+      },
+    });
+  return { interceptors: [interceptor] };
+}
+
 /**
  * Runs the operations and prints the one line.
  *
- * `connect(options, fetchImpl)` of each client looks up the card and gives an object with:
+ * `connect(options, fetchImpl)` of each client looks up the card (for gRPC it makes one) and gives an object with:
  * `card`; `state(task)`; `texts(artifacts)`; `kind(event)` and `read(event)` of a stream event, the latter giving
- * those of `{state, task, artifacts}` that the event tells; and `send(text, wait)`, `stream(text)`, `get(id)`, `cancel(id)`,
- * `subscribe(id)` of the SDK.
+ * those of `{state, task, artifacts}` that the event tells; `json` with `task`, `event`, `hook` and `card`, which write what the
+ * SDK read; and of the SDK `send(text, wait, hook)`, `stream(text)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
+ * `extended()`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
  */
 export async function run(connect, createAuthenticatingFetchWithRetry) {
   const args = clientOptions();
@@ -67,6 +101,7 @@ export async function run(connect, createAuthenticatingFetchWithRetry) {
 
   let line;
   try {
+    args.grpcCallOptions = grpcCalls(args.headers, refusal);
     await converse(await connect(args, fetchImpl), args, results);
     line = { ok: true, results };
   } catch (error) {
@@ -77,42 +112,67 @@ export async function run(connect, createAuthenticatingFetchWithRetry) {
 }
 
 async function converse(agent, args, results) {
-  const told = (task) => answer(agent.state(task), agent.texts(task.artifacts ?? []), { task: task.id });
+  const told = (task) =>
+    answer(agent.state(task), agent.texts(task.artifacts ?? []), { task: task.id, answer: agent.json.task(task) });
   const collect = async (events, onEvent = async () => {}) => {
     const kinds = [];
+    const allTold = [];
     const artifacts = new Map();
     let seen = { state: null, task: null };
     for await (const event of events) {
       kinds.push(agent.kind(event));
+      allTold.push(agent.json.event(event));
       const { artifacts: told = [], ...rest } = agent.read(event);
       for (const artifact of told) artifacts.set(artifact.artifactId, artifact);
       seen = { ...seen, ...rest };
-      await onEvent(kinds.length);
+      await onEvent(kinds);
     }
-    return answer(seen.state, agent.texts([...artifacts.values()]), { task: seen.task, events: kinds });
+    const texts = agent.texts([...artifacts.values()]);
+    return answer(seen.state, texts, { task: seen.task, events: kinds, answer: allTold });
   };
+  // A task that works until it is cancelled, and has said what it has to say.
+  const started = async () => {
+    const { id } = await agent.send('wait', false);
+    while (!(await agent.get(id)).artifacts?.length) await pause(POLL_MS);
+    return id;
+  };
+  const listed = async () => ({ answer: (await agent.push.list(known.id)).map(agent.json.hook) });
 
   let known;
-  for (const op of args.ops) {
-    if (op === 'card') results.card = agent.card;
-    if (op === 'send') {
-      known = await agent.send(args.text, true);
-      results.send = told(known);
-    }
-    if (op === 'stream') results.stream = await collect(agent.stream(args.text));
-    if (op === 'get') {
-      known ??= await agent.send(args.text, true);
-      results.get = told(await agent.get(known.id));
-    }
-    if (op === 'cancel') {
-      const waiting = await agent.send('wait', false);
-      results.cancel = told(await agent.cancel(waiting.id));
-    }
-    if (op === 'subscribe') {
-      const waiting = await agent.send('wait', false);
-      results.subscribe = await collect(agent.subscribe(waiting.id), async (count) => {
-        if (count === 1) await agent.cancel(waiting.id);
+  let hook;
+  const operations = {
+    card: async () => agent.card,
+    send: async () => told((known = await agent.send(args.text, true))),
+    stream: async () => collect(agent.stream(args.text)),
+    get: async () => {
+      if (!args.task) known ??= await agent.send(args.text, true);
+      return told(await agent.get(args.task || known.id));
+    },
+    cancel: async () => told(await agent.cancel(args.task || (await started()))),
+    subscribe: async () => {
+      const id = args.task || (await started());
+      return collect(agent.subscribe(id), async (kinds) => {
+        const reports = kinds.filter((kind) => kind === 'status_update');
+        if (kinds.at(-1) === 'status_update' && reports.length === 1) await agent.cancel(id);
       });
-    }
-  }
+    },
+    extended: async () => ({ answer: agent.json.card(await agent.extended()) }),
+    push_send: async () => {
+      hook = { id: 'inline', ...HOOK };
+      return told((known = await agent.send(args.text, true, hook)));
+    },
+    push_set: async () => {
+      known ??= await agent.send(args.text, true);
+      hook = { id: 'set', ...HOOK };
+      return { answer: agent.json.hook(await agent.push.set(known.id, hook)) };
+    },
+    push_get: async () => ({ answer: agent.json.hook(await agent.push.get(known.id, hook.id)) }),
+    push_list: listed,
+    // What a deletion leaves is its answer.
+    push_delete: async () => {
+      await agent.push.delete(known.id, hook.id);
+      return listed();
+    },
+  };
+  for (const op of args.ops) results[op] = await operations[op]();
 }

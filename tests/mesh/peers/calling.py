@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable
 import grpc
 import httpx
 
-OPERATIONS = ('card', 'send', 'stream', 'get', 'cancel', 'subscribe')
+OPERATIONS = (
+    *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'),
+    *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete'),
+)
+
+HOOK = {'url': 'https://hooks.example.com/x', 'token': 'for-the-hook'}
+"""The push configuration of all four clients; it gets the id `inline` or `set`."""
+
+POLL_SECONDS = 0.02
 
 
 def arguments(description: str) -> argparse.Namespace:
@@ -25,6 +33,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument('--binding', choices=('jsonrpc', 'http_json', 'grpc'), default='jsonrpc')
     parser.add_argument('--grpc-target', metavar='HOST:PORT', help='where to call for grpc; no card is looked up')
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
+    parser.add_argument('--task', metavar='ID', help='what get, cancel and subscribe are about, in place of a new one')
     parser.add_argument('--text', default='hello', help='what send and stream say')
     args = parser.parse_args()
     if (args.grpc_target is None) == (args.binding == 'grpc') or (args.binding != 'grpc' and not args.url):
@@ -99,6 +108,12 @@ def channels(args: argparse.Namespace) -> Callable[[str], grpc.aio.Channel]:
 def answer(state: str | None, texts: list[str], **more) -> dict:
     """One result: the state of the task and the agent's answer, which is JSON."""
     return {'state': state, 'echo': json.loads(''.join(texts)) if texts else None, **more}
+
+
+async def until(task: Callable[[], Awaitable], holds: Callable[[object], bool]) -> None:
+    """Reads a task again and again until it is as it should be."""
+    while not holds(await task()):
+        await asyncio.sleep(POLL_SECONDS)
 
 
 def run(args: argparse.Namespace, conversation: Callable[..., Awaitable[dict]]) -> None:

@@ -1,6 +1,7 @@
 // An A2A 0.3 client on the official SDK: looks up the card below --url, runs --ops, prints one JSON line.
 //
 //   node client_0_3.mjs --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+//   node client_0_3.mjs --binding grpc --grpc-target HOST:PORT [--token T] [--ops send,stream,...]
 
 import { randomUUID } from 'node:crypto';
 import {
@@ -10,23 +11,37 @@ import {
   RestTransportFactory,
   createAuthenticatingFetchWithRetry,
 } from 'a2a-js-0.3/client';
+import { GrpcTransportFactory } from 'a2a-js-0.3/client/grpc';
 import { run } from './calling.mjs';
 
 const texts = (artifacts) =>
   artifacts.flatMap(({ parts }) => parts).flatMap((part) => (part.kind === 'text' ? [part.text] : []));
 
-const request = (text, wait) => ({
+const request = (text, wait, hook) => ({
   message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: [{ kind: 'text', text }] },
-  configuration: { blocking: wait },
+  configuration: { blocking: wait, ...(hook && { pushNotificationConfig: hook }) },
 });
 
+// gRPC has no discovery: a card that says where to call and what to expect.
+const grpcCard = (target) => ({
+  ...{ name: '', description: '', version: '', protocolVersion: '0.3.0', skills: [] },
+  ...{ url: target, preferredTransport: 'GRPC', defaultInputModes: [], defaultOutputModes: [] },
+  capabilities: { streaming: true, pushNotifications: true },
+  supportsAuthenticatedExtendedCard: true,
+});
+
+const same = (value) => value;
+
 await run(async (args, fetchImpl) => {
-  const card = await new DefaultAgentCardResolver({ fetchImpl }).resolve(args.base);
-  const Transport = { JSONRPC: JsonRpcTransportFactory, 'HTTP+JSON': RestTransportFactory }[args.binding];
-  const factory = new ClientFactory({
-    transports: [new Transport({ fetchImpl })],
-    preferredTransports: [args.binding],
-  });
+  const resolver = new DefaultAgentCardResolver({ fetchImpl });
+  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base);
+  const { grpcCallOptions } = args;
+  const transport = {
+    JSONRPC: () => new JsonRpcTransportFactory({ fetchImpl }),
+    'HTTP+JSON': () => new RestTransportFactory({ fetchImpl }),
+    GRPC: () => new GrpcTransportFactory({ grpcCallOptions }),
+  }[args.binding]();
+  const factory = new ClientFactory({ transports: [transport], preferredTransports: [args.binding] });
   const client = await factory.createFromAgentCard(card);
   return {
     card: {
@@ -38,6 +53,7 @@ await run(async (args, fetchImpl) => {
         binding: transport,
         version: card.protocolVersion,
       })),
+      answer: card,
     },
     state: (task) => task.status.state,
     texts,
@@ -48,10 +64,20 @@ await run(async (args, fetchImpl) => {
       ...(event.kind === 'artifact-update' && { artifacts: [event.artifact] }),
       ...(event.status && { state: event.status.state }),
     }),
-    send: (text, wait) => client.sendMessage(request(text, wait)),
+    json: { task: same, event: same, hook: same, card: same },
+    send: (text, wait, hook) => client.sendMessage(request(text, wait, hook)),
     stream: (text) => client.sendMessageStream(request(text, true)),
     get: (id) => client.getTask({ id }),
     cancel: (id) => client.cancelTask({ id }),
     subscribe: (id) => client.resubscribeTask({ id }),
+    extended: () => client.getAgentCard(),
+    push: {
+      set: (taskId, hook) => client.setTaskPushNotificationConfig({ taskId, pushNotificationConfig: hook }),
+      get: (id, pushNotificationConfigId) =>
+        client.getTaskPushNotificationConfig({ id, pushNotificationConfigId }),
+      list: (id) => client.listTaskPushNotificationConfig({ id }),
+      delete: (id, pushNotificationConfigId) =>
+        client.deleteTaskPushNotificationConfig({ id, pushNotificationConfigId }),
+    },
   };
 }, createAuthenticatingFetchWithRetry);

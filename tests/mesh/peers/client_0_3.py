@@ -11,20 +11,23 @@ from a2a.types import (
     AgentCapabilities,
     AgentCard,
     Artifact,
+    GetTaskPushNotificationConfigParams,
     Message,
     MessageSendConfiguration,
     Part,
+    PushNotificationConfig,
     Role,
     Task,
     TaskArtifactUpdateEvent,
     TaskIdParams,
+    TaskPushNotificationConfig,
     TaskQueryParams,
     TextPart,
     TransportProtocol,
 )
 from a2a.utils import get_text_parts
 
-from calling import answer, arguments, channels, run
+from calling import HOOK, answer, arguments, channels, run, until
 
 BINDINGS = {
     'jsonrpc': TransportProtocol.jsonrpc,
@@ -39,28 +42,34 @@ def message(text: str) -> Message:
     )
 
 
+def told(model) -> dict:
+    """What the SDK read, as JSON."""
+    return model.model_dump(mode='json', exclude_none=True)
+
+
 def artifact_text(artifact: Artifact) -> str:
     return ''.join(get_text_parts(artifact.parts))
 
 
 def task_answer(task: Task, **more) -> dict:
     texts = [artifact_text(artifact) for artifact in task.artifacts or []]
-    return answer(task.status.state.value, texts, task=task.id, **more)
+    return answer(task.status.state.value, texts, task=task.id, answer=told(task), **more)
 
 
 async def collect(events, on_event=None) -> dict:
     """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
-    kinds, texts, state, task_id = [], {}, None, None
+    kinds, all_told, texts, state, task_id = [], [], {}, None, None
     async for task, update in events:
         kinds.append('task' if update is None else update.kind.replace('-', '_'))
+        all_told.append(told(update or task))
         task_id, state = task.id, task.status.state.value
         if update is None:
             texts = {artifact.artifact_id: artifact_text(artifact) for artifact in task.artifacts or []}
         if isinstance(update, TaskArtifactUpdateEvent):
             texts[update.artifact.artifact_id] = artifact_text(update.artifact)
         if on_event:
-            await on_event(len(kinds))
-    return answer(state, list(texts.values()), task=task_id, events=kinds)
+            await on_event(kinds)
+    return answer(state, list(texts.values()), task=task_id, events=kinds, answer=all_told)
 
 
 def grpc_card(target: str) -> AgentCard:
@@ -71,7 +80,8 @@ def grpc_card(target: str) -> AgentCard:
         version='',
         url=target,
         preferred_transport=TransportProtocol.grpc,
-        capabilities=AgentCapabilities(streaming=True),
+        capabilities=AgentCapabilities(streaming=True, push_notifications=True),
+        supports_authenticated_extended_card=True,
         default_input_modes=[],
         default_output_modes=[],
         skills=[],
@@ -84,24 +94,31 @@ async def conversation(args, http, results) -> None:
     else:
         card = await A2ACardResolver(http, args.url).get_agent_card()
 
-    def client(streaming: bool):
+    def client(streaming: bool, hooks=()):
         return ClientFactory(
             ClientConfig(
                 httpx_client=http,
                 streaming=streaming,
                 supported_transports=[BINDINGS[args.binding]],
                 grpc_channel_factory=channels(args),
+                push_notification_configs=list(hooks),
             )
         ).create(card)
 
     calls, streams = client(streaming=False), client(streaming=True)
 
-    async def send(text: str, blocking: bool = True) -> Task:
+    async def send(text: str, blocking: bool = True, by=calls) -> Task:
         configuration = MessageSendConfiguration(blocking=blocking)
-        async for task, _ in calls.send_message(message(text), configuration=configuration):
+        async for task, _ in by.send_message(message(text), configuration=configuration):
             return task
 
-    known = None
+    async def started() -> Task:
+        """A task that works until it is cancelled, and has said what it has to say."""
+        task = await send('wait', blocking=False)
+        await until(lambda: calls.get_task(TaskQueryParams(id=task.id)), lambda now: now.artifacts)
+        return task
+
+    known, hook = None, None
     for op in args.ops:
         if op == 'card':
             results[op] = {
@@ -112,6 +129,7 @@ async def conversation(args, http, results) -> None:
                     {'url': i.url, 'binding': i.transport, 'version': card.protocol_version}
                     for i in card.additional_interfaces or []
                 ],
+                'answer': told(card),
             }
         elif op == 'send':
             known = await send(args.text)
@@ -119,20 +137,38 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             results[op] = await collect(streams.send_message(message(args.text)))
         elif op == 'get':
-            known = known or await send(args.text)
-            results[op] = task_answer(await calls.get_task(TaskQueryParams(id=known.id)))
+            known = known or (None if args.task else await send(args.text))
+            asked = TaskQueryParams(id=args.task or known.id)
+            results[op] = task_answer(await calls.get_task(asked))
         elif op == 'cancel':
-            waiting = await send('wait', blocking=False)
-            results[op] = task_answer(await calls.cancel_task(TaskIdParams(id=waiting.id)))
+            asked = TaskIdParams(id=args.task or (await started()).id)
+            results[op] = task_answer(await calls.cancel_task(asked))
         elif op == 'subscribe':
-            waiting = await send('wait', blocking=False)
+            waiting = args.task or (await started()).id
 
-            async def cancel_after_first(count: int, task_id: str = waiting.id) -> None:
-                if count == 1:
+            async def cancel_at_report(kinds: list[str], task_id: str = waiting) -> None:
+                if kinds[-1] == 'status_update' and kinds.count('status_update') == 1:
                     await calls.cancel_task(TaskIdParams(id=task_id))
 
-            events = streams.resubscribe(TaskIdParams(id=waiting.id))
-            results[op] = await collect(events, cancel_after_first)
+            events = streams.resubscribe(TaskIdParams(id=waiting))
+            results[op] = await collect(events, cancel_at_report)
+        elif op == 'push_send':
+            hook = PushNotificationConfig(id='inline', **HOOK)
+            # Only the client's own configuration reaches the message whole.
+            known = await send(args.text, by=client(streaming=False, hooks=[hook]))
+            results[op] = task_answer(known)
+        elif op == 'push_set':
+            known = known or await send(args.text)
+            hook = PushNotificationConfig(id='set', **HOOK)
+            asked = TaskPushNotificationConfig(task_id=known.id, push_notification_config=hook)
+            results[op] = {'answer': told(await calls.set_task_callback(asked))}
+        elif op == 'push_get':
+            asked = GetTaskPushNotificationConfigParams(id=known.id, push_notification_config_id=hook.id)
+            results[op] = {'answer': told(await calls.get_task_callback(asked))}
+        elif op in ('push_list', 'push_delete'):
+            raise NotImplementedError(f'this SDK has no {op}')
+        elif op == 'extended':
+            results[op] = {'answer': told(await calls.get_card())}
 
 
 if __name__ == '__main__':

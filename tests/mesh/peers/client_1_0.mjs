@@ -1,9 +1,17 @@
 // An A2A 1.0 client on the official SDK: looks up the card below --url, runs --ops, prints one JSON line.
 //
 //   node client_1_0.mjs --url BASE [--token T] [--binding jsonrpc|http_json] [--ops send,stream,...]
+//   node client_1_0.mjs --binding grpc --grpc-target HOST:PORT [--token T] [--ops send,stream,...]
 
 import { randomUUID } from 'node:crypto';
-import { SendMessageRequest, taskStateToJSON } from 'a2a-js-1.0';
+import {
+  AgentCard,
+  SendMessageRequest,
+  StreamResponse,
+  Task,
+  TaskPushNotificationConfig,
+  taskStateToJSON,
+} from 'a2a-js-1.0';
 import {
   ClientFactory,
   DefaultAgentCardResolver,
@@ -11,6 +19,7 @@ import {
   RestTransportFactory,
   createAuthenticatingFetchWithRetry,
 } from 'a2a-js-1.0/client';
+import { GrpcTransportFactory } from 'a2a-js-1.0/client/grpc';
 import { run } from './calling.mjs';
 
 const texts = (artifacts) =>
@@ -22,19 +31,29 @@ const texts = (artifacts) =>
 const stateOf = (status) =>
   taskStateToJSON(status.state).replace('TASK_STATE_', '').toLowerCase().replaceAll('_', '-');
 
-const request = (text, wait) =>
+const request = (text, wait, hook) =>
   SendMessageRequest.fromJSON({
     message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
-    configuration: { returnImmediately: !wait },
+    configuration: { returnImmediately: !wait, ...(hook && { taskPushNotificationConfig: hook }) },
+  });
+
+// gRPC has no discovery: a card that says where to call and what to expect.
+const grpcCard = (target) =>
+  AgentCard.fromJSON({
+    supportedInterfaces: [{ url: target, protocolBinding: 'GRPC', protocolVersion: '1.0' }],
+    capabilities: { streaming: true, pushNotifications: true, extendedAgentCard: true },
   });
 
 await run(async (args, fetchImpl) => {
-  const card = await new DefaultAgentCardResolver({ fetchImpl }).resolve(args.base);
-  const Transport = { JSONRPC: JsonRpcTransportFactory, 'HTTP+JSON': RestTransportFactory }[args.binding];
-  const factory = new ClientFactory({
-    transports: [new Transport({ fetchImpl })],
-    preferredTransports: [args.binding],
-  });
+  const resolver = new DefaultAgentCardResolver({ fetchImpl });
+  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base);
+  const { grpcCallOptions } = args;
+  const transport = {
+    JSONRPC: () => new JsonRpcTransportFactory({ fetchImpl }),
+    'HTTP+JSON': () => new RestTransportFactory({ fetchImpl }),
+    GRPC: () => new GrpcTransportFactory({ grpcCallOptions }),
+  }[args.binding]();
+  const factory = new ClientFactory({ transports: [transport], preferredTransports: [args.binding] });
   const client = await factory.createFromAgentCard(card);
   return {
     card: {
@@ -46,6 +65,7 @@ await run(async (args, fetchImpl) => {
         binding: protocolBinding,
         version: protocolVersion,
       })),
+      answer: AgentCard.toJSON(card),
     },
     state: (task) => stateOf(task.status),
     texts,
@@ -56,10 +76,27 @@ await run(async (args, fetchImpl) => {
       ...($case === 'artifactUpdate' && { artifacts: [value.artifact] }),
       ...(value.status && { state: stateOf(value.status) }),
     }),
-    send: (text, wait) => client.sendMessage(request(text, wait)),
+    json: {
+      task: Task.toJSON,
+      event: StreamResponse.toJSON,
+      hook: TaskPushNotificationConfig.toJSON,
+      card: AgentCard.toJSON,
+    },
+    send: (text, wait, hook) => client.sendMessage(request(text, wait, hook)),
     stream: (text) => client.sendMessageStream(request(text, true)),
     get: (id) => client.getTask({ tenant: '', id }),
     cancel: (id) => client.cancelTask({ tenant: '', id, metadata: undefined }),
     subscribe: (id) => client.resubscribeTask({ tenant: '', id }),
+    extended: () => client.getAgentCard(),
+    push: {
+      set: (taskId, hook) =>
+        client.createTaskPushNotificationConfig(TaskPushNotificationConfig.fromJSON({ taskId, ...hook })),
+      get: (taskId, id) => client.getTaskPushNotificationConfig({ tenant: '', taskId, id }),
+      list: async (taskId) => {
+        const page = { tenant: '', taskId, pageSize: 0, pageToken: '' };
+        return (await client.listTaskPushNotificationConfig(page)).configs;
+      },
+      delete: (taskId, id) => client.deleteTaskPushNotificationConfig({ tenant: '', taskId, id }),
+    },
   };
 }, createAuthenticatingFetchWithRetry);

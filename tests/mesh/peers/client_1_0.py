@@ -13,7 +13,11 @@ from a2a.types import (
     AgentCard,
     AgentInterface,
     CancelTaskRequest,
+    DeleteTaskPushNotificationConfigRequest,
+    GetExtendedAgentCardRequest,
+    GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
+    ListTaskPushNotificationConfigsRequest,
     Message,
     Part,
     Role,
@@ -21,11 +25,13 @@ from a2a.types import (
     SendMessageRequest,
     SubscribeToTaskRequest,
     Task,
+    TaskPushNotificationConfig,
     TaskState,
 )
 from a2a.utils.constants import TransportProtocol
+from google.protobuf.json_format import MessageToDict
 
-from calling import answer, arguments, channels, run
+from calling import HOOK, answer, arguments, channels, run, until
 
 BINDINGS = {
     'jsonrpc': TransportProtocol.JSONRPC,
@@ -34,10 +40,10 @@ BINDINGS = {
 }
 
 
-def request(text: str, return_immediately: bool = False) -> SendMessageRequest:
+def request(text: str, **configuration) -> SendMessageRequest:
     return SendMessageRequest(
         message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)]),
-        configuration=SendMessageConfiguration(return_immediately=return_immediately),
+        configuration=SendMessageConfiguration(**configuration),
     )
 
 
@@ -48,16 +54,17 @@ def state_of(value: int) -> str:
 
 def task_answer(task: Task, **more) -> dict:
     texts = [get_artifact_text(artifact) for artifact in task.artifacts]
-    return answer(state_of(task.status.state), texts, task=task.id, **more)
+    return answer(state_of(task.status.state), texts, task=task.id, answer=MessageToDict(task), **more)
 
 
 async def collect(events, on_event=None) -> dict:
     """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
-    kinds, texts, state, task_id = [], {}, None, None
+    kinds, told, texts, state, task_id = [], [], {}, None, None
     async for event in events:
         kind = event.WhichOneof('payload')
         body = getattr(event, kind)
         kinds.append(kind)
+        told.append(MessageToDict(event))
         if kind == 'task':
             task_id = body.id
             texts = {artifact.artifact_id: get_artifact_text(artifact) for artifact in body.artifacts}
@@ -66,14 +73,15 @@ async def collect(events, on_event=None) -> dict:
         if kind in ('task', 'status_update'):
             state = state_of(body.status.state)
         if on_event:
-            await on_event(len(kinds))
-    return answer(state, list(texts.values()), task=task_id, events=kinds)
+            await on_event(kinds)
+    return answer(state, list(texts.values()), task=task_id, events=kinds, answer=told)
 
 
 def grpc_card(target: str) -> AgentCard:
     """gRPC has no discovery: a card that says where to call and nothing else."""
     interface = AgentInterface(url=target, protocol_binding='GRPC', protocol_version='1.0')
-    return AgentCard(supported_interfaces=[interface], capabilities=AgentCapabilities(streaming=True))
+    capabilities = AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True)
+    return AgentCard(supported_interfaces=[interface], capabilities=capabilities)
 
 
 async def conversation(args, http, results) -> None:
@@ -95,11 +103,17 @@ async def conversation(args, http, results) -> None:
         card = await A2ACardResolver(http, args.url).get_agent_card()
     calls, streams = (factory.create(card) for factory in factories)
 
-    async def send(text: str, return_immediately: bool = False) -> Task:
-        async for event in calls.send_message(request(text, return_immediately)):
+    async def send(text: str, **configuration) -> Task:
+        async for event in calls.send_message(request(text, **configuration)):
             return event.task
 
-    known = None
+    async def started() -> Task:
+        """A task that works until it is cancelled, and has said what it has to say."""
+        task = await send('wait', return_immediately=True)
+        await until(lambda: calls.get_task(GetTaskRequest(id=task.id)), lambda now: now.artifacts)
+        return task
+
+    known, hook = None, None
     for op in args.ops:
         if op == 'card':
             results[op] = {
@@ -110,6 +124,7 @@ async def conversation(args, http, results) -> None:
                     {'url': i.url, 'binding': i.protocol_binding, 'version': i.protocol_version}
                     for i in card.supported_interfaces
                 ],
+                'answer': MessageToDict(card),
             }
         elif op == 'send':
             known = await send(args.text)
@@ -117,20 +132,44 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             results[op] = await collect(streams.send_message(request(args.text)))
         elif op == 'get':
-            known = known or await send(args.text)
-            results[op] = task_answer(await calls.get_task(GetTaskRequest(id=known.id)))
+            known = known or (None if args.task else await send(args.text))
+            asked = GetTaskRequest(id=args.task or known.id)
+            results[op] = task_answer(await calls.get_task(asked))
         elif op == 'cancel':
-            waiting = await send('wait', return_immediately=True)
-            results[op] = task_answer(await calls.cancel_task(CancelTaskRequest(id=waiting.id)))
+            asked = CancelTaskRequest(id=args.task or (await started()).id)
+            results[op] = task_answer(await calls.cancel_task(asked))
         elif op == 'subscribe':
-            waiting = await send('wait', return_immediately=True)
+            waiting = args.task or (await started()).id
 
-            async def cancel_after_first(count: int, task_id: str = waiting.id) -> None:
-                if count == 1:
+            async def cancel_at_report(kinds: list[str], task_id: str = waiting) -> None:
+                if kinds[-1] == 'status_update' and kinds.count('status_update') == 1:
                     await calls.cancel_task(CancelTaskRequest(id=task_id))
 
-            events = streams.subscribe(SubscribeToTaskRequest(id=waiting.id))
-            results[op] = await collect(events, cancel_after_first)
+            events = streams.subscribe(SubscribeToTaskRequest(id=waiting))
+            results[op] = await collect(events, cancel_at_report)
+        elif op == 'push_send':
+            hook = TaskPushNotificationConfig(id='inline', **HOOK)
+            known = await send(args.text, task_push_notification_config=hook)
+            results[op] = task_answer(known)
+        elif op == 'push_set':
+            known = known or await send(args.text)
+            hook = TaskPushNotificationConfig(id='set', task_id=known.id, **HOOK)
+            stored = await calls.create_task_push_notification_config(hook)
+            results[op] = {'answer': MessageToDict(stored)}
+        elif op == 'push_get':
+            asked = GetTaskPushNotificationConfigRequest(task_id=known.id, id=hook.id)
+            stored = await calls.get_task_push_notification_config(asked)
+            results[op] = {'answer': MessageToDict(stored)}
+        elif op in ('push_list', 'push_delete'):  # what a deletion leaves is its answer
+            if op == 'push_delete':
+                asked = DeleteTaskPushNotificationConfigRequest(task_id=known.id, id=hook.id)
+                await calls.delete_task_push_notification_config(asked)
+            asked = ListTaskPushNotificationConfigsRequest(task_id=known.id)
+            stored = await calls.list_task_push_notification_configs(asked)
+            results[op] = {'answer': MessageToDict(stored).get('configs', [])}
+        elif op == 'extended':
+            extended = await calls.get_extended_agent_card(GetExtendedAgentCardRequest())
+            results[op] = {'answer': MessageToDict(extended)}
 
 
 if __name__ == '__main__':

@@ -75,5 +75,5 @@ def partner_card(url: str) -> AgentCard:
 if __name__ == '__main__':
     args = arguments(__doc__)
     key = os.environ.get('PARTNER_EXPECTED_KEY', 'partner-key-123')
-    handler = request_handler('partner', partner_card(args.own_url))
+    handler = request_handler('partner', partner_card(args.own_url), args)
     serve(KeyRequired(application(handler, partner_card, args), key), args)

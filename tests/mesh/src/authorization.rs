@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::http::Call;
 use crate::process::{self, Process};
-use crate::{peer, place, wait};
+use crate::{canary, peer, place, wait};
 
 const START: Duration = Duration::from_secs(60);
 
@@ -94,7 +94,10 @@ impl AuthorizationServer {
             Call::new(Method::POST, &self.token_path).header("content-type", "application/x-www-form-urlencoded").body(form.join("&"));
         let reply = call.send(self.port).await?;
         match reply.json()["access_token"].as_str() {
-            Some(token) => Ok(token.to_owned()),
+            Some(token) => {
+                canary::keep(token);
+                Ok(token.to_owned())
+            }
             None => bail!("no access_token for {client}: {} {}", reply.status, reply.text()),
         }
     }
@@ -117,6 +120,20 @@ impl AuthorizationServer {
     pub async fn jwks_fetches(&self) -> Result<u64> {
         let stats = Call::get("/control/stats").send(self.port).await?.json();
         stats["jwks"].as_u64().with_context(|| format!("no jwks count in {stats}"))
+    }
+
+    /// How often it was asked about a token since it started.
+    pub async fn introspections(&self) -> Result<u64> {
+        let stats = Call::get("/control/stats").send(self.port).await?.json();
+        stats["introspection"].as_u64().with_context(|| format!("no introspection count in {stats}"))
+    }
+
+    /// Takes back a token of `client` (RFC 7009).
+    pub async fn revoke(&self, client: &str, token: &str) -> Result<()> {
+        let form = format!("token={}&client_id={client}&client_secret={client}-secret", percent(token));
+        let call = Call::new(Method::POST, "/token/revocation").header("content-type", "application/x-www-form-urlencoded").body(form);
+        let reply = call.send(self.port).await?;
+        if reply.is_success() { Ok(()) } else { bail!("revoke: {} {}", reply.status, reply.text()) }
     }
 
     /// The keys it publishes now.

@@ -1,8 +1,10 @@
 //! Envoy processes: started on a configuration, asked through their admin server.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -11,7 +13,7 @@ use serde_json::Value;
 use crate::envoy_file::EnvoyFile;
 use crate::http::Call;
 use crate::process::{self, Process};
-use crate::{place, wait};
+use crate::{canary, place, wait};
 
 /// Loading the filter takes half a second of one core; many Envoys start at once on few cores.
 const START: Duration = Duration::from_secs(60);
@@ -40,6 +42,7 @@ impl Default for Options {
 impl Options {
     /// Adds an environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
+        canary::keep(value);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -61,6 +64,8 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
+    // What a test waits for in an access log should not wait for its turn.
+    command.args(["--file-flush-interval-msec", "200"]);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     Ok((process::spawn(&name, command)?, admin))
 }
@@ -90,6 +95,7 @@ impl Envoy {
             Ok(ready.is_ok_and(|reply| reply.status == 200).then_some(()))
         })
         .await?;
+        started().push((Arc::downgrade(&process), admin));
         let mut envoy = Self { process: process.clone(), admin, port: 0 };
         envoy.port = wait::until("a listener of Envoy", START, async || {
             alive()?;
@@ -149,6 +155,11 @@ impl Envoy {
         .await
     }
 
+    /// Waits until what was logged after the first `start` bytes tells of a refusal for `reason`.
+    pub async fn refusal_logged(&self, start: usize, reason: &str) -> Result<String> {
+        self.logged_after(start, &["attache: audit ", "\"decision\":\"deny\"", &format!("\"reason\":\"{reason}\"")]).await
+    }
+
     /// The values of all counters and gauges whose names hold `part`, summed.
     pub async fn stat(&self, part: &str) -> Result<u64> {
         let stats = Call::get("/stats?format=json").send(self.admin).await?.json();
@@ -169,5 +180,43 @@ impl Envoy {
     /// Ends Envoy and waits for it.
     pub fn stop(&self) {
         self.process.stop();
+    }
+}
+
+impl Drop for Envoy {
+    fn drop(&mut self) {
+        search(&self.process, self.admin);
+    }
+}
+
+type Started = Vec<(Weak<Process>, u16)>;
+
+fn started() -> std::sync::MutexGuard<'static, Started> {
+    static STARTED: Mutex<Started> = Mutex::new(Vec::new());
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Searches the statistics of every Envoy that still runs for secrets.
+pub fn search_all() {
+    let running: Vec<_> = started().iter().filter_map(|(process, admin)| Some((process.upgrade()?, *admin))).collect();
+    running.iter().for_each(|(process, admin)| search(process, *admin));
+}
+
+/// Searches the statistics of an Envoy, unless it is gone. Blocks for as long as its admin server needs.
+fn search(process: &Process, admin: u16) {
+    if process.ended().is_some() {
+        return;
+    }
+    let ask = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", admin))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        stream.write_all(b"GET /stats HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n")?;
+        let mut text = Vec::new();
+        stream.read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    };
+    // An Envoy that ends just now has no more to tell.
+    if let Ok(text) = ask() {
+        canary::search(&format!("the statistics of {}", process.name()), &text);
     }
 }

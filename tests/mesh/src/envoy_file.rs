@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use crate::place;
+use crate::port::Reserved;
 
 /// A bootstrap configuration.
 #[derive(Clone, Debug)]
@@ -46,6 +47,13 @@ impl EnvoyFile {
     /// The listeners.
     pub fn listeners_mut(&mut self) -> Result<&mut Vec<Value>> {
         self.root["static_resources"]["listeners"].as_array_mut().context("no static_resources.listeners")
+    }
+
+    /// Makes the first listener take a port that is reserved for it.
+    pub fn listen_on(&mut self, port: &Reserved) -> Result<()> {
+        let listener = self.listeners_mut()?.first_mut().context("no listener")?;
+        listener["address"]["socket_address"]["port_value"] = json!(port.port());
+        Ok(())
     }
 
     /// Points every endpoint of a cluster at 127.0.0.1:`port`, in the clear.

@@ -1,5 +1,6 @@
 //! Requests to the mesh over HTTP/1.1, one connection each, and the replies as tests read them.
 
+use std::future::Future;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,7 +11,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+
+use crate::canary;
 
 /// No single exchange of the mesh takes longer than this; more is a hang.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -57,6 +61,7 @@ impl Call {
 
     /// Adds `Authorization: Bearer <token>`.
     pub fn bearer(self, token: &str) -> Self {
+        canary::keep(token);
         self.header("authorization", format!("Bearer {token}"))
     }
 
@@ -78,11 +83,22 @@ impl Call {
 
     /// Sends the request to 127.0.0.1:`port` on a connection of its own and reads the reply to its end.
     pub async fn send(&self, port: u16) -> Result<Reply> {
-        let what = || format!("{} {} on port {port}", self.method, self.path);
-        let exchange = async {
+        self.send_over(port, async {
             let stream = TcpStream::connect(("127.0.0.1", port)).await?;
             stream.set_nodelay(true)?;
-            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+            Ok(stream)
+        })
+        .await
+    }
+
+    /// The same over what `connect` opens.
+    pub async fn send_over<S>(&self, port: u16, connect: impl Future<Output = Result<S>>) -> Result<Reply>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let what = || format!("{} {} on port {port}", self.method, self.path);
+        let exchange = async {
+            let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(connect.await?)).await?;
             let driver = tokio::spawn(connection);
             let response = sender.send_request(self.request(port)?).await?;
             let (parts, body) = response.into_parts();
@@ -93,7 +109,8 @@ impl Call {
         tokio::time::timeout(LIMIT, exchange).await.with_context(|| format!("no answer to {}", what()))?.with_context(what)
     }
 
-    fn request(&self, port: u16) -> Result<Request<Full<Bytes>>> {
+    /// The request as hyper sends it to 127.0.0.1:`port`.
+    pub(crate) fn request(&self, port: u16) -> Result<Request<Full<Bytes>>> {
         let body = self.body.clone().unwrap_or_default();
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = self.method.clone();

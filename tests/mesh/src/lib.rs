@@ -3,18 +3,24 @@
 //! `make run` plays a tour on it, the mesh tests drive it, the benchmark loads it.
 
 pub mod authorization;
+pub mod canary;
 pub mod envoy;
 pub mod envoy_file;
+pub mod event_stream;
 pub mod http;
 pub mod limiter;
 pub mod mesh;
 pub mod mint;
 pub mod peer;
 pub mod place;
+pub mod port;
 pub mod process;
 pub mod raw;
 pub mod refusal;
 pub mod report;
+pub mod same;
 pub mod stand_in;
+pub mod tls;
 pub mod tour;
 pub mod wait;
+pub mod wiretap;

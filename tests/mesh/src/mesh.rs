@@ -48,8 +48,8 @@ impl Mesh {
         std::fs::write(&url_file, "")?;
         let (authorization, agent_1_0, agent_0_3, partner) = tokio::try_join!(
             AuthorizationServer::start("authorization"),
-            peer::agent_1_0(&url_file),
-            peer::agent_0_3(&url_file),
+            peer::agent_1_0(Some(&url_file)),
+            peer::agent_0_3(Some(&url_file)),
             peer::partner(PARTNER_KEY, None),
         )?;
         let peers = Peers { authorization, agent_1_0, agent_0_3, partner };

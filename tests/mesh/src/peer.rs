@@ -58,28 +58,33 @@ async fn agent(name: &str, command: Command) -> Result<Agent> {
     Ok(Agent { port: process::port_of(&ready, "port")?, process, grpc_port })
 }
 
-/// Starts the A2A 1.0 version of the agent; its card states the URL that `url_file` holds when it is asked.
-pub async fn agent_1_0(url_file: &Path) -> Result<Agent> {
-    let mut command = python("py-1.0", "agent_1_0.py");
-    command.arg("--url-file").arg(url_file);
-    agent("agent-1.0", command).await
+/// Starts the A2A 1.0 version of the agent. Its card states the URL that `url_file` holds when it is asked, or its own.
+pub async fn agent_1_0(url_file: Option<&Path>) -> Result<Agent> {
+    agent("agent-1.0", stating(python("py-1.0", "agent_1_0.py"), url_file)).await
 }
 
 /// Starts the A2A 0.3 version of the same agent.
-pub async fn agent_0_3(url_file: &Path) -> Result<Agent> {
-    let mut command = python("py-0.3", "agent_0_3.py");
-    command.arg("--url-file").arg(url_file);
-    agent("agent-0.3", command).await
+pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
+    agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
+}
+
+/// Starts what is the same agent in JavaScript, without gRPC. Its card states its own URL.
+pub async fn agent_0_3_js() -> Result<Agent> {
+    agent("agent-0.3-js", node("agent_0_3.mjs")).await
+}
+
+fn stating(mut command: Command, url_file: Option<&Path>) -> Command {
+    if let Some(url_file) = url_file {
+        command.arg("--url-file").arg(url_file);
+    }
+    command
 }
 
 /// Starts the partner's agent, which wants `key` in `x-api-key`. Its card states its own URL if there is no `url_file`.
 pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     let mut command = python("py-1.0", "partner.py");
     command.env("PARTNER_EXPECTED_KEY", key);
-    if let Some(url_file) = url_file {
-        command.arg("--url-file").arg(url_file);
-    }
-    agent("partner", command).await
+    agent("partner", stating(command, url_file)).await
 }
 
 /// The official SDKs.
@@ -119,12 +124,17 @@ impl Sdk {
         }
     }
 
-    /// Runs the caller once: `ops` (`send,stream,get,card`) over `binding` against the agent at `url`. Returns the line it printed.
+    /// Runs the caller once: `ops` (`send,stream,get,card` and others of `peers/README.md`) over `binding` against the agent at `url`. Returns the line it printed.
     pub async fn call(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
     }
 
-    /// The same over gRPC at 127.0.0.1:`port`, where no card is looked up. Only the Python callers can.
+    /// The same about a task that is there already: `get`, `cancel` and `subscribe`.
+    pub async fn call_about(self, task: &str, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding, "--task", task], token).await
+    }
+
+    /// The same over gRPC at 127.0.0.1:`port`, where no card is looked up.
     pub async fn call_grpc(self, port: u16, token: Option<&str>, ops: &str, headers: &[&str]) -> Result<Value> {
         let target = format!("127.0.0.1:{port}");
         let mut arguments = vec!["--grpc-target", &target, "--ops", ops, "--binding", "grpc"];

@@ -144,18 +144,7 @@ pub async fn http2(port: u16, call: &Call, frame: usize, trailers: &[(&str, &str
 
 /// The same on a connection that is open already.
 pub async fn http2_on(sender: &mut SendRequest<Bytes>, port: u16, call: &Call, frame: usize, trailers: &[(&str, &str)]) -> Result<Reply> {
-    let mut request = Request::new(());
-    *request.version_mut() = http::Version::HTTP_2;
-    *request.method_mut() = call.method.clone();
-    let mut authority = format!("127.0.0.1:{port}");
-    for (name, value) in &call.headers {
-        if name == "host" {
-            authority = String::from_utf8(value.clone())?;
-        } else {
-            request.headers_mut().append(HeaderName::try_from(name.as_str())?, HeaderValue::from_bytes(value)?);
-        }
-    }
-    *request.uri_mut() = format!("http://{authority}{}", call.path).parse()?;
+    let request = http2_head(port, call)?;
     std::future::poll_fn(|context| sender.poll_ready(context)).await?;
     let body = call.body.clone();
     let ends_at_once = body.is_none() && trailers.is_empty();
@@ -193,4 +182,21 @@ pub async fn http2_on(sender: &mut SendRequest<Bytes>, port: u16, call: &Call, f
     // The answer counts even when the peer stopped reading before all was written.
     let (_, reply) = tokio::join!(write, read);
     reply
+}
+
+/// The head of `call` for an HTTP/2 connection to 127.0.0.1:`port`.
+pub(crate) fn http2_head(port: u16, call: &Call) -> Result<Request<()>> {
+    let mut request = Request::new(());
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.method_mut() = call.method.clone();
+    let mut authority = format!("127.0.0.1:{port}");
+    for (name, value) in &call.headers {
+        if name == "host" {
+            authority = String::from_utf8(value.clone())?;
+        } else {
+            request.headers_mut().append(HeaderName::try_from(name.as_str())?, HeaderValue::from_bytes(value)?);
+        }
+    }
+    *request.uri_mut() = format!("http://{authority}{}", call.path).parse()?;
+    Ok(request)
 }

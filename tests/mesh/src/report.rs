@@ -1,8 +1,10 @@
 //! What `make run` prints: where everything listens, the tour as a table, commands to paste.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::authorization::claims;
 use crate::http::{message_1_0, rpc};
@@ -35,6 +37,17 @@ pub fn table(rows: &[Row]) -> String {
         }
     }
     text
+}
+
+/// The records in an Envoy's log: of each kind of decision the first.
+pub fn records(log: &str) -> String {
+    let mut seen = BTreeSet::new();
+    let lines = log.lines().filter_map(|line| line.split_once("attache: audit ").map(|(_, record)| record));
+    let is_new = |line: &&str| {
+        let record: Value = serde_json::from_str(line).unwrap_or_default();
+        seen.insert(["decision", "reason", "issuer", "kind", "client"].map(|name| record[name].to_string()))
+    };
+    lines.filter(is_new).map(|line| format!("  {line}\n")).collect()
 }
 
 /// Where everything listens, one line each.

@@ -7,7 +7,7 @@ use anyhow::Result;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 /// An answer that a stand-in gives to every request.
 #[derive(Clone)]
@@ -15,12 +15,19 @@ pub struct Answer {
     pub status: &'static str,
     pub headers: Vec<(String, String)>,
     pub body: Arc<Vec<u8>>,
+    /// Whether the answer goes on with what [`StandIn::more`] gives, and has no end of its own.
+    endless: bool,
 }
 
 impl Answer {
     /// An answer of a content type.
     pub fn new(status: &'static str, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: vec![("content-type".to_owned(), kind.to_owned())], body: Arc::new(body.into()) }
+        Self { status, headers: vec![("content-type".to_owned(), kind.to_owned())], body: Arc::new(body.into()), endless: false }
+    }
+
+    /// Events without end: each is what [`StandIn::more`] gives.
+    pub fn events() -> Self {
+        Self { endless: true, ..Self::new("200 OK", "text/event-stream", "").header("transfer-encoding", "chunked") }
     }
 
     /// Adds a header. With `transfer-encoding` the body must be in chunks already.
@@ -40,6 +47,10 @@ struct State {
     body_bytes: AtomicU64,
     /// While this is false, answers wait.
     open: watch::Sender<bool>,
+    /// What endless answers go on with.
+    more: broadcast::Sender<Vec<u8>>,
+    /// Endless answers that nobody has left.
+    endless: AtomicU64,
 }
 
 /// An HTTP/1.1 server on a free port of 127.0.0.1 that gives one answer to all.
@@ -55,8 +66,9 @@ impl StandIn {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let port = listener.local_addr()?.port();
         let (open, _) = watch::channel(true);
-        let [whole, heads, body_bytes] = std::array::from_fn(|_| AtomicU64::new(0));
-        let state = Arc::new(State { answer: Mutex::new(answer), whole, heads, body_bytes, open });
+        let (more, _) = broadcast::channel(64);
+        let [whole, heads, body_bytes, endless] = std::array::from_fn(|_| AtomicU64::new(0));
+        let state = Arc::new(State { answer: Mutex::new(answer), whole, heads, body_bytes, open, more, endless });
         let shared = state.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -74,6 +86,17 @@ impl StandIn {
     /// From now on answers wait until this is called with `true`.
     pub fn open(&self, open: bool) {
         self.state.open.send_replace(open);
+    }
+
+    /// Sends `bytes` as one chunk of every endless answer that has begun.
+    pub fn more(&self, bytes: impl Into<Vec<u8>>) {
+        // It errs when there is none.
+        let _ = self.state.more.send(bytes.into());
+    }
+
+    /// Endless answers that have begun and that nobody has left.
+    pub fn endless(&self) -> u64 {
+        self.state.endless.load(Ordering::SeqCst)
     }
 
     /// Requests that arrived whole.
@@ -118,7 +141,14 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
                 return;
             }
             let answer = state.answer.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let more = state.more.subscribe();
             if write(&mut stream, &answer).await.is_err() {
+                return;
+            }
+            if answer.endless {
+                state.endless.fetch_add(1, Ordering::SeqCst);
+                go_on(&mut stream, more).await;
+                state.endless.fetch_sub(1, Ordering::SeqCst);
                 return;
             }
             continue;
@@ -126,6 +156,23 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
         match stream.read_buf(&mut buffer).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}
+        }
+    }
+}
+
+/// Chunk after chunk, until the other end leaves.
+async fn go_on(stream: &mut TcpStream, mut more: broadcast::Receiver<Vec<u8>>) {
+    let mut unexpected = [0; 1];
+    loop {
+        tokio::select! {
+            _left = stream.read(&mut unexpected) => return,
+            bytes = more.recv() => {
+                let Ok(bytes) = bytes else { return };
+                let chunk = [format!("{:x}\r\n", bytes.len()).as_bytes(), &bytes, b"\r\n"].concat();
+                if stream.write_all(&chunk).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The tour: calls that show what the filter does, each with the outcome it must have.
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
@@ -66,6 +67,27 @@ fn outbound(reply: &Reply) -> String {
         ([key], []) if key == PARTNER_KEY => "partner got its key, nothing else".to_owned(),
         (keys, others) => format!("partner got {} keys, {} authorizations", keys.len(), others.len()),
     }
+}
+
+/// Where the card says that the agent is.
+const PUBLIC: &str = "https://expense.example.com/agents/expense";
+
+/// Reads a card in the shape of either version: how many interfaces it states, of which versions, where.
+fn card(reply: &Reply) -> String {
+    let card = reply.json();
+    let (list, version) = if card["url"].is_string() {
+        (&card["additionalInterfaces"], Some(&card["protocolVersion"]))
+    } else {
+        (&card["supportedInterfaces"], None)
+    };
+    let interfaces = list.as_array().map(Vec::as_slice).unwrap_or_default();
+    let stated = |read: &dyn Fn(&Value) -> Value| {
+        let mut all: Vec<String> = interfaces.iter().filter_map(|one| read(one).as_str().map(str::to_owned)).collect();
+        all.dedup();
+        all.join(" and ")
+    };
+    let versions = stated(&|one| version.unwrap_or(&one["protocolVersion"]).clone());
+    format!("{} interfaces, {versions}, at {}", interfaces.len(), stated(&|one| one["url"].clone()))
 }
 
 async fn play(call: &Call, port: u16, read: fn(&Reply) -> String) -> Outcome {
@@ -138,6 +160,25 @@ fn inbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     ]
 }
 
+/// The same agent behind an Envoy that knows its public URL, and therefore makes its card true.
+async fn projecting(mesh: &Mesh) -> Result<Envoy> {
+    let mut file = mesh.inbound_file()?;
+    file.edit_plugin(|plugin| plugin["agents"][0]["public_url"] = json!(PUBLIC))?;
+    Envoy::start("tour-cards", &file, Options::default()).await
+}
+
+fn card_steps(envoy: &Envoy) -> Vec<Step> {
+    let ask = |version| Call::get(format!("{AGENT}/.well-known/agent-card.json")).version(version);
+    let step = |call, request, stated: &str| {
+        let stated = answered(&format!("{stated}, at {PUBLIC}"));
+        Step { call, caller: "anyone", port: envoy.port(), request, read: card, stated }
+    };
+    vec![
+        step("the card, A2A-Version: 1.0", ask("1.0"), "4 interfaces, 1.0 and 0.3"),
+        step("the card, A2A-Version: 0.3", ask("0.3"), "2 interfaces, 0.3.0"),
+    ]
+}
+
 fn outbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     let port = mesh.outbound.port();
     let body = |text: &str| rpc(text.into(), "SendMessage", message_1_0(text));
@@ -186,17 +227,18 @@ fn outbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
 /// Plays every call in order.
 pub async fn rows(mesh: &Mesh) -> Result<Vec<Row>> {
     let authorization = &mesh.authorization;
-    let (good, other, expired, reader, guest) = tokio::try_join!(
+    let (good, other, expired, reader, guest, cards) = tokio::try_join!(
         mesh.token(),
         authorization.token("https://other.example.com", SCOPES),
         authorization.expired_token(&mesh.audience, SCOPES),
         authorization.token(&mesh.audience, "agent:read"),
         authorization.token_of("guest", &mesh.audience, SCOPES),
+        projecting(mesh),
     )?;
     let mut rows = Vec::new();
     let tokens = Tokens { good, other, expired, reader, guest };
     let steps = inbound_steps(mesh, &tokens);
-    for step in steps.into_iter().chain(outbound_steps(mesh, &tokens)) {
+    for step in steps.into_iter().chain(card_steps(&cards)).chain(outbound_steps(mesh, &tokens)) {
         let seen = play(&step.request, step.port, step.read).await;
         rows.push(Row { call: step.call, caller: step.caller, stated: step.stated, seen });
     }

@@ -31,6 +31,7 @@ async fn run() -> Result<ExitCode> {
     println!("\n{}", report::places(&mesh));
     let rows = tour::rows(&mesh).await?;
     println!("{}", report::table(&rows));
+    println!("The records that the calls to the agent left, of each kind the first:\n{}", report::records(&mesh.inbound.log()));
     let wrong: Vec<_> = rows.iter().filter(|row| !row.holds()).collect();
     for row in &wrong {
         println!("Not as stated: {} ({}): {:?}, stated {:?}", row.call, row.caller, row.seen, row.stated);

@@ -90,7 +90,7 @@ fn vectors() -> Result<Vec<Vector>> {
         (ecdsa::TestName::EcdsaSecp384r1Sha384P1363, "P-384", 48, "ES384"),
         (ecdsa::TestName::EcdsaSecp521r1Sha512P1363, "P-521", 66, "ES512"),
     ] {
-        for group in ecdsa::TestSet::load(set).map_err(anyhow::Error::msg)?.test_groups {
+        for group in ecdsa::TestSet::load(set).map_err(|error| anyhow::anyhow!("{error}"))?.test_groups {
             let (x, y) = group.key.key.get(1..).context("a point")?.split_at_checked(length).context("a point")?;
             let jwk = json!({"kty": "EC", "crv": curve, "x": encode(x), "y": encode(y)});
             all.extend(group.tests.iter().filter_map(|test| Vector::new(algorithm, test.tc_id, &jwk, &test.msg, &test.sig, test.result)));
@@ -102,7 +102,7 @@ fn vectors() -> Result<Vec<Vector>> {
         (rsa_pkcs1_verify::TestName::Rsa4096Sha512, "RS512"),
         (rsa_pkcs1_verify::TestName::Rsa8192Sha256, "RS256"),
     ] {
-        for group in rsa_pkcs1_verify::TestSet::load(set).map_err(anyhow::Error::msg)?.test_groups {
+        for group in rsa_pkcs1_verify::TestSet::load(set).map_err(|error| anyhow::anyhow!("{error}"))?.test_groups {
             let number = |bytes: &[u8]| encode(&bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>());
             let jwk = json!({"kty": "RSA", "n": number(&group.key.n), "e": number(&group.key.e)});
             all.extend(group.tests.iter().filter_map(|test| Vector::new(algorithm, test.tc_id, &jwk, &test.msg, &test.sig, test.result)));

@@ -83,7 +83,7 @@ async fn faults(envoy: &Envoy, agent: &StandIn) -> Result<()> {
 }
 
 /// A port whose connections go on to what is told later, so that a configuration can name it before Envoy listens.
-async fn gate() -> Result<(u16, tokio::sync::watch::Sender<u16>)> {
+pub async fn gate() -> Result<(u16, tokio::sync::watch::Sender<u16>)> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let port = listener.local_addr()?.port();
     let (tell, told) = tokio::sync::watch::channel(0);

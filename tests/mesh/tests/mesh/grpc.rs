@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{Agent, Sdk};
@@ -11,23 +12,21 @@ use tokio::sync::OnceCell;
 
 use crate::suite::{Suite, works};
 
-const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
-const SERVICE_0_3: &str = "/a2a.v1.A2AService";
+pub const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService";
+pub const SERVICE_0_3: &str = "/a2a.v1.A2AService";
 
-/// `envoy/inbound.yaml` with what gRPC needs: the agent takes it, and each service goes to its version's own port.
-async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
-    let mut file = mesh.inbound_file()?;
+/// Makes a file offer gRPC: the agent takes it, and each service goes to its version's own port.
+pub fn offer(file: &mut EnvoyFile, agent_1_0: &Agent, agent_0_3: &Agent) -> Result<()> {
     file.edit_plugin(|plugin| {
         let agent = &mut plugin["agents"][0];
         agent["match"]["grpc"] = json!(true);
         for version in ["1.0", "0.3"] {
             agent["versions"][version]["bindings"] = json!(["jsonrpc", "http_json", "grpc"]);
         }
-        edit(plugin);
     })?;
-    let services = [("grpc_v1_0", SERVICE_1_0, &mesh.agent_1_0), ("grpc_v0_3", SERVICE_0_3, &mesh.agent_0_3)];
+    let services = [("grpc_v1_0", SERVICE_1_0, agent_1_0), ("grpc_v0_3", SERVICE_0_3, agent_0_3)];
     for (cluster, _, agent) in services {
-        let port = grpc_port(agent)?;
+        let port = agent.grpc_port.context("the agent speaks no gRPC")?;
         let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
         clusters.push(json!({
             "name": cluster, "connect_timeout": "1s",
@@ -44,11 +43,15 @@ async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result
         let route = json!({"match": {"path_separated_prefix": service}, "route": {"cluster": cluster, "timeout": "0s"}});
         routes.insert(0, route);
     }
-    Envoy::start(name, &file, Options::default()).await
+    Ok(())
 }
 
-fn grpc_port(agent: &Agent) -> Result<u16> {
-    agent.grpc_port.context("the agent speaks no gRPC")
+/// `envoy/inbound.yaml` with that, in front of the standing agents.
+pub async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result<Envoy> {
+    let mut file = mesh.inbound_file()?;
+    offer(&mut file, &mesh.agent_1_0, &mesh.agent_0_3)?;
+    file.edit_plugin(edit)?;
+    Envoy::start(name, &file, Options::default()).await
 }
 
 /// The one that tests share.
@@ -58,16 +61,16 @@ async fn standing(mesh: &Mesh) -> Result<&'static Envoy> {
 }
 
 /// A call with one empty message.
-fn call(path: impl Into<String>) -> Call {
+pub fn call(path: impl Into<String>) -> Call {
     Call::new(http::Method::POST, path).header("content-type", "application/grpc").header("te", "trailers").body(&[0u8; 5][..])
 }
 
-async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
+pub async fn send(envoy: &Envoy, call: &Call) -> Result<Reply> {
     raw::http2(envoy.port(), call, 100, &[]).await
 }
 
 /// `call` is answered with nothing but headers that say `status`, and Envoy's log says `reason`.
-async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
+pub async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result<Reply> {
     let start = envoy.log().len();
     let reply = send(envoy, call).await?;
     let seen = || format!("for {reason} came {} {:?} {}", reply.status, reply.headers, reply.text());
@@ -75,17 +78,17 @@ async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Result
     ensure!(reply.header("content-type") == Some("application/grpc"), "{}", seen());
     ensure!(reply.header("grpc-status") == Some(status.to_string().as_str()), "wanted {status}: {}", seen());
     ensure!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{}", seen());
-    envoy.logged_after(start, &["attache: refused", &format!("reason={reason}")]).await?;
+    envoy.refusal_logged(start, reason).await?;
     Ok(reply)
 }
 
-/// Everything an SDK's client does, as the agent saw it.
-async fn talk(mesh: &Mesh, sdk: Sdk) -> Result<()> {
+/// What the agent sees of a caller who says that it is someone else.
+async fn forged(mesh: &Mesh, sdk: Sdk) -> Result<()> {
     let (envoy, token) = (standing(mesh).await?, mesh.token().await?);
-    let ops = "send,stream,get,cancel,subscribe";
-    let result = sdk.call_grpc(envoy.port(), Some(&token), ops, &["x-attache-client:mallory", "x-attache-subject:mallory"]).await?;
+    let result =
+        sdk.call_grpc(envoy.port(), Some(&token), "send,stream", &["x-attache-client:mallory", "x-attache-subject:mallory"]).await?;
     ensure!(result["ok"] == true, "{result}");
-    for (op, operation) in [("send", "SendMessage"), ("stream", "SendStreamingMessage"), ("get", "SendMessage")] {
+    for (op, operation) in [("send", "SendMessage"), ("stream", "SendStreamingMessage")] {
         let result = &result["results"][op];
         let echo = &result["echo"];
         ensure!(result["state"] == "completed" && echo["agent"] == sdk.version(), "{op}: {result}");
@@ -95,16 +98,12 @@ async fn talk(mesh: &Mesh, sdk: Sdk) -> Result<()> {
         ensure!(seen["x-attache-client"] == "caller" && seen["x-attache-subject"] != "mallory", "{op}: {seen}");
         ensure!(echo["path"].as_str().is_some_and(|path| path.ends_with(operation)), "{op}: {echo}");
     }
-    let events = &result["results"]["stream"]["events"];
-    ensure!(events.as_array().is_some_and(|events| events.len() >= 3), "{events}");
-    ensure!(result["results"]["cancel"]["state"] == "canceled", "{result}");
-    ensure!(result["results"]["subscribe"]["events"].as_array().is_some_and(|events| !events.is_empty()), "{result}");
     Ok(())
 }
 
 pub fn add(suite: &mut Suite) {
-    for sdk in [Sdk::Python1_0, Sdk::Python0_3] {
-        suite.add(format!("grpc::{}_does_everything", sdk.name()), async move |mesh| talk(mesh, sdk).await);
+    for sdk in [Sdk::Python1_0, Sdk::Python0_3, Sdk::Js1_0, Sdk::Js0_3] {
+        suite.add(format!("grpc::{}_cannot_say_who_it_is", sdk.name()), async move |mesh| forged(mesh, sdk).await);
         suite.add(format!("grpc::{}_reads_refusals", sdk.name()), async move |mesh| {
             let envoy = standing(mesh).await?;
             let reader = mesh.authorization.token(&mesh.audience, "agent:read").await?;

@@ -56,7 +56,7 @@ pub fn add(suite: &mut Suite) {
         refusal::check(&reply, "headers_not_held", &Form::Rpc(Value::Null))?;
         ensure!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
         envoy.logged(&["attache: ", OPTION]).await?;
-        envoy.logged(&["attache: refused", "reason=headers_not_held"]).await?;
+        envoy.refusal_logged(0, "headers_not_held").await?;
         // Chunks, a body that never ends, HTTP/2 and a refusal on the way do not hang either.
         let open = head(
             &format!("POST {AGENT}"),

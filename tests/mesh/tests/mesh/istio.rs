@@ -262,7 +262,7 @@ async fn guards(way: Way, mesh: &Mesh) -> Result<()> {
         let reply = call.send(envoy.port()).await?;
         let id = reply.json().get("id").cloned();
         refusal::check(&reply, reason, &id.map_or(Form::Status, Form::Rpc))?;
-        envoy.logged(&["attache: refused", &format!("reason={reason}")]).await?;
+        envoy.refusal_logged(0, reason).await?;
     }
     ensure!(agent.whole() == 0, "{} refused requests reached the agent whole", agent.whole());
     ensure!(!way.holds || agent.heads() == 0, "{} refused requests reached the agent", agent.heads());

@@ -112,7 +112,7 @@ pub fn add(suite: &mut Suite) {
             refusal::check(&reply, "credential_unavailable", &Form::Rpc(json!("s")))?;
             let get = Call::get("/tasks/t").host(mesh.partner_host()).send(envoy.port()).await?;
             refusal::check(&get, "credential_unavailable", &Form::Status)?;
-            envoy.logged(&["attache: refused", "reason=credential_unavailable", "partner"]).await?;
+            envoy.logged(&["attache: audit ", "\"connection\":\"partner\"", "\"reason\":\"credential_unavailable\""]).await?;
             ensure!(mesh.partner.saw(&mark).await? == 0, "the call left without a credential");
         }
         Ok(())

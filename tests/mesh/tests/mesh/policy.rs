@@ -102,7 +102,7 @@ impl Spelled {
             let reply = refused(&here.envoy, &call, reason, &form, &token).await.with_context(what)?;
             if reason == "insufficient_scope" {
                 let challenge = reply.header("www-authenticate").unwrap_or_default();
-                ensure!(challenge.contains(r#", scope="agent:admin""#), "{}: {challenge}", what());
+                ensure!(challenge.contains(r#", scope="agent:execute agent:admin""#), "{}: {challenge}", what());
             }
         }
         Ok(())
@@ -340,11 +340,14 @@ pub fn add(suite: &mut Suite) {
         ensure!(reply.status == 200 && reply.echo().is_some(), "{} {}", reply.status, reply.text());
         Ok(())
     });
-    suite.add("policy::what_goes_on_is_counted_by_agent_version_and_binding", async |mesh| {
+    suite.add("policy::what_goes_on_is_counted_by_agent_version_binding_and_operation", async |mesh| {
         let (here, token) = (Ruled::standing(mesh).await?, mesh.token().await?);
         let port = here.envoy.port();
-        let counter = |version: &str, binding: &str| {
-            format!("attache_requests.agent.=.expense-counted;.version.=.{version};.binding.=.{binding};.total")
+        let counter = |version: &str, binding: &str, operation: &str| {
+            format!(
+                "attache_decisions.agent.=.expense-counted;.version.=.{version};.binding.=.{binding};.operation.=.{operation};\
+                 .decision.=.allow;.reason.=.none;.total"
+            )
         };
         let [send_1_0, send_0_3, ..] = &same(|_| {}).calls(COUNTED)[..] else { anyhow::bail!("no calls") };
         for _ in 0..3 {
@@ -352,17 +355,19 @@ pub fn add(suite: &mut Suite) {
         }
         send_0_3.0.clone().bearer(&token).send(port).await?;
         Call::get(format!("{AGENT}{COUNTED}/v1/tasks/t")).bearer(&token).send(port).await?;
-        // What is refused is not counted.
+        // What is refused is counted elsewhere.
         for call in [send_1_0.0.clone(), send_1_0.0.clone().bearer("a.b.c"), send_0_3.0.clone().version("1.0").bearer(&token)] {
             ensure!(call.send(port).await?.reason().is_some(), "{call:?}");
         }
-        for (version, binding, wanted) in [("1_0", "jsonrpc", 3), ("0_3", "jsonrpc", 1), ("0_3", "http_json", 1)] {
-            let name = counter(version, binding);
+        for (version, binding, operation, wanted) in
+            [("1_0", "jsonrpc", "SendMessage", 3), ("0_3", "jsonrpc", "SendMessage", 1), ("0_3", "http_json", "GetTask", 1)]
+        {
+            let name = counter(version, binding, operation);
             here.envoy.stat_reaches(&name, wanted).await?;
             let value = here.envoy.stat(&name).await?;
             ensure!(value == wanted, "{name}: {value}");
         }
-        ensure!(here.envoy.stat(&counter("1_0", "http_json")).await? == 0, "nothing was sent over HTTP+JSON 1.0");
+        ensure!(here.envoy.stat(&counter("1_0", "http_json", "SendMessage")).await? == 0, "nothing was sent over HTTP+JSON 1.0");
         Ok(())
     });
 }

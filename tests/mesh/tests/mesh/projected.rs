@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 
 use crate::suite::{Suite, works};
 
-const PUBLIC: &str = "https://expense.example.com/agents/expense";
+pub const PUBLIC: &str = "https://expense.example.com/agents/expense";
 const WELL_KNOWN: &str = "/.well-known/agent-card.json";
 
 fn card() -> Call {
@@ -383,7 +383,7 @@ pub fn add(suite: &mut Suite) {
 }
 
 /// Everything that comes back for `bytes` until the connection ends.
-async fn conversation(port: u16, bytes: &[u8]) -> Result<String> {
+pub async fn conversation(port: u16, bytes: &[u8]) -> Result<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let exchange = async {
         let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;

@@ -7,7 +7,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
-use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::canary;
+use attache_mesh::envoy::{self, Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::{Mesh, SCOPES, send_1_0};
@@ -93,13 +94,16 @@ impl Suite {
             return ExitCode::FAILURE;
         }
         let conclusion = libtest_mimic::run(&arguments, self.trials);
+        envoy::search_all();
+        let leaks = canary::sweep();
+        leaks.iter().for_each(|leak| eprintln!("{leak}"));
         let all = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list && !arguments.ignored;
         let unseen = if all { refusal::unseen() } else { Vec::new() };
         if !unseen.is_empty() {
             eprintln!("no test was refused for: {}", unseen.join(", "));
             return ExitCode::FAILURE;
         }
-        conclusion.exit_code()
+        if leaks.is_empty() { conclusion.exit_code() } else { ExitCode::FAILURE }
     }
 }
 
@@ -117,7 +121,7 @@ pub async fn refused(envoy: &Envoy, call: &Call, reason: &str, form: &Form, good
     let start = envoy.log().len();
     let reply = call.send(envoy.port()).await?;
     refusal::check(&reply, reason, form)?;
-    envoy.logged_after(start, &["attache: refused", &format!("reason={reason}")]).await?;
+    envoy.refusal_logged(start, reason).await?;
     works(envoy.port(), good).await?;
     Ok(reply)
 }

@@ -8,7 +8,11 @@ use crate::suite::Suite;
 pub fn add(suite: &mut Suite) {
     suite.add("tour::every_call_comes_out_as_stated", async |mesh| {
         let rows = tour::rows(mesh).await?;
-        ensure!(rows.len() >= 19 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        ensure!(rows.len() >= 21 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        let records = report::records(&mesh.inbound.log());
+        for part in ["\"decision\":\"allow\"", "\"client\":\"guest\"", "\"reason\":\"token_expired\""] {
+            ensure!(records.contains(part), "no {part} in {records}");
+        }
         let commands = report::commands(mesh).await?;
         ensure!(commands.matches("curl -s").count() == 3, "{commands}");
         Ok(())

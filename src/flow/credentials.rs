@@ -1,0 +1,89 @@
+//! What the head of a request presents: what the schemes of its agent look at, and nothing else.
+
+use super::authenticate::Policy;
+use super::head::Head;
+use crate::config::{CertificateSource, Config, Scheme};
+use crate::identity::api_key::{self, KeyError};
+use crate::identity::basic::{self, BasicError};
+use crate::identity::bearer::{self, BearerError};
+use crate::identity::peer::Peer;
+use crate::identity::xfcc::{self, XfccError};
+use std::borrow::Cow;
+use std::fmt;
+
+/// What a request presents. Keys and passwords are kept as their SHA-256.
+pub struct Credentials<'h> {
+    /// The token.
+    pub token: Result<Cow<'h, str>, BearerError>,
+    /// Name and password.
+    pub password: Result<[u8; 32], BasicError>,
+    /// What stands at the places of keys, by scheme (index).
+    pub keys: Vec<(usize, Result<[u8; 32], KeyError>)>,
+    /// The certificate of the connection.
+    peer: Option<Cow<'h, Peer>>,
+    /// The certificates that proxies in front tell of.
+    forwarded: Option<Result<Vec<Peer>, XfccError>>,
+}
+
+/// A certificate is told of by somebody who may not, or in a way that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold;
+
+impl<'h> Credentials<'h> {
+    /// Finds them. `peer`: the verified certificate of the connection, if there is one.
+    #[must_use]
+    pub fn read(policy: &Policy, config: &Config, head: &'h Head<'h>, peer: Option<&'h Peer>) -> Self {
+        let present = |index: &usize| match config.scheme_at(*index) {
+            Some(Scheme::ApiKey(key)) => api_key::presented(key, head.headers, head.query).transpose().map(|found| (*index, found)),
+            _ => None,
+        };
+        Self {
+            token: if policy.takes_tokens() { bearer::token(head.headers).map(Cow::Borrowed) } else { Err(BearerError::Missing) },
+            password: if policy.takes_passwords() { basic::presented(head.headers) } else { Err(BasicError::Missing) },
+            keys: policy.keys().iter().filter_map(present).collect(),
+            peer: peer.map(Cow::Borrowed),
+            forwarded: policy.asks_proxies().then(|| xfcc::read(head.headers)).flatten(),
+        }
+    }
+
+    /// The same, kept beyond the head.
+    #[must_use]
+    pub fn into_owned(self) -> Credentials<'static> {
+        Credentials {
+            token: self.token.map(|token| Cow::Owned(token.into_owned())),
+            password: self.password,
+            keys: self.keys,
+            peer: self.peer.map(|peer| Cow::Owned(peer.into_owned())),
+            forwarded: self.forwarded,
+        }
+    }
+
+    /// The client's certificate, as `source` tells it.
+    ///
+    /// # Errors
+    /// If a header tells of one that must not be believed.
+    pub fn certificate(&self, source: &CertificateSource) -> Result<Option<&Peer>, Untold> {
+        let CertificateSource::XForwardedClientCert(forwarded) = source else { return Ok(self.peer.as_deref()) };
+        let Some(told) = &self.forwarded else { return Ok(None) };
+        let teller = self.peer.as_deref().and_then(Peer::identity);
+        let may = |proxy: &String| proxy == "*" || teller.is_some_and(|teller| teller.as_str() == proxy);
+        match told {
+            Ok(peers) if peers.len() == forwarded.elements && forwarded.proxies.iter().any(may) => Ok(peers.first()),
+            Ok(_) | Err(_) => Err(Untold),
+        }
+    }
+}
+
+// Never the token.
+impl fmt::Debug for Credentials<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Credentials")
+            .field("token", &self.token.as_ref().map(|_| "[redacted]"))
+            .field("password", &self.password.map(|_| "[redacted]"))
+            .field("keys", &self.keys.iter().map(|(scheme, key)| (*scheme, key.map(|_| "[redacted]"))).collect::<Vec<_>>())
+            .field("peer", &self.peer)
+            .field("forwarded", &self.forwarded)
+            .finish()
+    }
+}

@@ -1,0 +1,196 @@
+//! What is found out about a request on its way through, for the record of its decision and for the trace that a trusted
+//! caller may see.
+
+use super::denial::Reason;
+use super::event::Level;
+use super::head::Target;
+use super::record::{Decision, Place, Record, cut, digest};
+use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
+use crate::identity::{Caller, Origin};
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::header::{Headers, safe_value};
+use crate::wire::time::UnixTime;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+/// Longest request id that is taken, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+/// Longest trace, in bytes.
+const MAX_TRACE: usize = 2048;
+
+/// Something found out about a request, for its record.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// What it is for.
+    For(Target),
+    /// What it is.
+    Is {
+        /// The version in force.
+        version: Version,
+        /// The binding.
+        binding: Option<Binding>,
+        /// The operation, once it is known.
+        operation: Option<Operation>,
+    },
+    /// Who sent it.
+    From(Rc<Caller>),
+    /// A refusal that is told and not made.
+    Shadowed(Reason),
+    /// How it was judged, for a caller who may see it.
+    Judged(String),
+    /// It goes on.
+    Allowed,
+    /// It is refused.
+    Refused(Reason, Option<Binding>),
+}
+
+/// What is known of a request so far.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    started: UnixTime,
+    request_id: Option<String>,
+    target: Option<Target>,
+    version: Option<Version>,
+    binding: Option<Binding>,
+    operation: Option<Operation>,
+    caller: Option<Rc<Caller>>,
+    shadowed: Vec<Reason>,
+    judged: Option<String>,
+    decided: Option<(Decision, Option<Reason>)>,
+}
+
+impl Facts {
+    /// A request whose headers arrive now.
+    #[must_use]
+    pub fn new(headers: &Headers, now: UnixTime) -> Self {
+        let id = headers.single_ascii("x-request-id").filter(|id| id.len() <= MAX_REQUEST_ID);
+        Self { started: now, request_id: id.map(str::to_owned), ..Self::default() }
+    }
+
+    /// Takes `note`; gives the record if it is a decision.
+    pub fn take(&mut self, note: Note, config: &Config) -> Option<Record> {
+        match note {
+            Note::For(target) => self.target = Some(target),
+            Note::Is { version, binding, operation } => {
+                self.version = Some(version);
+                self.binding = binding;
+                self.operation = operation.or(self.operation);
+            }
+            Note::From(caller) => self.caller = Some(caller),
+            Note::Shadowed(reason) => {
+                if !self.shadowed.contains(&reason) {
+                    self.shadowed.push(reason);
+                }
+            }
+            Note::Judged(trace) => self.judged = Some(trace),
+            Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
+            Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
+            Note::Refused(reason, binding) => {
+                self.binding = self.binding.or(binding);
+                return Some(self.decide(Decision::Deny, Some(reason), config));
+            }
+        }
+        None
+    }
+
+    /// The trace for a caller who may see it: everything that was decided with, and the decision.
+    #[must_use]
+    pub fn trace(&self, config: &Config) -> Option<(String, String)> {
+        let (trace, judged) = (config.debug.as_ref()?, self.judged.as_ref()?);
+        let record = self.record(config);
+        let mut text = String::new();
+        let caller = [("issuer", record.issuer.as_deref()), ("client", record.client.as_deref()), ("kind", record.kind)];
+        let facts = [
+            ("agent", Some(record.place.name())),
+            ("version", record.version.map(Version::as_str)),
+            ("binding", record.binding.map(Binding::name)),
+            ("operation", record.operation.map(Operation::name)),
+        ];
+        for (name, value) in facts.into_iter().chain(caller).filter_map(|(name, value)| Some((name, value?))) {
+            let _ = write!(text, "{name}={value}; ");
+        }
+        let _ = write!(text, "{judged}; decision={}", record.decision.name());
+        if let Some(reason) = record.reason {
+            let _ = write!(text, "; reason={}", reason.code());
+        }
+        let mut value = safe_value(&text);
+        value.truncate(MAX_TRACE);
+        Some((trace.header.clone(), value))
+    }
+
+    /// Whether somebody is to see the trace.
+    #[must_use]
+    pub const fn is_traced(&self) -> bool {
+        self.judged.is_some()
+    }
+
+    fn decide(&mut self, decision: Decision, reason: Option<Reason>, config: &Config) -> Record {
+        self.decided = Some((decision, reason));
+        self.record(config)
+    }
+
+    fn record(&self, config: &Config) -> Record {
+        let Audit { level, log_level, subject, filter_state } = config.audit;
+        let place = match self.target {
+            Some(Target::Agent(index)) => Place::Agent(config.agents.get(index).map_or_else(String::new, |agent| agent.name.clone())),
+            Some(Target::Connection(index)) => {
+                Place::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
+            }
+            None => Place::Nowhere,
+        };
+        let (decision, reason) = self.decided.unwrap_or((Decision::Deny, None));
+        let logged = match level {
+            AuditLevel::All => true,
+            AuditLevel::Denied => decision != Decision::Allow,
+            AuditLevel::None => false,
+        };
+        let log = logged.then_some(match log_level {
+            AuditLogLevel::Debug => Level::Debug,
+            AuditLogLevel::Info => Level::Info,
+            AuditLogLevel::Warn => Level::Warn,
+        });
+        let caller = self.caller.as_deref();
+        let origin = caller.and_then(|caller| match caller.origin {
+            Origin::Issuer(index) => config.issuers.get(index).map(|issuer| (issuer.name.as_str(), issuer.issuer.as_str())),
+            Origin::Scheme(index) | Origin::Introspection(index) => {
+                config.schemes().keys().nth(index).map(|name| (name.as_str(), name.as_str()))
+            }
+        });
+        let told = log.is_some() || filter_state;
+        let subject = caller.filter(|_| told).and_then(|caller| caller.subject.as_deref()).and_then(|text| match subject {
+            SubjectForm::Plain => Some(cut(text)),
+            SubjectForm::Digest => Some(digest(origin.map_or("", |(_, issuer)| issuer), text)),
+            SubjectForm::None => None,
+        });
+        Record {
+            started: self.started,
+            request_id: self.request_id.clone(),
+            place,
+            version: self.version,
+            binding: self.binding,
+            operation: self.operation,
+            issuer: origin.map(|(name, _)| cut(name)),
+            subject,
+            client: caller.and_then(|caller| caller.client.as_deref()).map(cut),
+            kind: caller.map(|caller| caller.kind.as_str()),
+            decision,
+            reason,
+            shadowed: self.shadowed.clone(),
+            log,
+            state: filter_state,
+        }
+    }
+}
+
+/// Whether a refusal for `reason` is told and not made at `agent`: by what its class is for callers.
+#[must_use]
+pub const fn is_shadowed(agent: &Agent, reason: Reason) -> bool {
+    match (reason, reason.http_status()) {
+        (Reason::KeysUnavailable, _) | (_, 401) => agent.shadow.authentication,
+        (_, 403) => agent.shadow.authorization,
+        (Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch, _) => {
+            agent.shadow.version
+        }
+        _ => false,
+    }
+}

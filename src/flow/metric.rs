@@ -1,0 +1,168 @@
+//! What is counted and measured, and the names in Envoy's statistics. Labels stand in the names, in the form that
+//! `stats_config.stats_tags` takes out again; every label has few values.
+
+use super::denial::Reason;
+use super::fetch::Want;
+use super::record::{Decision, Place};
+use crate::protocol::{Binding, Operation, Version};
+use std::cell::Cell;
+
+/// What a counter of decisions counts: values of the configuration and of A2A, never of a request.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Count {
+    /// Where the request was going.
+    pub place: Place,
+    /// The version in force.
+    pub version: Option<Version>,
+    /// The binding.
+    pub binding: Option<Binding>,
+    /// The operation.
+    pub operation: Option<Operation>,
+    /// What was decided.
+    pub decision: Decision,
+    /// Why, if it was a refusal.
+    pub reason: Option<Reason>,
+}
+
+impl Count {
+    /// The same without what has many values, for when there are too many counters.
+    #[must_use]
+    pub const fn coarse(&self) -> Self {
+        Self { place: Place::Nowhere, version: None, binding: None, operation: None, decision: self.decision, reason: None }
+    }
+
+    /// The counter's name: `attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;…;.total`.
+    #[must_use]
+    pub fn counter(&self) -> String {
+        format!(
+            "attache_decisions.{}.version.=.{};.binding.=.{};.operation.=.{};.decision.=.{};.reason.=.{};.total",
+            self.place(),
+            label(self.version.map_or("none", Version::as_str)),
+            self.binding.map_or("none", Binding::name),
+            self.operation.map_or("none", Operation::name),
+            self.decision.name(),
+            self.reason.map_or("none", Reason::code),
+        )
+    }
+
+    /// The name of the histogram of the times that such decisions took, in microseconds: by place and decision only.
+    #[must_use]
+    pub fn histogram(&self) -> String {
+        format!("attache_decision.{}.decision.=.{};.microseconds", self.place(), self.decision.name())
+    }
+
+    fn place(&self) -> String {
+        let kind = if matches!(self.place, Place::Connection(_)) { "connection" } else { "agent" };
+        format!("{kind}.=.{};", label(self.place.name()))
+    }
+}
+
+/// The name of the counter of fetches like `want` that ended like this. `whose` it is: a label and its value.
+#[must_use]
+pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
+    let what = match want {
+        Want::Keys(_) => "jwks",
+        Want::Card(_) => "card",
+        Want::Introspection(_) => "introspection",
+        Want::Secret(_) => "secret",
+        Want::Token(_) => "token",
+    };
+    let outcome = if succeeded { "ok" } else { "failed" };
+    format!("attache_{what}_fetches.{}.=.{};.outcome.=.{outcome};.total", whose.0, label(whose.1))
+}
+
+/// The name of the counter of credentials that were attached at a connection, by how it obtains them and where this one came from.
+#[must_use]
+pub fn credential_uses(connection: &str, method: &str, origin: &str) -> String {
+    format!("attache_credentials.connection.=.{};.method.=.{method};.from.=.{origin};.total", label(connection))
+}
+
+/// The name of the counter of requests for tokens that ended like this.
+#[must_use]
+pub fn token_requests(connection: &str, method: &str, succeeded: bool) -> String {
+    let outcome = if succeeded { "ok" } else { "failed" };
+    format!("attache_token_requests.connection.=.{};.method.=.{method};.outcome.=.{outcome};.total", label(connection))
+}
+
+/// The name of the histogram of the times that they took, in milliseconds.
+#[must_use]
+pub fn token_request_time(connection: &str, method: &str) -> String {
+    format!("attache_token_request_ms.connection.=.{};.method.=.{method};.time", label(connection))
+}
+
+/// The name of the gauge of the age of an issuer's keys, in seconds.
+#[must_use]
+pub fn keys_age(issuer: &str) -> String {
+    format!("attache_jwks.issuer.=.{};.age_seconds", label(issuer))
+}
+
+/// Counts that are kept here and given to the host now and then, so that a request costs no host call for them.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Tokens that were known from an earlier request.
+    pub remembered: Cell<u64>,
+    /// Tokens that were not.
+    pub examined: Cell<u64>,
+    /// Bytes of bodies that were read.
+    pub scanned: Cell<u64>,
+}
+
+impl Tally {
+    /// Adds to one of them.
+    pub fn add(count: &Cell<u64>, more: usize) {
+        count.set(count.get().saturating_add(u64::try_from(more).unwrap_or(u64::MAX)));
+    }
+
+    /// What came since this was last asked, by counter.
+    pub fn take(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        [
+            ("attache_tokens.cache.=.hit;.total", &self.remembered),
+            ("attache_tokens.cache.=.miss;.total", &self.examined),
+            ("attache_scan_bytes.total", &self.scanned),
+        ]
+        .map(|(name, count)| (name, count.take()))
+        .into_iter()
+        .filter(|(_, count)| *count > 0)
+    }
+}
+
+/// `name` as the value of a label: what would end it is replaced.
+fn label(name: &str) -> String {
+    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '_' }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Count, Decision, Operation, Place, Reason, Tally, Version};
+
+    #[test]
+    fn labels_are_in_the_name_and_cannot_break_it() {
+        let count = Count {
+            place: Place::Agent("a;.b é".to_owned()),
+            version: Some(Version::V1_0),
+            binding: Some(Binding::Jsonrpc),
+            operation: Some(Operation::SendMessage),
+            decision: Decision::Deny,
+            reason: Some(Reason::TokenExpired),
+        };
+        assert_eq!(
+            count.counter(),
+            "attache_decisions.agent.=.a__b__;.version.=.1_0;.binding.=.jsonrpc;.operation.=.SendMessage;.decision.=.deny;\
+             .reason.=.token_expired;.total"
+        );
+        assert_eq!(count.histogram(), "attache_decision.agent.=.a__b__;.decision.=.deny;.microseconds");
+        assert_eq!(
+            count.coarse().counter(),
+            "attache_decisions.agent.=.none;.version.=.none;.binding.=.none;.operation.=.none;.decision.=.deny;.reason.=.none;.total"
+        );
+    }
+
+    #[test]
+    fn a_tally_is_given_once() {
+        let tally = Tally::default();
+        Tally::add(&tally.scanned, 3);
+        Tally::add(&tally.scanned, 4);
+        assert_eq!(tally.take().collect::<Vec<_>>(), [("attache_scan_bytes.total", 7)]);
+        assert_eq!(tally.take().count(), 0);
+    }
+}

@@ -1,0 +1,267 @@
+//! The record of a decision: who asked for what, what was decided and why, and how long it took. One line of JSON for
+//! the log and for filter state, in visible ASCII. It never holds a token, a key, or more of a person than is configured.
+
+use super::denial::Reason;
+use super::event::Level;
+use super::metric::Count;
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::json::ascii;
+use crate::wire::time::UnixTime;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// Most letters of a text that a caller or its issuer chose.
+const MAX_TEXT: usize = 256;
+/// Bytes of the digest of a subject.
+const DIGEST_BYTES: usize = 16;
+
+/// What was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Decision {
+    /// The request goes on, or is answered here with what it asks for.
+    Allow,
+    /// It is refused.
+    Deny,
+    /// It goes on, and would be refused if its agent had no `shadow`.
+    ShadowDeny,
+}
+
+impl Decision {
+    /// The name in records and statistics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::ShadowDeny => "shadow_deny",
+        }
+    }
+}
+
+/// What a request is for, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An agent behind this proxy.
+    Agent(String),
+    /// A remote agent.
+    Connection(String),
+    /// Nothing that is configured.
+    Nowhere,
+}
+
+impl Place {
+    /// The name; `none` for nowhere.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Agent(name) | Self::Connection(name) => name,
+            Self::Nowhere => "none",
+        }
+    }
+}
+
+/// A decision, complete but for the time that it took.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// When the request's headers arrived.
+    pub started: UnixTime,
+    pub(super) request_id: Option<String>,
+    pub(super) place: Place,
+    pub(super) version: Option<Version>,
+    pub(super) binding: Option<Binding>,
+    pub(super) operation: Option<Operation>,
+    pub(super) issuer: Option<String>,
+    pub(super) subject: Option<String>,
+    pub(super) client: Option<String>,
+    pub(super) kind: Option<&'static str>,
+    pub(super) decision: Decision,
+    pub(super) reason: Option<Reason>,
+    pub(super) shadowed: Vec<Reason>,
+    /// The level at which its line is to be in the log.
+    pub log: Option<Level>,
+    /// The line is to be filter state.
+    pub state: bool,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binding: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'a str>,
+    decision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shadow: Vec<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    latency_us: u64,
+}
+
+impl Record {
+    /// The record as one line of JSON, if the decision is complete `now`.
+    #[must_use]
+    pub fn line(&self, now: UnixTime) -> String {
+        let denied = self.reason.filter(|_| self.decision == Decision::Deny);
+        let line = Line {
+            time: now.rfc3339(),
+            request_id: self.request_id.as_deref(),
+            agent: matches!(self.place, Place::Agent(_)).then(|| self.place.name()),
+            connection: matches!(self.place, Place::Connection(_)).then(|| self.place.name()),
+            version: self.version.map(Version::as_str),
+            binding: self.binding.map(Binding::name),
+            operation: self.operation.map(Operation::name),
+            issuer: self.issuer.as_deref(),
+            subject: self.subject.as_deref(),
+            client: self.client.as_deref(),
+            kind: self.kind,
+            decision: self.decision.name(),
+            reason: self.reason.map(Reason::code),
+            shadow: self.shadowed.iter().map(|reason| reason.code()).collect(),
+            status: denied.map(Reason::http_status),
+            latency_us: self.microseconds(now),
+        };
+        // Names, texts and numbers: nothing in it can fail to be JSON.
+        ascii(&serde_json::to_string(&line).unwrap_or_default())
+    }
+
+    /// How long it took, if it is complete `now`.
+    #[must_use]
+    pub fn microseconds(&self, now: UnixTime) -> u64 {
+        u64::try_from(now.since(self.started).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What to count.
+    #[must_use]
+    pub fn count(&self) -> Count {
+        let Self { version, binding, operation, decision, reason, .. } = *self;
+        Count { place: self.place.clone(), version, binding, operation, decision, reason }
+    }
+}
+
+/// The beginning of `text`, with a mark if it is not all.
+#[must_use]
+pub fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
+/// The first half of the SHA-256 of issuer, line feed and subject, in hexadecimal.
+#[must_use]
+pub fn digest(issuer: &str, subject: &str) -> String {
+    let hash = Sha256::new().chain_update(issuer).chain_update(b"\n").chain_update(subject).finalize();
+    let mut text = "sha256:".to_owned();
+    for byte in hash.iter().take(DIGEST_BYTES) {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Operation, Reason, UnixTime, Version};
+    use crate::config::Config;
+    use crate::flow::facts::{Facts, Note};
+    use crate::flow::head::Target;
+    use crate::identity::{Caller, Origin};
+    use crate::wire::header::Headers;
+    use serde_json::{Value, json};
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    fn config(audit: Value) -> Config {
+        let config = json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example.com", "audiences": ["a"], "jwks": {"inline": {"keys": []}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "expense", "match": {"hosts": ["*"], "path_prefix": "/"}, "versions": {"1.0": {"bindings": ["jsonrpc"]}},
+                        "default_version": "1.0", "security": [{"oauth2": []}]}],
+            "audit": audit, "debug": {"allow": ["cli"]}
+        });
+        Config::parse(config.to_string().as_bytes()).unwrap()
+    }
+
+    fn line(audit: Value, id: &str, subject: &str, notes: Vec<Note>) -> (Value, String) {
+        let config = config(audit);
+        let headers = Headers::new(vec![("x-request-id".to_owned(), id.as_bytes().to_vec())]);
+        let mut facts = Facts::new(&headers, UnixTime::from_secs(1000));
+        let caller = Caller { subject: Some(subject.to_owned()), client: Some("cli".to_owned()), ..Caller::of(Origin::Issuer(0)) };
+        for note in [
+            Note::For(Target::Agent(0)),
+            Note::Is { version: Version::V1_0, binding: Some(Binding::Jsonrpc), operation: Some(Operation::GetTask) },
+            Note::From(Rc::new(caller)),
+        ] {
+            assert!(facts.take(note, &config).is_none());
+        }
+        let record = notes.into_iter().filter_map(|note| facts.take(note, &config)).last().unwrap();
+        let line = record.line(UnixTime::new(Duration::from_micros(1_000_000_250)));
+        (serde_json::from_str(&line).unwrap(), line)
+    }
+
+    #[test]
+    fn a_line_says_who_what_and_why() {
+        let (value, text) = line(json!({"subject": "plain"}), "r-1", "ann", vec![Note::Allowed]);
+        assert_eq!(
+            value,
+            json!({"time": "1970-01-01T00:16:40.000250Z", "request_id": "r-1", "agent": "expense", "version": "1.0",
+                   "binding": "jsonrpc", "operation": "GetTask", "issuer": "corp", "subject": "ann", "client": "cli",
+                   "kind": "service", "decision": "allow", "latency_us": 250})
+        );
+        assert!(text.starts_with(r#"{"time":"1970-01-01T00:16:40.000250Z","request_id":"r-1","agent":"#), "{text}");
+        let (value, _) = line(json!({}), "r", "ann", vec![Note::Refused(Reason::AccessDenied, None)]);
+        assert_eq!((&value["decision"], &value["reason"], &value["status"]), (&json!("deny"), &json!("access_denied"), &json!(403)));
+        let shadowed = vec![Note::Shadowed(Reason::VersionConflict), Note::Shadowed(Reason::AccessDenied), Note::Allowed];
+        let (value, _) = line(json!({}), "r", "ann", shadowed);
+        assert_eq!((&value["decision"], &value["reason"]), (&json!("shadow_deny"), &json!("version_conflict")));
+        assert_eq!((&value["shadow"], &value["status"]), (&json!(["version_conflict", "access_denied"]), &Value::Null));
+    }
+
+    #[test]
+    fn a_subject_is_written_as_configured() {
+        // printf 'https://auth.example.com\nann' | sha256sum | head -c 32
+        let digest = "sha256:6a4525272c0a8e6df5aca64f6ef209c1";
+        let of = |audit| line(audit, "r", "ann", vec![Note::Allowed]).0["subject"].clone();
+        assert_eq!((of(json!({"subject": "plain"})), of(json!({"subject": "none"}))), (json!("ann"), Value::Null));
+        assert!(of(json!({})).as_str().unwrap().starts_with(digest), "{}", of(json!({})));
+    }
+
+    #[test]
+    fn nothing_that_a_caller_chooses_breaks_or_fills_the_log() {
+        let odd = format!("a\r\n\"}}{{\u{202e}{}", "é".repeat(20_000));
+        let (value, text) = line(json!({"subject": "plain"}), &"x".repeat(129), &odd, vec![Note::Allowed]);
+        assert!(text.len() < 2500 && text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{text}");
+        assert!(value["subject"].as_str().unwrap().ends_with("é…") && value.get("request_id").is_none());
+    }
+
+    #[test]
+    fn a_trace_is_bounded_and_fits_into_a_header() {
+        let config = config(json!({}));
+        let mut facts = Facts::new(&Headers::default(), UnixTime::default());
+        assert!(facts.trace(&config).is_none());
+        facts.take(Note::Judged(format!("é\r\n{}", "x".repeat(3000))), &config);
+        facts.take(Note::Allowed, &config);
+        let (name, value) = facts.trace(&config).unwrap();
+        assert_eq!((name.as_str(), value.len()), ("x-attache-explain", 2048));
+        assert!(value.starts_with("agent=none; %C3%A9%0D%0Ax"), "{value}");
+    }
+}

@@ -1,0 +1,215 @@
+//! An answer's body on its way out: every id in it gets the caller's tag. A list holds tasks of the context that was
+//! asked for and no other.
+
+use super::body::{Problem, split_name, text};
+use super::places::{Place, Places};
+use super::tag::{Subject, Tagger};
+use crate::wire::rewrite::{Rewriter, Seen};
+use crate::wire::scan::{Kind, Limits};
+use crate::wire::sse::Events;
+use std::rc::Rc;
+
+/// What bounds the memory of an answer's scan.
+const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048, values: 0 };
+
+/// One answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    form: Form,
+    marks: Marks,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Json(Box<Rewriter>),
+    Events(Box<Events>),
+}
+
+#[derive(Clone, Debug)]
+struct Marks {
+    places: Rc<Places>,
+    tagger: Rc<Tagger>,
+    /// The only context that tasks of a list may have.
+    context: Option<String>,
+    /// A task of a list has begun, and its context has not been seen.
+    unplaced: bool,
+}
+
+impl Answer {
+    /// An answer of which nothing has come: an event stream, or one document. `context` is the one whose tasks are
+    /// listed, as the agent knows it.
+    #[must_use]
+    pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, context: Option<String>, is_stream: bool) -> Self {
+        let plan = Rc::clone(places.plan());
+        let form =
+            if is_stream { Form::Events(Box::new(Events::new(LIMITS, plan))) } else { Form::Json(Box::new(Rewriter::new(LIMITS, plan))) };
+        Self { form, marks: Marks { places, tagger, context, unplaced: false } }
+    }
+
+    /// What goes on of `chunk`, all of which is read.
+    ///
+    /// # Errors
+    /// Why nothing does. The answer is not to be fed further then.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
+        let mut out = Vec::with_capacity(chunk.len());
+        let Self { form, marks } = self;
+        match form {
+            Form::Json(document) => document.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
+            Form::Events(events) => events.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
+        }
+        Ok(out)
+    }
+
+    /// Tells that nothing more comes.
+    ///
+    /// # Errors
+    /// If a document has not ended, or its last task has no context.
+    pub fn end(&mut self) -> Result<(), Problem> {
+        if let Form::Json(document) = &mut self.form {
+            document.end()?;
+        }
+        if self.marks.unplaced { Err(Problem::Foreign) } else { Ok(()) }
+    }
+}
+
+impl Marks {
+    fn tagged(&mut self, seen: Seen<'_>) -> Result<Option<String>, Problem> {
+        let Some(place) = self.places.at(seen.asked) else { return Ok(None) };
+        let subject = match place {
+            Place::Item => {
+                if self.unplaced || seen.kind != Kind::Object {
+                    return Err(Problem::Foreign);
+                }
+                self.unplaced = true;
+                return Ok(None);
+            }
+            Place::Id(subject) => Some(subject),
+            Place::ItemContext => Some(Subject::Context),
+            Place::Name => None,
+        };
+        // What is no text names nothing that could be asked for again.
+        let id = match (seen.kind, seen.json) {
+            (Kind::String, Some(json)) => text(json)?,
+            _ => String::new(),
+        };
+        if place == Place::ItemContext {
+            if self.context.as_ref() != Some(&id) {
+                return Err(Problem::Foreign);
+            }
+            self.unplaced = false;
+        }
+        let shown = match subject {
+            Some(subject) if !id.is_empty() => self.tagger.tagged(subject, &id),
+            Some(_) => return Ok(None),
+            None => match split_name(&id) {
+                Some((id, rest)) => format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id)),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(serde_json::Value::String(shown).to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::Plans;
+    use super::super::tag::tests::tagger;
+    use super::{Answer, Problem, Subject};
+    use crate::protocol::{Binding, Operation};
+    use crate::wire::scan::Fault;
+    use std::rc::Rc;
+
+    /// What ann gets of `text`, in which `t1` and `c1` are then written `<t1>` and `(c1)` where they have their tags.
+    fn pass(text: &str, binding: Binding, operation: Operation, is_stream: bool, size: usize) -> Result<String, Problem> {
+        let plans = Plans::default();
+        let places = plans.answer(binding, operation).unwrap();
+        let mut answer = Answer::new(Rc::clone(places), tagger("ann"), Some("c1".to_owned()), is_stream);
+        let mut out = Vec::new();
+        for chunk in text.as_bytes().chunks(size) {
+            out.extend(answer.feed(chunk)?);
+        }
+        answer.end()?;
+        let ann = tagger("ann");
+        let out = String::from_utf8(out).unwrap().replace(&ann.tagged(Subject::Task, "t1"), "<t1>");
+        Ok(out.replace(&ann.tagged(Subject::Context, "c1"), "(c1)"))
+    }
+
+    fn check(binding: Binding, operation: Operation, is_stream: bool, expected: &str) {
+        let text = expected.replace("<t1>", "t1").replace("(c1)", "c1");
+        for size in [1, 2, 3, 5, 11, 4096] {
+            assert_eq!(pass(&text, binding, operation, is_stream, size).as_deref(), Ok(expected), "{text} by {size}");
+        }
+    }
+
+    #[test]
+    fn ids_get_their_tags_wherever_the_versions_have_them() {
+        use Operation::*;
+        let task = r#"{"id":"<t1>","contextId":"(c1)","status":{"state":"x","message":{"messageId":"t1","taskId":"<t1>","contextId":"(c1)"}},
+            "history":[{"taskId":"<t1>","referenceTaskIds":["<t1>",null]}],"artifacts":[{"artifactId":"t1","parts":[{"text":"t1"}]}],
+            "metadata":{"taskId":"t1"}}"#;
+        let update = r#"{"taskId":"<t1>","contextId":"(c1)","status":{"message":{"taskId":"<t1>"}},"artifact":{"artifactId":"a"}}"#;
+        let message = r#"{"messageId":"m","role":"agent","taskId":"<t1>","contextId":"(c1)","parts":[{"data":{"taskId":"t1"}}]}"#;
+        let bodies = [
+            task.to_owned(),
+            update.to_owned(),
+            message.to_owned(),
+            format!(r#"{{"task":{task}}}"#),
+            format!(r#"{{"message":{message}}}"#),
+            format!(r#"{{"statusUpdate":{update}}}"#),
+            format!(r#"{{"artifactUpdate":{update}}}"#),
+        ];
+        for body in &bodies {
+            check(Binding::HttpJson, SendMessage, false, body);
+            check(Binding::Jsonrpc, GetTask, false, &format!(r#"{{"jsonrpc":"2.0","id":"t1","result":{body}}}"#));
+            let lines = body.replace('\n', "\ndata: ");
+            check(Binding::HttpJson, SubscribeToTask, true, &format!(": beat\n\ndata: {lines}\n\ndata: {lines}\n\n"));
+            let response = format!("data: {{\"id\":1,\"jsonrpc\":\"2.0\",\"result\":{}}}\r\n\r\n", body.replace('\n', " "));
+            check(Binding::Jsonrpc, SendStreamingMessage, true, &response);
+        }
+        check(Binding::Jsonrpc, GetTask, false, r#"{"jsonrpc":"2.0","id":"t1","error":{"code":-32001,"message":"t1"}}"#);
+        check(Binding::Jsonrpc, GetTask, false, r#"{"id":null,"result":{"id":"","contextId":null}}"#);
+    }
+
+    #[test]
+    fn push_configurations_keep_their_own_ids() {
+        use Operation::*;
+        let flat = r#"{"taskId":"<t1>","id":"t1","url":"https://h.example/t1"}"#;
+        let old = r#"{"taskId":"<t1>","pushNotificationConfig":{"id":"t1","url":"u"}}"#;
+        let named = r#"{"name":"tasks/<t1>/pushNotificationConfigs/t1","pushNotificationConfig":{"id":"t1"}}"#;
+        for one in [flat, old, named] {
+            check(Binding::HttpJson, CreateTaskPushNotificationConfig, false, one);
+            check(Binding::Jsonrpc, GetTaskPushNotificationConfig, false, &format!(r#"{{"id":1,"result":{one}}}"#));
+            check(Binding::Jsonrpc, ListTaskPushNotificationConfigs, false, &format!(r#"{{"result":[{one},{one}],"id":1}}"#));
+            check(Binding::HttpJson, ListTaskPushNotificationConfigs, false, &format!(r#"{{"configs":[{one}],"nextPageToken":""}}"#));
+        }
+        check(Binding::Jsonrpc, DeleteTaskPushNotificationConfig, false, r#"{"jsonrpc":"2.0","id":1,"result":null}"#);
+    }
+
+    #[test]
+    fn a_list_holds_tasks_of_the_context_that_was_asked_for() {
+        let list =
+            |tasks: &str| pass(&format!(r#"{{"tasks":[{tasks}],"totalSize":1}}"#), Binding::HttpJson, Operation::ListTasks, false, 3);
+        let own = r#"{"id":"t1","contextId":"c1","history":[{"contextId":"c2"}]}"#;
+        assert!(list("").is_ok() && list(own).unwrap().starts_with(r#"{"tasks":[{"id":"<t1>","contextId":"(c1)""#));
+        assert!(list(&format!("{own},{own}")).is_ok());
+        for foreign in [r#"{"id":"t1","contextId":"c2"}"#, r#"{"id":"t1"}"#, r#"{"id":"t1","contextId":null}"#, "7", "null", "[]", "\"t1\""]
+        {
+            for tasks in [foreign.to_owned(), format!("{own},{foreign}"), format!("{foreign},{own}")] {
+                assert_eq!(list(&tasks), Err(Problem::Foreign), "{tasks}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_answer_is_none() {
+        for (text, is_stream, fault) in [
+            ("", false, Fault::Incomplete),
+            ("<html>", false, Fault::Malformed),
+            (r#"{"id":"t1""#, false, Fault::Incomplete),
+            (r#"{"id":"t1","id":"t2"}"#, false, Fault::RepeatedName),
+            ("data: beat\n\n", true, Fault::Malformed),
+        ] {
+            assert_eq!(pass(text, Binding::HttpJson, Operation::GetTask, is_stream, 4), Err(Problem::Fault(fault)), "{text}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag.
+
+use super::places::{Place, Places};
+use super::tag::{Subject, Tagger};
+use crate::wire::rewrite::{Rewriter, Seen};
+use crate::wire::scan::{Fault, Kind, Limits};
+use std::rc::Rc;
+use thiserror::Error;
+
+/// Why a body does not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Problem {
+    /// It cannot be read in one way.
+    #[error("{0}")]
+    Fault(#[from] Fault),
+    /// It names a task or context that the caller was never shown.
+    #[error("it names a task or context that is not the caller's")]
+    NotFound,
+    /// A list holds a task of another context than the one that was asked for.
+    #[error("the list holds a task of another context")]
+    Foreign,
+}
+
+/// One body.
+#[derive(Clone, Debug)]
+pub struct RequestBody {
+    rewriter: Rewriter,
+    places: Rc<Places>,
+    tagger: Rc<Tagger>,
+    context: Option<String>,
+}
+
+impl RequestBody {
+    /// A body of which nothing has come.
+    #[must_use]
+    pub fn new(limits: Limits, places: Rc<Places>, tagger: Rc<Tagger>) -> Self {
+        Self { rewriter: Rewriter::new(limits, Rc::clone(places.plan())), places, tagger, context: None }
+    }
+
+    /// What goes on of `chunk`, all of which is read.
+    ///
+    /// # Errors
+    /// Why nothing does. The body is not to be fed further then.
+    pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
+        let mut out = Vec::with_capacity(chunk.len());
+        let Self { rewriter, places, tagger, context } = self;
+        rewriter.feed::<Problem>(chunk, &mut out, |seen| {
+            let Some(place) = places.at(seen.asked) else { return Ok(None) };
+            let Some(text) = named(seen)? else { return Ok(None) };
+            let plain = match place {
+                Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
+                Place::Name => untagged_name(&text, tagger),
+                Place::Item | Place::ItemContext => None,
+            };
+            let plain = plain.ok_or(Problem::NotFound)?;
+            if place == Place::Id(Subject::Context) {
+                *context = Some(plain.clone());
+            }
+            Ok(Some(serde_json::Value::String(plain).to_string()))
+        })?;
+        Ok(out)
+    }
+
+    /// The context that it names, as the agent knows it. Only complete bodies name what is asked of a list.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.context.as_deref()
+    }
+}
+
+/// The text of what stands at a place; `None` if it names nothing. What is no text is nobody's.
+fn named(seen: Seen<'_>) -> Result<Option<String>, Problem> {
+    match (seen.kind, seen.json) {
+        (Kind::Null, _) => Ok(None),
+        (Kind::String, Some(json)) => text(json).map(|text| Some(text).filter(|text| !text.is_empty())),
+        _ => Err(Problem::NotFound),
+    }
+}
+
+/// The text that a JSON string stands for.
+pub(super) fn text(json: &str) -> Result<String, Problem> {
+    serde_json::from_str(json).map_err(|_| Problem::Fault(Fault::Malformed))
+}
+
+/// `tasks/{id}` or what begins so, with the id as the agent knows it.
+fn untagged_name(name: &str, tagger: &Tagger) -> Option<String> {
+    let (id, rest) = split_name(name)?;
+    Some(format!("tasks/{}{rest}", tagger.untagged(Subject::Task, id)?))
+}
+
+/// The id of a resource name, and what follows it.
+pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
+    let behind = name.strip_prefix("tasks/")?;
+    Some(behind.split_at_checked(behind.find('/').unwrap_or(behind.len())).unwrap_or((behind, "")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::places::Plans;
+    use super::super::tag::tests::tagger;
+    use super::{Fault, Problem, RequestBody, Subject};
+    use crate::protocol::{Binding, Operation, Version};
+    use crate::wire::scan::Limits;
+    use std::rc::Rc;
+
+    /// `text`, in which `<t1>` and `(c1)` stand for a task and a context as `who` sees them, read as ann's in chunks.
+    fn pass(text: &str, who: &str, operation: Operation, version: Version, size: usize) -> Result<String, Problem> {
+        let shown = tagger(who);
+        let text = text.replace("<t1>", &shown.tagged(Subject::Task, "t1")).replace("(c1)", &shown.tagged(Subject::Context, "c1"));
+        let plans = Plans::default();
+        let places = plans.request(Binding::HttpJson, operation, version).unwrap();
+        let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger("ann"));
+        let mut out = Vec::new();
+        for chunk in text.as_bytes().chunks(size) {
+            out.extend(body.feed(chunk)?);
+        }
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn ids_lose_their_tags_and_everything_else_stays() {
+        use Operation::*;
+        use Version::{V0_3, V1_0};
+        for (operation, version, text) in [
+            (SendMessage, V1_0, r#"{"message":{"messageId":"m","taskId":"<t1>","contextId":"(c1)","referenceTaskIds":["<t1>"]}}"#),
+            (SendMessage, V1_0, r#"{"message":{"task_id":"<t1>","context_id":"(c1)","reference_task_ids":["<t1>","<t1>"]}}"#),
+            (SendStreamingMessage, V0_3, r#" {"request" : {"taskId":null,"contextId":"", "content":[{"text":"t1 \u0041"}]}} "#),
+            (SendMessage, V1_0, r#"{"configuration":{"taskPushNotificationConfig":{"taskId":"<t1>","id":"c","url":"u"}}}"#),
+            (SendMessage, V0_3, r#"{"message":{"parts":[{"data":{"taskId":"free"}}],"metadata":{"taskId":"free"}}}"#),
+            (GetTask, V0_3, r#"{"id":"<t1>","historyLength":3}"#),
+            (CancelTask, V0_3, r#"{"name":"tasks/<t1>"}"#),
+            (CancelTask, V1_0, r#"{"metadata":{"id":"free"}}"#),
+            (ListTasks, V1_0, r#"{"contextId":"(c1)","pageSize":5}"#),
+            (GetTaskPushNotificationConfig, V1_0, r#"{"taskId":"<t1>","id":"config"}"#),
+            (GetTaskPushNotificationConfig, V0_3, r#"{"id":"<t1>","pushNotificationConfigId":"config"}"#),
+            (CreateTaskPushNotificationConfig, V0_3, r#"{"taskId":"<t1>","pushNotificationConfig":{"id":"c"}}"#),
+            (
+                CreateTaskPushNotificationConfig,
+                V0_3,
+                r#"{"parent":"tasks/<t1>","config":{"name":"tasks/<t1>/pushNotificationConfigs/c","pushNotificationConfig":{}}}"#,
+            ),
+        ] {
+            let expected = text.replace("<t1>", "t1").replace("(c1)", "c1");
+            for size in [1, 2, 3, 7, 1000] {
+                assert_eq!(pass(text, "ann", operation, version, size).as_deref(), Ok(expected.as_str()), "{text} by {size}");
+            }
+            if text.contains("t1>") || text.contains("(c1") {
+                assert_eq!(pass(text, "bob", operation, version, 5), Err(Problem::NotFound), "{text} of bob");
+                let bare = text.replace("<t1>", "t1").replace("(c1)", "c1");
+                assert_eq!(pass(&bare, "ann", operation, version, 5), Err(Problem::NotFound), "{bare}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_be_read_as_an_id_in_another_way_is_refused() {
+        use Operation::*;
+        for (operation, text, problem) in [
+            (GetTask, r#"{"id":1}"#, Problem::NotFound),
+            (GetTask, r#"{"id":{"id":"x"}}"#, Problem::NotFound),
+            (GetTask, r#"{"id":"<t1>","Id":"t2"}"#, Problem::Fault(Fault::CaseVariant)),
+            (GetTask, r#"{"id":"<t1>","id":"<t1>"}"#, Problem::Fault(Fault::RepeatedName)),
+            (GetTask, r#"{"id":"(c1)"}"#, Problem::NotFound),
+            (CancelTask, r#"{"name":"<t1>"}"#, Problem::NotFound),
+            (CancelTask, r#"{"name":"tasks/"}"#, Problem::NotFound),
+            (CancelTask, r#"{"name":"x/tasks/<t1>"}"#, Problem::NotFound),
+            (SendMessage, r#"{"message":{"referenceTaskIds":["<t1>","t2"]}}"#, Problem::NotFound),
+            (SendMessage, r#"{"message":{"contextId":"mine"}}"#, Problem::NotFound),
+            (SendMessage, r#"{"message":{"contextId":"<t1>"}}"#, Problem::NotFound),
+        ] {
+            assert_eq!(pass(text, "ann", operation, Version::V1_0, 6), Err(problem), "{text}");
+        }
+    }
+}

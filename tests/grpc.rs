@@ -1,0 +1,200 @@
+//! Bodies of gRPC calls, valid, odd and hostile, with the verdict on each: `corpus/grpc.json`, whose names say what is
+//! what. `BLESS=1` rewrites the verdicts. No verdict depends on the chunks, and what is taken means the same to the
+//! official SDK's protobuf classes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+#[path = "corpus/bodies.rs"]
+#[allow(dead_code, reason = "the bodies here are others")]
+mod bodies;
+
+use attache::policy::fields::{metadata, watch};
+use attache::policy::places::{Fact, Facts, MAX_TEXT_BYTES};
+use attache::protocol::{Operation, Version, grpc};
+use attache::wire::grpc_frame::{self, Body};
+use attache::wire::protobuf::{Plan, Type};
+use attache::wire::scan::{Keep, Kind, Limits};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bodies::{Dice, body, folder};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::rc::Rc;
+
+const FACTS: [Fact; 9] = [
+    Fact::PushConfig,
+    Fact::PushUrl,
+    Fact::PushCredential,
+    Fact::Part,
+    Fact::PartText,
+    Fact::PartFile,
+    Fact::PartData,
+    Fact::HistoryLength,
+    Fact::OutputMode,
+];
+
+fn cases() -> Vec<Map<String, Value>> {
+    serde_json::from_str(&fs::read_to_string(folder().join("grpc.json")).unwrap()).unwrap()
+}
+
+/// The operation behind `package/Method`.
+fn method(name: &str) -> (Operation, Version) {
+    let (package, method) = name.split_once('/').unwrap();
+    grpc::route(&format!("/{package}.A2AService/{method}")).unwrap_or_else(|| panic!("{name} is no method"))
+}
+
+/// What is made of a body that comes in `chunks`. Empty texts count as absent, which protobuf does not tell apart.
+fn verdict<'a>(name: &str, mut chunks: impl Iterator<Item = &'a [u8]>) -> Value {
+    let (operation, version) = method(name);
+    let mut plan = Plan::default();
+    let watched = watch(&FACTS, operation, version, |path, kind, keep| plan.ask(path, kind, keep));
+    let sends = matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+    let skill = sends.then(|| plan.ask(&metadata(version, "skill"), Type::Value, Keep::Text));
+    let mut body = Body::new(Limits { text: MAX_TEXT_BYTES, ..Limits::default() }, Rc::new(plan));
+    if let Err(fault) = chunks.try_for_each(|chunk| body.feed(chunk)).and_then(|()| body.end()) {
+        assert_eq!(body.feed(b""), Err(fault), "a fault stays");
+        return json!({ "refused": fault.to_string() });
+    }
+    assert!(watched.questions(operation).all(|(_, asked)| body.is_settled(asked)));
+    let facts = Facts::new(&watched, operation, |asked| body.findings(asked));
+    let texts = |fact| {
+        let texts: BTreeSet<&str> = facts.values(fact).map(|value| value.text.as_deref().unwrap_or("too long")).collect();
+        texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>()
+    };
+    let skill = skill.and_then(|skill| body.findings(skill).values.first()).map_or("", |value| match value.kind {
+        Kind::Number => "number",
+        Kind::Object => "object",
+        Kind::Array => "list",
+        Kind::String | Kind::Bool | Kind::Null => value.text.as_deref().unwrap_or("too long"),
+    });
+    let one = |fact| texts(fact).first().copied().unwrap_or_default().to_owned();
+    let kinds = [("text", Fact::PartText), ("file", Fact::PartFile), ("data", Fact::PartData)];
+    let kinds: Map<_, _> = kinds
+        .iter()
+        .map(|(kind, fact)| ((*kind).to_owned(), facts.count(*fact)))
+        .filter(|(_, count)| *count > 0)
+        .map(|(kind, count)| (kind, json!(count)))
+        .collect();
+    json!({
+        "url": one(Fact::PushUrl), "credentials": texts(Fact::PushCredential), "modes": texts(Fact::OutputMode),
+        "history": one(Fact::HistoryLength).trim_start_matches('0'), "parts": facts.count(Fact::Part), "kinds": kinds,
+        "skill": skill, "inline": facts.count(Fact::PushConfig) > 0,
+    })
+}
+
+#[test]
+fn every_body_has_its_verdict() {
+    let mut cases = cases();
+    let mut wrong = Vec::new();
+    let bless = std::env::var_os("BLESS").is_some();
+    for case in &mut cases {
+        let verdict = verdict(case["method"].as_str().unwrap(), [body(case).as_slice()].into_iter());
+        if bless {
+            case.insert("verdict".into(), verdict);
+        } else if case.get("verdict") != Some(&verdict) {
+            wrong.push(format!("{}: expected {:?}, got {verdict}", case["name"], case.get("verdict")));
+        }
+    }
+    if bless {
+        let lines: Vec<String> = cases.iter().map(|case| format!("  {}", serde_json::to_string(case).unwrap())).collect();
+        fs::write(folder().join("grpc.json"), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.len() >= 100);
+}
+
+#[test]
+fn no_verdict_depends_on_the_chunks() {
+    for case in cases() {
+        let (name, body) = (case["method"].as_str().unwrap(), body(&case));
+        let whole = verdict(name, [body.as_slice()].into_iter());
+        for size in [1, 2, 3, 8, 9] {
+            assert_eq!(verdict(name, body.chunks(size)), whole, "{} by {size}", case["name"]);
+        }
+        for at in (0..=body.len()).step_by(if body.len() > 1500 { 17 } else { 1 }) {
+            let (before, behind) = body.split_at(at);
+            assert_eq!(verdict(name, [before, behind].into_iter()), whole, "{} cut at {at}", case["name"]);
+        }
+    }
+}
+
+/// Calls that no one wrote: messages of the corpus with a few changes, or their bodies.
+fn changed(count: usize, seed: u64) -> Vec<(String, Vec<u8>)> {
+    let mut dice = Dice(seed);
+    let all: Vec<(String, Vec<u8>)> = cases().iter().map(|case| (case["method"].as_str().unwrap().to_owned(), body(case))).collect();
+    let short: Vec<&(String, Vec<u8>)> = all.iter().filter(|(_, body)| (5..2000).contains(&body.len())).collect();
+    let mut made = Vec::new();
+    for _ in 0..count {
+        let (name, own) = short[dice.roll(short.len())];
+        // What is put in place of something comes from calls of the same method.
+        let alike: Vec<Vec<u8>> = short.iter().filter(|(other, _)| other == name).map(|(_, body)| body[5..].to_vec()).collect();
+        made.push((
+            name.clone(),
+            if dice.roll(4) == 0 { dice.mutate(std::slice::from_ref(own)) } else { grpc_frame::wrap(&dice.mutate(&alike)).unwrap() },
+        ));
+    }
+    made
+}
+
+#[test]
+fn no_verdict_on_a_changed_body_depends_on_the_chunks() {
+    let mut dice = Dice(0xc41);
+    for (name, body) in changed(20_000, 0x5eed) {
+        let whole = verdict(&name, [body.as_slice()].into_iter());
+        let chunks = dice.cut(&body);
+        assert_eq!(verdict(&name, chunks.into_iter()), whole, "{name}: {body:02x?}");
+    }
+}
+
+/// What the official SDK reads in each call; null if it reads nothing.
+fn read_by_python(calls: &[(String, Vec<u8>)]) -> Vec<Value> {
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/py-1.0/bin/python");
+    let mut child = Command::new(&program)
+        .arg(folder().join("read_grpc.py"))
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("{}: {error} (`make setup` installs it)", program.display()));
+    let lines: String = calls.iter().map(|(name, message)| format!("{name} {}\n", STANDARD.encode(message))).collect();
+    let mut input = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    assert!(output.status.success(), "{}", output.status);
+    let answers: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), calls.len());
+    answers
+}
+
+#[test]
+fn agents_read_what_attache_reads_or_it_refuses() {
+    let mut calls: Vec<_> = cases().iter().map(|case| (case["method"].as_str().unwrap().to_owned(), body(case))).collect();
+    calls.extend(changed(8000, 0xa2a));
+    // A body that is not one message has none that could be read.
+    let calls: Vec<_> = calls.into_iter().filter_map(|(name, body)| Some((name, grpc_frame::unwrap(&body).ok()?.to_vec()))).collect();
+    let answers = read_by_python(&calls);
+    let (mut taken, mut refused, mut stricter) = (0, 0, 0);
+    for ((name, message), answer) in calls.iter().zip(answers) {
+        let body = grpc_frame::wrap(message).unwrap();
+        let verdict = verdict(name, [body.as_slice()].into_iter());
+        match (verdict.get("refused"), answer) {
+            (Some(_), Value::Null) => refused += 1,
+            (Some(_), _) => stricter += 1,
+            // The agent refuses what it cannot read, such as texts that nobody asked for and that are no UTF-8.
+            (None, Value::Null) => {}
+            (None, answer) => {
+                let known = |value: &Value| value.as_str().is_none_or(|text| text.len() <= MAX_TEXT_BYTES);
+                if known(&answer["url"]) {
+                    assert_eq!(verdict, answer, "{name}: {message:02x?}");
+                }
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken > 500 && refused > 500 && stricter > 100, "{taken} taken, {refused} refused by both, {stricter} refused here alone");
+}
