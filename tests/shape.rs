@@ -110,16 +110,65 @@ fn the_envoy_configurations_hold_plugin_configurations() {
 
 #[test]
 fn the_documented_configurations_are_taken() {
-    let mut seen = 0;
-    for name in ["README.md", "docs/configuration.md", "docs/outbound.md"] {
-        let text = fs::read_to_string(root().join(name)).unwrap();
+    let mut seen = Vec::new();
+    let mut pages = files(&root().join("docs"), "md");
+    pages.push(root().join("README.md"));
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
         for block in text.split("```json\n").skip(1) {
             let json = block.split("```").next().unwrap();
             if json.contains("\"agents\"") || json.contains("\"connections\"") {
-                is_taken(json, name);
-                seen += 1;
+                is_taken(json, &name);
+                seen.push(name.clone());
+            } else if !json.contains('…') {
+                let value: Result<serde_json::Value, _> = serde_json::from_str(json);
+                assert!(value.is_ok(), "{name}: {value:?}\n{json}");
             }
         }
     }
-    assert!(seen >= 1, "the documentation shows a whole configuration");
+    for name in ["README.md", "configuration.md", "task-ownership.md"] {
+        assert!(seen.iter().any(|page| page == name), "{name} shows a whole configuration");
+    }
+}
+
+#[test]
+fn every_page_is_linked_and_every_link_leads_somewhere() {
+    let mut pages = files(&root().join("docs"), "md");
+    pages.push(root().join("README.md"));
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for page in &pages {
+        let text = fs::read_to_string(page).unwrap();
+        let name = page.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(name == "README.md" || readme.contains(&format!("(docs/{name})")), "README.md does not name docs/{name}");
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let (path, place) = link.split_once('#').unwrap_or((link, ""));
+            if path.contains("://") {
+                continue;
+            }
+            let target = if path.is_empty() { page.clone() } else { page.with_file_name(path) };
+            assert!(target.exists(), "{name}: nothing is at {link}");
+            if !place.is_empty() {
+                let text = fs::read_to_string(&target).unwrap();
+                assert!(text.lines().any(|line| anchor(line).as_deref() == Some(place)), "{name}: no heading at {link}");
+            }
+        }
+    }
+}
+
+/// The anchor of a heading in Markdown: its letters in lower case, spaces as `-`.
+fn anchor(line: &str) -> Option<String> {
+    let heading = line.strip_prefix('#')?.trim_start_matches('#').trim();
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    Some(kept.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect())
+}
+
+#[test]
+fn every_peer_is_described() {
+    let text = fs::read_to_string(root().join("tests/mesh/peers/README.md")).unwrap();
+    for program in ["py", "mjs"].iter().flat_map(|extension| files(&root().join("tests/mesh/peers"), extension)) {
+        let name = program.file_name().unwrap().to_string_lossy().into_owned();
+        let is_installed = program.components().any(|part| part.as_os_str() == "node_modules");
+        assert!(is_installed || text.contains(&format!("`{name}`")), "tests/mesh/peers/README.md lacks {name}");
+    }
 }

@@ -1,6 +1,7 @@
 //! Credentials of connections: what is attached to calls that leave, and how it is obtained.
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
+use super::secret::named;
 use super::{ConfigError, HttpUri, Issuer, Secret, SecretRef, duration};
 use crate::wire::header;
 use serde::Deserialize;
@@ -291,11 +292,7 @@ impl Credential {
 
     pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: String, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
-        let known = |place: String, secret: &str| match secrets.contains_key(secret) {
-            true => Ok(()),
-            // Not its name: somebody may have put the secret itself there.
-            false => fail(place, "there is no secret of this name"),
-        };
+        let known = |place: String, secret: &str| named(&format!("{at}.{place}"), secret, secrets).map(drop);
         match self {
             Self::Headers(headers) if headers.is_empty() => return fail("headers".to_owned(), "give at least one"),
             Self::Headers(headers) => {

@@ -1,6 +1,7 @@
 //! Token introspection: who is asked about a token, and what the answer must say (RFC 7662).
 
 use super::certificate::Bound;
+use super::secret::named;
 use super::{Claims, ConfigError, HttpUri, Secret, SecretRef, duration};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -74,9 +75,7 @@ impl Introspection {
         if self.client.id.is_empty() {
             return fail("client.id", "must not be empty");
         }
-        if !secrets.contains_key(&self.client.secret.secret) {
-            return fail("client.secret.secret", &format!("there is no secret called {:?}", self.client.secret.secret));
-        }
+        named(&format!("{at}.client.secret.secret"), &self.client.secret.secret, secrets)?;
         if self.issuer.as_ref().is_some_and(String::is_empty) {
             return fail("issuer", "must not be empty");
         }

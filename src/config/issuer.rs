@@ -1,6 +1,7 @@
 //! Who signs tokens, where their keys are, and what a token must say (RFC 7519, RFC 9068, RFC 7517).
 
 use super::claims::GivenClaims;
+use super::secret::named_at_once;
 use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, duration};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -171,10 +172,8 @@ impl Issuer {
         }
         self.claims.check(&format!("{at}.claims"))?;
         self.actors.check(&format!("{at}.actors"))?;
-        if let Jwks::SharedSecret(reference) = &self.jwks
-            && !secrets.contains_key(&reference.secret)
-        {
-            return fail("jwks.shared_secret.secret", &format!("there is no secret called {:?}", reference.secret));
+        if let Jwks::SharedSecret(reference) = &self.jwks {
+            named_at_once(&format!("{at}.jwks.shared_secret.secret"), &reference.secret, secrets)?;
         }
         self.jwks.check(&format!("{at}.jwks"))
     }

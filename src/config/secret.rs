@@ -4,6 +4,7 @@ use super::{ConfigError, Remote};
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// A reference to `secrets`.
@@ -34,6 +35,26 @@ pub struct SecretDocument {
     /// Where in a JSON document it stands (RFC 6901); without this the answer's body is the secret.
     #[serde(default)]
     pub json_pointer: Option<String>,
+}
+
+/// The secret that `at` names.
+///
+/// # Errors
+/// If there is none. The name is not repeated: somebody may have put the secret itself there.
+pub(super) fn named<'a>(at: &str, name: &str, secrets: &'a BTreeMap<String, Secret>) -> Result<&'a Secret, ConfigError> {
+    let unknown = || ConfigError::new(at, "there is no secret of this name: `secrets` says where each comes from");
+    secrets.get(name).ok_or_else(unknown)
+}
+
+/// The same for a secret that is needed when the configuration is read.
+///
+/// # Errors
+/// If there is none, or it comes later.
+pub(super) fn named_at_once(at: &str, name: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+    match named(at, name, secrets)? {
+        Secret::Env(_) | Secret::Inline(_) => Ok(()),
+        Secret::Http(_) => Err(ConfigError::new(at, "this is needed when Envoy reads the configuration: name a secret from env")),
+    }
 }
 
 impl Secret {

@@ -1,5 +1,6 @@
 //! `tasks`: whether a task belongs to the caller who made it.
 
+use super::secret::named_at_once;
 use super::{ConfigError, Secret};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -64,9 +65,7 @@ impl Tasks {
             if !seen.insert(key.id.as_str()) {
                 return fail("id", format!("{:?} is used twice", key.id));
             }
-            if !secrets.contains_key(&key.secret) {
-                return fail("secret", format!("there is no secret called {:?}", key.secret));
-            }
+            named_at_once(&format!("{at}[{index}].secret"), &key.secret, secrets)?;
         }
         Ok(())
     }

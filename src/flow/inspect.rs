@@ -22,6 +22,8 @@ pub struct Plans {
     questions: Rc<Questions>,
     jsonrpc: Watched,
     plan: Rc<Plan>,
+    /// The body of an HTTP+JSON request itself.
+    root: Asked,
     http_json: Watched,
     /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
     skill: Option<(Spoken, Spoken)>,
@@ -82,8 +84,10 @@ impl Plans {
         let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
         let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
         let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
+        let root = plan.ask(&[], Keep::Kind);
+        let (questions, plan) = (Rc::new(questions), Rc::new(plan));
         let is_owned = agent.tasks.owned().is_some();
-        Self { questions: Rc::new(questions), jsonrpc, plan: Rc::new(plan), http_json, skill, is_owned, grpc, nothing: Rc::default() }
+        Self { questions, jsonrpc, plan, root, http_json, skill, is_owned, grpc, nothing: Rc::default() }
     }
 
     fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
@@ -150,7 +154,13 @@ impl Plans {
     pub fn inspect(&self, reader: &Reader, operation: Operation, version: Version, agent: &Agent) -> Result<(), Denial> {
         let watched = match reader {
             Reader::Jsonrpc(_) => &self.jsonrpc,
-            Reader::HttpJson(_) => &self.http_json,
+            Reader::HttpJson(document) => {
+                // In a list nothing would be found that somebody may read from it all the same.
+                if document.findings(self.root).values.iter().any(|value| value.kind != Kind::Object) {
+                    return Err(Denial::new(Reason::RequestMalformed).advise("This is no request: the body is a JSON object."));
+                }
+                &self.http_json
+            }
             Reader::Grpc(..) => match self.method(operation, version) {
                 Some(method) => &method.watched,
                 None => return Ok(()),
