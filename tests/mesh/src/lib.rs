@@ -22,5 +22,6 @@ pub mod same;
 pub mod stand_in;
 pub mod tls;
 pub mod tour;
+mod tour_callers;
 pub mod wait;
 pub mod wiretap;

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use bytes::{Buf, BytesMut};
@@ -17,17 +18,25 @@ pub struct Answer {
     pub body: Arc<Vec<u8>>,
     /// Whether the answer goes on with what [`StandIn::more`] gives, and has no end of its own.
     endless: bool,
+    /// The pause before each byte of the body.
+    drip: Option<Duration>,
 }
 
 impl Answer {
     /// An answer of a content type.
     pub fn new(status: &'static str, kind: &str, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: vec![("content-type".to_owned(), kind.to_owned())], body: Arc::new(body.into()), endless: false }
+        let headers = vec![("content-type".to_owned(), kind.to_owned())];
+        Self { status, headers, body: Arc::new(body.into()), endless: false, drip: None }
     }
 
     /// Events without end: each is what [`StandIn::more`] gives.
     pub fn events() -> Self {
         Self { endless: true, ..Self::new("200 OK", "text/event-stream", "").header("transfer-encoding", "chunked") }
+    }
+
+    /// The same, byte by byte, with this pause before each.
+    pub fn dripping(self, pause: Duration) -> Self {
+        Self { drip: Some(pause), ..self }
     }
 
     /// Adds a header. With `transfer-encoding` the body must be in chunks already.
@@ -187,7 +196,12 @@ async fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {
     }
     head += "\r\n";
     stream.write_all(head.as_bytes()).await?;
-    stream.write_all(&answer.body).await
+    let Some(pause) = answer.drip else { return stream.write_all(&answer.body).await };
+    for byte in answer.body.iter() {
+        tokio::time::sleep(pause).await;
+        stream.write_all(&[*byte]).await?;
+    }
+    Ok(())
 }
 
 fn head_end(buffer: &[u8]) -> Option<usize> {

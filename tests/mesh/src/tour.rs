@@ -7,6 +7,7 @@ use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
+use crate::tour_callers::Callers;
 
 /// How a call came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ impl Row {
     }
 }
 
-fn answered(outcome: &str) -> Outcome {
+pub(crate) fn answered(outcome: &str) -> Outcome {
     Outcome { status: "200".to_owned(), outcome: outcome.to_owned(), reason: String::new() }
 }
 
@@ -91,7 +92,12 @@ fn card(reply: &Reply) -> String {
 }
 
 async fn play(call: &Call, port: u16, read: fn(&Reply) -> String) -> Outcome {
-    match call.send(port).await {
+    outcome(call.send(port).await, read)
+}
+
+/// What became of a call; `read` says it of one that was answered.
+pub(crate) fn outcome(reply: Result<Reply>, read: fn(&Reply) -> String) -> Outcome {
+    match reply {
         Ok(reply) if reply.is_success() => Outcome { status: reply.status.to_string(), outcome: read(&reply), reason: String::new() },
         Ok(reply) => {
             let reason = reply.reason().unwrap_or_default();
@@ -224,29 +230,42 @@ fn outbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     ]
 }
 
+async fn played(steps: Vec<Step>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for Step { call, caller, port, request, read, stated } in steps {
+        rows.push(Row { call, caller, stated, seen: play(&request, port, read).await });
+    }
+    rows
+}
+
+/// The calls as they came out, and the log of those Envoys that recorded calls to the agent.
+pub struct Tour {
+    pub rows: Vec<Row>,
+    pub log: String,
+}
+
 /// Plays every call in order.
-pub async fn rows(mesh: &Mesh) -> Result<Vec<Row>> {
+pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
     let authorization = &mesh.authorization;
-    let (good, other, expired, reader, guest, cards) = tokio::try_join!(
+    let (good, other, expired, reader, guest, cards, callers) = tokio::try_join!(
         mesh.token(),
         authorization.token("https://other.example.com", SCOPES),
         authorization.expired_token(&mesh.audience, SCOPES),
         authorization.token(&mesh.audience, "agent:read"),
         authorization.token_of("guest", &mesh.audience, SCOPES),
         projecting(mesh),
+        Callers::start(mesh),
     )?;
-    let mut rows = Vec::new();
     let tokens = Tokens { good, other, expired, reader, guest };
-    let steps = inbound_steps(mesh, &tokens);
-    for step in steps.into_iter().chain(card_steps(&cards)).chain(outbound_steps(mesh, &tokens)) {
-        let seen = play(&step.request, step.port, step.read).await;
-        rows.push(Row { call: step.call, caller: step.caller, stated: step.stated, seen });
-    }
+    let mut rows = played(inbound_steps(mesh, &tokens)).await;
+    rows.extend(callers.rows(&tokens.good).await);
+    rows.extend(played(card_steps(&cards)).await);
+    rows.extend(played(outbound_steps(mesh, &tokens)).await);
     let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
     let url = mesh.url();
     let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &tokens.good), play_sdk(Sdk::Js0_3, &url, &tokens.good));
     let caller = "good token";
     rows.push(Row { call: "Python SDK 1.0: send stream get card", caller, stated: stated.clone(), seen: ten });
     rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated, seen: three });
-    Ok(rows)
+    Ok(Tour { rows, log: mesh.inbound.log() + &callers.envoy.log() })
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use attache_mesh::mesh::Mesh;
 use attache_mesh::process::{self, EndAll};
-use attache_mesh::{place, report, tour};
+use attache_mesh::tour::{self, Tour};
+use attache_mesh::{place, report};
 
 fn main() -> ExitCode {
     let _end = EndAll;
@@ -29,9 +30,9 @@ async fn run() -> Result<ExitCode> {
     println!("Starting the mesh; logs are in {}", place::logs().display());
     let mesh = Mesh::start().await?;
     println!("\n{}", report::places(&mesh));
-    let rows = tour::rows(&mesh).await?;
+    let Tour { rows, log } = tour::play_all(&mesh).await?;
     println!("{}", report::table(&rows));
-    println!("The records that the calls to the agent left, of each kind the first:\n{}", report::records(&mesh.inbound.log()));
+    println!("The records that the calls to the agent left, of each kind the first:\n{}", report::records(&log));
     let wrong: Vec<_> = rows.iter().filter(|row| !row.holds()).collect();
     for row in &wrong {
         println!("Not as stated: {} ({}): {:?}, stated {:?}", row.call, row.caller, row.seen, row.stated);

@@ -35,6 +35,11 @@ fn redirect() -> Answer {
     Answer::new("302 Found", "text/plain", "elsewhere").header("location", "/elsewhere")
 }
 
+/// Always something, and never all of it in time.
+fn slow_drip() -> Answer {
+    Answer::new("200 OK", "application/json", json!({"keys": [], "more": "x".repeat(400)}).to_string()).dripping(Duration::from_millis(100))
+}
+
 /// A name, what is answered, and what the log says of it.
 type Fault = (&'static str, fn() -> Answer, &'static str);
 
@@ -45,6 +50,7 @@ const FAULTS: &[Fault] = &[
     ("an_empty_set", || Answer::new("200 OK", "application/json", "{\"keys\":[]}"), "no key in the set"),
     ("a_redirect", redirect, "status 302"),
     ("an_error", || Answer::new("500 Internal Server Error", "text/plain", "oops"), "status 500"),
+    ("a_slow_drip", slow_drip, "could be fetched"),
     ("invalid_utf8", || Answer::new("200 OK", "application/json", b"{\"keys\":[{\"kid\":\"\xff\"}]}".to_vec()), "not a JWK Set"),
     (
         "only_unusable_keys",

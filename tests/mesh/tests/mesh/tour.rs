@@ -7,10 +7,12 @@ use crate::suite::Suite;
 
 pub fn add(suite: &mut Suite) {
     suite.add("tour::every_call_comes_out_as_stated", async |mesh| {
-        let rows = tour::rows(mesh).await?;
-        ensure!(rows.len() >= 21 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
-        let records = report::records(&mesh.inbound.log());
-        for part in ["\"decision\":\"allow\"", "\"client\":\"guest\"", "\"reason\":\"token_expired\""] {
+        let tour::Tour { rows, log } = tour::play_all(mesh).await?;
+        ensure!(rows.len() >= 27 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        let records = report::records(&log);
+        for part in
+            ["\"decision\":\"allow\"", "\"client\":\"guest\"", "\"reason\":\"token_expired\"", "\"client\":\"desk\"", "\"kind\":\"user\""]
+        {
             ensure!(records.contains(part), "no {part} in {records}");
         }
         let commands = report::commands(mesh).await?;
