@@ -61,7 +61,7 @@ function provider(issuer, keys) {
       grant_types: ['client_credentials'],
       response_types: [],
       redirect_uris: [],
-      scope: scopes.join(' '),
+      ...(scopes.length && { scope: scopes.join(' ') }),
     })),
     features: {
       clientCredentials: { enabled: true },
