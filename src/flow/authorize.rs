@@ -31,8 +31,8 @@ pub enum Admission {
     As(Admitted),
     /// No, but that is only told. With the caller, if it is one whom we know.
     Shadowed(Option<Admitted>, Reason),
-    /// No.
-    Refused(Denial),
+    /// No. With the caller, if it is one whom we know.
+    Refused(Option<Admitted>, Denial),
     /// That depends on something that has to be fetched.
     Wait(Want),
 }
@@ -42,7 +42,7 @@ pub enum Admission {
 pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
     let refuse = |admitted, denial: Denial| match context.runtime.config().agents.get(index) {
         Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
-        _ => Admission::Refused(denial),
+        _ => Admission::Refused(admitted, denial),
     };
     let (proofs, policy, lacking) = match identified {
         Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
@@ -129,12 +129,13 @@ pub fn may_anyone(agent: &Agent, policy: &Policy, operation: Operation, skill: S
 impl Admitted {
     /// How the caller was judged, for its trace: places of the configuration and what was missing there.
     #[must_use]
-    pub fn judged(&self, agent: &Agent, operation: Operation, skill: Skill<'_>, config: &Config) -> String {
+    pub fn judged(&self, agent: &Agent, asked: Option<(Operation, Skill<'_>)>, config: &Config) -> String {
         let security = match (self.policy.demand.place(&self.proofs), self.policy.demand.meets(&self.proofs)) {
             (Some(place), Ok(_)) => format!("security[{place}]: met"),
             (Some(place), Err(Unmet::Scopes(scopes))) => format!("security[{place}]: needs scopes {}", scopes.join(" ")),
             (Some(_), Err(Unmet::Credentials)) | (None, _) => "security: no requirement is met".to_owned(),
         };
+        let Some((operation, skill)) = asked else { return security };
         let Some(rules) = agent.access.as_ref().filter(|_| operation != Operation::GetAgentCard) else { return security };
         let (place, verdict) = access::judge(rules, operation, skill, &subject(&self.caller, config));
         let rule = place.map_or_else(|| "access".to_owned(), |place| format!("access[{place}]"));

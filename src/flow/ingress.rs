@@ -122,6 +122,7 @@ pub(super) fn begin(
     // What a card that is still to be fetched will look at is not known.
     let looked_at = context.runtime.policy(index, context.now).unwrap_or_else(|_| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
+    let asks = config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header));
     let is_public = is_card && agent.card.access == CardAccess::Public;
     let identity = if is_public {
         Identity::Known(None)
@@ -131,7 +132,12 @@ pub(super) fn begin(
         match admit(index, is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
             Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
-            Admission::Refused(denial) => return refuse(denial, binding, body_follows, context, effects),
+            Admission::Refused(known, denial) => {
+                if let Some(known) = known {
+                    told::tell_caller(&known, index, asks, None, context, effects);
+                }
+                return refuse(denial, binding, body_follows, context, effects);
+            }
             Admission::Wait(want) => {
                 effects.push(Effect::Fetch(want));
                 Identity::Pending { want, credentials: Box::new(credentials.into_owned()) }
@@ -195,7 +201,7 @@ pub(super) fn begin(
         spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
         permitted: false,
         owned,
-        asks: config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header)),
+        asks,
     };
     Box::new(inbound).decide(context, effects, expected)
 }
@@ -255,7 +261,12 @@ impl Inbound {
                     match admission {
                         Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
                         Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
-                        Admission::Refused(denial) => return self.deny(denial, context, effects),
+                        Admission::Refused(known, denial) => {
+                            if let Some(known) = known {
+                                told::tell_caller(&known, self.agent, self.asks, None, context, effects);
+                            }
+                            return self.deny(denial, context, effects);
+                        }
                         Admission::Wait(next) => {
                             effects.push(Effect::Fetch(next));
                             *settled = next;

@@ -28,6 +28,23 @@ impl Identity {
     }
 }
 
+/// Notes who it is, and how it is judged at agent `index` if it asks and may see that.
+pub(super) fn tell_caller(
+    admitted: &Admitted,
+    index: usize,
+    asks: bool,
+    asked: Option<(Operation, Skill<'_>)>,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    let config = context.runtime.config();
+    effects.push(Effect::Note(Note::From(Rc::clone(&admitted.caller))));
+    let may_see = asks && config.debug.as_ref().is_some_and(|trace| trace.is_for(admitted.caller.client.as_deref()));
+    if let (true, Some(agent)) = (may_see, config.agents.get(index)) {
+        effects.push(Effect::Note(Note::Judged(admitted.judged(agent, asked, config))));
+    }
+}
+
 impl Inbound {
     pub(super) fn shadows(&self, reason: Reason, context: &Context<'_>) -> bool {
         context.runtime.config().agents.get(self.agent).is_some_and(|agent| is_shadowed(agent, reason))
@@ -49,16 +66,12 @@ impl Inbound {
     /// Notes what is known for the record, and how the caller is judged if it may see that.
     pub(super) fn tell(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.push(Effect::Note(Note::Is { version: self.version, binding: self.binding, operation: self.operation }));
-        let config = context.runtime.config();
         let Some(admitted) = self.identity.admitted() else { return };
-        effects.push(Effect::Note(Note::From(Rc::clone(&admitted.caller))));
-        let may_see = self.asks && config.debug.as_ref().is_some_and(|trace| trace.is_for(admitted.caller.client.as_deref()));
-        let (true, Some(agent), Some(plans)) = (may_see, config.agents.get(self.agent), context.runtime.plans(self.agent)) else { return };
-        let judged = self.operation.map(|operation| {
-            let skill = self.spoken.skill(operation, self.reader(), plans).unwrap_or(Skill::Unnamed);
-            admitted.judged(agent, operation, skill, config)
-        });
-        effects.push(Effect::Note(Note::Judged(judged.unwrap_or_else(|| "no operation is known".to_owned()))));
+        let skill = |operation| {
+            let plans = context.runtime.plans(self.agent)?;
+            Some((operation, self.spoken.skill(operation, self.reader(), plans).unwrap_or(Skill::Unnamed)))
+        };
+        tell_caller(admitted, self.agent, self.asks, self.operation.and_then(skill), context, effects);
     }
 
     pub(super) fn reader(&self) -> Option<&Reader> {

@@ -278,7 +278,7 @@ pub fn add(suite: &mut Suite) {
                     Ok(reply) if hold => {
                         let seen = format!("{} {:?} {}", reply.status, reply.headers, reply.text());
                         ensure!(reply.header("grpc-status") == Some("13") && reply.body.is_empty(), "{seen}");
-                        envoy.logged(&["attache: refused", "reason=card_unavailable"]).await?;
+                        envoy.refusal_logged(0, "card_unavailable").await?;
                     }
                     // The headers may be gone already: then the answer is cut off.
                     Ok(reply) => ensure!(!reply.text().contains("svc.cluster.local"), "{} {}", reply.status, reply.text()),
