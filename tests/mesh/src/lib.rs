@@ -4,6 +4,7 @@
 
 pub mod authorization;
 pub mod canary;
+pub mod connections;
 pub mod envoy;
 pub mod envoy_file;
 pub mod event_stream;
@@ -23,5 +24,6 @@ pub mod stand_in;
 pub mod tls;
 pub mod tour;
 mod tour_callers;
+mod tour_methods;
 pub mod wait;
 pub mod wiretap;

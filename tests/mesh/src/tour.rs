@@ -8,6 +8,7 @@ use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
 use crate::tour_callers::Callers;
+use crate::tour_methods::Methods;
 
 /// How a call came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -247,7 +248,7 @@ pub struct Tour {
 /// Plays every call in order.
 pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
     let authorization = &mesh.authorization;
-    let (good, other, expired, reader, guest, cards, callers) = tokio::try_join!(
+    let (good, other, expired, reader, guest, cards, callers, methods) = tokio::try_join!(
         mesh.token(),
         authorization.token("https://other.example.com", SCOPES),
         authorization.expired_token(&mesh.audience, SCOPES),
@@ -255,12 +256,14 @@ pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
         authorization.token_of("guest", &mesh.audience, SCOPES),
         projecting(mesh),
         Callers::start(mesh),
+        Methods::start(mesh),
     )?;
     let tokens = Tokens { good, other, expired, reader, guest };
     let mut rows = played(inbound_steps(mesh, &tokens)).await;
     rows.extend(callers.rows(&tokens.good).await);
     rows.extend(played(card_steps(&cards)).await);
     rows.extend(played(outbound_steps(mesh, &tokens)).await);
+    rows.extend(methods.rows(&tokens.good).await);
     let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
     let url = mesh.url();
     let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &tokens.good), play_sdk(Sdk::Js0_3, &url, &tokens.good));

@@ -3,64 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::{AuthorizationServer, claims, header};
+use attache_mesh::connections::{IDENTITY_HEADER, PARTNER, azure, call, client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
-use attache_mesh::envoy_file::EnvoyFile;
-use attache_mesh::http::{Call, Echo, Reply, message_1_0, rpc};
+use attache_mesh::http::{Call, Echo, Reply};
 use attache_mesh::mesh::Mesh;
-use attache_mesh::peer::{self, Agent};
 use attache_mesh::refusal::{self, Form};
 use serde_json::{Value, json};
 
 use crate::suite::Suite;
-
-/// The audience of the remote agent.
-pub const PARTNER: &str = "https://partner.example.com";
-const IDENTITY_HEADER: &str = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a";
-
-/// `envoy/outbound.yaml` with other connections. Whatever the host, routes lead to cluster `remote`: the echoing agent.
-/// `clusters` are more of them, by name and port.
-pub fn outbound(mesh: &Mesh, connections: &[Value], secrets: &Value, clusters: &[(&str, u16)]) -> Result<EnvoyFile> {
-    let mut file = mesh.outbound_file()?;
-    for (name, port) in [("remote", mesh.agent_1_0.port)].iter().chain(clusters) {
-        file.copy_cluster("partner", name)?;
-        file.cluster(name, *port)?;
-    }
-    let authorization = &mesh.authorization;
-    file.edit_plugin(|plugin| {
-        plugin["issuers"] = json!([{"name": "corp", "issuer": authorization.issuer, "audiences": [mesh.audience],
-            "jwks": {"remote": {"uri": authorization.jwks_uri, "cluster": "idp"}}}]);
-        plugin["connections"] = json!(connections);
-        plugin["secrets"] = secrets.clone();
-    })?;
-    let wasm = file.wasm()?;
-    let variables: Vec<&Value> =
-        secrets.as_object().into_iter().flat_map(|map| map.values()).filter_map(|secret| secret.get("env")).collect();
-    wasm["vm_config"]["environment_variables"] = json!({"host_env_keys": variables});
-    file.http_manager()?["route_config"]["virtual_hosts"] =
-        json!([{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "remote", "timeout": "0s"}}]}]);
-    Ok(file)
-}
-
-/// A connection `name` to `<name>.example.com`.
-pub fn connection(name: &str, credential: &Value) -> Value {
-    json!({"name": name, "match": {"hosts": [format!("{name}.example.com")], "path_prefix": "/"}, "version": "1.0", "credential": credential})
-}
-
-/// A client of the authorization server.
-pub fn client(authorization: &AuthorizationServer, id: &str, authentication: &Value) -> Value {
-    json!({"token_endpoint": {"uri": format!("{}/token", authorization.issuer), "cluster": "idp"}, "client_id": id,
-           "authentication": authentication})
-}
-
-/// What is asked for the remote agent.
-pub fn request() -> Value {
-    json!({"resource": [PARTNER], "scopes": ["agent:read", "agent:execute"]})
-}
-
-/// SendMessage to the remote agent of connection `name`.
-pub fn call(name: &str) -> Call {
-    Call::post("/", &rpc(json!(name), "SendMessage", message_1_0(name))).host(&format!("{name}.example.com"))
-}
 
 /// What the remote agent saw.
 pub fn echo(reply: &Reply) -> Result<Echo> {
@@ -84,12 +34,6 @@ pub async fn issued(authorization: &AuthorizationServer, id: &str) -> Result<u64
 async fn private_key(authorization: &AuthorizationServer, id: &str) -> Result<String> {
     let keys = Call::get("/control/keys").send(authorization.port).await?.json();
     keys[id].as_str().map(str::to_owned).with_context(|| format!("no key of {id}"))
-}
-
-async fn azure() -> Result<Agent> {
-    let process = attache_mesh::process::spawn(&attache_mesh::place::unique("azure"), peer::node("azure.mjs"))?;
-    let port = process.ready_port(std::time::Duration::from_secs(60)).await?;
-    Ok(Agent { process, port, grpc_port: None })
 }
 
 async fn by_client_credentials(mesh: &Mesh) -> Result<()> {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::AuthorizationServer;
+use attache_mesh::connections::{call, client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::Call;
 use attache_mesh::mesh::Mesh;
@@ -12,7 +13,7 @@ use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::{place, wait};
 use serde_json::{Value, json};
 
-use crate::credentials::{call, client, connection, echo, issued, outbound, request, token};
+use crate::credentials::{echo, issued, token};
 use crate::suite::Suite;
 
 const SECRET: &str = "s3cret-of-the-client";

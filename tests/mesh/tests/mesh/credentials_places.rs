@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use attache_mesh::connections::{call, connection, outbound};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, message_1_0, rpc};
@@ -13,7 +14,7 @@ use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::{place, wait};
 use serde_json::{Value, json};
 
-use crate::credentials::{call, connection, echo, issued, outbound, token};
+use crate::credentials::{echo, issued, token};
 use crate::suite::Suite;
 
 fn key() -> Value {

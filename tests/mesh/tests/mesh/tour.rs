@@ -8,7 +8,7 @@ use crate::suite::Suite;
 pub fn add(suite: &mut Suite) {
     suite.add("tour::every_call_comes_out_as_stated", async |mesh| {
         let tour::Tour { rows, log } = tour::play_all(mesh).await?;
-        ensure!(rows.len() >= 27 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
+        ensure!(rows.len() >= 35 && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
         let records = report::records(&log);
         for part in
             ["\"decision\":\"allow\"", "\"client\":\"guest\"", "\"reason\":\"token_expired\"", "\"client\":\"desk\"", "\"kind\":\"user\""]
