@@ -45,9 +45,20 @@ impl Authority {
 
     /// A certificate for `name` as subject, with these alternative names.
     pub fn issue(&self, name: &str, uris: &[&str], dns: &[&str]) -> Result<Identity> {
-        let mut params = CertificateParams::new(dns.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+        self.issue_as(&[("CN", name)], uris, dns)
+    }
+
+    /// The same for a subject of several parts (CN and O), as they stand in the certificate.
+    pub fn issue_as(&self, subject: &[(&str, &str)], uris: &[&str], dns: &[&str]) -> Result<Identity> {
+        let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name = rcgen::DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, name);
+        for (kind, text) in subject {
+            let kind = if *kind == "O" { DnType::OrganizationName } else { DnType::CommonName };
+            params.distinguished_name.push(kind, *text);
+        }
+        for name in dns {
+            params.subject_alt_names.push(SanType::DnsName((*name).try_into()?));
+        }
         for uri in uris {
             params.subject_alt_names.push(SanType::URI((*uri).try_into()?));
         }

@@ -1,6 +1,7 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
 mod at_hand;
+mod attack_credentials;
 mod attacks;
 mod cards;
 mod configuration;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
     live_update::add(&mut suite);
     hold::add(&mut suite);
     attacks::add(&mut suite);
+    attack_credentials::add(&mut suite);
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
