@@ -268,14 +268,18 @@ impl HostContext for Root {
         true
     }
 
-    fn on_http_call_response(&mut self, token: u32, _: usize, body_size: usize, _: usize) {
+    fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
         let Some(Pending { want, most, since }) = self.calls.remove(&token) else { return };
         let now = call::now();
+        // Reset, or too slow behind its first byte: there is nothing to ask Envoy for, and asking would end this VM.
+        if headers == 0 {
+            return self.fetched(want, Err("gave no whole answer in time, or reset the connection".to_owned()), since, now);
+        }
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
         match status {
-            None => self.fetched(want, Err("cannot be reached: the connection was reset".to_owned()), since, now),
+            None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
             Some(status @ (200 | 400..=499)) if body_size <= most => self.fetched(want, Ok((status, &body())), since, now),
             Some(200) => self.fetched(want, Err(format!("answered with {body_size} bytes, more than {most}")), since, now),
             Some(status) => self.fetched(want, Ok((status, &[])), since, now),

@@ -12,7 +12,7 @@ pub enum BasicError {
     /// No `Authorization` header, or one of another scheme.
     #[error("no name and password")]
     Missing,
-    /// More than one `Authorization` header.
+    /// More than one `Authorization` header, or several in one.
     #[error("more than one credential")]
     Repeated,
     /// `Basic` without a name and a password in base64.
@@ -33,6 +33,10 @@ pub fn presented(headers: &Headers) -> Result<[u8; 32], BasicError> {
     let (scheme, rest) = line.split_at_checked(5).unwrap_or((line, b""));
     if !scheme.eq_ignore_ascii_case(b"basic") {
         return Err(BasicError::Missing);
+    }
+    // Envoy makes one line of several; base64 has no comma.
+    if rest.contains(&b',') {
+        return Err(BasicError::Repeated);
     }
     let text = rest.strip_prefix(b" ").ok_or(BasicError::Malformed)?;
     if text.len() > secret_digest::MAX_BYTES.saturating_mul(2) {
@@ -64,6 +68,7 @@ mod tests {
         assert_eq!(read(&[]), Err(BasicError::Missing));
         assert_eq!(read(&["Bearer a.b.c"]), Err(BasicError::Missing));
         assert_eq!(read(&["Basic Og==", "Basic Og=="]), Err(BasicError::Repeated));
+        assert_eq!(read(&["Basic Og==,Basic Og=="]), Err(BasicError::Repeated));
         let long = format!("Basic {}", "QQ".repeat(10_000));
         for odd in [
             "Basic",

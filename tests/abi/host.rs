@@ -90,7 +90,8 @@ impl Host {
         match kind {
             0 => self.stream().filter(|stream| !stream.released).map(|stream| &mut stream.headers),
             1 => self.stream().and_then(|stream| stream.trailers.as_mut()),
-            6 => Some(&mut self.answer.0),
+            // Of a call that was reset, or that took too long, Envoy has no headers.
+            6 => Some(&mut self.answer.0).filter(|headers| !headers.is_empty()),
             _ => None,
         }
     }

@@ -152,6 +152,24 @@ fn a_cluster_that_does_not_exist_is_503_and_says_so() {
     assert_eq!(std::mem::take(&mut vm.host_mut().misuse), ["proxy_http_call idp"]);
 }
 
+/// Envoy has no headers to ask for then, and asking would end the VM.
+#[test]
+fn an_answer_that_never_ends_is_503_and_the_next_one_is_taken() {
+    let mut vm = vm();
+    let ids = waiting(&mut vm, &headers(), 1);
+    vm.tick();
+    vm.answer(100, &[], b"");
+    for id in ids {
+        assert_eq!(vm.verdict(id).reason(), "keys_unavailable");
+        vm.close(id);
+    }
+    assert!(vm.host().log.iter().any(|line| line.contains("no whole answer in time")), "{:?}", vm.host().log);
+    vm.wait(3);
+    vm.tick();
+    vm.answer(101, OK, &keys());
+    assert_eq!(vm.request(&headers(), &[SEND]).reason(), "ok");
+}
+
 #[test]
 fn an_unknown_key_is_looked_for_once_and_no_more() {
     let mut vm = vm();

@@ -33,6 +33,7 @@ struct Here {
     envoy: Envoy,
     authority: Authority,
     mint: Mint,
+    other: Mint,
     /// The introspection endpoint.
     issuer: StandIn,
     _agent: StandIn,
@@ -40,7 +41,7 @@ struct Here {
 
 impl Here {
     async fn start(mesh: &Mesh, config: &Value) -> Result<Self> {
-        let mint = Mint::new("attacks-1")?;
+        let mint = Mint::new("1")?;
         let issuer = StandIn::start(Answer::new("500 Internal Server Error", "text/plain", "")).await?;
         let agent = StandIn::start(Answer::new("200 OK", "application/json", "{}")).await?;
         let mut file = mesh.inbound_file()?;
@@ -54,6 +55,7 @@ impl Here {
         file.cluster("agent", agent.port)?;
         file.cluster("idp", issuer.port)?;
         let manager = file.http_manager()?;
+        manager["max_request_headers_kb"] = json!(1024);
         manager["forward_client_cert_details"] = json!("ALWAYS_FORWARD_ONLY");
         manager["route_config"]["virtual_hosts"] =
             json!([{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "agent"}}]}]);
@@ -61,7 +63,7 @@ impl Here {
         authority.guard(&mut file, &authority.issue("localhost", &[], &["localhost"])?)?;
         let envoy =
             Envoy::start("attack-credentials", &file, Options::default().env("ATTACKS_INTROSPECTION", "canary-of-introspection")).await?;
-        Ok(Self { envoy, authority, mint, issuer, _agent: agent })
+        Ok(Self { envoy, authority, mint, other: Mint::new("2")?, issuer, _agent: agent })
     }
 
     /// The certificate of a row; `None` if no certificate can be like that.
@@ -84,12 +86,12 @@ impl Here {
                     "client_id": "cli", "scope": "agent:execute", "iat": 900, "exp": 2000, "jti": number.to_string()});
                 merge(&mut claims, &spec["token"]["claims"]);
                 later(&mut claims);
-                if let Some(certificate) = certificate.filter(|_| claims["cnf"]["x5t#S256"] == THUMBPRINT) {
-                    claims["cnf"]["x5t#S256"] = json!(URL_SAFE_NO_PAD.encode(certificate.digest));
-                }
+                bind(&mut claims, certificate);
                 let mut header = self.mint.header();
                 merge(&mut header, &spec["token"]["header"]);
-                format!("Bearer {}", self.mint.sign_as(&header, &claims)).into_bytes()
+                // Key 2 is somebody else's.
+                let signed = if spec["token"]["key"] == 2 { &self.other } else { &self.mint }.sign_as(&header, &claims);
+                format!("Bearer {signed}").into_bytes()
             }
             _ => {
                 let hex = spec["hex"].as_str()?;
@@ -100,29 +102,20 @@ impl Here {
     }
 
     /// Sends a row; `None` if it cannot be sent.
-    async fn send(&self, row: &Value, number: usize) -> Result<Option<Reply>> {
-        let certificate = match row.get("peer") {
-            Some(peer) => match self.certificate(peer) {
-                None => return Ok(None),
-                certificate => certificate,
-            },
-            None => None,
-        };
-        // Where the row says its digest it is this certificate that the token is bound to.
-        let bound = certificate.as_ref().filter(|_| row["peer"]["digest"] == DIGEST);
+    async fn send(&self, row: &Value, number: usize, certificate: Option<&Identity>) -> Result<Option<Reply>> {
         let query = row["query"].as_str().map(|query| format!("?{query}")).unwrap_or_default();
         let mut call =
             Call::get(format!("/{}/tasks/t{query}", row["agent"].as_str().context("agent")?)).host("expense.example.com").version("1.0");
         for pair in row["headers"].as_array().context("headers")? {
             let name = pair[0].as_str().context("name")?.to_owned();
-            let Some(value) = self.value(&pair[1], number, bound) else { return Ok(None) };
+            let Some(value) = self.value(&pair[1], number, bound_to(row, certificate)) else { return Ok(None) };
             call.headers.push((name, value.as_bytes().to_vec()));
         }
-        self.authority.send(&call, self.envoy.port(), certificate.as_ref()).await.map(Some)
+        self.authority.send(&call, self.envoy.port(), certificate).await.map(Some)
     }
 
     /// The introspection endpoint answers as the row says.
-    fn prepare(&self, answer: &Value) {
+    fn prepare(&self, answer: &Value, certificate: Option<&Identity>) {
         let status = match answer.as_u64() {
             None => "200 OK",
             Some(302) => "302 Found",
@@ -131,8 +124,21 @@ impl Here {
         };
         let mut document = answer.clone();
         later(&mut document);
+        bind(&mut document, certificate);
         let body = if answer.is_u64() { String::new() } else { document.to_string() };
         self.issuer.answer(Answer::new(status, "application/json", body));
+    }
+}
+
+/// Where a row says its digest it is this certificate that tokens are bound to.
+fn bound_to<'a>(row: &Value, certificate: Option<&'a Identity>) -> Option<&'a Identity> {
+    certificate.filter(|_| row["peer"]["digest"] == DIGEST)
+}
+
+/// Binds a token of the rows to `certificate`.
+fn bind(claims: &mut Value, certificate: Option<&Identity>) {
+    if let Some(certificate) = certificate.filter(|_| claims["cnf"]["x5t#S256"] == THUMBPRINT) {
+        claims["cnf"]["x5t#S256"] = json!(URL_SAFE_NO_PAD.encode(certificate.digest));
     }
 }
 
@@ -164,13 +170,19 @@ async fn every_row(mesh: &'static Mesh) -> Result<()> {
         let place = format!("{} at {}", row["name"], row["agent"]);
         let expect = row["expect"].as_str().context("expect")?;
         let mut tries = 0;
+        let certificate = row.get("peer").map(|peer| here.certificate(peer));
+        if certificate.as_ref().is_some_and(Option::is_none) {
+            unsent.push(place);
+            continue;
+        }
+        let certificate = certificate.flatten();
         if let Some(answer) = row.get("introspection") {
-            here.prepare(answer);
+            here.prepare(answer, bound_to(row, certificate.as_ref()));
         }
         // After an answer that is none the endpoint has a rest; until then nobody asks it.
         let reply = wait::until(&place, Duration::from_secs(10), async || {
             tries += 1;
-            let reply = here.send(row, number + 1000 * tries).await.with_context(|| place.clone())?;
+            let reply = here.send(row, number + 1000 * tries, certificate.as_ref()).await.with_context(|| place.clone())?;
             let rests = row.get("introspection").is_some() && expect != "introspection_unavailable";
             let reason = reply.as_ref().and_then(Reply::reason);
             Ok((!rests || reason.as_deref() != Some("introspection_unavailable")).then_some(reply))

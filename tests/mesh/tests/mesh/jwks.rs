@@ -50,7 +50,7 @@ const FAULTS: &[Fault] = &[
     ("an_empty_set", || Answer::new("200 OK", "application/json", "{\"keys\":[]}"), "no key in the set"),
     ("a_redirect", redirect, "status 302"),
     ("an_error", || Answer::new("500 Internal Server Error", "text/plain", "oops"), "status 500"),
-    ("a_slow_drip", slow_drip, "could be fetched"),
+    ("a_slow_drip", slow_drip, "no whole answer in time"),
     ("invalid_utf8", || Answer::new("200 OK", "application/json", b"{\"keys\":[{\"kid\":\"\xff\"}]}".to_vec()), "not a JWK Set"),
     (
         "only_unusable_keys",
