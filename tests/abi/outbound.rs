@@ -68,7 +68,7 @@ fn no_credential_no_call() {
     ] {
         let mut vm = vm(environment);
         let [line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
-        assert!(line.starts_with("3 attache: secrets.partner_key: ") && line.contains(why), "{line}");
+        assert!(line.starts_with("3 attache: secrets.partner_key.env: ") && line.contains(why), "{line}");
         let Verdict::Refused(503, body) = vm.request(&call("partner.example.com", "/"), &[SEND]) else { panic!("{environment:?}") };
         assert_eq!((&body["id"], &body["error"]["data"][0]["metadata"]["reason"]), (&json!("id-1"), &json!("credential_unavailable")));
         assert_eq!(vm.request(&call("partner.example.com", "/message:send"), &[SEND]).reason(), "credential_unavailable");

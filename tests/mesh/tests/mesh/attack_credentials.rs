@@ -202,7 +202,7 @@ async fn every_row(mesh: &'static Mesh) -> Result<()> {
         *(if expect == "ok" { &mut good } else { &mut bad }) += 1;
     }
     ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
-    ensure!(good >= 50 && bad >= 120 && unsent.len() <= 8, "{good} good and {bad} bad were sent, not {unsent:?}");
+    ensure!(good >= 45 && bad >= 150 && unsent.len() <= 8, "{good} good and {bad} bad were sent, not {unsent:?}");
     let told = here.envoy.log() + &here.envoy.process().out();
     ensure!(!told.contains("canary-key") && !told.contains("canary-password") && !told.contains("canary-of"), "a secret is in the log");
     Ok(())
