@@ -5,6 +5,7 @@ pub mod flow;
 mod hosts;
 pub mod messages;
 pub mod model;
+pub mod offers;
 pub mod paths;
 pub mod policy;
 pub mod project;
@@ -14,6 +15,7 @@ pub mod scheme;
 pub mod validators;
 
 pub use model::{Card, CardError, CardResponse};
+pub use offers::{Asked, NotOffered, Offers};
 pub use paths::{CardPath, CardPaths};
 pub use policy::{PolicyError, Security};
 pub use project::{Capabilities, Dialect, Interface, ProjectError, Skills, View, project};

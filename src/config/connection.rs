@@ -1,7 +1,6 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{ConfigError, Credential, Issuer, Match, Nothing, Secret};
-use crate::protocol::Version;
+use super::{CalledWith, ConfigError, Credential, Issuer, Match, Nothing, RemoteCard, Secret};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -15,7 +14,10 @@ pub struct Connection {
     #[serde(rename = "match")]
     pub target: Match,
     /// The A2A version that it is called with.
-    pub version: Version,
+    pub version: CalledWith,
+    /// Where its card is, if the version depends on it.
+    #[serde(default)]
+    pub card: Option<RemoteCard>,
     /// What is attached.
     pub credential: Credential,
     /// Where Envoy's route must lead. Otherwise nothing goes out.
@@ -50,6 +52,12 @@ impl Connection {
                 return fail("pin.clusters", "name at least one Envoy cluster");
             }
             _ => {}
+        }
+        match (&self.card, self.version) {
+            (None, CalledWith::Auto) => return fail("card", "say where the card is that tells the version"),
+            (Some(_), CalledWith::V0_3 | CalledWith::V1_0) => return fail("card", "is read with \"version\": \"auto\" only"),
+            (Some(card), CalledWith::Auto) => card.check(&format!("{at}.card"), self)?,
+            (None, _) => {}
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }

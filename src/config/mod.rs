@@ -21,6 +21,7 @@ mod limits;
 mod profile;
 mod push;
 mod remote;
+mod remote_card;
 mod scheme;
 mod secret;
 mod security;
@@ -51,6 +52,7 @@ pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
+pub use remote_card::{CalledWith, RemoteCard};
 pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement};
@@ -314,6 +316,13 @@ mod tests {
             ),
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
+            ("/connections/0/version", json!("2.0"), "connections[0].version: unknown variant"),
+            ("/connections/0/version", json!("auto"), "connections[0].card: say where"),
+            (
+                "/connections/0/card",
+                json!({"remote": {"uri": "https://partner.example.com", "cluster": "c"}}),
+                "connections[0].card: is read",
+            ),
             ("/hold_headers", json!("yes"), "hold_headers: "),
             ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
             ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),

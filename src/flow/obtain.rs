@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Attachment {
     /// Header names in lower case, and values.
     pub headers: Vec<(String, SecretString)>,
+    /// The method that obtained it, as the configuration spells it.
+    pub method: &'static str,
     /// Where it came from, for whoever traces its use.
     pub origin: &'static str,
     /// How old it is, if it is a token that was fetched.
@@ -81,8 +83,9 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
-        let attach = |headers, origin| Obtained::Attach(Attachment { headers, origin, age: None, token: None });
         let credential = &self.connection.credential;
+        let method = credential.method();
+        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None });
         match credential {
             Credential::None(_) => return Ok(attach(Vec::new(), "none")),
             Credential::Header(_) | Credential::Headers(_) => {
@@ -108,7 +111,7 @@ impl Search<'_> {
         }
         let (key, token, origin) = self.token(source, subject, false)?;
         let age = Some(self.context.now.since(token.since));
-        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], origin, age, token: Some((key, token)) }))
+        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)) }))
     }
 
     /// The token of `source`, or why the search stops.

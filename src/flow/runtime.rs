@@ -245,6 +245,7 @@ impl Runtime {
             }
             Want::Secret(index) => ("secret", self.config.secrets().keys().nth(index).map_or("none", String::as_str)),
             Want::Token(key) => ("connection", self.token_of(&key).map_or("none", |(connection, _)| connection)),
+            Want::RemoteCard(index) => ("connection", self.config.connections.get(index).map_or("none", |connection| &connection.name)),
         }
     }
 
@@ -330,7 +331,14 @@ impl Runtime {
     /// What should be fetched now, without anyone asking.
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
-        self.keyrings.borrow().due(now).map(Want::Keys).chain(self.sources.due(now)).chain(self.due_credentials(now)).collect()
+        self.keyrings
+            .borrow()
+            .due(now)
+            .map(Want::Keys)
+            .chain(self.sources.due(now))
+            .chain(self.due_credentials(now))
+            .chain(self.due_remotes(now))
+            .collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
@@ -341,6 +349,7 @@ impl Runtime {
             Want::Introspection(key) => self.begin_introspection(&key),
             Want::Secret(index) => self.begin_secret(index, now),
             Want::Token(key) => self.begin_token(&key, now),
+            Want::RemoteCard(index) => self.begin_remote(index, now),
         }
     }
 
@@ -348,7 +357,7 @@ impl Runtime {
     pub fn proceed(&self, want: Want) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
         }
     }
 
@@ -372,6 +381,7 @@ impl Runtime {
             Want::Introspection(key) => self.complete_introspection(&key, answer, now),
             Want::Secret(index) => self.complete_secret(index, answer, now),
             Want::Token(key) => self.complete_token(&key, answer, now),
+            Want::RemoteCard(index) => self.complete_remote(index, answer, now),
         }
     }
 
@@ -384,7 +394,7 @@ impl Runtime {
     pub fn terms(&self, want: Want) -> Option<Terms> {
         match want {
             Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
         }
     }
 
@@ -395,7 +405,7 @@ impl Runtime {
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => Ok(()),
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
         }
     }
 

@@ -1,6 +1,8 @@
 //! What calls that leave share: secrets, tokens, and the fetches that bring them.
 
+use super::event::Level;
 use super::fetch::{Answer, Call, Want};
+use super::remote::RemoteAgents;
 use super::runtime::Runtime;
 use crate::config::{ActorToken, Config, Connection, Credential, Secret};
 use crate::credential::assertion::Signer;
@@ -30,6 +32,9 @@ pub struct Outgoing {
     serial: Cell<u64>,
     /// Why a fetch could not even begin.
     complaint: RefCell<Option<String>>,
+    pub(super) remotes: RemoteAgents,
+    /// For the log.
+    pub(super) notices: RefCell<Vec<(Level, String)>>,
 }
 
 /// What a fetch of a token needs to know.
@@ -63,7 +68,13 @@ impl Outgoing {
             seats: config.connections.iter().map(|_| Rc::new(())).collect(),
             serial: Cell::new(0),
             complaint: RefCell::default(),
+            remotes: RemoteAgents::new(config),
+            notices: RefCell::default(),
         }
+    }
+
+    pub(super) fn complain(&self, complaint: String) {
+        self.complaint.replace(Some(complaint));
     }
 }
 
@@ -127,7 +138,7 @@ impl Runtime {
             Err((failure, cause)) => {
                 let name = self.config().connections.get(job.connection).map_or("", |connection| &connection.name);
                 let told = format!("connections[{}].credential: no token for {name:?}: {cause}", job.connection);
-                self.outgoing.complaint.replace(Some(told));
+                self.outgoing.complain(told);
                 self.outgoing.tokens.borrow_mut().complete(key, now, Err(failure));
                 None
             }
