@@ -1,6 +1,7 @@
 //! Agent cards (A2A 1.0 section 8, 0.3 section 5): read in any shape, projected to the version asked for. Pure functions on
 //! bytes and JSON: which card is served to whom, and when, is for `flow`.
 
+pub mod accepts;
 pub mod flow;
 mod hosts;
 pub mod messages;

@@ -127,7 +127,7 @@ impl Security {
 }
 
 /// The scheme that `card` calls `name`.
-fn described(card: &Card, name: &str) -> Result<Option<Scheme>, CardError> {
+pub(super) fn described(card: &Card, name: &str) -> Result<Option<Scheme>, CardError> {
     match card.members().get("securitySchemes") {
         None => Ok(None),
         Some(Value::Object(schemes)) => {

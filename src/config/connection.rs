@@ -15,7 +15,7 @@ pub struct Connection {
     pub target: Match,
     /// The A2A version that it is called with.
     pub version: CalledWith,
-    /// Where its card is, if the version depends on it.
+    /// Where its card is, if version or credential depends on it.
     #[serde(default)]
     pub card: Option<RemoteCard>,
     /// What is attached.
@@ -53,11 +53,12 @@ impl Connection {
             }
             _ => {}
         }
-        match (&self.card, self.version) {
-            (None, CalledWith::Auto) => return fail("card", "say where the card is that tells the version"),
-            (Some(_), CalledWith::V0_3 | CalledWith::V1_0) => return fail("card", "is read with \"version\": \"auto\" only"),
-            (Some(card), CalledWith::Auto) => card.check(&format!("{at}.card"), self)?,
-            (None, _) => {}
+        let goes_by_card = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
+        match &self.card {
+            None if goes_by_card => return fail("card", "say where the card is: version or credential is \"auto\""),
+            Some(_) if !goes_by_card => return fail("card", "is read only if version or credential is \"auto\""),
+            Some(card) => card.check(&format!("{at}.card"), self)?,
+            None => {}
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }

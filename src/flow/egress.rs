@@ -14,7 +14,7 @@ use super::runtime::Context;
 use crate::config::Connection;
 use crate::credential::Key;
 use crate::credential::cache::Token;
-use crate::identity::bearer;
+use crate::identity::bearer::{self, BearerError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, http_json};
 use crate::wire::path;
@@ -65,9 +65,13 @@ pub(super) fn begin(
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
     let binding = binding(head, connection);
-    let caller = match connection.credential.subject().map(|_| bearer::token(head.headers)) {
+    let for_caller = connection.credential.each().any(|credential| credential.subject().is_some());
+    let is_sure = connection.credential.subject().is_some();
+    let caller = match for_caller.then(|| bearer::token(head.headers)) {
         None => None,
         Some(Ok(token)) => Some(SecretString::from(token.to_owned())),
+        // It may turn out not to be needed.
+        Some(Err(BearerError::Missing)) if !is_sure => None,
         Some(Err(error)) => {
             let denial = Denial::new(error.into()).at(&connection.name);
             return refuse(denial, Some(binding), !end_of_stream, context, effects);
@@ -114,24 +118,17 @@ enum Next {
 impl Outbound {
     /// Finds version and credential, or what they have to wait for.
     fn next(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
-        let obtained = match &self.spoken {
-            None => Ok(()),
-            Some(spoken) => match context.runtime.remote_agent(self.connection, &self.waited, context.now) {
-                Ok(agent) => {
-                    let (binding, settled) = spoken.settle(&agent.offers, connection, effects);
-                    self.binding = binding.unwrap_or(self.binding);
-                    self.spoken = None;
-                    if let Err(denial) = settled {
-                        return Next::Refuse(denial);
-                    }
-                    Ok(())
-                }
-                Err(stopped) => Err(*stopped),
-            },
-        };
-        let obtained = match obtained {
-            Ok(()) => context.runtime.obtain(self.connection, self.caller.as_ref(), &self.waited, context),
-            Err(stopped) => stopped,
+        let agent = connection.card.as_ref().map(|_| context.runtime.remote_agent(self.connection, &self.waited, context.now));
+        if let (Some(Ok(agent)), Some(spoken)) = (&agent, self.spoken.take_if(|_| matches!(agent, Some(Ok(_))))) {
+            let (binding, settled) = spoken.settle(&agent.offers, connection, effects);
+            self.binding = binding.unwrap_or(self.binding);
+            if let Err(denial) = settled {
+                return Next::Refuse(denial);
+            }
+        }
+        let obtained = match agent {
+            Some(Err(stopped)) => *stopped,
+            Some(Ok(_)) | None => context.runtime.obtain(self.connection, self.caller.as_ref(), &self.waited, context),
         };
         match obtained {
             Obtained::Attach(attachment) => Next::Go(attachment),

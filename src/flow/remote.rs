@@ -7,8 +7,8 @@ use super::fetch::{Answer, Call, Want};
 use super::obtain::{Attachment, Obtained};
 use super::runtime::{Context, Runtime};
 use crate::card::model::MAX_BYTES;
-use crate::card::{Card, Offers, paths};
-use crate::config::{Config, Connection, Remote};
+use crate::card::{Card, Offers, accepts, paths};
+use crate::config::{Config, Connection, Credential, Remote};
 use crate::identity::signature::Software;
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
@@ -20,6 +20,8 @@ use std::rc::Rc;
 pub struct RemoteAgent {
     /// What it offers.
     pub offers: Offers,
+    /// Which of the connection's credentials it asks for, if that has several.
+    pub chosen: Option<usize>,
 }
 
 /// Remote agents by connection; `None` where no card is asked.
@@ -63,10 +65,15 @@ impl Runtime {
         }
     }
 
-    /// The connection's credential, for its card. One that belongs to a caller is not for that.
+    /// Which of the credentials of connection `index` its remote agent asks for, as far as that is known.
+    pub(super) fn chosen(&self, index: usize, now: UnixTime) -> Option<usize> {
+        self.outgoing.remotes.of(index)?.borrow().usable(now)?.chosen
+    }
+
+    /// The connection's credential, for its card. One that belongs to a caller is not for that, nor one that the card decides.
     fn card_credential(&self, index: usize, waited: &[Want], now: UnixTime) -> Obtained {
         let connection = self.config().connections.get(index);
-        if connection.is_some_and(|connection| connection.credential.subject().is_some()) {
+        if connection.is_some_and(|own| own.credential.subject().is_some() || matches!(own.credential, Credential::Auto(_))) {
             return Obtained::Attach(Attachment { headers: Vec::new(), method: "none", origin: "none", age: None, token: None });
         }
         self.obtain(index, None, waited, &Context { runtime: self, verifier: &Software, now })
@@ -149,7 +156,18 @@ impl Runtime {
             let text = format!("connection {name:?}: the card names interfaces elsewhere, such as {url:?}: they are not considered");
             (Level::Warn, text)
         }));
-        Ok((RemoteAgent { offers }, notices))
+        let mut chosen = None;
+        if let Credential::Auto(choices) = &connection.credential {
+            notices.push(match accepts::pick(&card, choices).map_err(|error| error.to_string())? {
+                Ok((index, why)) => {
+                    chosen = Some(index);
+                    let method = connection.credential.chosen(chosen).map_or("none", Credential::method);
+                    (Level::Info, format!("connection {name:?}: credential auto[{index}] ({method}): the card asks for {why}"))
+                }
+                Err(wanted) => (Level::Warn, format!("connection {name:?}: the card asks for {wanted}: no credential is that")),
+            });
+        }
+        Ok((RemoteAgent { offers, chosen }, notices))
     }
 
     /// What should be in the log and is not yet.

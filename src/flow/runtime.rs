@@ -15,7 +15,7 @@ use super::metric::{self, Tally};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Demanded, Issuer, Jwks, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Issuer, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -93,7 +93,7 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).collect();
-        let configured = config.connections.iter().flat_map(|connection| connection.credential.headers());
+        let configured = config.connections.iter().flat_map(|connection| connection.credential.each()).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
         let credential_headers =
             CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();

@@ -41,6 +41,8 @@ pub struct Outgoing {
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub connection: usize,
+    /// Which of its credentials, if it has several.
+    pub choice: Option<usize>,
     /// It is the actor's token, not the connection's.
     pub is_actor: bool,
     pub subject: Option<Subject>,
@@ -154,14 +156,15 @@ impl Runtime {
     fn ask(&self, key: &Key, job: &Job, now: UnixTime) -> Result<TokenRequest, (Failure, String)> {
         let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
         let connection = self.config().connections.get(job.connection).ok_or_else(|| unavailable("there is no such connection"))?;
-        let source = if job.is_actor { Source::of_actor(&connection.credential) } else { Source::of(&connection.credential) };
+        let credential = connection.credential.chosen(job.choice).ok_or_else(|| unavailable("there is no such credential"))?;
+        let source = if job.is_actor { Source::of_actor(credential) } else { Source::of(credential) };
         let source = source.ok_or_else(|| unavailable("there is no source"))?;
         if job.subject.as_ref().is_some_and(|subject| now >= subject.until) {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
         let parties = Parties {
             subject: job.subject.as_ref().map(|subject| subject.token.clone()),
-            actor: if job.is_actor { None } else { self.actor(connection, now)? },
+            actor: if job.is_actor { None } else { self.actor(connection, credential, now)? },
         };
         let count = self.outgoing.serial.get().wrapping_add(1);
         self.outgoing.serial.set(count);
@@ -180,8 +183,8 @@ impl Runtime {
     }
 
     /// The actor token of a connection, if it tells one and has it.
-    fn actor(&self, connection: &Connection, now: UnixTime) -> Result<Option<SecretString>, (Failure, String)> {
-        let Credential::TokenExchange(exchange) = &connection.credential else { return Ok(None) };
+    fn actor(&self, connection: &Connection, credential: &Credential, now: UnixTime) -> Result<Option<SecretString>, (Failure, String)> {
+        let Credential::TokenExchange(exchange) = credential else { return Ok(None) };
         match exchange.actor.as_ref().map(|actor| &actor.token) {
             None => Ok(None),
             Some(ActorToken::Secret(name)) => {
@@ -192,7 +195,7 @@ impl Runtime {
                     .map_err(|error| (Failure::Unavailable, format!("secret {name:?} {error}")))
             }
             Some(ActorToken::ClientCredentials(_) | ActorToken::ManagedIdentity(_)) => {
-                let key = Source::of_actor(&connection.credential).and_then(|source| source.key(&connection.name, None));
+                let key = Source::of_actor(credential).and_then(|source| source.key(&connection.name, None));
                 let token = key.and_then(|key| self.outgoing.tokens.borrow().peek(&key, now));
                 token.map(|token| Some(token.value.clone())).ok_or_else(|| (Failure::Unavailable, "there is no actor token".to_owned()))
             }
@@ -217,7 +220,11 @@ impl Runtime {
     /// Whether any connection fetches tokens.
     #[must_use]
     pub fn fetches_tokens(&self) -> bool {
-        self.config().connections.iter().any(|connection| Source::of(&connection.credential).is_some())
+        self.config()
+            .connections
+            .iter()
+            .flat_map(|connection| connection.credential.each())
+            .any(|credential| Source::of(credential).is_some())
     }
 
     /// What only workers with this configuration and these secrets know.
@@ -251,8 +258,12 @@ impl Runtime {
     /// Connection and method that a token is for, for statistics.
     #[must_use]
     pub fn token_of(&self, key: &Key) -> Option<(&str, &'static str)> {
-        let index = self.outgoing.tokens.borrow().job(key)?.connection;
+        let (index, choice) = {
+            let tokens = self.outgoing.tokens.borrow();
+            let job = tokens.job(key)?;
+            (job.connection, job.choice)
+        };
         let connection = self.config().connections.get(index)?;
-        Some((&connection.name, connection.credential.method()))
+        Some((&connection.name, connection.credential.chosen(choice)?.method()))
     }
 }
