@@ -1,6 +1,6 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{CalledWith, ConfigError, Credential, Issuer, Match, Nothing, RemoteCard, Secret};
+use super::{CalledWith, ConfigError, Credential, Issuer, Match, Nothing, RemoteCard, Secret, SignedCard};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub struct Connection {
     /// Where its card is, if version or credential depends on it.
     #[serde(default)]
     pub card: Option<RemoteCard>,
+    /// Whose signature that card needs. A card without a good one is as no card.
+    #[serde(default)]
+    pub require_signed_card: Option<SignedCard>,
     /// What is attached.
     pub credential: Credential,
     /// Where Envoy's route must lead. Otherwise nothing goes out.
@@ -53,12 +56,18 @@ impl Connection {
             }
             _ => {}
         }
-        let goes_by_card = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
+        let decides = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
+        let goes_by_card = decides || self.require_signed_card.is_some();
         match &self.card {
-            None if goes_by_card => return fail("card", "say where the card is: version or credential is \"auto\""),
-            Some(_) if !goes_by_card => return fail("card", "is read only if version or credential is \"auto\""),
+            None if goes_by_card => return fail("card", "say where the card is that version, credential or require_signed_card speaks of"),
+            Some(_) if !goes_by_card => {
+                return fail("card", "is read only with \"version\": \"auto\", credential.auto or require_signed_card");
+            }
             Some(card) => card.check(&format!("{at}.card"), self)?,
             None => {}
+        }
+        if let Some(signed) = &self.require_signed_card {
+            signed.check(&format!("{at}.require_signed_card"))?;
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }

@@ -54,7 +54,7 @@ pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
-pub use remote_card::{CalledWith, RemoteCard};
+pub use remote_card::{CalledWith, CardKeys, RemoteCard, SignedCard};
 pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement};
@@ -319,6 +319,7 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/connections/0/version", json!("2.0"), "connections[0].version: unknown variant"),
+            ("/connections/0/require_signed_card", json!({"jwks": {"inline": {}}}), "connections[0].card: say where"),
             ("/connections/0/version", json!("auto"), "connections[0].card: say where"),
             (
                 "/connections/0/card",

@@ -1,9 +1,10 @@
 //! The card of a remote agent, for connections that go by it: where it is fetched, and that it is the agent's own.
 
-use super::{ConfigError, Connection, HostPattern, Pin, Remote};
+use super::{Algorithm, ConfigError, Connection, HostPattern, Pin, Remote};
 use crate::protocol::Version;
 use crate::wire::path;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -37,6 +38,43 @@ pub struct RemoteCard {
     /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are
     /// the agent's origin.
     pub remote: Remote,
+}
+
+/// Whose signature a remote agent's card needs (A2A 1.0 section 8.4).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedCard {
+    /// The keys that sign it.
+    pub jwks: CardKeys,
+    /// Accepted signature algorithms.
+    #[serde(default = "all_algorithms")]
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// Where the keys are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardKeys {
+    /// A JWK Set in the configuration (RFC 7517 section 5).
+    Inline(Value),
+}
+
+impl SignedCard {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let is_shared = |algorithm: &Algorithm| algorithm.secret_bytes().is_some();
+        if self.algorithms.is_empty() || self.algorithms.iter().any(is_shared) {
+            return Err(ConfigError::new(
+                format!("{at}.algorithms"),
+                "name at least one, and none of HS*: whoever could verify could sign",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn all_algorithms() -> Vec<Algorithm> {
+    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]
 }
 
 impl RemoteCard {
@@ -97,6 +135,13 @@ mod tests {
         }
         assert!(fault(|json| json["pin"] = json!({"clusters": ["d"]})).starts_with("connections[0].card.remote.cluster: "));
         assert_eq!(fault(|json| json["pin"] = json!({"clusters": ["d", "c"]})), "");
+        let signed = |algorithms: Value| {
+            fault(|json| json["require_signed_card"] = json!({"jwks": {"inline": {"keys": []}}, "algorithms": algorithms.clone()}))
+        };
+        assert_eq!(signed(json!(["ES256"])), "");
+        for algorithms in [json!([]), json!(["ES256", "HS256"])] {
+            assert!(signed(algorithms).starts_with("connections[0].require_signed_card.algorithms: "));
+        }
         assert!(fault(|json| json["card"]["remote"]["refresh"] = json!("0s")).starts_with("connections[0].card.remote.refresh: "));
     }
 }

@@ -8,7 +8,9 @@ use super::obtain::{Attachment, Obtained};
 use super::runtime::{Context, Runtime};
 use crate::card::model::MAX_BYTES;
 use crate::card::{Card, Offers, accepts, paths};
-use crate::config::{Config, Connection, Credential, Remote};
+use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard};
+use crate::identity::card_signature;
+use crate::identity::jwk::KeySet;
 use crate::identity::signature::Software;
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
@@ -26,18 +28,36 @@ pub struct RemoteAgent {
 
 /// Remote agents by connection; `None` where no card is asked.
 #[derive(Debug)]
-pub(super) struct RemoteAgents(Vec<Option<RefCell<Kept<RemoteAgent>>>>);
+pub(super) struct RemoteAgents(Vec<Option<One>>);
+
+#[derive(Debug)]
+struct One {
+    kept: RefCell<Kept<RemoteAgent>>,
+    /// Whose signature its card needs.
+    keys: Option<KeySet>,
+}
 
 impl RemoteAgents {
-    pub fn new(config: &Config) -> Self {
-        let kept = |connection: &Connection| {
-            connection.card.as_ref().map(|card| RefCell::new(Kept::remote(card.remote.refresh, card.remote.max_stale)))
+    /// # Errors
+    /// If keys in the configuration are no JWK Set.
+    pub fn new(config: &Config) -> Result<Self, ConfigError> {
+        let one = |(index, connection): (usize, &Connection)| {
+            let Some(card) = &connection.card else { return Ok(None) };
+            let keys = connection.require_signed_card.as_ref().map(|SignedCard { jwks: CardKeys::Inline(set), .. }| {
+                KeySet::parse(set.to_string().as_bytes())
+                    .map_err(|error| ConfigError::new(format!("connections[{index}].require_signed_card.jwks.inline"), error.to_string()))
+            });
+            Ok(Some(One { kept: RefCell::new(Kept::remote(card.remote.refresh, card.remote.max_stale)), keys: keys.transpose()? }))
         };
-        Self(config.connections.iter().map(kept).collect())
+        config.connections.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 
     fn of(&self, index: usize) -> Option<&RefCell<Kept<RemoteAgent>>> {
-        self.0.get(index)?.as_ref()
+        Some(&self.0.get(index)?.as_ref()?.kept)
+    }
+
+    fn keys_of(&self, index: usize) -> Option<&KeySet> {
+        self.0.get(index)?.as_ref()?.keys.as_ref()
     }
 }
 
@@ -81,8 +101,8 @@ impl Runtime {
 
     /// The cards that should be fetched now, or what has to be fetched for that first.
     pub(super) fn due_remotes(&self, now: UnixTime) -> Vec<Want> {
-        let due = |(index, kept): (usize, &Option<RefCell<Kept<RemoteAgent>>>)| {
-            if !kept.as_ref()?.borrow().is_due(now) {
+        let due = |(index, one): (usize, &Option<One>)| {
+            if !one.as_ref()?.kept.borrow().is_due(now) {
                 return None;
             }
             match self.card_credential(index, &[], now) {
@@ -123,7 +143,7 @@ impl Runtime {
             return Ok(());
         };
         let read = match answer {
-            Ok((200, body)) => self.read_remote(connection, body),
+            Ok((200, body)) => self.read_remote(index, connection, body),
             Ok((status @ 300..=399, _)) => Err(format!("answered with status {status}: redirects are not followed")),
             Ok((status, _)) => {
                 if let (401, Obtained::Attach(Attachment { token: Some((key, token)), .. })) =
@@ -146,9 +166,16 @@ impl Runtime {
         result
     }
 
-    fn read_remote(&self, connection: &Connection, body: &[u8]) -> Result<(RemoteAgent, Vec<(Level, String)>), String> {
+    fn read_remote(&self, index: usize, connection: &Connection, body: &[u8]) -> Result<(RemoteAgent, Vec<(Level, String)>), String> {
         let Some(own) = connection.card.as_ref() else { return Err("nothing asks for it".to_owned()) };
         let card = Card::read(body).map_err(|error| error.to_string())?;
+        if let Some(signed) = &connection.require_signed_card {
+            // Without keys nothing is good.
+            let keys = self.outgoing.remotes.keys_of(index).ok_or("there are no keys for it")?;
+            // As it came: the card that was read has other spellings. It has been found to be JSON without repeated members.
+            let json = serde_json::from_slice(body).map_err(|_| "the card is not JSON")?;
+            card_signature::verify(&json, keys, &signed.algorithms, &Software).map_err(|error| error.to_string())?;
+        }
         let (offers, stranger) = Offers::of(&card, &own.remote.uri, connection.target.path_prefix.as_str());
         let name = &connection.name;
         let mut notices = vec![(Level::Info, format!("connection {name:?}: the card offers {:?}", offers.describe()))];

@@ -102,7 +102,7 @@ impl Runtime {
         let plans = config.agents.iter().map(Plans::new).collect();
         let tag_keys = config.agents.iter().enumerate().map(|(index, agent)| tag_keys(index, agent, &secrets));
         let tag_keys = tag_keys.collect::<Result<_, _>>()?;
-        let outgoing = Outgoing::new(&config, secrets);
+        let outgoing = Outgoing::new(&config, secrets)?;
         Ok(Self {
             config,
             policies,

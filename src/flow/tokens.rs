@@ -4,7 +4,7 @@ use super::event::Level;
 use super::fetch::{Answer, Call, Want};
 use super::remote::RemoteAgents;
 use super::runtime::Runtime;
-use crate::config::{ActorToken, Config, Connection, Credential, Secret};
+use crate::config::{ActorToken, Config, ConfigError, Connection, Credential, Secret};
 use crate::credential::assertion::Signer;
 use crate::credential::cache::{Cache, Token};
 use crate::credential::endpoint::{self, TokenRequest};
@@ -56,13 +56,15 @@ pub(super) struct Subject {
 }
 
 impl Outgoing {
-    pub(super) fn new(config: &Config, secrets: Secrets) -> Self {
+    /// # Errors
+    /// If keys of remote cards are no JWK Set.
+    pub(super) fn new(config: &Config, secrets: Secrets) -> Result<Self, ConfigError> {
         // The last good value of a secret is kept for as long as it takes.
         let document = |(index, secret): (usize, &Secret)| match secret {
             Secret::Http(document) => Some((index, Kept::remote(document.remote.refresh, Duration::MAX))),
             Secret::Env(_) | Secret::Inline(_) => None,
         };
-        Self {
+        Ok(Self {
             secrets: RefCell::new(secrets),
             documents: RefCell::new(config.secrets().values().enumerate().filter_map(document).collect()),
             tokens: RefCell::default(),
@@ -70,9 +72,9 @@ impl Outgoing {
             seats: config.connections.iter().map(|_| Rc::new(())).collect(),
             serial: Cell::new(0),
             complaint: RefCell::default(),
-            remotes: RemoteAgents::new(config),
+            remotes: RemoteAgents::new(config)?,
             notices: RefCell::default(),
-        }
+        })
     }
 
     pub(super) fn complain(&self, complaint: String) {
