@@ -1,12 +1,10 @@
 //! Agent cards (A2A 1.0 section 8, 0.3 section 5): read in any shape, projected to the version asked for. Pure functions on
 //! bytes and JSON: which card is served to whom, and when, is for `flow`.
 
-pub mod accepts;
 pub mod flow;
 mod hosts;
 pub mod messages;
 pub mod model;
-pub mod offers;
 pub mod paths;
 pub mod policy;
 pub mod project;
@@ -16,7 +14,6 @@ pub mod scheme;
 pub mod validators;
 
 pub use model::{Card, CardError, CardResponse};
-pub use offers::{Asked, NotOffered, Offers};
 pub use paths::{CardPath, CardPaths};
 pub use policy::{PolicyError, Security};
 pub use project::{Capabilities, Dialect, Interface, ProjectError, Skills, View, project};

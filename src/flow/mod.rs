@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+mod accepts;
 pub mod authenticate;
 pub mod authorize;
 pub mod card;
@@ -23,6 +24,7 @@ pub mod metadata;
 pub mod metric;
 mod negotiate;
 pub mod obtain;
+pub mod offers;
 pub mod ownership;
 pub mod record;
 pub mod refusal;

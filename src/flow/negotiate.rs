@@ -4,7 +4,7 @@ use super::denial::{Denial, Reason};
 use super::event::Effect;
 use super::facts::Note;
 use super::head::{self, Head};
-use crate::card::{Asked, NotOffered, Offers};
+use super::offers::{Asked, NotOffered, Offers};
 use crate::config::Connection;
 use crate::protocol::{Binding, Version, version};
 

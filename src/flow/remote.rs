@@ -1,13 +1,15 @@
 //! The cards of remote agents, for connections that go by them: fetched with the connection's own credential, from the connection's
 //! own host, and kept. A card that cannot be had or read changes nothing; without any, no call goes out.
 
+use super::accepts;
 use super::denial::Reason;
 use super::event::{Level, Value};
 use super::fetch::{Answer, Call, Want};
 use super::obtain::{Attachment, Obtained};
+use super::offers::Offers;
 use super::runtime::{Context, Runtime};
 use crate::card::model::MAX_BYTES;
-use crate::card::{Card, Offers, accepts, paths};
+use crate::card::{Card, paths};
 use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard};
 use crate::identity::card_signature;
 use crate::identity::jwk::KeySet;

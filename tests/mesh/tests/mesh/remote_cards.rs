@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, message_0_3, message_0_3_http, message_1_0, rpc};
 use attache_mesh::mesh::{Mesh, PARTNER_KEY};
+use attache_mesh::mint::Mint;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::{peer, wait};
@@ -156,7 +157,54 @@ async fn credential_by_card(mesh: &Mesh) -> Result<()> {
     refusal::check(&send("none").send(envoy.port()).await?, "credential_unavailable", &RPC())
 }
 
+/// Only a card with a good signature counts. What is signed is canonical: sorted and without white space, as `Value` writes it.
+async fn signed(mesh: &Mesh) -> Result<()> {
+    let mint = Mint::new("agent-1")?;
+    let plain = card(&format!("http://127.0.0.1:{}", mesh.agent_1_0.port), json!({}));
+    let sign = |mint: &Mint, card: &Value| {
+        let token = mint.sign_as(&json!({"alg": "ES256", "typ": "JOSE", "kid": "agent-1"}), card);
+        let parts: Vec<&str> = token.split('.').collect();
+        json!([{"protected": parts[0], "signature": parts[2]}])
+    };
+    let with = |signatures: Value| {
+        let mut card = plain.clone();
+        card["signatures"] = signatures;
+        card
+    };
+    let good = with(sign(&mint, &plain));
+    let mut changed = good.clone();
+    changed["name"] = json!("b");
+    let place = StandIn::start(json_answer(&plain)).await?;
+    let mut connection = connection(mesh.agent_1_0.port, &key());
+    connection["card"]["remote"]["cluster"] = json!("cards");
+    connection["require_signed_card"] = json!({"jwks": {"inline": {"keys": [mint.jwk()]}}, "algorithms": ["ES256"]});
+    let file = outbound(mesh, &[connection], &json!({"key": {"env": "KEY"}}), &[("cards", place.port)])?;
+    let envoy = Envoy::start("remote-signed", &file, Options::default().env("KEY", PARTNER_KEY)).await?;
+    refusal::check(&send("unsigned").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    envoy.logged(&["no card of \"remote\" could be fetched", "the card is not signed"]).await?;
+    let stranger = with(sign(&Mint::new("somebody else")?, &plain));
+    for answer in [changed.clone(), stranger] {
+        let start = envoy.log().len();
+        place.answer(json_answer(&answer));
+        envoy.logged_after(start, &["no card of \"remote\" could be fetched", "no signature of the card is good"]).await?;
+    }
+    refusal::check(&send("forged").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    place.answer(json_answer(&good));
+    wait::until(
+        "calls to work",
+        Duration::from_secs(40),
+        async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(())),
+    )
+    .await?;
+    let start = envoy.log().len();
+    place.answer(json_answer(&changed));
+    envoy.logged_after(start, &["no signature of the card is good"]).await?;
+    ensure!(send("kept").send(envoy.port()).await?.status == 200, "the last good card is kept");
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("remote_cards::only_a_signed_card_counts", signed);
     suite.add("remote_cards::a_gated_card_says_the_version", gated);
     suite.add("remote_cards::an_agent_of_0_3_is_called_with_0_3", older);
     suite.add("remote_cards::a_card_that_speaks_of_another_origin_offers_nothing", elsewhere);

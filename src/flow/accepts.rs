@@ -1,10 +1,8 @@
 //! Which credential a remote agent's card asks for: one of its requirements has to be met whole by what the credential shows
 //! (OpenAPI 3, as A2A has it). Says which and why; never what the credential is.
 
-use super::model::{Card, CardError};
-use super::policy::described;
-use super::requirement;
-use super::scheme::{Location, Means};
+use crate::card::policy::described;
+use crate::card::{Card, CardError, Location, Means, requirement};
 use crate::config::{Choice, Credential};
 use std::collections::BTreeMap;
 

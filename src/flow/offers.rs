@@ -1,7 +1,7 @@
 //! What the card of a remote agent offers at its own origin: versions by binding. A card is no more than a description: what it says
 //! of other origins is left out, so that it can lead neither calls nor credentials there. Source: A2A 1.0 sections 3.6 and 8.3.
 
-use super::model::Card;
+use crate::card::Card;
 use crate::config::HttpUri;
 use crate::protocol::{Binding, Operation, Version, http_json};
 use crate::wire::path;
