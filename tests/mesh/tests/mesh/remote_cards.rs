@@ -150,11 +150,21 @@ async fn credential_by_card(mesh: &Mesh) -> Result<()> {
     envoy.logged(&["credential auto[1] (client_credentials): the card asks for", "oidc"]).await?;
     place.answer(json_answer(&asks("key")));
     envoy.logged(&["credential auto[0] (header): the card asks for", "key"]).await?;
-    let seen = echo(&send("key").bearer("mine").send(envoy.port()).await?)?;
+    // Each worker reads the card for itself.
+    let seen = wait::until("the key", Duration::from_secs(10), async || {
+        let seen = echo(&send("key").bearer("mine").send(envoy.port()).await?)?;
+        Ok((!seen.header("x-api-key").is_empty()).then_some(seen))
+    })
+    .await?;
     ensure!(seen.header("x-api-key") == [PARTNER_KEY] && seen.header("authorization").is_empty(), "{:?}", seen.0);
     place.answer(json_answer(&card(&own, json!({}))));
     envoy.logged(&["the card asks for nothing: no credential is that"]).await?;
-    refusal::check(&send("none").send(envoy.port()).await?, "credential_unavailable", &RPC())
+    let reply = wait::until("no credential", Duration::from_secs(10), async || {
+        let reply = send("none").send(envoy.port()).await?;
+        Ok((reply.status != 200).then_some(reply))
+    })
+    .await?;
+    refusal::check(&reply, "credential_unavailable", &RPC())
 }
 
 /// Only a card with a good signature counts. What is signed is canonical: sorted and without white space, as `Value` writes it.
