@@ -87,6 +87,11 @@ fn outbound() {
 }
 
 #[test]
+fn remote_cards() {
+    room("remote_cards");
+}
+
+#[test]
 fn record() {
     room("record");
 }

@@ -127,7 +127,10 @@ impl Security {
 }
 
 /// The scheme that `card` calls `name`.
-fn described(card: &Card, name: &str) -> Result<Option<Scheme>, CardError> {
+///
+/// # Errors
+/// If it cannot be read.
+pub fn described(card: &Card, name: &str) -> Result<Option<Scheme>, CardError> {
     match card.members().get("securitySchemes") {
         None => Ok(None),
         Some(Value::Object(schemes)) => {

@@ -1,7 +1,6 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{ConfigError, Credential, Issuer, Match, Nothing, Secret};
-use crate::protocol::Version;
+use super::{CalledWith, ConfigError, Credential, Issuer, Match, Nothing, RemoteCard, Secret, SignedCard};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -15,7 +14,13 @@ pub struct Connection {
     #[serde(rename = "match")]
     pub target: Match,
     /// The A2A version that it is called with.
-    pub version: Version,
+    pub version: CalledWith,
+    /// Where its card is, if version or credential depends on it.
+    #[serde(default)]
+    pub card: Option<RemoteCard>,
+    /// Whose signature that card needs. A card without a good one is as no card.
+    #[serde(default)]
+    pub require_signed_card: Option<SignedCard>,
     /// What is attached.
     pub credential: Credential,
     /// Where Envoy's route must lead. Otherwise nothing goes out.
@@ -50,6 +55,19 @@ impl Connection {
                 return fail("pin.clusters", "name at least one Envoy cluster");
             }
             _ => {}
+        }
+        let decides = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
+        let goes_by_card = decides || self.require_signed_card.is_some();
+        match &self.card {
+            None if goes_by_card => return fail("card", "say where the card is that version, credential or require_signed_card speaks of"),
+            Some(_) if !goes_by_card => {
+                return fail("card", "is read only with \"version\": \"auto\", credential.auto or require_signed_card");
+            }
+            Some(card) => card.check(&format!("{at}.card"), self)?,
+            None => {}
+        }
+        if let Some(signed) = &self.require_signed_card {
+            signed.check(&format!("{at}.require_signed_card"))?;
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }

@@ -2,7 +2,7 @@
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::{ConfigError, HttpUri, Issuer, Secret, SecretRef, duration};
+use super::{Choice, ConfigError, HttpUri, Issuer, Secret, SecretRef, choice, duration};
 use crate::wire::header;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -28,6 +28,8 @@ pub enum Credential {
     Passthrough(Passthrough),
     /// None, on purpose.
     None(Nothing),
+    /// The first of several that the remote agent's card asks for.
+    Auto(Vec<Choice>),
 }
 
 /// `{}`: nothing more to say.
@@ -266,6 +268,18 @@ impl Credential {
             Self::OnBehalfOf(_) => "on_behalf_of",
             Self::Passthrough(_) => "passthrough",
             Self::None(_) => "none",
+            Self::Auto(_) => "auto",
+        }
+    }
+
+    /// Whether it is a token in `Authorization: Bearer`.
+    #[must_use]
+    pub const fn is_token(&self) -> bool {
+        match self {
+            Self::ClientCredentials(_) | Self::ManagedIdentity(_) | Self::TokenExchange(_) | Self::OnBehalfOf(_) | Self::Passthrough(_) => {
+                true
+            }
+            Self::Header(_) | Self::Headers(_) | Self::None(_) | Self::Auto(_) => false,
         }
     }
 
@@ -324,6 +338,7 @@ impl Credential {
                 return fail("passthrough.audiences".to_owned(), "name the remote agent: a token for someone else must not go there");
             }
             Self::Passthrough(_) | Self::None(_) => {}
+            Self::Auto(choices) => return choice::check(choices, &format!("{at}.auto"), secrets, issuers),
         }
         let Some(subject) = self.subject() else { return Ok(()) };
         let place = format!("{}.subject.issuers", self.method());

@@ -7,6 +7,7 @@ mod algorithm;
 mod audit;
 mod card;
 mod certificate;
+mod choice;
 mod claims;
 mod client;
 mod connection;
@@ -21,6 +22,7 @@ mod limits;
 mod profile;
 mod push;
 mod remote;
+mod remote_card;
 mod scheme;
 mod secret;
 mod security;
@@ -35,6 +37,7 @@ pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
 pub use card::{Card, CardAccess, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
+pub use choice::Choice;
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Pin};
@@ -51,6 +54,7 @@ pub use limits::{Limits, MediaRange, Modality};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
+pub use remote_card::{CalledWith, CardKeys, RemoteCard, SignedCard};
 pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement};
@@ -314,6 +318,14 @@ mod tests {
             ),
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
+            ("/connections/0/version", json!("2.0"), "connections[0].version: unknown variant"),
+            ("/connections/0/require_signed_card", json!({"jwks": {"inline": {}}}), "connections[0].card: say where"),
+            ("/connections/0/version", json!("auto"), "connections[0].card: say where"),
+            (
+                "/connections/0/card",
+                json!({"remote": {"uri": "https://partner.example.com", "cluster": "c"}}),
+                "connections[0].card: is read",
+            ),
             ("/hold_headers", json!("yes"), "hold_headers: "),
             ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
             ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),

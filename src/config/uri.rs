@@ -31,6 +31,23 @@ impl HttpUri {
     pub fn path(&self) -> &str {
         &self.path
     }
+
+    /// Whether `other` has the same scheme, host and port (RFC 6454 section 5).
+    #[must_use]
+    pub fn has_origin_of(&self, other: &Self) -> bool {
+        self.tls == other.tls && path::host(&self.authority) == path::host(&other.authority) && self.port() == other.port()
+    }
+
+    fn port(&self) -> u16 {
+        let stated = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
+        stated.unwrap_or(if self.tls { 443 } else { 80 })
+    }
+
+    /// The same place with another path.
+    #[must_use]
+    pub fn at(&self, path: String) -> Self {
+        Self { tls: self.tls, authority: self.authority.clone(), path }
+    }
 }
 
 impl fmt::Display for HttpUri {
@@ -64,6 +81,26 @@ impl TryFrom<String> for HttpUri {
 #[cfg(test)]
 mod tests {
     use super::HttpUri;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        let uri = |text: &str| HttpUri::try_from(text.to_owned()).unwrap();
+        let own = uri("https://a.example/card");
+        for same in ["https://a.example", "https://A.example.:443/x?y", "https://a.example:0443/"] {
+            assert!(uri(same).has_origin_of(&own), "{same}");
+        }
+        for other in [
+            "http://a.example",
+            "http://a.example:443",
+            "https://a.example:8443",
+            "https://b.a.example",
+            "https://[::1]",
+            "https://a.example.evil",
+        ] {
+            assert!(!uri(other).has_origin_of(&own), "{other}");
+        }
+        assert!(!uri("http://[::1]:80").has_origin_of(&uri("http://[::2]")) && uri("http://[::1]:80").has_origin_of(&uri("http://[::1]")));
+    }
 
     #[test]
     fn a_uri_gives_authority_and_path() {

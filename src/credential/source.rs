@@ -43,7 +43,7 @@ impl<'a> Source<'a> {
             Credential::ManagedIdentity(own) => Some(Self::Platform(own)),
             Credential::TokenExchange(exchange) => Some(Self::Exchange(exchange)),
             Credential::OnBehalfOf(exchange) => Some(Self::OnBehalfOf(exchange)),
-            Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) => None,
+            Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) | Credential::Auto(_) => None,
         }
     }
 

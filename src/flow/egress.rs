@@ -8,19 +8,20 @@ use super::facts::Note;
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::Reader;
+use super::negotiate::{self, Spoken};
 use super::obtain::{Attachment, Obtained};
 use super::runtime::Context;
 use crate::config::Connection;
 use crate::credential::Key;
 use crate::credential::cache::Token;
-use crate::identity::bearer;
+use crate::identity::bearer::{self, BearerError};
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, http_json};
 use crate::wire::path;
 use secrecy::SecretString;
 use std::rc::Rc;
 
-/// No credential needs more fetches than this: a secret, keys, an actor token, the token.
+/// No call needs more fetches than this: a secret, keys, an actor token, the token, the agent's card.
 const MOST_WAITS: usize = 6;
 
 /// A call that waits for its credential.
@@ -28,12 +29,14 @@ const MOST_WAITS: usize = 6;
 pub struct Outbound {
     connection: usize,
     binding: Binding,
+    /// Its version, if that is not set yet.
+    spoken: Option<Spoken>,
     /// The caller's own token, if the credential is made of it.
     caller: Option<SecretString>,
     /// What was waited for; the last of these is what is waited for now.
     waited: Vec<Want>,
-    /// One of the places that a connection has for those who wait.
-    _seat: Rc<()>,
+    /// One of the places that a connection has for those who wait, once it does.
+    seat: Option<Rc<()>>,
     /// Reads the id of a JSON-RPC request, for a refusal.
     reader: Option<Box<Reader>>,
     /// The body is complete.
@@ -44,6 +47,7 @@ pub struct Outbound {
 #[derive(Debug)]
 pub struct Sent {
     connection: usize,
+    method: &'static str,
     token: Option<(Key, Rc<Token>)>,
 }
 
@@ -61,9 +65,13 @@ pub(super) fn begin(
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
     let binding = binding(head, connection);
-    let caller = match connection.credential.subject().map(|_| bearer::token(head.headers)) {
+    let for_caller = connection.credential.each().any(|credential| credential.subject().is_some());
+    let is_sure = connection.credential.subject().is_some();
+    let caller = match for_caller.then(|| bearer::token(head.headers)) {
         None => None,
         Some(Ok(token)) => Some(SecretString::from(token.to_owned())),
+        // It may turn out not to be needed.
+        Some(Err(BearerError::Missing)) if !is_sure => None,
         Some(Err(error)) => {
             let denial = Denial::new(error.into()).at(&connection.name);
             return refuse(denial, Some(binding), !end_of_stream, context, effects);
@@ -72,34 +80,64 @@ pub(super) fn begin(
     for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
         effects.push(Effect::RemoveHeader(name.clone().into()));
     }
-    head.set_version(head.target, effects, connection.version);
-    effects.push(Effect::Note(Note::Is { version: connection.version, binding: None, operation: None }));
-    match context.runtime.obtain(index, caller.as_ref(), &[], context) {
-        Obtained::Attach(attachment) => {
+    let spoken = match negotiate::begin(head, connection, effects) {
+        Ok(spoken) => spoken,
+        Err(denial) => return refuse(denial, Some(binding), !end_of_stream, context, effects),
+    };
+    let mut outbound =
+        Outbound { connection: index, binding, spoken, caller, waited: Vec::new(), seat: None, reader: None, complete: end_of_stream };
+    match outbound.next(connection, context, effects) {
+        Next::Go(attachment) => {
             *sent = Some(attach(index, connection, attachment, binding, effects));
             (Stage::Done, Step::Continue)
         }
-        Obtained::Refused(reason, cause) => {
-            let denial = denial(connection, reason, cause, effects);
-            refuse(denial, Some(binding), !end_of_stream, context, effects)
-        }
-        Obtained::Wait(want) => {
-            let Some(seat) = context.runtime.seat(index) else {
+        Next::Refuse(denial) => refuse(denial, Some(outbound.binding), !end_of_stream, context, effects),
+        Next::Wait(want) => {
+            outbound.seat = context.runtime.seat(index);
+            if outbound.seat.is_none() {
                 let cause =
                     format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
                 let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
                 return refuse(denial, Some(binding), !end_of_stream, context, effects);
-            };
+            }
             effects.push(Effect::Fetch(want));
-            let reader = (binding == Binding::Jsonrpc && !end_of_stream).then(|| Box::new(plain_reader()));
-            let outbound =
-                Outbound { connection: index, binding, caller, waited: vec![want], _seat: seat, reader, complete: end_of_stream };
+            outbound.waited.push(want);
+            outbound.reader = (binding == Binding::Jsonrpc && !end_of_stream).then(|| Box::new(plain_reader()));
             (Stage::Outbound(Box::new(outbound)), Step::Pause)
         }
     }
 }
 
+/// What becomes of a call now.
+enum Next {
+    Go(Attachment),
+    Refuse(Denial),
+    Wait(Want),
+}
+
 impl Outbound {
+    /// Finds version and credential, or what they have to wait for.
+    fn next(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
+        let agent = connection.card.as_ref().map(|_| context.runtime.remote_agent(self.connection, &self.waited, context.now));
+        if let (Some(Ok(agent)), Some(spoken)) = (&agent, self.spoken.take_if(|_| matches!(agent, Some(Ok(_))))) {
+            let (binding, settled) = spoken.settle(&agent.offers, connection, effects);
+            self.binding = binding.unwrap_or(self.binding);
+            if let Err(denial) = settled {
+                return Next::Refuse(denial);
+            }
+        }
+        let obtained = match agent {
+            Some(Err(stopped)) => *stopped,
+            Some(Ok(_)) | None => context.runtime.obtain(self.connection, self.caller.as_ref(), &self.waited, context),
+        };
+        match obtained {
+            Obtained::Attach(attachment) => Next::Go(attachment),
+            Obtained::Wait(want) if self.waited.len() < MOST_WAITS => Next::Wait(want),
+            Obtained::Wait(_) => Next::Refuse(denial(connection, Reason::CredentialUnavailable, None, effects)),
+            Obtained::Refused(reason, cause) => Next::Refuse(denial(connection, reason, cause, effects)),
+        }
+    }
+
     pub(super) fn awaits(&self) -> Option<Want> {
         self.waited.last().copied()
     }
@@ -133,32 +171,23 @@ impl Outbound {
         let Some(connection) = context.runtime.config().connections.get(self.connection) else {
             return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
         };
-        match context.runtime.obtain(self.connection, self.caller.as_ref(), &self.waited, context) {
-            Obtained::Attach(attachment) => {
+        match self.next(connection, context, effects) {
+            Next::Go(attachment) => {
                 *sent = Some(attach(self.connection, connection, attachment, self.binding, effects));
                 (Stage::Done, Step::Continue)
             }
-            Obtained::Wait(want) if self.waited.len() < MOST_WAITS => {
+            Next::Wait(want) => {
                 self.waited.push(want);
                 effects.push(Effect::Fetch(want));
                 (Stage::Outbound(self), Step::Pause)
             }
-            Obtained::Wait(_) => self.refuse(Reason::CredentialUnavailable, None, connection, context, effects),
-            Obtained::Refused(reason, cause) => self.refuse(reason, cause, connection, context, effects),
+            Next::Refuse(denial) => self.refuse(denial, context, effects),
         }
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
-    fn refuse(
-        self,
-        reason: Reason,
-        cause: Option<String>,
-        connection: &Connection,
-        context: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> (Stage, Step) {
-        let denial = denial(connection, reason, cause, effects);
-        match self.reader {
+    fn refuse(self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        match self.reader.filter(|_| self.binding == Binding::Jsonrpc) {
             Some(reader) if reader.id().is_none() && !self.complete && context.runtime.config().hold_headers => {
                 (Stage::Refusing(Box::new(denial), reader), Step::Pause)
             }
@@ -179,11 +208,7 @@ impl Sent {
             (401, None) => "is the credential still valid, and the one that the agent expects?",
             _ => "has this identity the roles or scopes that the agent asks for?",
         };
-        let text = format!(
-            "connection {:?}: the agent answered {status} to the credential ({}): {hint}",
-            connection.name,
-            connection.credential.method()
-        );
+        let text = format!("connection {:?}: the agent answered {status} to the credential ({}): {hint}", connection.name, self.method);
         effects.push(Effect::Log(Level::Warn, text));
         if let (401, Some((key, token))) = (status, self.token.take()) {
             context.runtime.reject(&key, &token, context.now);
@@ -193,7 +218,7 @@ impl Sent {
 
 /// Puts the credential on the request, says so, and lets it go only where the connection's route leads.
 fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Binding, effects: &mut Vec<Effect>) -> Sent {
-    let Attachment { headers, origin, age, token } = attachment;
+    let Attachment { headers, method, origin, age, token } = attachment;
     let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
     effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
     if let Some(pin) = &connection.pin {
@@ -205,11 +230,10 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
         effects.push(Effect::Pin { pin: pin.clone(), connection: connection.name.clone(), otherwise });
     }
     let age = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
-    let method = connection.credential.method();
     effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{age}", connection.name)));
     effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
     effects.push(Effect::Note(Note::Allowed));
-    Sent { connection: index, token }
+    Sent { connection: index, method, token }
 }
 
 fn denial(connection: &Connection, reason: Reason, cause: Option<String>, effects: &mut Vec<Effect>) -> Denial {

@@ -19,6 +19,8 @@ pub enum Want {
     Secret(usize),
     /// The token with this key.
     Token([u8; 32]),
+    /// The card of the remote agent of this connection (index).
+    RemoteCard(usize),
 }
 
 /// A call to make.

@@ -100,14 +100,23 @@ impl<'a> Head<'a> {
 
     /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on.
     pub fn set_version(&self, target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
-        // Setting a header replaces its first value only.
+        self.drop_versions(effects);
+        set_version(target, effects, chosen);
+    }
+
+    /// Removes the version if there are several: setting a header replaces its first value only.
+    pub fn drop_versions(&self, effects: &mut Vec<Effect>) {
         if self.headers.all(version::HEADER).count() > 1 {
             effects.push(Effect::RemoveHeader(version::HEADER.into()));
         }
-        effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
-        if let Some(target) = version::without_parameter(target) {
-            effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
-        }
+    }
+}
+
+/// Makes a request with one version at most name this one: in the header, and no longer in the query of `target`, which goes on.
+pub fn set_version(target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
+    effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
+    if let Some(target) = version::without_parameter(target) {
+        effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
     }
 }
 

@@ -66,6 +66,7 @@ pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
         Want::Introspection(_) => "introspection",
         Want::Secret(_) => "secret",
         Want::Token(_) => "token",
+        Want::RemoteCard(_) => "remote_card",
     };
     let outcome = if succeeded { "ok" } else { "failed" };
     format!("attache_{what}_fetches.{}.=.{};.outcome.=.{outcome};.total", whose.0, label(whose.1))

@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+mod accepts;
 pub mod authenticate;
 pub mod authorize;
 pub mod card;
@@ -21,10 +22,13 @@ pub mod introspect;
 mod keys;
 pub mod metadata;
 pub mod metric;
+mod negotiate;
 pub mod obtain;
+pub mod offers;
 pub mod ownership;
 pub mod record;
 pub mod refusal;
+pub mod remote;
 pub mod runtime;
 pub mod shared;
 pub mod source;

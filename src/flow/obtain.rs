@@ -21,6 +21,8 @@ use std::time::Duration;
 pub struct Attachment {
     /// Header names in lower case, and values.
     pub headers: Vec<(String, SecretString)>,
+    /// The method that obtained it, as the configuration spells it.
+    pub method: &'static str,
     /// Where it came from, for whoever traces its use.
     pub origin: &'static str,
     /// How old it is, if it is a token that was fetched.
@@ -65,7 +67,12 @@ impl Runtime {
         let Some(connection) = self.config().connections.get(index) else {
             return Obtained::Refused(Reason::Unmatched, None);
         };
-        let search = Search { runtime: self, index, connection, waited, context };
+        let choice = self.chosen(index, context.now);
+        let Some(credential) = connection.credential.chosen(choice) else {
+            let cause = format!("connection {:?} has no credential that the remote agent's card asks for", connection.name);
+            return Obtained::Refused(Reason::CredentialUnavailable, Some(cause));
+        };
+        let search = Search { runtime: self, index, connection, choice, credential, waited, context };
         search.run(caller).unwrap_or_else(|stopped| *stopped)
     }
 }
@@ -75,14 +82,18 @@ struct Search<'a> {
     runtime: &'a Runtime,
     index: usize,
     connection: &'a Connection,
+    /// Which of several credentials it is.
+    choice: Option<usize>,
+    credential: &'a Credential,
     waited: &'a [Want],
     context: &'a Context<'a>,
 }
 
 impl Search<'_> {
     fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
-        let attach = |headers, origin| Obtained::Attach(Attachment { headers, origin, age: None, token: None });
-        let credential = &self.connection.credential;
+        let credential = self.credential;
+        let method = credential.method();
+        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None });
         match credential {
             Credential::None(_) => return Ok(attach(Vec::new(), "none")),
             Credential::Header(_) | Credential::Headers(_) => {
@@ -95,6 +106,7 @@ impl Search<'_> {
             }
             _ => {}
         }
+        let caller = caller.filter(|_| credential.subject().is_some());
         let subject = caller.map(|token| self.verify(token)).transpose()?;
         if credential.subject().is_some() && subject.is_none() {
             return Err(Box::new(Obtained::Refused(Reason::CredentialsMissing, None)));
@@ -108,7 +120,7 @@ impl Search<'_> {
         }
         let (key, token, origin) = self.token(source, subject, false)?;
         let age = Some(self.context.now.since(token.since));
-        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], origin, age, token: Some((key, token)) }))
+        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)) }))
     }
 
     /// The token of `source`, or why the search stops.
@@ -119,7 +131,7 @@ impl Search<'_> {
         let for_caller = subject.is_some();
         let want = Want::Token(key);
         let waited = self.waited.contains(&want);
-        let job = || Job { connection: self.index, is_actor, subject: subject.clone() };
+        let job = || Job { connection: self.index, choice: self.choice, is_actor, subject: subject.clone() };
         let looked = self.runtime.outgoing.tokens.borrow_mut().look(key, now, job);
         match looked {
             Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),
@@ -132,7 +144,7 @@ impl Search<'_> {
                 // What the request for it needs must be there before anyone waits.
                 let parties = Parties { subject: subject.as_ref().map(|subject| subject.token.clone()), actor: None };
                 source.request(&parties, &self.runtime.secrets(), now, &key).map_err(|(name, error)| self.lacks(&name, error))?;
-                if let (Credential::TokenExchange(exchange), false) = (&self.connection.credential, is_actor)
+                if let (Credential::TokenExchange(exchange), false) = (self.credential, is_actor)
                     && let Some(ActorToken::Secret(name)) = exchange.actor.as_ref().map(|actor| &actor.token)
                 {
                     self.runtime.secrets().value(name).map(drop).map_err(|error| self.lacks(name, error))?;
@@ -145,9 +157,9 @@ impl Search<'_> {
     /// Verifies the caller's token, which no one else has done on this side.
     fn verify(&self, token: &SecretString) -> Result<Subject, Stopped> {
         let config = self.runtime.config();
-        let names = self.connection.credential.subject().map(|subject| subject.issuers.as_slice()).unwrap_or_default();
+        let names = self.credential.subject().map(|subject| subject.issuers.as_slice()).unwrap_or_default();
         let accepted: Vec<usize> = names.iter().filter_map(|name| config.issuers.iter().position(|issuer| &issuer.name == name)).collect();
-        let audiences = match &self.connection.credential {
+        let audiences = match self.credential {
             Credential::Passthrough(own) => Some(own.audiences.as_slice()),
             _ => None,
         };

@@ -15,7 +15,7 @@ use super::metric::{self, Tally};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Demanded, Issuer, Jwks, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Issuer, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -93,7 +93,7 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).collect();
-        let configured = config.connections.iter().flat_map(|connection| connection.credential.headers());
+        let configured = config.connections.iter().flat_map(|connection| connection.credential.each()).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
         let credential_headers =
             CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
@@ -102,7 +102,7 @@ impl Runtime {
         let plans = config.agents.iter().map(Plans::new).collect();
         let tag_keys = config.agents.iter().enumerate().map(|(index, agent)| tag_keys(index, agent, &secrets));
         let tag_keys = tag_keys.collect::<Result<_, _>>()?;
-        let outgoing = Outgoing::new(&config, secrets);
+        let outgoing = Outgoing::new(&config, secrets)?;
         Ok(Self {
             config,
             policies,
@@ -245,6 +245,7 @@ impl Runtime {
             }
             Want::Secret(index) => ("secret", self.config.secrets().keys().nth(index).map_or("none", String::as_str)),
             Want::Token(key) => ("connection", self.token_of(&key).map_or("none", |(connection, _)| connection)),
+            Want::RemoteCard(index) => ("connection", self.config.connections.get(index).map_or("none", |connection| &connection.name)),
         }
     }
 
@@ -330,7 +331,14 @@ impl Runtime {
     /// What should be fetched now, without anyone asking.
     #[must_use]
     pub fn due(&self, now: UnixTime) -> Vec<Want> {
-        self.keyrings.borrow().due(now).map(Want::Keys).chain(self.sources.due(now)).chain(self.due_credentials(now)).collect()
+        self.keyrings
+            .borrow()
+            .due(now)
+            .map(Want::Keys)
+            .chain(self.sources.due(now))
+            .chain(self.due_credentials(now))
+            .chain(self.due_remotes(now))
+            .collect()
     }
 
     /// Begins a fetch: the call to make, or `None` if one is under way or there is nothing to fetch.
@@ -341,6 +349,7 @@ impl Runtime {
             Want::Introspection(key) => self.begin_introspection(&key),
             Want::Secret(index) => self.begin_secret(index, now),
             Want::Token(key) => self.begin_token(&key, now),
+            Want::RemoteCard(index) => self.begin_remote(index, now),
         }
     }
 
@@ -348,7 +357,7 @@ impl Runtime {
     pub fn proceed(&self, want: Want) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
         }
     }
 
@@ -372,6 +381,7 @@ impl Runtime {
             Want::Introspection(key) => self.complete_introspection(&key, answer, now),
             Want::Secret(index) => self.complete_secret(index, answer, now),
             Want::Token(key) => self.complete_token(&key, answer, now),
+            Want::RemoteCard(index) => self.complete_remote(index, answer, now),
         }
     }
 
@@ -384,7 +394,7 @@ impl Runtime {
     pub fn terms(&self, want: Want) -> Option<Terms> {
         match want {
             Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
         }
     }
 
@@ -395,7 +405,7 @@ impl Runtime {
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) => Ok(()),
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
         }
     }
 

@@ -1,8 +1,10 @@
 //! What calls that leave share: secrets, tokens, and the fetches that bring them.
 
+use super::event::Level;
 use super::fetch::{Answer, Call, Want};
+use super::remote::RemoteAgents;
 use super::runtime::Runtime;
-use crate::config::{ActorToken, Config, Connection, Credential, Secret};
+use crate::config::{ActorToken, Config, ConfigError, Connection, Credential, Secret};
 use crate::credential::assertion::Signer;
 use crate::credential::cache::{Cache, Token};
 use crate::credential::endpoint::{self, TokenRequest};
@@ -30,12 +32,17 @@ pub struct Outgoing {
     serial: Cell<u64>,
     /// Why a fetch could not even begin.
     complaint: RefCell<Option<String>>,
+    pub(super) remotes: RemoteAgents,
+    /// For the log.
+    pub(super) notices: RefCell<Vec<(Level, String)>>,
 }
 
 /// What a fetch of a token needs to know.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub connection: usize,
+    /// Which of its credentials, if it has several.
+    pub choice: Option<usize>,
     /// It is the actor's token, not the connection's.
     pub is_actor: bool,
     pub subject: Option<Subject>,
@@ -49,13 +56,15 @@ pub(super) struct Subject {
 }
 
 impl Outgoing {
-    pub(super) fn new(config: &Config, secrets: Secrets) -> Self {
+    /// # Errors
+    /// If keys of remote cards are no JWK Set.
+    pub(super) fn new(config: &Config, secrets: Secrets) -> Result<Self, ConfigError> {
         // The last good value of a secret is kept for as long as it takes.
         let document = |(index, secret): (usize, &Secret)| match secret {
             Secret::Http(document) => Some((index, Kept::remote(document.remote.refresh, Duration::MAX))),
             Secret::Env(_) | Secret::Inline(_) => None,
         };
-        Self {
+        Ok(Self {
             secrets: RefCell::new(secrets),
             documents: RefCell::new(config.secrets().values().enumerate().filter_map(document).collect()),
             tokens: RefCell::default(),
@@ -63,7 +72,13 @@ impl Outgoing {
             seats: config.connections.iter().map(|_| Rc::new(())).collect(),
             serial: Cell::new(0),
             complaint: RefCell::default(),
-        }
+            remotes: RemoteAgents::new(config)?,
+            notices: RefCell::default(),
+        })
+    }
+
+    pub(super) fn complain(&self, complaint: String) {
+        self.complaint.replace(Some(complaint));
     }
 }
 
@@ -127,7 +142,7 @@ impl Runtime {
             Err((failure, cause)) => {
                 let name = self.config().connections.get(job.connection).map_or("", |connection| &connection.name);
                 let told = format!("connections[{}].credential: no token for {name:?}: {cause}", job.connection);
-                self.outgoing.complaint.replace(Some(told));
+                self.outgoing.complain(told);
                 self.outgoing.tokens.borrow_mut().complete(key, now, Err(failure));
                 None
             }
@@ -143,14 +158,15 @@ impl Runtime {
     fn ask(&self, key: &Key, job: &Job, now: UnixTime) -> Result<TokenRequest, (Failure, String)> {
         let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
         let connection = self.config().connections.get(job.connection).ok_or_else(|| unavailable("there is no such connection"))?;
-        let source = if job.is_actor { Source::of_actor(&connection.credential) } else { Source::of(&connection.credential) };
+        let credential = connection.credential.chosen(job.choice).ok_or_else(|| unavailable("there is no such credential"))?;
+        let source = if job.is_actor { Source::of_actor(credential) } else { Source::of(credential) };
         let source = source.ok_or_else(|| unavailable("there is no source"))?;
         if job.subject.as_ref().is_some_and(|subject| now >= subject.until) {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
         let parties = Parties {
             subject: job.subject.as_ref().map(|subject| subject.token.clone()),
-            actor: if job.is_actor { None } else { self.actor(connection, now)? },
+            actor: if job.is_actor { None } else { self.actor(connection, credential, now)? },
         };
         let count = self.outgoing.serial.get().wrapping_add(1);
         self.outgoing.serial.set(count);
@@ -169,8 +185,8 @@ impl Runtime {
     }
 
     /// The actor token of a connection, if it tells one and has it.
-    fn actor(&self, connection: &Connection, now: UnixTime) -> Result<Option<SecretString>, (Failure, String)> {
-        let Credential::TokenExchange(exchange) = &connection.credential else { return Ok(None) };
+    fn actor(&self, connection: &Connection, credential: &Credential, now: UnixTime) -> Result<Option<SecretString>, (Failure, String)> {
+        let Credential::TokenExchange(exchange) = credential else { return Ok(None) };
         match exchange.actor.as_ref().map(|actor| &actor.token) {
             None => Ok(None),
             Some(ActorToken::Secret(name)) => {
@@ -181,7 +197,7 @@ impl Runtime {
                     .map_err(|error| (Failure::Unavailable, format!("secret {name:?} {error}")))
             }
             Some(ActorToken::ClientCredentials(_) | ActorToken::ManagedIdentity(_)) => {
-                let key = Source::of_actor(&connection.credential).and_then(|source| source.key(&connection.name, None));
+                let key = Source::of_actor(credential).and_then(|source| source.key(&connection.name, None));
                 let token = key.and_then(|key| self.outgoing.tokens.borrow().peek(&key, now));
                 token.map(|token| Some(token.value.clone())).ok_or_else(|| (Failure::Unavailable, "there is no actor token".to_owned()))
             }
@@ -206,7 +222,11 @@ impl Runtime {
     /// Whether any connection fetches tokens.
     #[must_use]
     pub fn fetches_tokens(&self) -> bool {
-        self.config().connections.iter().any(|connection| Source::of(&connection.credential).is_some())
+        self.config()
+            .connections
+            .iter()
+            .flat_map(|connection| connection.credential.each())
+            .any(|credential| Source::of(credential).is_some())
     }
 
     /// What only workers with this configuration and these secrets know.
@@ -240,8 +260,12 @@ impl Runtime {
     /// Connection and method that a token is for, for statistics.
     #[must_use]
     pub fn token_of(&self, key: &Key) -> Option<(&str, &'static str)> {
-        let index = self.outgoing.tokens.borrow().job(key)?.connection;
+        let (index, choice) = {
+            let tokens = self.outgoing.tokens.borrow();
+            let job = tokens.job(key)?;
+            (job.connection, job.choice)
+        };
         let connection = self.config().connections.get(index)?;
-        Some((&connection.name, connection.credential.method()))
+        Some((&connection.name, connection.credential.chosen(choice)?.method()))
     }
 }

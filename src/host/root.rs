@@ -179,6 +179,7 @@ impl Root {
             call::log(Level::Warn, error);
         }
         runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
+        runtime.notices().iter().for_each(|(level, notice)| call::log(*level, notice));
         if let Some(call) = runtime.proceed(want) {
             return self.dispatch(want, &call, now);
         }

@@ -5,6 +5,7 @@ pub mod address;
 pub mod base64url;
 pub mod grpc_frame;
 pub mod header;
+pub mod jcs;
 pub mod json;
 pub mod kept;
 pub mod path;

@@ -116,7 +116,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
-        } else if let Some(part) = event.get("body") {
+        } else if let Some(part) = event.get("body").filter(|_| !event.contains_key("fetched")) {
             if !paused {
                 held = 0;
             }
@@ -139,7 +139,14 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             if let Some(call) = runtime.begin(want, now) {
                 outcomes.push(asked(&call));
                 let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
-                let _ = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), now);
+                let done = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), now);
+                if let (Want::RemoteCard(_), Err(error)) = (want, done) {
+                    outcomes.push(json!({"failed": error}));
+                }
+                let notices: Vec<Value> = runtime.notices().into_iter().map(|(level, text)| effect(&Effect::Log(level, text))).collect();
+                if !notices.is_empty() {
+                    outcomes.push(json!(notices));
+                }
             } else if let Some(complaint) = runtime.complaint() {
                 outcomes.push(json!({"complaint": complaint}));
             }
@@ -245,9 +252,14 @@ fn effect(effect: &Effect) -> Value {
         Effect::Fetch(Want::Card(agent)) => json!(format!("fetch the card of agent {agent}")),
         Effect::Fetch(Want::Secret(index)) => json!(format!("fetch secret {index}")),
         Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
+        Effect::Fetch(Want::RemoteCard(connection)) => json!(format!("fetch the card of connection {connection}")),
         Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
         Effect::Pin { pin, connection, otherwise } => {
-            let otherwise: Vec<Value> = otherwise.iter().map(self::effect).collect();
+            let tell = |one: &Effect| match one {
+                Effect::Audit(audit) => told(&audit.line(UnixTime::default()), false),
+                other => self::effect(other),
+            };
+            let otherwise: Vec<Value> = otherwise.iter().map(tell).collect();
             json!({"unless": format!("{connection} goes to {pin:?}"), "do": otherwise})
         }
         Effect::Log(level, text) => json!(format!(

@@ -29,6 +29,7 @@ mod published;
 mod ratelimit;
 mod record;
 mod reload;
+mod remote_cards;
 mod requests;
 mod schemes;
 mod sdk;
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
     credentials::add(&mut suite);
     credentials_faults::add(&mut suite);
     credentials_places::add(&mut suite);
+    remote_cards::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     suite.run()

@@ -1,0 +1,147 @@
+//! The card of a remote agent, for connections that go by it: where it is fetched, and that it is the agent's own.
+
+use super::{Algorithm, ConfigError, Connection, HostPattern, Pin, Remote};
+use crate::protocol::Version;
+use crate::wire::path;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The A2A version that a remote agent is called with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum CalledWith {
+    #[serde(rename = "0.3")]
+    V0_3,
+    #[serde(rename = "1.0")]
+    V1_0,
+    /// The newest that its card offers.
+    #[serde(rename = "auto")]
+    Auto,
+}
+
+impl CalledWith {
+    /// The version, unless the card decides.
+    #[must_use]
+    pub const fn fixed(self) -> Option<Version> {
+        match self {
+            Self::V0_3 => Some(Version::V0_3),
+            Self::V1_0 => Some(Version::V1_0),
+            Self::Auto => None,
+        }
+    }
+}
+
+/// The card of a remote agent.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoteCard {
+    /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are
+    /// the agent's origin.
+    pub remote: Remote,
+}
+
+/// Whose signature a remote agent's card needs (A2A 1.0 section 8.4).
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedCard {
+    /// The keys that sign it.
+    pub jwks: CardKeys,
+    /// Accepted signature algorithms.
+    #[serde(default = "all_algorithms")]
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// Where the keys are.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CardKeys {
+    /// A JWK Set in the configuration (RFC 7517 section 5).
+    Inline(Value),
+}
+
+impl SignedCard {
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let is_shared = |algorithm: &Algorithm| algorithm.secret_bytes().is_some();
+        if self.algorithms.is_empty() || self.algorithms.iter().any(is_shared) {
+            return Err(ConfigError::new(
+                format!("{at}.algorithms"),
+                "name at least one, and none of HS*: whoever could verify could sign",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn all_algorithms() -> Vec<Algorithm> {
+    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]
+}
+
+impl RemoteCard {
+    /// Whether the path is left to the specification.
+    #[must_use]
+    pub fn is_well_known(&self) -> bool {
+        self.remote.uri.path() == "/"
+    }
+
+    pub(super) fn check(&self, at: &str, connection: &Connection) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        self.remote.check(&format!("{at}.remote"))?;
+        let uri = &self.remote.uri;
+        let host = path::host(uri.authority()).unwrap_or_default();
+        if !matches!(connection.target.hosts.as_slice(), [HostPattern::Exact(only)] if *only == host) {
+            return fail("remote.uri", "must be at the one host that match.hosts names");
+        }
+        let (path, _) = path::split_query(uri.path());
+        let below = path::strip_segments(path, connection.target.path_prefix.as_str());
+        if !self.is_well_known() && (path::is_ambiguous(path) || below.is_none()) {
+            return fail("remote.uri", "must be a plain path below match.path_prefix");
+        }
+        match &connection.pin {
+            Some(Pin::Clusters(clusters)) if !clusters.contains(&self.remote.cluster) => {
+                fail("remote.cluster", "must be one of pin.clusters: the credential goes there with the request for the card")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use serde_json::{Value, json};
+
+    fn fault(change: impl Fn(&mut Value)) -> String {
+        let mut connection = json!({"name": "x", "match": {"hosts": ["a.example"], "path_prefix": "/p"}, "version": "auto",
+            "card": {"remote": {"uri": "https://a.example:8443", "cluster": "c"}}, "credential": {"none": {}}});
+        change(&mut connection);
+        let json = json!({ "connections": [connection] }).to_string();
+        Config::parse(json.as_bytes()).map(drop).map_err(|error| error.to_string()).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_card_is_at_the_connections_host_below_its_prefix() {
+        assert_eq!(fault(|_| {}), "");
+        for uri in ["http://a.example/p/agentCard/v1.0?x=1", "https://A.example./p"] {
+            assert_eq!(fault(|json| json["card"]["remote"]["uri"] = json!(uri)), "", "{uri}");
+        }
+        for uri in ["https://b.example", "https://a.example/q", "https://a.example/p/../q", "https://a.example/pp"] {
+            let fault = fault(|json| json["card"]["remote"]["uri"] = json!(uri));
+            assert!(fault.starts_with("connections[0].card.remote.uri: "), "{uri}: {fault}");
+        }
+        for hosts in [json!(["*"]), json!(["*.example"]), json!(["a.example", "b.example"])] {
+            let fault = fault(|json| json["match"]["hosts"] = hosts.clone());
+            assert!(fault.starts_with("connections[0].card.remote.uri: "), "{hosts}: {fault}");
+        }
+        assert!(fault(|json| json["pin"] = json!({"clusters": ["d"]})).starts_with("connections[0].card.remote.cluster: "));
+        assert_eq!(fault(|json| json["pin"] = json!({"clusters": ["d", "c"]})), "");
+        let signed = |algorithms: Value| {
+            fault(|json| json["require_signed_card"] = json!({"jwks": {"inline": {"keys": []}}, "algorithms": algorithms.clone()}))
+        };
+        assert_eq!(signed(json!(["ES256"])), "");
+        for algorithms in [json!([]), json!(["ES256", "HS256"])] {
+            assert!(signed(algorithms).starts_with("connections[0].require_signed_card.algorithms: "));
+        }
+        assert!(fault(|json| json["card"]["remote"]["refresh"] = json!("0s")).starts_with("connections[0].card.remote.refresh: "));
+    }
+}

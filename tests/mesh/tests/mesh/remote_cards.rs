@@ -1,0 +1,223 @@
+//! Connections that go by the remote agent's card: real agents whose cards say what they speak, and cards that try to lead elsewhere.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::http::{Call, message_0_3, message_0_3_http, message_1_0, rpc};
+use attache_mesh::mesh::{Mesh, PARTNER_KEY};
+use attache_mesh::mint::Mint;
+use attache_mesh::refusal::{self, Form};
+use attache_mesh::stand_in::{Answer, StandIn};
+use attache_mesh::{peer, wait};
+use serde_json::{Value, json};
+
+use crate::credentials::{echo, outbound, token};
+use crate::suite::Suite;
+
+const RPC: fn() -> Form = || Form::Rpc(json!("call"));
+
+/// A connection to the agent at `port` of this machine, called by what its card says.
+fn connection(port: u16, credential: &Value) -> Value {
+    json!({"name": "remote", "match": {"hosts": ["127.0.0.1"], "path_prefix": "/"}, "version": "auto", "credential": credential,
+        "card": {"remote": {"uri": format!("http://127.0.0.1:{port}"), "cluster": "remote", "refresh": "1s", "timeout": "2s"}}})
+}
+
+fn key() -> Value {
+    json!({"header": {"name": "x-api-key", "value": {"secret": "key"}}})
+}
+
+async fn start(mesh: &Mesh, name: &str, port: u16, connection: Value) -> Result<Envoy> {
+    let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
+    let mut file = outbound(mesh, &[connection], &secrets, &[])?;
+    file.cluster("remote", port)?;
+    Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "cold-secret")).await
+}
+
+fn send(text: &str) -> Call {
+    Call::post("/", &rpc(json!("call"), "SendMessage", message_1_0(text))).host("127.0.0.1")
+}
+
+fn send_0_3(text: &str) -> Call {
+    Call::post("/", &rpc(json!("call"), "message/send", message_0_3(text))).host("127.0.0.1")
+}
+
+/// The partner's agent wants its key for everything, its card included, which says 1.0 over JSON-RPC and HTTP+JSON.
+async fn gated(mesh: &Mesh) -> Result<()> {
+    let envoy = start(mesh, "remote-gated", mesh.partner.port, connection(mesh.partner.port, &key())).await?;
+    let reply = send("auto").bearer("mine").header("x-api-key", "mine").send(envoy.port()).await?;
+    let seen = echo(&reply)?;
+    ensure!(seen.header("a2a-version") == ["1.0"] && seen.header("x-api-key") == [PARTNER_KEY], "{:?}", seen.0);
+    ensure!(seen.header("authorization").is_empty(), "{:?}", seen.0);
+    envoy.logged(&["the card offers", "JSON-RPC 1.0, HTTP+JSON 1.0"]).await?;
+    envoy.stat_reaches("attache_remote_card_fetches.connection.=.remote;.outcome.=.ok", 1).await?;
+    let reply = send_0_3("old").version("0.3").send(envoy.port()).await?;
+    refusal::check(&reply, "version_not_supported", &RPC())?;
+    ensure!(reply.text().contains("It offers JSON-RPC 1.0, HTTP+JSON 1.0."), "{}", reply.text());
+    let call = Call::post("/v1/message:send", &message_0_3_http("old")).host("127.0.0.1");
+    refusal::check(&call.send(envoy.port()).await?, "version_not_supported", &Form::Status)?;
+    let card = Call::get("/.well-known/agent-card.json").host("127.0.0.1").send(envoy.port()).await?;
+    ensure!(card.status == 200 && card.json()["name"] == "Partner agent", "{} {}", card.status, card.text());
+    ensure!(!envoy.log().contains(PARTNER_KEY), "a secret in the log");
+    Ok(())
+}
+
+/// An agent of 0.3, made with the SDK for JavaScript.
+async fn older(mesh: &Mesh) -> Result<()> {
+    let agent = peer::agent_0_3_js().await?;
+    let envoy = start(mesh, "remote-older", agent.port, connection(agent.port, &json!({"none": {}}))).await?;
+    let seen = echo(&send_0_3("auto").send(envoy.port()).await?)?;
+    ensure!(seen.header("a2a-version") == ["0.3"], "{:?}", seen.0);
+    refusal::check(&send("new").version("1.0").send(envoy.port()).await?, "version_not_supported", &RPC())
+}
+
+/// The card of the standing agent says the URL of the Envoy before it, which is another origin than where it was found.
+async fn elsewhere(mesh: &Mesh) -> Result<()> {
+    let port = mesh.agent_1_0.port;
+    let envoy = start(mesh, "remote-elsewhere", port, connection(port, &key())).await?;
+    let reply = send("away").send(envoy.port()).await?;
+    refusal::check(&reply, "version_not_supported", &RPC())?;
+    envoy.logged(&["the card names interfaces elsewhere, such as", "they are not considered"]).await?;
+    Ok(())
+}
+
+fn card(url: &str, more: Value) -> Value {
+    let mut card = json!({"name": "a", "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        card[name] = value.clone();
+    }
+    card
+}
+
+fn json_answer(card: &Value) -> Answer {
+    Answer::new("200 OK", "application/json", card.to_string())
+}
+
+/// Cards that are none, one after the other, then a good one, then none again: the good one is kept.
+async fn hostile(mesh: &Mesh) -> Result<()> {
+    let lure = StandIn::start(Answer::new("200 OK", "application/json", "{}")).await?;
+    let away = format!("http://127.0.0.1:{}/", lure.port);
+    let place = StandIn::start(Answer::new("302 Found", "text/html", "").header("location", &away)).await?;
+    let mut connection = connection(mesh.agent_1_0.port, &key());
+    connection["card"]["remote"]["cluster"] = json!("cards");
+    let secrets = json!({"key": {"env": "KEY"}});
+    let file = outbound(mesh, &[connection], &secrets, &[("cards", place.port)])?;
+    let envoy = Envoy::start("remote-hostile", &file, Options::default().env("KEY", PARTNER_KEY)).await?;
+    refusal::check(&send("redirect").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    envoy.logged(&["no card of \"remote\" could be fetched", "status 302: redirects are not followed"]).await?;
+    for (answer, fact) in [
+        (Answer::new("200 OK", "text/html", "<html>"), "the card is not JSON"),
+        (Answer::new("200 OK", "application/json", vec![b' '; (1 << 20) + 1]), "more than 1048576"),
+        (Answer::new("401 Unauthorized", "application/json", "{}"), "answered with status 401"),
+        (Answer::new("200 OK", "application/json", r#"{"skills":[],"skills":[]}"#), "or repeats a member"),
+    ] {
+        let start = envoy.log().len();
+        place.answer(answer);
+        envoy.logged_after(start, &["no card of \"remote\" could be fetched", fact]).await?;
+    }
+    refusal::check(&send("still none").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    place.answer(json_answer(&card(&format!("http://127.0.0.1:{}", mesh.agent_1_0.port), json!({}))));
+    wait::until(
+        "calls to work",
+        Duration::from_secs(40),
+        async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(())),
+    )
+    .await?;
+    let start = envoy.log().len();
+    place.answer(Answer::new("503 Service Unavailable", "text/plain", ""));
+    envoy.logged_after(start, &["no card of \"remote\" could be fetched", "status 503"]).await?;
+    ensure!(send("kept").send(envoy.port()).await?.status == 200, "the last good card is kept");
+    ensure!(lure.heads() == 0, "something went where a card led");
+    Ok(())
+}
+
+/// The card decides between an API key and a token, and the log says why.
+async fn credential_by_card(mesh: &Mesh) -> Result<()> {
+    let own = format!("http://127.0.0.1:{}", mesh.agent_1_0.port);
+    let schemes = json!({"key": {"apiKeySecurityScheme": {"location": "header", "name": "X-API-Key"}},
+        "oidc": {"openIdConnectSecurityScheme": {"openIdConnectUrl": "https://login.example.com/"}}});
+    let asks = |scheme: &str| card(&own, json!({"securitySchemes": schemes, "securityRequirements": [{"schemes": {scheme: {}}}]}));
+    let place = StandIn::start(json_answer(&asks("oidc"))).await?;
+    let client = crate::credentials::client(&mesh.authorization, "cold", &json!({"client_secret_post": {"secret": "client"}}));
+    let tokens = json!({"client_credentials": {"client": client, "request": crate::credentials::request()}});
+    let mut connection = connection(mesh.agent_1_0.port, &json!({"auto": [{"credential": key()}, {"credential": tokens}]}));
+    connection["card"]["remote"]["cluster"] = json!("cards");
+    let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
+    let file = outbound(mesh, &[connection], &secrets, &[("cards", place.port)])?;
+    let envoy = Envoy::start("remote-credential", &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "cold-secret")).await?;
+    let reply = send("token").bearer("mine").send(envoy.port()).await?;
+    ensure!(token(&reply).context("a token")? != "mine" && echo(&reply)?.header("x-api-key").is_empty(), "{}", reply.text());
+    envoy.logged(&["credential auto[1] (client_credentials): the card asks for", "oidc"]).await?;
+    place.answer(json_answer(&asks("key")));
+    envoy.logged(&["credential auto[0] (header): the card asks for", "key"]).await?;
+    // Each worker reads the card for itself.
+    let seen = wait::until("the key", Duration::from_secs(10), async || {
+        let seen = echo(&send("key").bearer("mine").send(envoy.port()).await?)?;
+        Ok((!seen.header("x-api-key").is_empty()).then_some(seen))
+    })
+    .await?;
+    ensure!(seen.header("x-api-key") == [PARTNER_KEY] && seen.header("authorization").is_empty(), "{:?}", seen.0);
+    place.answer(json_answer(&card(&own, json!({}))));
+    envoy.logged(&["the card asks for nothing: no credential is that"]).await?;
+    let reply = wait::until("no credential", Duration::from_secs(10), async || {
+        let reply = send("none").send(envoy.port()).await?;
+        Ok((reply.status != 200).then_some(reply))
+    })
+    .await?;
+    refusal::check(&reply, "credential_unavailable", &RPC())
+}
+
+/// Only a card with a good signature counts. What is signed is canonical: sorted and without white space, as `Value` writes it.
+async fn signed(mesh: &Mesh) -> Result<()> {
+    let mint = Mint::new("agent-1")?;
+    let plain = card(&format!("http://127.0.0.1:{}", mesh.agent_1_0.port), json!({}));
+    let sign = |mint: &Mint, card: &Value| {
+        let token = mint.sign_as(&json!({"alg": "ES256", "typ": "JOSE", "kid": "agent-1"}), card);
+        let parts: Vec<&str> = token.split('.').collect();
+        json!([{"protected": parts[0], "signature": parts[2]}])
+    };
+    let with = |signatures: Value| {
+        let mut card = plain.clone();
+        card["signatures"] = signatures;
+        card
+    };
+    let good = with(sign(&mint, &plain));
+    let mut changed = good.clone();
+    changed["name"] = json!("b");
+    let place = StandIn::start(json_answer(&plain)).await?;
+    let mut connection = connection(mesh.agent_1_0.port, &key());
+    connection["card"]["remote"]["cluster"] = json!("cards");
+    connection["require_signed_card"] = json!({"jwks": {"inline": {"keys": [mint.jwk()]}}, "algorithms": ["ES256"]});
+    let file = outbound(mesh, &[connection], &json!({"key": {"env": "KEY"}}), &[("cards", place.port)])?;
+    let envoy = Envoy::start("remote-signed", &file, Options::default().env("KEY", PARTNER_KEY)).await?;
+    refusal::check(&send("unsigned").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    envoy.logged(&["no card of \"remote\" could be fetched", "the card is not signed"]).await?;
+    let stranger = with(sign(&Mint::new("somebody else")?, &plain));
+    for answer in [changed.clone(), stranger] {
+        let start = envoy.log().len();
+        place.answer(json_answer(&answer));
+        envoy.logged_after(start, &["no card of \"remote\" could be fetched", "no signature of the card is good"]).await?;
+    }
+    refusal::check(&send("forged").send(envoy.port()).await?, "card_unavailable", &RPC())?;
+    place.answer(json_answer(&good));
+    wait::until(
+        "calls to work",
+        Duration::from_secs(40),
+        async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(())),
+    )
+    .await?;
+    let start = envoy.log().len();
+    place.answer(json_answer(&changed));
+    envoy.logged_after(start, &["no signature of the card is good"]).await?;
+    ensure!(send("kept").send(envoy.port()).await?.status == 200, "the last good card is kept");
+    Ok(())
+}
+
+pub fn add(suite: &mut Suite) {
+    suite.add("remote_cards::only_a_signed_card_counts", signed);
+    suite.add("remote_cards::a_gated_card_says_the_version", gated);
+    suite.add("remote_cards::an_agent_of_0_3_is_called_with_0_3", older);
+    suite.add("remote_cards::a_card_that_speaks_of_another_origin_offers_nothing", elsewhere);
+    suite.add("remote_cards::what_is_no_card_leads_nowhere", hostile);
+    suite.add("remote_cards::the_card_decides_between_credentials", credential_by_card);
+}
