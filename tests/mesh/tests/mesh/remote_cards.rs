@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use attache_mesh::connections::{client, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, message_0_3, message_0_3_http, message_1_0, rpc};
 use attache_mesh::mesh::{Mesh, PARTNER_KEY};
@@ -12,7 +13,7 @@ use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::{peer, wait};
 use serde_json::{Value, json};
 
-use crate::credentials::{echo, outbound, token};
+use crate::credentials::{echo, token};
 use crate::suite::Suite;
 
 const RPC: fn() -> Form = || Form::Rpc(json!("call"));
@@ -138,8 +139,8 @@ async fn credential_by_card(mesh: &Mesh) -> Result<()> {
         "oidc": {"openIdConnectSecurityScheme": {"openIdConnectUrl": "https://login.example.com/"}}});
     let asks = |scheme: &str| card(&own, json!({"securitySchemes": schemes, "securityRequirements": [{"schemes": {scheme: {}}}]}));
     let place = StandIn::start(json_answer(&asks("oidc"))).await?;
-    let client = crate::credentials::client(&mesh.authorization, "cold", &json!({"client_secret_post": {"secret": "client"}}));
-    let tokens = json!({"client_credentials": {"client": client, "request": crate::credentials::request()}});
+    let client = client(&mesh.authorization, "cold", &json!({"client_secret_post": {"secret": "client"}}));
+    let tokens = json!({"client_credentials": {"client": client, "request": request()}});
     let mut connection = connection(mesh.agent_1_0.port, &json!({"auto": [{"credential": key()}, {"credential": tokens}]}));
     connection["card"]["remote"]["cluster"] = json!("cards");
     let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
