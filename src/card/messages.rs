@@ -23,6 +23,8 @@ pub struct Field {
     pub kind: Kind,
     /// How often.
     pub label: Label,
+    /// 1.0 requires it (`google.api.field_behavior`): it is signed also when it is empty.
+    pub required: bool,
 }
 
 /// What a field holds.
@@ -61,7 +63,11 @@ pub const fn card(version: Version) -> &'static Message {
 }
 
 const fn field(number: u32, name: &'static str, kind: Kind, label: Label) -> Field {
-    Field { number, name, kind, label }
+    Field { number, name, kind, label, required: false }
+}
+
+const fn required(field: Field) -> Field {
+    Field { required: true, ..field }
 }
 
 const fn text(number: u32, name: &'static str) -> Field {
@@ -101,18 +107,18 @@ const fn oneof(fields: &'static [Field]) -> Message {
 }
 
 const CARD_1_0: Message = all(&[
-    text(1, "name"),
-    text(2, "description"),
-    many(3, "supportedInterfaces", &INTERFACE_1_0),
+    required(text(1, "name")),
+    required(text(2, "description")),
+    required(many(3, "supportedInterfaces", &INTERFACE_1_0)),
     one(4, "provider", &PROVIDER),
-    text(5, "version"),
+    required(text(5, "version")),
     optional(6, "documentationUrl", Kind::Text),
-    one(7, "capabilities", &CAPABILITIES_1_0),
+    required(one(7, "capabilities", &CAPABILITIES_1_0)),
     map(8, "securitySchemes", &Kind::Message(&SCHEME_1_0)),
     many(9, "securityRequirements", &REQUIREMENT),
-    texts(10, "defaultInputModes"),
-    texts(11, "defaultOutputModes"),
-    many(12, "skills", &SKILL_1_0),
+    required(texts(10, "defaultInputModes")),
+    required(texts(11, "defaultOutputModes")),
+    required(many(12, "skills", &SKILL_1_0)),
     many(13, "signatures", &SIGNATURE),
     optional(14, "iconUrl", Kind::Text),
 ]);
@@ -138,9 +144,10 @@ const CARD_0_3: Message = all(&[
     text(18, "iconUrl"),
 ]);
 
-const INTERFACE_1_0: Message = all(&[text(1, "url"), text(2, "protocolBinding"), text(3, "tenant"), text(4, "protocolVersion")]);
+const INTERFACE_1_0: Message =
+    all(&[required(text(1, "url")), required(text(2, "protocolBinding")), text(3, "tenant"), required(text(4, "protocolVersion"))]);
 const INTERFACE_0_3: Message = all(&[text(1, "url"), text(2, "transport")]);
-const PROVIDER: Message = all(&[text(1, "url"), text(2, "organization")]);
+const PROVIDER: Message = all(&[required(text(1, "url")), required(text(2, "organization"))]);
 const EXTENSION: Message = all(&[text(1, "uri"), text(2, "description"), flag(3, "required"), optional(4, "params", Kind::Struct)]);
 const SIGNATURE: Message = all(&[text(1, "protected"), text(2, "signature"), optional(3, "header", Kind::Struct)]);
 
@@ -153,10 +160,10 @@ const CAPABILITIES_1_0: Message = all(&[
 const CAPABILITIES_0_3: Message = all(&[flag(1, "streaming"), flag(2, "pushNotifications"), many(3, "extensions", &EXTENSION)]);
 
 const SKILL_1_0: Message = all(&[
-    text(1, "id"),
-    text(2, "name"),
-    text(3, "description"),
-    texts(4, "tags"),
+    required(text(1, "id")),
+    required(text(2, "name")),
+    required(text(3, "description")),
+    required(texts(4, "tags")),
     texts(5, "examples"),
     texts(6, "inputModes"),
     texts(7, "outputModes"),
@@ -191,35 +198,45 @@ const SCHEME_0_3: Message = oneof(&[
     one(5, "mtlsSecurityScheme", &MUTUAL_TLS),
 ]);
 
-const API_KEY: Message = all(&[text(1, "description"), text(2, "location"), text(3, "name")]);
-const HTTP_AUTH: Message = all(&[text(1, "description"), text(2, "scheme"), text(3, "bearerFormat")]);
-const OPEN_ID_CONNECT: Message = all(&[text(1, "description"), text(2, "openIdConnectUrl")]);
+const API_KEY: Message = all(&[text(1, "description"), required(text(2, "location")), required(text(3, "name"))]);
+const HTTP_AUTH: Message = all(&[text(1, "description"), required(text(2, "scheme")), text(3, "bearerFormat")]);
+const OPEN_ID_CONNECT: Message = all(&[text(1, "description"), required(text(2, "openIdConnectUrl"))]);
 const MUTUAL_TLS: Message = all(&[text(1, "description")]);
-const OAUTH2_1_0: Message = all(&[text(1, "description"), one(2, "flows", &FLOWS_1_0), text(3, "oauth2MetadataUrl")]);
+const OAUTH2_1_0: Message = all(&[text(1, "description"), required(one(2, "flows", &FLOWS_1_0)), text(3, "oauth2MetadataUrl")]);
 const OAUTH2_0_3: Message = all(&[text(1, "description"), one(2, "flows", &FLOWS_0_3), text(3, "oauth2MetadataUrl")]);
 
 const FLOWS_1_0: Message = oneof(&[
     one(1, "authorizationCode", &AUTHORIZATION_CODE_1_0),
-    one(2, "clientCredentials", &TOKEN_FLOW),
+    one(2, "clientCredentials", &CLIENT_CREDENTIALS),
     one(3, "implicit", &IMPLICIT),
-    one(4, "password", &TOKEN_FLOW),
+    one(4, "password", &PASSWORD),
     one(5, "deviceCode", &DEVICE_CODE),
 ]);
 const FLOWS_0_3: Message = oneof(&[
     one(1, "authorizationCode", &AUTHORIZATION_CODE_0_3),
-    one(2, "clientCredentials", &TOKEN_FLOW),
+    one(2, "clientCredentials", &CLIENT_CREDENTIALS),
     one(3, "implicit", &IMPLICIT),
-    one(4, "password", &TOKEN_FLOW),
+    one(4, "password", &PASSWORD),
 ]);
 
-const AUTHORIZATION_CODE_1_0: Message =
-    all(&[text(1, "authorizationUrl"), text(2, "tokenUrl"), text(3, "refreshUrl"), map(4, "scopes", &Kind::Text), flag(5, "pkceRequired")]);
+const AUTHORIZATION_CODE_1_0: Message = all(&[
+    required(text(1, "authorizationUrl")),
+    required(text(2, "tokenUrl")),
+    text(3, "refreshUrl"),
+    required(map(4, "scopes", &Kind::Text)),
+    flag(5, "pkceRequired"),
+]);
 const AUTHORIZATION_CODE_0_3: Message =
     all(&[text(1, "authorizationUrl"), text(2, "tokenUrl"), text(3, "refreshUrl"), map(4, "scopes", &Kind::Text)]);
-const TOKEN_FLOW: Message = all(&[text(1, "tokenUrl"), text(2, "refreshUrl"), map(3, "scopes", &Kind::Text)]);
+const CLIENT_CREDENTIALS: Message = all(&[required(text(1, "tokenUrl")), text(2, "refreshUrl"), required(map(3, "scopes", &Kind::Text))]);
+const PASSWORD: Message = all(&[text(1, "tokenUrl"), text(2, "refreshUrl"), map(3, "scopes", &Kind::Text)]);
 const IMPLICIT: Message = all(&[text(1, "authorizationUrl"), text(2, "refreshUrl"), map(3, "scopes", &Kind::Text)]);
-const DEVICE_CODE: Message =
-    all(&[text(1, "deviceAuthorizationUrl"), text(2, "tokenUrl"), text(3, "refreshUrl"), map(4, "scopes", &Kind::Text)]);
+const DEVICE_CODE: Message = all(&[
+    required(text(1, "deviceAuthorizationUrl")),
+    required(text(2, "tokenUrl")),
+    text(3, "refreshUrl"),
+    required(map(4, "scopes", &Kind::Text)),
+]);
 
 #[cfg(test)]
 mod tests {

@@ -11,6 +11,7 @@ pub mod project;
 pub mod protobuf;
 pub mod requirement;
 pub mod scheme;
+pub mod signed;
 pub mod validators;
 
 pub use model::{Card, CardError, CardResponse};

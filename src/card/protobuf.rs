@@ -162,7 +162,7 @@ fn encode(message: &Message, members: &Map<String, Value>) -> Result<Vec<u8>, Ca
                 for (key, value) in map {
                     let mut entry = Writer::default();
                     entry.bytes(1, key.as_bytes());
-                    let row = Field { number: 2, name: field.name, kind: *kind, label: Label::Optional };
+                    let row = Field { number: 2, name: field.name, kind: *kind, label: Label::Optional, required: false };
                     put(&mut entry, &row, value)?;
                     writer.bytes(field.number, &entry.end());
                 }

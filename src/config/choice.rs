@@ -1,6 +1,7 @@
-//! `credential: {auto: […]}`: several credentials of one connection, of which the remote agent's card decides.
+//! The credentials of one connection: its own, or several of which the remote agent's card decides (`credential: {auto: […]}`), and
+//! one for the card itself.
 
-use super::{ConfigError, Credential, Issuer, Secret};
+use super::{ConfigError, Connection, Credential, Issuer, Secret};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -15,6 +16,36 @@ pub struct Choice {
     pub credential: Credential,
 }
 
+/// Which of a connection's credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// `credential`.
+    Own,
+    /// That at this place of `credential.auto`.
+    Choice(usize),
+    /// `card.credential`.
+    Card,
+}
+
+impl Connection {
+    /// One of its credentials.
+    #[must_use]
+    pub fn credential_of(&self, which: Which) -> Option<&Credential> {
+        match (which, &self.credential) {
+            (Which::Own, Credential::Auto(_)) => None,
+            (Which::Own, own) => Some(own),
+            (Which::Choice(index), Credential::Auto(choices)) => choices.get(index).map(|choice| &choice.credential),
+            (Which::Choice(_), _) => None,
+            (Which::Card, _) => self.card.as_ref()?.credential.as_ref(),
+        }
+    }
+
+    /// Every credential that it may use.
+    pub fn credentials(&self) -> impl Iterator<Item = &Credential> {
+        self.credential.each().chain(self.credential_of(Which::Card))
+    }
+}
+
 impl Credential {
     /// The credential itself, or each that it is chosen from.
     pub fn each(&self) -> impl Iterator<Item = &Self> {
@@ -23,15 +54,6 @@ impl Credential {
             own => (Some(own), &[]),
         };
         own.into_iter().chain(choices.iter().map(|choice| &choice.credential))
-    }
-
-    /// The credential itself, or the one that was chosen, by its place.
-    #[must_use]
-    pub fn chosen(&self, choice: Option<usize>) -> Option<&Self> {
-        match self {
-            Self::Auto(choices) => choices.get(choice?).map(|choice| &choice.credential),
-            own => Some(own),
-        }
     }
 }
 

@@ -63,7 +63,7 @@ impl Connection {
             Some(_) if !goes_by_card => {
                 return fail("card", "is read only with \"version\": \"auto\", credential.auto or require_signed_card");
             }
-            Some(card) => card.check(&format!("{at}.card"), self)?,
+            Some(card) => card.check(&format!("{at}.card"), self, secrets, issuers)?,
             None => {}
         }
         if let Some(signed) = &self.require_signed_card {

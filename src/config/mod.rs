@@ -37,7 +37,7 @@ pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
 pub use card::{Card, CardAccess, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
-pub use choice::Choice;
+pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Pin};

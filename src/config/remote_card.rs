@@ -1,10 +1,11 @@
 //! The card of a remote agent, for connections that go by it: where it is fetched, and that it is the agent's own.
 
-use super::{Algorithm, ConfigError, Connection, HostPattern, Pin, Remote};
+use super::{Algorithm, ConfigError, Connection, Credential, HostPattern, Issuer, Pin, Remote, Secret};
 use crate::protocol::Version;
 use crate::wire::path;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -38,6 +39,10 @@ pub struct RemoteCard {
     /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are
     /// the agent's origin.
     pub remote: Remote,
+    /// What the request for it carries: the connection's own credential unless given, if that is neither a caller's nor chosen by
+    /// the card.
+    #[serde(default)]
+    pub credential: Option<Credential>,
 }
 
 /// Whose signature a remote agent's card needs (A2A 1.0 section 8.4).
@@ -84,7 +89,13 @@ impl RemoteCard {
         self.remote.uri.path() == "/"
     }
 
-    pub(super) fn check(&self, at: &str, connection: &Connection) -> Result<(), ConfigError> {
+    pub(super) fn check(
+        &self,
+        at: &str,
+        connection: &Connection,
+        secrets: &BTreeMap<String, Secret>,
+        issuers: &[Issuer],
+    ) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
         self.remote.check(&format!("{at}.remote"))?;
         let uri = &self.remote.uri;
@@ -96,6 +107,12 @@ impl RemoteCard {
         let below = path::strip_segments(path, connection.target.path_prefix.as_str());
         if !self.is_well_known() && (path::is_ambiguous(path) || below.is_none()) {
             return fail("remote.uri", "must be a plain path below match.path_prefix");
+        }
+        if let Some(credential) = &self.credential {
+            if credential.subject().is_some() || matches!(credential, Credential::Auto(_)) {
+                return fail("credential", "must be this side's own: the card is fetched before anybody calls");
+            }
+            credential.check(&format!("{at}.credential"), secrets, issuers)?;
         }
         match &connection.pin {
             Some(Pin::Clusters(clusters)) if !clusters.contains(&self.remote.cluster) => {
@@ -135,6 +152,17 @@ mod tests {
         }
         assert!(fault(|json| json["pin"] = json!({"clusters": ["d"]})).starts_with("connections[0].card.remote.cluster: "));
         assert_eq!(fault(|json| json["pin"] = json!({"clusters": ["d", "c"]})), "");
+        let own = json!({"header": {"name": "x-key", "value": {"secret": "missing"}}});
+        let callers = json!({"passthrough": {"subject": {"issuers": ["corp"]}, "audiences": ["a"]}});
+        for (credential, at) in [
+            (json!({"none": {}}), ""),
+            (own, "connections[0].card.credential.header.value.secret: "),
+            (callers, "connections[0].card.credential: must be this side's own"),
+            (json!({"auto": [{"credential": {"none": {}}}]}), "connections[0].card.credential: must be this side's own"),
+        ] {
+            let fault = fault(|json| json["card"]["credential"] = credential.clone());
+            assert!(fault.starts_with(at) && fault.is_empty() == at.is_empty(), "{credential}: {fault}");
+        }
         let signed = |algorithms: Value| {
             fault(|json| json["require_signed_card"] = json!({"jwks": {"inline": {"keys": []}}, "algorithms": algorithms.clone()}))
         };

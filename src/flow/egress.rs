@@ -3,13 +3,14 @@
 
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
-use super::exchange::{Stage, answer, plain_reader, refuse};
+use super::exchange::{Stage, answer, plain_reader, refuse, withheld};
 use super::facts::Note;
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::Reader;
 use super::negotiate::{self, Spoken};
 use super::obtain::{Attachment, Obtained};
+use super::record::Used;
 use super::runtime::Context;
 use crate::config::Connection;
 use crate::credential::Key;
@@ -24,23 +25,32 @@ use std::rc::Rc;
 /// No call needs more fetches than this: a secret, keys, an actor token, the token, the agent's card.
 const MOST_WAITS: usize = 6;
 
-/// A call that waits for its credential.
+/// A call that has no credential yet.
 #[derive(Debug)]
 pub struct Outbound {
     connection: usize,
     binding: Binding,
-    /// Its version, if that is not set yet.
+    /// What its version depends on, if that is not set yet.
     spoken: Option<Spoken>,
     /// The caller's own token, if the credential is made of it.
     caller: Option<SecretString>,
-    /// What was waited for; the last of these is what is waited for now.
+    /// What was waited for.
     waited: Vec<Want>,
-    /// One of the places that a connection has for those who wait, once it does.
+    /// What is waited for now; nothing before the first time.
+    pause: Option<Pause>,
+    /// One of the places that a connection has for those who wait for a fetch, once it does.
     seat: Option<Rc<()>>,
-    /// Reads the id of a JSON-RPC request, for a refusal.
+    /// Reads the body of a JSON-RPC request: its method, and its id for a refusal.
     reader: Option<Box<Reader>>,
-    /// The body is complete.
-    complete: bool,
+    /// The body is complete, or cannot be read.
+    ended: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Pause {
+    Fetch(Want),
+    /// The body, up to its method.
+    Method,
 }
 
 /// A credential that went out; the answer tells what it was worth.
@@ -84,28 +94,18 @@ pub(super) fn begin(
         Ok(spoken) => spoken,
         Err(denial) => return refuse(denial, Some(binding), !end_of_stream, context, effects),
     };
-    let mut outbound =
-        Outbound { connection: index, binding, spoken, caller, waited: Vec::new(), seat: None, reader: None, complete: end_of_stream };
-    match outbound.next(connection, context, effects) {
-        Next::Go(attachment) => {
-            *sent = Some(attach(index, connection, attachment, binding, effects));
-            (Stage::Done, Step::Continue)
-        }
-        Next::Refuse(denial) => refuse(denial, Some(outbound.binding), !end_of_stream, context, effects),
-        Next::Wait(want) => {
-            outbound.seat = context.runtime.seat(index);
-            if outbound.seat.is_none() {
-                let cause =
-                    format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
-                let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
-                return refuse(denial, Some(binding), !end_of_stream, context, effects);
-            }
-            effects.push(Effect::Fetch(want));
-            outbound.waited.push(want);
-            outbound.reader = (binding == Binding::Jsonrpc && !end_of_stream).then(|| Box::new(plain_reader()));
-            (Stage::Outbound(Box::new(outbound)), Step::Pause)
-        }
-    }
+    let outbound = Outbound {
+        connection: index,
+        binding,
+        spoken,
+        caller,
+        waited: Vec::new(),
+        pause: None,
+        seat: None,
+        reader: None,
+        ended: end_of_stream,
+    };
+    Box::new(outbound).go_on(connection, context, effects, sent)
 }
 
 /// What becomes of a call now.
@@ -113,18 +113,26 @@ enum Next {
     Go(Attachment),
     Refuse(Denial),
     Wait(Want),
+    /// The method is needed.
+    Read,
 }
 
 impl Outbound {
     /// Finds version and credential, or what they have to wait for.
     fn next(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
         let agent = connection.card.as_ref().map(|_| context.runtime.remote_agent(self.connection, &self.waited, context.now));
-        if let (Some(Ok(agent)), Some(spoken)) = (&agent, self.spoken.take_if(|_| matches!(agent, Some(Ok(_))))) {
-            let (binding, settled) = spoken.settle(&agent.offers, connection, effects);
+        if let (Some(Ok(agent)), Some(spoken)) = (&agent, &self.spoken) {
+            if spoken.needs_method(&agent.offers, connection) && self.may_read(context) {
+                self.binding = Binding::Jsonrpc;
+                return Next::Read;
+            }
+            let method = self.reader.as_ref().and_then(|reader| reader.method());
+            let (binding, settled) = spoken.settle(&agent.offers, connection, method, effects);
             self.binding = binding.unwrap_or(self.binding);
             if let Err(denial) = settled {
                 return Next::Refuse(denial);
             }
+            self.spoken = None;
         }
         let obtained = match agent {
             Some(Err(stopped)) => *stopped,
@@ -138,12 +146,27 @@ impl Outbound {
         }
     }
 
-    pub(super) fn awaits(&self) -> Option<Want> {
-        self.waited.last().copied()
+    /// Whether the method can still come.
+    fn may_read(&self, context: &Context<'_>) -> bool {
+        let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
+        let reads = self.reader.is_some() || self.pause.is_none();
+        // Without that the proxy delivers no body before the headers have gone.
+        !self.ended && !has_come && reads && context.runtime.config().hold_headers
+    }
+
+    pub(super) const fn awaits(&self) -> Option<Want> {
+        match self.pause {
+            Some(Pause::Fetch(want)) => Some(want),
+            Some(Pause::Method) | None => None,
+        }
+    }
+
+    pub(super) const fn awaits_body(&self) -> bool {
+        matches!(self.pause, Some(Pause::Method))
     }
 
     pub(super) const fn reads(&self) -> bool {
-        self.reader.is_some() && !self.complete
+        self.reader.is_some() && !self.ended
     }
 
     pub(super) fn on(
@@ -153,42 +176,76 @@ impl Outbound {
         effects: &mut Vec<Effect>,
         sent: &mut Option<Sent>,
     ) -> (Stage, Step) {
-        match event {
-            Event::RequestBody { end, chunk, .. } => {
-                self.complete = end;
-                if let Some(reader) = &mut self.reader {
-                    // Whether the remote agent can read it is its own affair; an id may be found all the same.
-                    let _ = reader.read(&chunk, end);
+        match (event, self.pause) {
+            (Event::RequestBody { end, chunk, .. }, pause) => {
+                // Whether the remote agent can read it is its own affair; an id may have been found all the same.
+                let failed = self.reader.as_mut().is_some_and(|reader| reader.read(&chunk, end).is_err());
+                self.ended |= end || failed;
+                match pause {
+                    Some(Pause::Method) if !self.may_read(context) => self.again(context, effects, sent),
+                    _ => (Stage::Outbound(self), Step::Pause),
                 }
-                (Stage::Outbound(self), Step::Pause)
             }
-            Event::Settled => self.settled(context, effects, sent),
+            (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
+            (Event::BodyWithheld, Some(Pause::Method)) => withheld(Some(self.binding), effects),
             _ => (Stage::Outbound(self), Step::Pause),
         }
     }
 
-    fn settled(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, sent: &mut Option<Sent>) -> (Stage, Step) {
-        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
-            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
-        };
+    fn again(self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, sent: &mut Option<Sent>) -> (Stage, Step) {
+        match context.runtime.config().connections.get(self.connection) {
+            Some(connection) => self.go_on(connection, context, effects, sent),
+            None => answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects),
+        }
+    }
+
+    fn go_on(
+        mut self: Box<Self>,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Stage, Step) {
         match self.next(connection, context, effects) {
             Next::Go(attachment) => {
                 *sent = Some(attach(self.connection, connection, attachment, self.binding, effects));
                 (Stage::Done, Step::Continue)
             }
+            Next::Refuse(denial) => self.refuse(denial, context, effects),
+            Next::Read => self.pause(Pause::Method),
             Next::Wait(want) => {
+                self.seat = self.seat.take().or_else(|| context.runtime.seat(self.connection));
+                if self.seat.is_none() {
+                    let cause =
+                        format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
+                    let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
+                    return self.refuse(denial, context, effects);
+                }
                 self.waited.push(want);
                 effects.push(Effect::Fetch(want));
-                (Stage::Outbound(self), Step::Pause)
+                self.pause(Pause::Fetch(want))
             }
-            Next::Refuse(denial) => self.refuse(denial, context, effects),
+        }
+    }
+
+    fn pause(mut self: Box<Self>, pause: Pause) -> (Stage, Step) {
+        self.begin_reading();
+        self.pause = Some(pause);
+        (Stage::Outbound(self), Step::Pause)
+    }
+
+    /// Nothing has come of the body before the first pause.
+    fn begin_reading(&mut self) {
+        if self.pause.is_none() && self.binding == Binding::Jsonrpc && !self.ended {
+            self.reader = Some(Box::new(plain_reader()));
         }
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
-    fn refuse(self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    fn refuse(mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        self.begin_reading();
         match self.reader.filter(|_| self.binding == Binding::Jsonrpc) {
-            Some(reader) if reader.id().is_none() && !self.complete && context.runtime.config().hold_headers => {
+            Some(reader) if reader.id().is_none() && !self.ended && context.runtime.config().hold_headers => {
                 (Stage::Refusing(Box::new(denial), reader), Step::Pause)
             }
             reader => answer(&denial, Some(self.binding), &reader.and_then(|reader| reader.id()).unwrap_or_default(), effects),
@@ -229,9 +286,10 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
         answer(&denial, Some(binding), &Id::default(), &mut otherwise);
         effects.push(Effect::Pin { pin: pin.clone(), connection: connection.name.clone(), otherwise });
     }
-    let age = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
-    effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{age}", connection.name)));
+    let told = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
+    effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{told}", connection.name)));
     effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
+    effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
     effects.push(Effect::Note(Note::Allowed));
     Sent { connection: index, method, token }
 }

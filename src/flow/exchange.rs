@@ -188,7 +188,8 @@ impl Exchange {
         match &self.stage {
             Stage::Inbound(inbound) => inbound.awaits_body(),
             Stage::Refusing(..) => true,
-            Stage::New | Stage::Outbound(_) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
+            Stage::Outbound(outbound) => outbound.awaits_body(),
+            Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
         }
     }
 

@@ -4,7 +4,7 @@
 use super::denial::Reason;
 use super::event::Level;
 use super::head::Target;
-use super::record::{Decision, Place, Record, cut, digest};
+use super::record::{Decision, Place, Record, Used, cut, digest};
 use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
 use crate::identity::{Caller, Origin};
 use crate::protocol::{Binding, Operation, Version};
@@ -38,6 +38,8 @@ pub enum Note {
     Shadowed(Reason),
     /// How it was judged, for a caller who may see it.
     Judged(String),
+    /// Which credential of ours goes with it.
+    Attached(Used),
     /// It goes on.
     Allowed,
     /// It is refused.
@@ -56,6 +58,7 @@ pub struct Facts {
     caller: Option<Rc<Caller>>,
     shadowed: Vec<Reason>,
     judged: Option<String>,
+    used: Option<Used>,
     decided: Option<(Decision, Option<Reason>)>,
 }
 
@@ -83,6 +86,7 @@ impl Facts {
                 }
             }
             Note::Judged(trace) => self.judged = Some(trace),
+            Note::Attached(used) => self.used = Some(used),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
             Note::Refused(reason, binding) => {
@@ -176,6 +180,7 @@ impl Facts {
             decision,
             reason,
             shadowed: self.shadowed.clone(),
+            used: self.used,
             log,
             state: filter_state,
         }

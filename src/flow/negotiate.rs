@@ -6,7 +6,7 @@ use super::facts::Note;
 use super::head::{self, Head};
 use super::offers::{Asked, NotOffered, Offers};
 use crate::config::Connection;
-use crate::protocol::{Binding, Version, version};
+use crate::protocol::{Binding, Operation, Version, version};
 
 /// What the version of a call depends on, besides the card.
 #[derive(Debug)]
@@ -36,16 +36,32 @@ pub(super) fn begin(head: &Head<'_>, connection: &Connection, effects: &mut Vec<
 }
 
 impl Spoken {
-    /// Sets the version that `offers` leave, or refuses if the remote agent does not offer this call; also the binding of the
-    /// call, if it is known by them.
-    pub fn settle(&self, offers: &Offers, connection: &Connection, effects: &mut Vec<Effect>) -> (Option<Binding>, Result<(), Denial>) {
-        let asked = Asked {
+    /// Whether `offers` leave several versions, so that only the method in the body can tell which of them the client speaks.
+    pub fn needs_method(&self, offers: &Offers, connection: &Connection) -> bool {
+        offers.is_open(self.asked(connection))
+    }
+
+    fn asked<'a>(&'a self, connection: &'a Connection) -> Asked<'a> {
+        Asked {
             method: &self.method,
             path: self.target.get(..self.path).unwrap_or_default(),
             prefix: connection.target.path_prefix.as_str(),
             version: self.version,
-        };
-        let (binding, version) = offers.choose(asked);
+        }
+    }
+
+    /// Sets the version that `offers` leave, or refuses if the remote agent does not offer this call; also the binding of the
+    /// call, if it is known by them. `method` is that of a JSON-RPC request, if it was read.
+    pub fn settle(
+        &self,
+        offers: &Offers,
+        connection: &Connection,
+        method: Option<&str>,
+        effects: &mut Vec<Effect>,
+    ) -> (Option<Binding>, Result<(), Denial>) {
+        let asked = self.asked(connection);
+        let spoken = method.filter(|_| offers.is_open(asked)).and_then(Operation::from_method).map(|(_, version)| version);
+        let (binding, version) = offers.choose(Asked { version: asked.version.or(spoken), ..asked });
         let settled = match version {
             Ok(version) => {
                 head::set_version(&self.target, effects, version);

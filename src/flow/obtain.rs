@@ -6,7 +6,7 @@ use super::denial::Reason;
 use super::fetch::Want;
 use super::runtime::{Context, Runtime};
 use super::tokens::{Job, Subject};
-use crate::config::{ActorToken, Connection, Credential, HeaderCredential};
+use crate::config::{ActorToken, Connection, Credential, HeaderCredential, Which};
 use crate::credential::cache::{Lookup, Token};
 use crate::credential::secrets::{self, SecretError};
 use crate::credential::source::{Parties, Source};
@@ -64,15 +64,27 @@ impl Runtime {
     /// is not waited for again.
     #[must_use]
     pub fn obtain(&self, index: usize, caller: Option<&SecretString>, waited: &[Want], context: &Context<'_>) -> Obtained {
+        let which = self.chosen(index, context.now).map_or(Which::Own, Which::Choice);
+        self.obtain_that(index, which, caller, waited, context)
+    }
+
+    /// The same for one of its credentials.
+    pub(super) fn obtain_that(
+        &self,
+        index: usize,
+        which: Which,
+        caller: Option<&SecretString>,
+        waited: &[Want],
+        context: &Context<'_>,
+    ) -> Obtained {
         let Some(connection) = self.config().connections.get(index) else {
             return Obtained::Refused(Reason::Unmatched, None);
         };
-        let choice = self.chosen(index, context.now);
-        let Some(credential) = connection.credential.chosen(choice) else {
+        let Some(credential) = connection.credential_of(which) else {
             let cause = format!("connection {:?} has no credential that the remote agent's card asks for", connection.name);
             return Obtained::Refused(Reason::CredentialUnavailable, Some(cause));
         };
-        let search = Search { runtime: self, index, connection, choice, credential, waited, context };
+        let search = Search { runtime: self, index, connection, which, credential, waited, context };
         search.run(caller).unwrap_or_else(|stopped| *stopped)
     }
 }
@@ -82,8 +94,8 @@ struct Search<'a> {
     runtime: &'a Runtime,
     index: usize,
     connection: &'a Connection,
-    /// Which of several credentials it is.
-    choice: Option<usize>,
+    /// Which of the connection's credentials it is.
+    which: Which,
     credential: &'a Credential,
     waited: &'a [Want],
     context: &'a Context<'a>,
@@ -131,7 +143,7 @@ impl Search<'_> {
         let for_caller = subject.is_some();
         let want = Want::Token(key);
         let waited = self.waited.contains(&want);
-        let job = || Job { connection: self.index, choice: self.choice, is_actor, subject: subject.clone() };
+        let job = || Job { connection: self.index, which: self.which, is_actor, subject: subject.clone() };
         let looked = self.runtime.outgoing.tokens.borrow_mut().look(key, now, job);
         match looked {
             Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),

@@ -82,17 +82,30 @@ impl Offers {
         {
             return Err(NotOffered::Mismatch);
         }
-        let fits = |interface: &&Interface| binding.is_none_or(|binding| interface.binding == binding);
-        let is_here = |interface: &&Interface| match interface.binding {
+        let wanted = asked.version.or(belongs);
+        self.candidates(asked, binding).filter(|version| wanted.is_none_or(|wanted| *version == wanted)).max().ok_or(NotOffered::Version)
+    }
+
+    /// Whether a call over JSON-RPC could have either version, by all that is known of it.
+    pub fn is_open(&self, asked: Asked<'_>) -> bool {
+        let (binding, belongs) = self.classify(asked);
+        let mut versions = self.candidates(asked, binding);
+        let first = versions.next();
+        let several = versions.any(|version| Some(version) != first);
+        binding == Some(Binding::Jsonrpc) && asked.version.or(belongs).is_none() && several
+    }
+
+    /// The versions of the interfaces that a call may be for.
+    fn candidates(&self, asked: Asked<'_>, binding: Option<Binding>) -> impl Iterator<Item = Version> {
+        let fits = move |interface: &&Interface| binding.is_none_or(|binding| interface.binding == binding);
+        let is_here = move |interface: &&Interface| match interface.binding {
             Binding::Jsonrpc => trimmed(asked.path) == interface.path,
             Binding::HttpJson | Binding::Grpc => below(asked.path, interface).is_some(),
         };
         // An Envoy may rewrite paths on the way: only if some interface is here do the others not count.
         let somewhere = self.0.iter().filter(fits).any(|interface| is_here(&interface));
-        let candidates = self.0.iter().filter(fits).filter(|interface| !somewhere || is_here(interface));
-        let wanted = asked.version.or(belongs);
-        let versions = candidates.map(|interface| interface.version).filter(|version| wanted.is_none_or(|wanted| *version == wanted));
-        versions.max().ok_or(NotOffered::Version)
+        let candidates = self.0.iter().filter(fits).filter(move |interface| !somewhere || is_here(interface));
+        candidates.map(|interface| interface.version)
     }
 
     /// The binding of a call, and the version whose route it is on.

@@ -10,6 +10,7 @@ use crate::wire::time::UnixTime;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::time::Duration;
 
 /// Most letters of a text that a caller or its issuer chose.
 const MAX_TEXT: usize = 256;
@@ -61,6 +62,17 @@ impl Place {
     }
 }
 
+/// The credential that went with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// How it was obtained, as the configuration spells it.
+    pub method: &'static str,
+    /// Where it came from: `secret`, `cache`, `fetch`, `caller` or `none`.
+    pub origin: &'static str,
+    /// How old it is, if it is a token that was fetched.
+    pub age: Option<Duration>,
+}
+
 /// A decision, complete but for the time that it took.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -78,6 +90,7 @@ pub struct Record {
     pub(super) decision: Decision,
     pub(super) reason: Option<Reason>,
     pub(super) shadowed: Vec<Reason>,
+    pub(super) used: Option<Used>,
     /// The level at which its line is to be in the log.
     pub log: Option<Level>,
     /// The line is to be filter state.
@@ -113,8 +126,18 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    credential: Option<UsedLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     latency_us: u64,
+}
+
+#[derive(Serialize)]
+struct UsedLine {
+    method: &'static str,
+    from: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<u64>,
 }
 
 impl Record {
@@ -137,6 +160,7 @@ impl Record {
             decision: self.decision.name(),
             reason: self.reason.map(Reason::code),
             shadow: self.shadowed.iter().map(|reason| reason.code()).collect(),
+            credential: self.used.map(|used| UsedLine { method: used.method, from: used.origin, age: used.age.map(|age| age.as_secs()) }),
             status: denied.map(Reason::http_status),
             latency_us: self.microseconds(now),
         };

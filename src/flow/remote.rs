@@ -9,15 +9,18 @@ use super::obtain::{Attachment, Obtained};
 use super::offers::Offers;
 use super::runtime::{Context, Runtime};
 use crate::card::model::MAX_BYTES;
-use crate::card::{Card, paths};
-use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard};
+use crate::card::{Card, paths, signed};
+use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard, Which};
 use crate::identity::card_signature;
 use crate::identity::jwk::KeySet;
 use crate::identity::signature::Software;
-use crate::wire::kept::{Kept, Wait};
+use crate::wire::caching::Caching;
+use crate::wire::kept::{EARLY_FETCH_INTERVAL, Kept, Wait};
 use crate::wire::time::UnixTime;
+use serde_json::{Map, Value as Json};
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// What is known of a remote agent from its card.
 #[derive(Debug, PartialEq)]
@@ -35,6 +38,8 @@ pub(super) struct RemoteAgents(Vec<Option<One>>);
 #[derive(Debug)]
 struct One {
     kept: RefCell<Kept<RemoteAgent>>,
+    /// The validator of the card that there is.
+    etag: RefCell<Option<String>>,
     /// Whose signature its card needs.
     keys: Option<KeySet>,
 }
@@ -49,17 +54,22 @@ impl RemoteAgents {
                 KeySet::parse(set.to_string().as_bytes())
                     .map_err(|error| ConfigError::new(format!("connections[{index}].require_signed_card.jwks.inline"), error.to_string()))
             });
-            Ok(Some(One { kept: RefCell::new(Kept::remote(card.remote.refresh, card.remote.max_stale)), keys: keys.transpose()? }))
+            let kept = RefCell::new(Kept::remote(card.remote.refresh, card.remote.max_stale));
+            Ok(Some(One { kept, etag: RefCell::default(), keys: keys.transpose()? }))
         };
         config.connections.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 
+    fn one(&self, index: usize) -> Option<&One> {
+        self.0.get(index)?.as_ref()
+    }
+
     fn of(&self, index: usize) -> Option<&RefCell<Kept<RemoteAgent>>> {
-        Some(&self.0.get(index)?.as_ref()?.kept)
+        Some(&self.one(index)?.kept)
     }
 
     fn keys_of(&self, index: usize) -> Option<&KeySet> {
-        self.0.get(index)?.as_ref()?.keys.as_ref()
+        self.one(index)?.keys.as_ref()
     }
 }
 
@@ -92,13 +102,18 @@ impl Runtime {
         self.outgoing.remotes.of(index)?.borrow().usable(now)?.chosen
     }
 
-    /// The connection's credential, for its card. One that belongs to a caller is not for that, nor one that the card decides.
+    /// The credential for the card: its own, or the connection's, unless that belongs to a caller or the card decides about it.
     fn card_credential(&self, index: usize, waited: &[Want], now: UnixTime) -> Obtained {
+        let context = Context { runtime: self, verifier: &Software, now };
         let connection = self.config().connections.get(index);
-        if connection.is_some_and(|own| own.credential.subject().is_some() || matches!(own.credential, Credential::Auto(_))) {
-            return Obtained::Attach(Attachment { headers: Vec::new(), method: "none", origin: "none", age: None, token: None });
-        }
-        self.obtain(index, None, waited, &Context { runtime: self, verifier: &Software, now })
+        let which = match connection.map(|own| (own.credential_of(Which::Card), &own.credential)) {
+            Some((Some(_), _)) => Which::Card,
+            Some((None, own)) if own.subject().is_some() || matches!(own, Credential::Auto(_)) => {
+                return Obtained::Attach(Attachment { headers: Vec::new(), method: "none", origin: "none", age: None, token: None });
+            }
+            _ => Which::Own,
+        };
+        self.obtain_that(index, which, None, waited, &context)
     }
 
     /// The cards that should be fetched now, or what has to be fetched for that first.
@@ -118,7 +133,7 @@ impl Runtime {
     pub(super) fn begin_remote(&self, index: usize, now: UnixTime) -> Option<Call> {
         let connection = self.config().connections.get(index)?;
         let card = connection.card.as_ref()?;
-        let kept = self.outgoing.remotes.of(index)?;
+        let One { kept, etag, .. } = self.outgoing.remotes.one(index)?;
         if !kept.borrow_mut().begin(now) {
             return None;
         }
@@ -129,6 +144,7 @@ impl Runtime {
                 let uri = path.map_or_else(|| card.remote.uri.clone(), |path| card.remote.uri.at(path));
                 let mut call = Call::get(&Remote { uri, ..card.remote.clone() }, "application/json", MAX_BYTES);
                 call.headers.extend(attachment.headers.into_iter().map(|(name, value)| (name.into(), Value::Secret(value))));
+                call.headers.extend(etag.borrow().clone().map(|etag| ("if-none-match".into(), Value::Text(etag))));
                 Some(call)
             }
             Obtained::Wait(_) | Obtained::Refused(..) => {
@@ -140,11 +156,21 @@ impl Runtime {
         }
     }
 
-    pub(super) fn complete_remote(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
-        let (Some(connection), Some(kept)) = (self.config().connections.get(index), self.outgoing.remotes.of(index)) else {
+    pub(super) fn complete_remote(&self, index: usize, answer: Answer<'_>, caching: &Caching, now: UnixTime) -> Result<(), String> {
+        let (Some(connection), Some(One { kept, etag, .. })) = (self.config().connections.get(index), self.outgoing.remotes.one(index))
+        else {
             return Ok(());
         };
+        let lifetime = caching.lifetime.map(|lifetime| bounded(lifetime, connection));
         let read = match answer {
+            Ok((304, _)) if etag.borrow().is_some() => {
+                kept.borrow_mut().confirm(now);
+                // What a 304 leaves out is as it was (RFC 9111 section 4.3.4).
+                if lifetime.is_some() {
+                    kept.borrow_mut().last(lifetime);
+                }
+                return Ok(());
+            }
             Ok((200, body)) => self.read_remote(index, connection, body),
             Ok((status @ 300..=399, _)) => Err(format!("answered with status {status}: redirects are not followed")),
             Ok((status, _)) => {
@@ -162,6 +188,10 @@ impl Runtime {
             Err(error) => (Err(error), Vec::new()),
         };
         let result = read.as_ref().map(drop).map_err(|error| told(index, connection, error));
+        if result.is_ok() {
+            kept.borrow_mut().last(lifetime);
+            etag.replace(caching.etag.clone());
+        }
         if kept.borrow_mut().complete(now, read) {
             self.outgoing.notices.borrow_mut().extend(notices);
         }
@@ -170,13 +200,15 @@ impl Runtime {
 
     fn read_remote(&self, index: usize, connection: &Connection, body: &[u8]) -> Result<(RemoteAgent, Vec<(Level, String)>), String> {
         let Some(own) = connection.card.as_ref() else { return Err("nothing asks for it".to_owned()) };
-        let card = Card::read(body).map_err(|error| error.to_string())?;
-        if let Some(signed) = &connection.require_signed_card {
+        let mut card = Card::read(body).map_err(|error| error.to_string())?;
+        if let Some(own) = &connection.require_signed_card {
             // Without keys nothing is good.
             let keys = self.outgoing.remotes.keys_of(index).ok_or("there are no keys for it")?;
             // As it came: the card that was read has other spellings. It has been found to be JSON without repeated members.
-            let json = serde_json::from_slice(body).map_err(|_| "the card is not JSON")?;
-            card_signature::verify(&json, keys, &signed.algorithms, &Software).map_err(|error| error.to_string())?;
+            let json: Map<String, Json> = serde_json::from_slice(body).map_err(|_| "the card is not JSON")?;
+            let forms = signed::forms(&json).map(Json::Object);
+            let form = card_signature::verify(json.get("signatures"), forms, keys, &own.algorithms, &Software);
+            card = Card::from_value(form.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
         }
         let (offers, stranger) = Offers::of(&card, &own.remote.uri, connection.target.path_prefix.as_str());
         let name = &connection.name;
@@ -190,7 +222,7 @@ impl Runtime {
             notices.push(match accepts::pick(&card, choices).map_err(|error| error.to_string())? {
                 Ok((index, why)) => {
                     chosen = Some(index);
-                    let method = connection.credential.chosen(chosen).map_or("none", Credential::method);
+                    let method = connection.credential_of(Which::Choice(index)).map_or("none", Credential::method);
                     (Level::Info, format!("connection {name:?}: credential auto[{index}] ({method}): the card asks for {why}"))
                 }
                 Err(wanted) => (Level::Warn, format!("connection {name:?}: the card asks for {wanted}: no credential is that")),
@@ -205,6 +237,85 @@ impl Runtime {
     }
 }
 
+/// How long a card is kept that wants to be kept for `lifetime`: its agent decides neither to be asked all the time, nor to be asked
+/// when nothing good is left.
+fn bounded(lifetime: Duration, connection: &Connection) -> Duration {
+    let longest = connection.card.as_ref().map_or(Duration::MAX, |card| card.remote.max_stale).checked_div(2).unwrap_or_default();
+    lifetime.min(longest).max(EARLY_FETCH_INTERVAL)
+}
+
 fn told(index: usize, connection: &Connection, error: &str) -> String {
     format!("connections[{index}].card.remote: no card of {:?} could be fetched: {error}", connection.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Caching, Duration, Runtime, UnixTime, Want};
+    use crate::config::Config;
+    use crate::credential::secrets::Secrets;
+    use crate::flow::Value;
+    use serde_json::json;
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(1000 + seconds)
+    }
+
+    fn runtime() -> Runtime {
+        let config = json!({"connections": [{"name": "x", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "version": "auto",
+            "card": {"remote": {"uri": "https://a.example", "cluster": "c", "refresh": "60s", "max_stale": "600s"}},
+            "credential": {"none": {}}}]});
+        Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), Secrets::default()).unwrap()
+    }
+
+    /// Fetches the card: the validator that was sent.
+    fn fetch(runtime: &Runtime, seconds: u64, status: u16, lifetime: Option<u64>, etag: Option<&str>) -> Option<String> {
+        let call = runtime.begin(Want::RemoteCard(0), at(seconds)).unwrap();
+        let body = json!({"supportedInterfaces": [{"url": "https://a.example", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]});
+        let caching = Caching { lifetime: lifetime.map(Duration::from_secs), etag: etag.map(str::to_owned) };
+        let done = runtime.complete(Want::RemoteCard(0), Ok((status, body.to_string().as_bytes())), &caching, at(seconds));
+        assert_eq!(done.is_ok(), status == 200 || call.headers.iter().any(|(name, _)| name == "if-none-match"), "{done:?}");
+        call.headers.iter().find(|(name, _)| name == "if-none-match").map(|(_, value)| match value {
+            Value::Text(tag) => tag.clone(),
+            Value::Secret(_) => panic!("a validator is no secret"),
+        })
+    }
+
+    /// The moment at which it is fetched again.
+    fn due(runtime: &Runtime, from: u64) -> u64 {
+        (from..from + 10_000).find(|seconds| !runtime.due(at(*seconds)).is_empty()).unwrap() - from
+    }
+
+    #[test]
+    fn a_card_is_kept_as_long_as_it_says_within_bounds() {
+        for (lifetime, expected) in [(None, 60), (Some(0), 5), (Some(7), 7), (Some(200), 200), (Some(100_000), 300), (Some(u64::MAX), 300)]
+        {
+            let runtime = runtime();
+            assert_eq!(fetch(&runtime, 0, 200, lifetime, None), None);
+            assert_eq!(due(&runtime, 0), expected, "{lifetime:?}");
+        }
+    }
+
+    #[test]
+    fn a_card_is_asked_for_again_by_its_validator() {
+        let runtime = runtime();
+        assert_eq!(fetch(&runtime, 0, 200, Some(100), Some("\"1\"")), None);
+        assert_eq!(fetch(&runtime, 100, 304, None, None).as_deref(), Some("\"1\""));
+        assert_eq!(due(&runtime, 100), 100, "what a 304 does not say is as it was");
+        assert_eq!(fetch(&runtime, 200, 304, Some(10), None).as_deref(), Some("\"1\""));
+        assert_eq!(due(&runtime, 200), 10);
+        assert!(
+            runtime.remote_agent(0, &[], at(800)).is_ok() && runtime.remote_agent(0, &[], at(801)).is_err(),
+            "counted from the last 304"
+        );
+        assert_eq!(fetch(&runtime, 210, 200, None, None).as_deref(), Some("\"1\""));
+        assert_eq!(due(&runtime, 210), 60);
+        assert_eq!(fetch(&runtime, 270, 200, None, None), None, "the new card has no validator");
+    }
+
+    #[test]
+    fn a_304_that_nobody_asked_for_is_no_card() {
+        let runtime = runtime();
+        assert_eq!(fetch(&runtime, 0, 304, Some(100), Some("\"1\"")), None);
+        assert!(runtime.remote_agent(0, &[Want::RemoteCard(0)], at(0)).is_err());
+    }
 }

@@ -15,13 +15,14 @@ use super::metric::{self, Tally};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Credential, Demanded, Issuer, Jwks, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Credential, Demanded, Issuer, Jwks, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
 use crate::ownership;
+use crate::wire::caching::Caching;
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
 use std::cell::{Cell, Ref, RefCell};
@@ -93,7 +94,7 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).collect();
-        let configured = config.connections.iter().flat_map(|connection| connection.credential.each()).flat_map(Credential::headers);
+        let configured = config.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
         let credential_headers =
             CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
@@ -361,11 +362,11 @@ impl Runtime {
         }
     }
 
-    /// Ends a fetch.
+    /// Ends a fetch. `caching` is what the answer's headers say; only cards of remote agents go by it ([`Runtime::heeds_caching`]).
     ///
     /// # Errors
     /// What was wrong with the answer, for the log. What was there before stays.
-    pub fn complete(&self, want: Want, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
+    pub fn complete(&self, want: Want, answer: Answer<'_>, caching: &Caching, now: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
@@ -381,8 +382,14 @@ impl Runtime {
             Want::Introspection(key) => self.complete_introspection(&key, answer, now),
             Want::Secret(index) => self.complete_secret(index, answer, now),
             Want::Token(key) => self.complete_token(&key, answer, now),
-            Want::RemoteCard(index) => self.complete_remote(index, answer, now),
+            Want::RemoteCard(index) => self.complete_remote(index, answer, caching, now),
         }
+    }
+
+    /// Whether what is fetched says itself how long it is kept.
+    #[must_use]
+    pub const fn heeds_caching(want: Want) -> bool {
+        matches!(want, Want::RemoteCard(_))
     }
 
     /// Everything that workers share.

@@ -4,7 +4,7 @@ use super::event::Level;
 use super::fetch::{Answer, Call, Want};
 use super::remote::RemoteAgents;
 use super::runtime::Runtime;
-use crate::config::{ActorToken, Config, ConfigError, Connection, Credential, Secret};
+use crate::config::{ActorToken, Config, ConfigError, Connection, Credential, Secret, Which};
 use crate::credential::assertion::Signer;
 use crate::credential::cache::{Cache, Token};
 use crate::credential::endpoint::{self, TokenRequest};
@@ -41,8 +41,8 @@ pub struct Outgoing {
 #[derive(Clone, Debug)]
 pub(super) struct Job {
     pub connection: usize,
-    /// Which of its credentials, if it has several.
-    pub choice: Option<usize>,
+    /// Which of its credentials.
+    pub which: Which,
     /// It is the actor's token, not the connection's.
     pub is_actor: bool,
     pub subject: Option<Subject>,
@@ -158,7 +158,7 @@ impl Runtime {
     fn ask(&self, key: &Key, job: &Job, now: UnixTime) -> Result<TokenRequest, (Failure, String)> {
         let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
         let connection = self.config().connections.get(job.connection).ok_or_else(|| unavailable("there is no such connection"))?;
-        let credential = connection.credential.chosen(job.choice).ok_or_else(|| unavailable("there is no such credential"))?;
+        let credential = connection.credential_of(job.which).ok_or_else(|| unavailable("there is no such credential"))?;
         let source = if job.is_actor { Source::of_actor(credential) } else { Source::of(credential) };
         let source = source.ok_or_else(|| unavailable("there is no source"))?;
         if job.subject.as_ref().is_some_and(|subject| now >= subject.until) {
@@ -222,11 +222,7 @@ impl Runtime {
     /// Whether any connection fetches tokens.
     #[must_use]
     pub fn fetches_tokens(&self) -> bool {
-        self.config()
-            .connections
-            .iter()
-            .flat_map(|connection| connection.credential.each())
-            .any(|credential| Source::of(credential).is_some())
+        self.config().connections.iter().flat_map(Connection::credentials).any(|credential| Source::of(credential).is_some())
     }
 
     /// What only workers with this configuration and these secrets know.
@@ -260,12 +256,12 @@ impl Runtime {
     /// Connection and method that a token is for, for statistics.
     #[must_use]
     pub fn token_of(&self, key: &Key) -> Option<(&str, &'static str)> {
-        let (index, choice) = {
+        let (index, which) = {
             let tokens = self.outgoing.tokens.borrow();
             let job = tokens.job(key)?;
-            (job.connection, job.choice)
+            (job.connection, job.which)
         };
         let connection = self.config().connections.get(index)?;
-        Some((&connection.name, connection.credential.chosen(choice)?.method()))
+        Some((&connection.name, connection.credential_of(which)?.method()))
     }
 }

@@ -43,6 +43,11 @@ pub fn response_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
 }
 
+/// The headers of the answer to a call of ours.
+pub fn answer_headers() -> Headers {
+    Headers::new(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default())
+}
+
 /// The client's certificate on the connection of the request at hand. Whether it was verified is the listener's affair: with
 /// a trusted CA a connection whose certificate does not verify never comes this far.
 pub fn peer() -> Option<Box<Peer>> {

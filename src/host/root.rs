@@ -13,6 +13,7 @@ use crate::flow::metric;
 use crate::flow::shared::{Choice, Note};
 use crate::flow::token_notes::TokenChoice;
 use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
+use crate::wire::caching::Caching;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
@@ -26,7 +27,7 @@ use std::time::Duration;
 /// How often the root looks around when nobody calls it.
 const TICK: Duration = Duration::from_millis(500);
 /// How often it looks whether another worker has fetched what it waits for.
-const FOLLOWING: Duration = Duration::from_millis(20);
+const FOLLOWING: Duration = Duration::from_millis(5);
 /// How long received body bytes may be withheld before that is a fault.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -160,10 +161,15 @@ impl Root {
 
     /// Takes the outcome of a fetch and tells everyone who waited for it.
     fn fetched(&mut self, want: Want, answer: Answer<'_>, since: UnixTime, now: UnixTime) {
+        self.ended(want, answer, &Caching::default(), since, now);
+    }
+
+    /// The same for an answer whose headers say how long it is kept.
+    fn ended(&mut self, want: Want, answer: Answer<'_>, caching: &Caching, since: UnixTime, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         let document = answer.as_ref().ok().map(|(_, body)| *body);
         let whose = runtime.whose(want);
-        let completed = runtime.complete(want, answer, now);
+        let completed = runtime.complete(want, answer, caching, now);
         let metrics = &self.shared.metrics;
         match want {
             Want::Token(key) => {
@@ -279,11 +285,12 @@ impl HostContext for Root {
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
+        let caching = if Runtime::heeds_caching(want) { Caching::of(&call::answer_headers()) } else { Caching::default() };
         match status {
             None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
-            Some(status @ (200 | 400..=499)) if body_size <= most => self.fetched(want, Ok((status, &body())), since, now),
+            Some(status @ (200 | 400..=499)) if body_size <= most => self.ended(want, Ok((status, &body())), &caching, since, now),
             Some(200) => self.fetched(want, Err(format!("answered with {body_size} bytes, more than {most}")), since, now),
-            Some(status) => self.fetched(want, Ok((status, &[])), since, now),
+            Some(status) => self.ended(want, Ok((status, &[])), &caching, since, now),
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Signatures of agent cards: a JWS whose payload is the canonical form of the card without `signatures` (A2A 1.0 section 8.4, RFC
-//! 7515, RFC 8785). Keys come from the configuration alone: what a header says of keys elsewhere (`jku`, `jwk`, `x5u`) is never
+//! Signatures of agent cards: a JWS whose payload is the canonical form of what is signed of the card (A2A 1.0 section 8.4, RFC 7515,
+//! RFC 8785). Keys come from the configuration alone: what a header says of keys elsewhere (`jku`, `jwk`, `x5u`) is never
 //! looked at.
 
 use super::jwk::{KeySet, Wanted};
@@ -8,7 +8,7 @@ use crate::config::Algorithm;
 use crate::wire::json::{UniqueMap, UniqueValue};
 use crate::wire::{base64url, jcs};
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use thiserror::Error;
 
 /// Most signatures of a card that are looked at.
@@ -25,23 +25,29 @@ pub enum CardSignatureError {
     Wrong,
 }
 
-/// Verifies that one signature of `card`, which is JSON as it came, is by one of `keys` with one of `algorithms`.
+/// Which of `forms`, of what may have been signed of a card, is signed by one of its `signatures` (the member of the card) with one of
+/// `keys` and `algorithms`.
 ///
 /// # Errors
 /// As [`CardSignatureError`] says.
-pub fn verify(card: &Value, keys: &KeySet, algorithms: &[Algorithm], verifier: &dyn Verifier) -> Result<(), CardSignatureError> {
-    let Some(signatures) = card.get("signatures").and_then(Value::as_array).filter(|list| !list.is_empty()) else {
+pub fn verify(
+    signatures: Option<&Value>,
+    forms: impl IntoIterator<Item = Value>,
+    keys: &KeySet,
+    algorithms: &[Algorithm],
+    verifier: &dyn Verifier,
+) -> Result<Value, CardSignatureError> {
+    let Some(signatures) = signatures.and_then(Value::as_array).filter(|list| !list.is_empty()) else {
         return Err(CardSignatureError::Missing);
     };
-    let unsigned: Map<String, Value> =
-        card.as_object().into_iter().flatten().filter(|(name, _)| *name != "signatures").map(owned).collect();
-    let payload = base64url::encode(jcs::canonical(&Value::Object(unsigned)).as_bytes());
-    let is_good = |signature: &Value| good(signature, &payload, keys, algorithms, verifier).is_some();
-    signatures.iter().take(MOST).any(is_good).then_some(()).ok_or(CardSignatureError::Wrong)
-}
-
-fn owned((name, value): (&String, &Value)) -> (String, Value) {
-    (name.clone(), value.clone())
+    for form in forms {
+        let payload = base64url::encode(jcs::canonical(&form).as_bytes());
+        let is_good = |signature: &Value| good(signature, &payload, keys, algorithms, verifier).is_some();
+        if signatures.iter().take(MOST).any(is_good) {
+            return Ok(form);
+        }
+    }
+    Err(CardSignatureError::Wrong)
 }
 
 fn good(signature: &Value, payload: &str, keys: &KeySet, algorithms: &[Algorithm], verifier: &dyn Verifier) -> Option<()> {
@@ -107,7 +113,12 @@ mod tests {
     }
 
     fn judge(card: &Value) -> Result<(), CardSignatureError> {
-        verify(card, &keys(), &[Algorithm::ES256, Algorithm::RS256], &Software)
+        let mut plain = card.clone();
+        let signatures = plain.as_object_mut().and_then(|members| members.remove("signatures"));
+        let forms = [json!({"another": "form"}), plain.clone()];
+        let signed = verify(signatures.as_ref(), forms, &keys(), &[Algorithm::ES256, Algorithm::RS256], &Software)?;
+        assert_eq!(signed, plain);
+        Ok(())
     }
 
     #[test]

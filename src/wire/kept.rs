@@ -27,6 +27,8 @@ pub struct Kept<T> {
     early: bool,
     /// `None` for what stands in the configuration: it is never fetched and never stale.
     times: Option<Times>,
+    /// For how long the document itself wants to be kept, if it says.
+    lifetime: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,7 @@ impl<T: PartialEq> Kept<T> {
             in_flight: false,
             early: false,
             times: None,
+            lifetime: None,
         }
     }
 
@@ -94,7 +97,9 @@ impl<T: PartialEq> Kept<T> {
     }
 
     fn is_old(&self, now: UnixTime) -> bool {
-        let old = |times: Times| self.content.is_none() || now.since(self.fetched) >= times.refresh || now < self.fetched;
+        let old = |times: Times| {
+            self.content.is_none() || now.since(self.fetched) >= self.lifetime.unwrap_or(times.refresh) || now < self.fetched
+        };
         self.times.is_some_and(old)
     }
 
@@ -161,6 +166,18 @@ impl<T: PartialEq> Kept<T> {
         changed
     }
 
+    /// A fetch ended: the document that there is is still the one.
+    pub fn confirm(&mut self, now: UnixTime) {
+        self.in_flight = false;
+        self.failures = 0;
+        self.fetched = now;
+    }
+
+    /// From now on the document is old after `lifetime`, or, without one, after its `refresh`.
+    pub const fn last(&mut self, lifetime: Option<Duration>) {
+        self.lifetime = lifetime;
+    }
+
     fn has_rested(&self, now: UnixTime) -> bool {
         let Some(attempted) = self.attempted else { return true };
         let pause = match self.failures {
@@ -195,6 +212,18 @@ mod tests {
         assert!(ring.usable(at(1)).is_some() && !ring.is_due(at(60)) && ring.is_due(at(61)));
         assert!(ring.begin(at(61)) && !ring.complete(at(62), Ok("a")));
         assert!(ring.begin(at(122)) && ring.complete(at(122), Ok("b")));
+    }
+
+    #[test]
+    fn a_document_lasts_as_long_as_it_says() {
+        let mut ring = ring();
+        assert!(ring.begin(at(0)) && ring.complete(at(0), Ok("a")));
+        ring.last(Some(Duration::from_secs(100)));
+        assert!(!ring.is_due(at(99)) && ring.is_due(at(100)) && ring.begin(at(100)));
+        ring.confirm(at(101));
+        assert_eq!((ring.age(at(101)), ring.usable(at(701)).is_some()), (Some(Duration::ZERO), true));
+        ring.last(None);
+        assert!(!ring.is_due(at(160)) && ring.is_due(at(161)));
     }
 
     #[test]

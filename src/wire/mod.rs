@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod base64url;
+pub mod caching;
 pub mod grpc_frame;
 pub mod header;
 pub mod jcs;

@@ -4,14 +4,15 @@
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
-//! `fetched` (what the endpoint answered that the request waits for: a status, with `body`); `response` (the agent's status)
-//! `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
+//! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `response` (the agent's
+//! status) `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::Peer;
 use attache::identity::signature::Software;
+use attache::wire::caching::Caching;
 use attache::wire::header::{Headers, hex};
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
@@ -63,6 +64,12 @@ fn header_value(value: &Value) -> Vec<u8> {
         Value::Object(spec) => from_hex(spec["hex"].as_str().unwrap()),
         other => panic!("no header value: {other}"),
     }
+}
+
+/// The headers of an answer.
+fn with(event: &Map<String, Value>) -> Headers {
+    let list = event.get("with").and_then(Value::as_array).into_iter().flatten();
+    Headers::new(list.map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1]))).collect())
 }
 
 fn from_hex(hex: &str) -> Vec<u8> {
@@ -132,14 +139,15 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
                 None => Ok((200, body.as_bytes())),
             };
-            let _ = runtime.complete(Want::Keys(0), response, now);
+            let _ = runtime.complete(Want::Keys(0), response, &Caching::default(), now);
             Event::Settled
         } else if let Some(status) = event.get("fetched") {
             let want = exchange.awaits().expect("the request waits for something");
             if let Some(call) = runtime.begin(want, now) {
                 outcomes.push(asked(&call));
                 let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
-                let done = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), now);
+                let caching = Caching::of(&with(event));
+                let done = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), &caching, now);
                 if let (Want::RemoteCard(_), Err(error)) = (want, done) {
                     outcomes.push(json!({"failed": error}));
                 }
@@ -161,7 +169,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
                 None => Ok((200, body.as_bytes())),
             };
-            let _ = runtime.complete(want, response, now);
+            let _ = runtime.complete(want, response, &Caching::default(), now);
             Event::Settled
         } else if let Some(answer) = event.get("card") {
             assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
@@ -170,15 +178,12 @@ pub fn play(case: &Value, configs: &Value) -> Value {
                 Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
                 None => Ok((200, body.as_bytes())),
             };
-            if let Err(error) = runtime.complete(Want::Card(0), response, now) {
+            if let Err(error) = runtime.complete(Want::Card(0), response, &Caching::default(), now) {
                 outcomes.push(json!([error]));
             }
             Event::Settled
         } else if let Some(status) = event.get("response") {
-            let list = event.get("with").and_then(Value::as_array).into_iter().flatten();
-            let pairs = list.map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
-            let headers = Headers::new(pairs.collect());
-            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers }
+            Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers: with(event) }
         } else if let Some(content) = event.get("response_body") {
             let content = body(content);
             let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
