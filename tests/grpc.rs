@@ -7,6 +7,7 @@
 #[path = "corpus/bodies.rs"]
 #[allow(dead_code, reason = "the bodies here are others")]
 mod bodies;
+mod script;
 
 use attache::policy::fields::{metadata, watch};
 use attache::policy::places::{Fact, Facts, MAX_TEXT_BYTES};
@@ -20,9 +21,6 @@ use bodies::{Dice, body, folder};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 const FACTS: [Fact; 9] = [
@@ -152,21 +150,9 @@ fn no_verdict_on_a_changed_body_depends_on_the_chunks() {
 
 /// What the official SDK reads in each call; null if it reads nothing.
 fn read_by_python(calls: &[(String, Vec<u8>)]) -> Vec<Value> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/py-1.0/bin/python");
-    let mut child = Command::new(&program)
-        .arg(folder().join("read_grpc.py"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error} (`make setup` installs it)", program.display()));
-    let lines: String = calls.iter().map(|(name, message)| format!("{name} {}\n", STANDARD.encode(message))).collect();
-    let mut input = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "{}", output.status);
-    let answers: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = calls.iter().map(|(name, message)| format!("{name} {}\n", STANDARD.encode(message))).collect();
+    let printed = script::run("py-1.0/bin/python", "tests/corpus", &["read_grpc.py"], lines);
+    let answers: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), calls.len());
     answers
 }
