@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+mod script;
+
 use attache::card::messages::{self, Kind, Label, Message};
 use attache::card::{Capabilities, Dialect, Interface, Security, Skills, View, project, protobuf};
 use attache::protocol::{Binding, Version};
@@ -11,9 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 const SDKS: [(Version, &str); 2] = [(Version::V1_0, "py-1.0/bin/python"), (Version::V0_3, "py-0.3/bin/python")];
 
@@ -33,19 +33,7 @@ fn json_of(path: &str) -> Value {
 /// What `messages.py` says in the SDK of `version`.
 fn run(version: Version, mode: &str, input: &Value) -> Value {
     let python = SDKS.iter().find(|(own, _)| *own == version).unwrap().1;
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools").join(python);
-    let mut child = Command::new(&program)
-        .args(["messages.py", mode])
-        .current_dir(folder())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; run make setup", program.display()));
-    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{mode} of {version}: {}", output.status);
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_str(&script::run(python, "tests/cards", &["messages.py", mode], input.to_string())).unwrap()
 }
 
 /// The messages that are kept: version, name, message, ProtoJSON.

@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+mod script;
+
 use attache::card::{Capabilities, Card, Dialect, Interface, Location, Scheme, Security, Skills, View, project};
 use attache::protocol::{Binding, Version};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 const URL: &str = "https://agents.example.com/a";
 const VERSIONS: [Version; 2] = [Version::V0_3, Version::V1_0];
@@ -19,12 +19,8 @@ const VERSIONS: [Version; 2] = [Version::V0_3, Version::V1_0];
 const INNER: [&str; 9] =
     ["svc.cluster.local", "10.1.2.3", "internal.example", "inner.example", "plain:", ":9000", ":9001", "static-secret", "signatures"];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
 fn folder() -> PathBuf {
-    root().join("tests/cards")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cards")
 }
 
 fn blesses() -> bool {
@@ -47,19 +43,7 @@ fn sources() -> BTreeMap<String, Value> {
 
 /// Runs a script of `tests/cards` and gives what it prints.
 fn run(program: &str, arguments: &[&str], input: &Value) -> Value {
-    let program = if program == "node" { program.into() } else { root().join(".tools").join(program) };
-    let mut child = Command::new(&program)
-        .args(arguments)
-        .current_dir(folder())
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error}; run make setup", program.display()));
-    child.stdin.take().unwrap().write_all(input.to_string().as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{} {arguments:?}: {}", program.display(), output.status);
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_str(&script::run(program, "tests/cards", arguments, input.to_string())).unwrap()
 }
 
 const PYTHON_1_0: &str = "py-1.0/bin/python";

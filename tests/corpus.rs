@@ -10,50 +10,22 @@ use attache::protocol::envelope::EnvelopeReader;
 use attache::wire::grpc_frame::Body;
 use attache::wire::protobuf;
 use attache::wire::scan::{Document, Fault, Keep, Limits, Plan};
-use bodies::{Dice, Rules, body, cases, folder, verdict};
+use bodies::{Dice, Rules, body, cases, review, review_chunks, verdict};
 use serde_json::Value;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::fs;
 use std::rc::Rc;
 
 #[test]
 fn every_body_has_its_verdict() {
     let rules = Rules::default();
-    let mut cases = cases();
-    let mut wrong = Vec::new();
-    let bless = std::env::var_os("BLESS").is_some();
-    for case in &mut cases {
-        let verdict = verdict(&rules, [body(case).as_slice()].into_iter());
-        if bless {
-            case.insert("verdict".into(), verdict);
-        } else if case.get("verdict") != Some(&verdict) {
-            wrong.push(format!("{}: expected {:?}, got {verdict}", case["name"], case.get("verdict")));
-        }
-    }
-    if bless {
-        let lines: Vec<String> = cases.iter().map(|case| format!("  {}", serde_json::to_string(case).unwrap())).collect();
-        fs::write(folder().join("jsonrpc.json"), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(cases.len() >= 300);
+    review("jsonrpc.json", 300, |_, chunks| verdict(&rules, chunks.iter().copied()));
 }
 
 #[test]
 fn no_verdict_depends_on_the_chunks() {
     let rules = Rules::default();
-    for case in cases() {
-        let body = body(&case);
-        let whole = verdict(&rules, [body.as_slice()].into_iter());
-        for size in [1, 2, 3, 8, 9] {
-            assert_eq!(verdict(&rules, body.chunks(size)), whole, "{} by {size}", case["name"]);
-        }
-        // Long bodies are long because something repeats.
-        for at in (0..=body.len()).step_by(if body.len() > 1500 { 17 } else { 1 }) {
-            let (before, behind) = body.split_at(at);
-            assert_eq!(verdict(&rules, [before, behind].into_iter()), whole, "{} cut at {at}", case["name"]);
-        }
-    }
+    review_chunks("jsonrpc.json", |_, chunks| verdict(&rules, chunks.iter().copied()));
 }
 
 #[test]

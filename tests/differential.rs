@@ -6,29 +6,19 @@
 #[path = "corpus/bodies.rs"]
 #[allow(dead_code, reason = "no chunks here")]
 mod bodies;
+mod script;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bodies::{Dice, Rules, body, cases, folder, verdict};
+use bodies::{Dice, Rules, body, cases, verdict};
 use serde_json::{Value, json};
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
 
 /// What `program` reads in each of `bodies`.
-fn read_by(program: &Path, script: &str, bodies: &[Vec<u8>]) -> Vec<Value> {
-    let mut child = Command::new(program)
-        .arg(folder().join(script))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error} (`make setup` installs it)", program.display()));
-    let lines: String = bodies.iter().map(|body| STANDARD.encode(body) + "\n").collect();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}: {}", program.display(), output.status);
-    let answers: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(answers.len(), bodies.len(), "{}", program.display());
+fn read_by(program: &str, script: &str, bodies: &[Vec<u8>]) -> Vec<Value> {
+    let lines = bodies.iter().map(|body| STANDARD.encode(body) + "\n").collect();
+    let printed = script::run(program, "tests/corpus", &[script], lines);
+    let answers: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), bodies.len(), "{program}");
     answers
 }
 
@@ -39,8 +29,8 @@ fn agents_read_what_attache_reads_or_it_refuses() {
     let mut dice = Dice(0xa2a);
     let mut all = written;
     all.extend((0..5000).map(|_| dice.mutate(&short)));
-    let python = read_by(&Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/py-1.0/bin/python"), "read.py", &all);
-    let node = read_by(Path::new("node"), "read.mjs", &all);
+    let python = read_by("py-1.0/bin/python", "read.py", &all);
+    let node = read_by("node", "read.mjs", &all);
     let rules = Rules::default();
     let (mut taken, mut disputed) = (0, 0);
     for ((body, python), node) in all.iter().zip(&python).zip(&node) {

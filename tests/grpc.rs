@@ -7,6 +7,7 @@
 #[path = "corpus/bodies.rs"]
 #[allow(dead_code, reason = "the bodies here are others")]
 mod bodies;
+mod script;
 
 use attache::policy::fields::{metadata, watch};
 use attache::policy::places::{Fact, Facts, MAX_TEXT_BYTES};
@@ -16,13 +17,9 @@ use attache::wire::protobuf::{Plan, Type};
 use attache::wire::scan::{Keep, Kind, Limits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bodies::{Dice, body, folder};
+use bodies::{Case, Dice, body, read, review, review_chunks};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 const FACTS: [Fact; 9] = [
@@ -37,8 +34,14 @@ const FACTS: [Fact; 9] = [
     Fact::OutputMode,
 ];
 
-fn cases() -> Vec<Map<String, Value>> {
-    serde_json::from_str(&fs::read_to_string(folder().join("grpc.json")).unwrap()).unwrap()
+/// The method of a case.
+fn name(case: &Case) -> &str {
+    case["method"].as_str().unwrap()
+}
+
+/// The calls of the corpus: method and body.
+fn calls() -> Vec<(String, Vec<u8>)> {
+    read("grpc.json").iter().map(|case| (name(case).to_owned(), body(case))).collect()
 }
 
 /// The operation behind `package/Method`.
@@ -88,44 +91,18 @@ fn verdict<'a>(name: &str, mut chunks: impl Iterator<Item = &'a [u8]>) -> Value 
 
 #[test]
 fn every_body_has_its_verdict() {
-    let mut cases = cases();
-    let mut wrong = Vec::new();
-    let bless = std::env::var_os("BLESS").is_some();
-    for case in &mut cases {
-        let verdict = verdict(case["method"].as_str().unwrap(), [body(case).as_slice()].into_iter());
-        if bless {
-            case.insert("verdict".into(), verdict);
-        } else if case.get("verdict") != Some(&verdict) {
-            wrong.push(format!("{}: expected {:?}, got {verdict}", case["name"], case.get("verdict")));
-        }
-    }
-    if bless {
-        let lines: Vec<String> = cases.iter().map(|case| format!("  {}", serde_json::to_string(case).unwrap())).collect();
-        fs::write(folder().join("grpc.json"), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(cases.len() >= 100);
+    review("grpc.json", 100, |case, chunks| verdict(name(case), chunks.iter().copied()));
 }
 
 #[test]
 fn no_verdict_depends_on_the_chunks() {
-    for case in cases() {
-        let (name, body) = (case["method"].as_str().unwrap(), body(&case));
-        let whole = verdict(name, [body.as_slice()].into_iter());
-        for size in [1, 2, 3, 8, 9] {
-            assert_eq!(verdict(name, body.chunks(size)), whole, "{} by {size}", case["name"]);
-        }
-        for at in (0..=body.len()).step_by(if body.len() > 1500 { 17 } else { 1 }) {
-            let (before, behind) = body.split_at(at);
-            assert_eq!(verdict(name, [before, behind].into_iter()), whole, "{} cut at {at}", case["name"]);
-        }
-    }
+    review_chunks("grpc.json", |case, chunks| verdict(name(case), chunks.iter().copied()));
 }
 
 /// Calls that no one wrote: messages of the corpus with a few changes, or their bodies.
 fn changed(count: usize, seed: u64) -> Vec<(String, Vec<u8>)> {
     let mut dice = Dice(seed);
-    let all: Vec<(String, Vec<u8>)> = cases().iter().map(|case| (case["method"].as_str().unwrap().to_owned(), body(case))).collect();
+    let all = calls();
     let short: Vec<&(String, Vec<u8>)> = all.iter().filter(|(_, body)| (5..2000).contains(&body.len())).collect();
     let mut made = Vec::new();
     for _ in 0..count {
@@ -152,28 +129,16 @@ fn no_verdict_on_a_changed_body_depends_on_the_chunks() {
 
 /// What the official SDK reads in each call; null if it reads nothing.
 fn read_by_python(calls: &[(String, Vec<u8>)]) -> Vec<Value> {
-    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join(".tools/py-1.0/bin/python");
-    let mut child = Command::new(&program)
-        .arg(folder().join("read_grpc.py"))
-        .env("PYTHONDONTWRITEBYTECODE", "1")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{}: {error} (`make setup` installs it)", program.display()));
-    let lines: String = calls.iter().map(|(name, message)| format!("{name} {}\n", STANDARD.encode(message))).collect();
-    let mut input = child.stdin.take().unwrap();
-    let writer = std::thread::spawn(move || input.write_all(lines.as_bytes()));
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap().unwrap();
-    assert!(output.status.success(), "{}", output.status);
-    let answers: Vec<Value> = String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let lines = calls.iter().map(|(name, message)| format!("{name} {}\n", STANDARD.encode(message))).collect();
+    let printed = script::run("py-1.0/bin/python", "tests/corpus", &["read_grpc.py"], lines);
+    let answers: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(answers.len(), calls.len());
     answers
 }
 
 #[test]
 fn agents_read_what_attache_reads_or_it_refuses() {
-    let mut calls: Vec<_> = cases().iter().map(|case| (case["method"].as_str().unwrap().to_owned(), body(case))).collect();
+    let mut calls = calls();
     calls.extend(changed(8000, 0xa2a));
     // A body that is not one message has none that could be read.
     let calls: Vec<_> = calls.into_iter().filter_map(|(name, body)| Some((name, grpc_frame::unwrap(&body).ok()?.to_vec()))).collect();

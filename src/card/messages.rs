@@ -159,44 +159,37 @@ const CAPABILITIES_1_0: Message = all(&[
 ]);
 const CAPABILITIES_0_3: Message = all(&[flag(1, "streaming"), flag(2, "pushNotifications"), many(3, "extensions", &EXTENSION)]);
 
-const SKILL_1_0: Message = all(&[
-    required(text(1, "id")),
-    required(text(2, "name")),
-    required(text(3, "description")),
-    required(texts(4, "tags")),
-    texts(5, "examples"),
-    texts(6, "inputModes"),
-    texts(7, "outputModes"),
-    many(8, "securityRequirements", &REQUIREMENT),
-]);
-const SKILL_0_3: Message = all(&[
-    text(1, "id"),
-    text(2, "name"),
-    text(3, "description"),
-    texts(4, "tags"),
-    texts(5, "examples"),
-    texts(6, "inputModes"),
-    texts(7, "outputModes"),
-    many(8, "security", &REQUIREMENT),
-]);
+const SKILL_1_0: Message = all(&skill("securityRequirements"));
+const SKILL_0_3: Message = all(&skill("security"));
+
+const fn skill(requirements: &'static str) -> [Field; 8] {
+    [
+        required(text(1, "id")),
+        required(text(2, "name")),
+        required(text(3, "description")),
+        required(texts(4, "tags")),
+        texts(5, "examples"),
+        texts(6, "inputModes"),
+        texts(7, "outputModes"),
+        many(8, requirements, &REQUIREMENT),
+    ]
+}
 
 const REQUIREMENT: Message = all(&[map(1, "schemes", &Kind::Message(&SCOPES))]);
 const SCOPES: Message = all(&[texts(1, "list")]);
 
-const SCHEME_1_0: Message = oneof(&[
-    one(1, "apiKeySecurityScheme", &API_KEY),
-    one(2, "httpAuthSecurityScheme", &HTTP_AUTH),
-    one(3, "oauth2SecurityScheme", &OAUTH2_1_0),
-    one(4, "openIdConnectSecurityScheme", &OPEN_ID_CONNECT),
-    one(5, "mtlsSecurityScheme", &MUTUAL_TLS),
-]);
-const SCHEME_0_3: Message = oneof(&[
-    one(1, "apiKeySecurityScheme", &API_KEY),
-    one(2, "httpAuthSecurityScheme", &HTTP_AUTH),
-    one(3, "oauth2SecurityScheme", &OAUTH2_0_3),
-    one(4, "openIdConnectSecurityScheme", &OPEN_ID_CONNECT),
-    one(5, "mtlsSecurityScheme", &MUTUAL_TLS),
-]);
+const SCHEME_1_0: Message = oneof(&scheme(&OAUTH2_1_0));
+const SCHEME_0_3: Message = oneof(&scheme(&OAUTH2_0_3));
+
+const fn scheme(oauth2: &'static Message) -> [Field; 5] {
+    [
+        one(1, "apiKeySecurityScheme", &API_KEY),
+        one(2, "httpAuthSecurityScheme", &HTTP_AUTH),
+        one(3, "oauth2SecurityScheme", oauth2),
+        one(4, "openIdConnectSecurityScheme", &OPEN_ID_CONNECT),
+        one(5, "mtlsSecurityScheme", &MUTUAL_TLS),
+    ]
+}
 
 const API_KEY: Message = all(&[text(1, "description"), required(text(2, "location")), required(text(3, "name"))]);
 const HTTP_AUTH: Message = all(&[text(1, "description"), required(text(2, "scheme")), text(3, "bearerFormat")]);

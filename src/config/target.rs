@@ -54,7 +54,7 @@ pub struct Match {
     /// At least one.
     pub hosts: Vec<HostPattern>,
     /// `/` or whole segments such as `/agents/expense`.
-    pub path_prefix: Prefix,
+    pub path_prefix: PathPrefix,
     /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol.
     #[serde(default)]
     pub grpc: bool,
@@ -94,9 +94,9 @@ impl Match {
 /// A path prefix of whole segments.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Prefix(String);
+pub struct PathPrefix(String);
 
-impl Prefix {
+impl PathPrefix {
     /// The prefix as text, `/` or without a trailing slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -104,7 +104,7 @@ impl Prefix {
     }
 }
 
-impl TryFrom<String> for Prefix {
+impl TryFrom<String> for PathPrefix {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {

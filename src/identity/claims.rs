@@ -2,11 +2,12 @@
 //! absence.
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker};
-use crate::identity::Kind;
 use crate::identity::confirmation::{self, Confirmation};
+use crate::identity::{Caller, Kind, Origin};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// Longest chain of actors that is read (RFC 8693 section 4.1).
 const MAX_ACTORS: usize = 16;
@@ -81,6 +82,19 @@ impl Claims {
             Field::Tenant => claims.tenant.is_some(),
         };
         if places.required.iter().all(said) { Ok(claims) } else { Err(ClaimError) }
+    }
+
+    /// Whether `nbf` or `iat` is yet to come.
+    #[must_use]
+    pub fn is_early(&self, now: UnixTime, skew: Duration) -> bool {
+        self.not_before.into_iter().chain(self.issued).any(|start| start > now.plus(skew))
+    }
+
+    /// The caller of whom verified claims speak.
+    #[must_use]
+    pub fn caller(self, origin: Origin) -> Caller {
+        let Self { subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, .. } = self;
+        Caller { origin, subject, client, kind, scopes, roles, tenant, actors, expires, confirmation }
     }
 }
 

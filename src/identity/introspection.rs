@@ -73,25 +73,13 @@ pub fn read(scheme: usize, config: &Introspection, answer: &[u8], now: UnixTime)
     if now >= claims.expires.plus(config.clock_skew) {
         return Err(VerifyError::Expired.into());
     }
-    let starts = claims.not_before.into_iter().chain(claims.issued).max();
-    if starts.is_some_and(|start| start > now.plus(config.clock_skew)) {
+    if claims.is_early(now, config.clock_skew) {
         return Err(VerifyError::NotYetValid.into());
     }
     if !claims.audiences.iter().any(|audience| config.audiences.contains(audience)) {
         return Err(VerifyError::Audience.into());
     }
-    Ok(Caller {
-        origin: Origin::Introspection(scheme),
-        subject: claims.subject,
-        client: claims.client,
-        kind: claims.kind,
-        scopes: claims.scopes,
-        roles: claims.roles,
-        tenant: claims.tenant,
-        actors: claims.actors,
-        expires: claims.expires,
-        confirmation: claims.confirmation,
-    })
+    Ok(claims.caller(Origin::Introspection(scheme)))
 }
 
 #[cfg(test)]

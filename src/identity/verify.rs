@@ -131,8 +131,7 @@ impl Unverified<'_> {
         if now >= claims.expires.plus(skew) || issuer.max_token_age.is_some_and(|oldest| is_older(claims.issued, oldest, now, skew)) {
             return Err(VerifyError::Expired);
         }
-        let starts = claims.not_before.into_iter().chain(claims.issued).max();
-        if starts.is_some_and(|start| start > now.plus(skew)) {
+        if claims.is_early(now, skew) {
             return Err(VerifyError::NotYetValid);
         }
         if !self.is_of_tenant(issuer, claims.tenant.as_deref()) {
@@ -151,18 +150,8 @@ impl Unverified<'_> {
         if claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
             return Err(VerifyError::Actor);
         }
-        Ok(Caller {
-            origin: Origin::Issuer(self.issuer),
-            subject: claims.subject,
-            client: claims.client,
-            kind: claims.kind,
-            scopes: claims.scopes,
-            roles: claims.roles,
-            tenant: claims.tenant,
-            actors: claims.actors,
-            expires: issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age))),
-            confirmation: claims.confirmation,
-        })
+        let expires = issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age)));
+        Ok(Caller { expires, ..claims.caller(Origin::Issuer(self.issuer)) })
     }
 
     /// Whether `tenant`, as the token says it, is one that is accepted, and the one that `iss` names.

@@ -1,4 +1,4 @@
-//! The bodies of `jsonrpc.json`, what the reader makes of one, and a generator of others from them.
+//! Bodies and the verdicts on them; those of `jsonrpc.json`, what the reader makes of one, and a generator of others.
 
 use attache::protocol::envelope::{EnvelopeReader, Questions};
 use attache::wire::scan::{Asked, Keep, Limits, Step};
@@ -7,17 +7,61 @@ use std::fs;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-pub fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
+/// A case as it is written.
+pub type Case = Map<String, Value>;
+
+fn path(file: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(file)
 }
 
-/// The cases as they are written.
-pub fn cases() -> Vec<Map<String, Value>> {
-    serde_json::from_str(&fs::read_to_string(folder().join("jsonrpc.json")).unwrap()).unwrap()
+pub fn read(file: &str) -> Vec<Case> {
+    serde_json::from_str(&fs::read_to_string(path(file)).unwrap()).unwrap()
+}
+
+pub fn cases() -> Vec<Case> {
+    read("jsonrpc.json")
+}
+
+/// Each of at least `least` cases in `file` has its verdict, unless `BLESS` is there to rewrite them. `judge` is given the
+/// body in chunks.
+pub fn review(file: &str, least: usize, judge: impl Fn(&Case, &[&[u8]]) -> Value) {
+    let mut cases = read(file);
+    let mut wrong = Vec::new();
+    let bless = std::env::var_os("BLESS").is_some();
+    for case in &mut cases {
+        let verdict = judge(case, &[&body(case)]);
+        if bless {
+            case.insert("verdict".into(), verdict);
+        } else if case.get("verdict") != Some(&verdict) {
+            wrong.push(format!("{}: expected {:?}, got {verdict}", case["name"], case.get("verdict")));
+        }
+    }
+    if bless {
+        let lines: Vec<String> = cases.iter().map(|case| format!("  {}", serde_json::to_string(case).unwrap())).collect();
+        fs::write(path(file), format!("[\n{}\n]\n", lines.join(",\n"))).unwrap();
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(cases.len() >= least);
+}
+
+/// No verdict on a case in `file` depends on the chunks.
+pub fn review_chunks(file: &str, judge: impl Fn(&Case, &[&[u8]]) -> Value) {
+    for case in read(file) {
+        let body = body(&case);
+        let whole = judge(&case, &[&body]);
+        for size in [1, 2, 3, 8, 9] {
+            assert_eq!(judge(&case, &body.chunks(size).collect::<Vec<_>>()), whole, "{} by {size}", case["name"]);
+        }
+        // Long bodies are long because something repeats.
+        for at in (0..=body.len()).step_by(if body.len() > 1500 { 17 } else { 1 }) {
+            let (before, behind) = body.split_at(at);
+            assert_eq!(judge(&case, &[before, behind]), whole, "{} cut at {at}", case["name"]);
+        }
+    }
 }
 
 /// A case's body: as text, in hexadecimal digits, or as pieces that repeat.
-pub fn body(case: &Map<String, Value>) -> Vec<u8> {
+pub fn body(case: &Case) -> Vec<u8> {
     if let Some(text) = case.get("body") {
         text.as_str().unwrap().as_bytes().to_vec()
     } else if let Some(pieces) = case.get("pieces") {

@@ -5,7 +5,7 @@ use super::Fault;
 use super::place::{Open, Place, Role, Target, Text};
 use super::plan::{Plan, Type};
 use super::varint::{Varint, Wire, int32, tag};
-use crate::wire::scan::{Asked, Findings, Found, Keep, Kind, Limits, note};
+use crate::wire::scan::{Asked, Findings, Found, Keep, Kind, Limits, is_settled, note};
 use std::rc::Rc;
 
 /// A message that is arriving, and all that was found in it.
@@ -77,16 +77,7 @@ impl Document {
     /// Whether nothing can be added to the findings any more.
     #[must_use]
     pub fn is_settled(&self, asked: Asked) -> bool {
-        let mut node = asked.0;
-        loop {
-            if self.closed.get(node).is_some_and(|closed| *closed) {
-                return true;
-            }
-            if node == 0 {
-                return false;
-            }
-            node = self.plan.node(node).map_or(0, |node| node.parent);
-        }
+        is_settled(asked, &self.closed, |node| self.plan.node(node).map_or(0, |node| node.parent))
     }
 
     const fn fail(&mut self, fault: Fault) -> Fault {

@@ -84,6 +84,12 @@ impl Document {
     }
 }
 
+/// Whether a value, or one that it stands in, has ended.
+pub(in crate::wire) fn is_settled(asked: Asked, closed: &[bool], parent: impl Fn(usize) -> usize) -> bool {
+    let mut nodes = std::iter::successors(Some(asked.0), |node| (*node != 0).then(|| parent(*node)));
+    nodes.any(|node| closed.get(node).is_some_and(|closed| *closed))
+}
+
 /// Whether there was place for it.
 pub(in crate::wire) fn note(findings: &mut [Findings], limit: usize, found: &Found<'_>) -> bool {
     let Some(findings) = findings.get_mut(found.asked.0) else { return true };

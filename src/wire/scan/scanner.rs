@@ -3,7 +3,7 @@
 use super::names::{Fingerprint, Hasher, Names};
 use super::number::Number;
 use super::text::{Piece, Text, ascii};
-use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan};
+use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
 use std::rc::Rc;
 
 /// A scan of one document.
@@ -156,16 +156,7 @@ impl Scanner {
     /// Whether what is asked for cannot be found any more, or not again.
     #[must_use]
     pub fn is_settled(&self, asked: Asked) -> bool {
-        let mut node = asked.0;
-        loop {
-            if self.closed.get(node).is_some_and(|closed| *closed) {
-                return true;
-            }
-            if node == 0 {
-                return false;
-            }
-            node = self.plan.parent(node);
-        }
+        is_settled(asked, &self.closed, |node| self.plan.parent(node))
     }
 
     pub(super) const fn fail(&mut self, fault: Fault) -> Fault {

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use crate::grpc::{SERVICE_0_3, SERVICE_1_0, call, offer, refused, send, start};
+use crate::policy::TARGETS;
 use crate::suite::Suite;
 
 const PUBLIC: &str = "https://expense.example.com/agents/expense";
@@ -149,15 +150,7 @@ fn is_true(reply: &Reply) -> Result<()> {
 }
 
 pub fn add(suite: &mut Suite) {
-    for target in [
-        "http://hooks.example.com/",
-        "https://169.254.169.254/latest/meta-data",
-        "https://2852039166/",
-        "https://[::ffff:10.0.0.1]/",
-        "https://user@hooks.example.com/",
-        "https://hooks.example.com:8443/",
-        "https://agent.default.svc/",
-    ] {
+    for target in TARGETS {
         suite.add(format!("grpc_messages::a_notification_to_{target}_is_refused_in_both_versions"), async move |mesh| {
             let envoy = limited(mesh).await?;
             for call in notifying(target) {
