@@ -75,6 +75,12 @@ impl AuthorizationServer {
         Ok(())
     }
 
+    /// An assertion of client `rs256` that something else signed and renews.
+    pub async fn assertion(&self) -> Result<String> {
+        let signed = Call::get("/control/assertion").send(self.port).await?;
+        signed.json()["assertion"].as_str().map(str::to_owned).context("no assertion")
+    }
+
     /// An access token for client `caller`, by client credentials.
     pub async fn token(&self, audience: &str, scopes: &str) -> Result<String> {
         self.token_of("caller", audience, scopes).await

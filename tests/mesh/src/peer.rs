@@ -80,6 +80,11 @@ fn stating(mut command: Command, url_file: Option<&Path>) -> Command {
     command
 }
 
+/// Starts an agent of both versions whose card the SDK signs; its keys are at `/control/jwks`.
+pub async fn agent_signed() -> Result<Agent> {
+    agent("agent-signed", python("py-1.0", "agent_signed.py")).await
+}
+
 /// Starts the partner's agent, which wants `key` in `x-api-key`. Its card states its own URL if there is no `url_file`.
 pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     let mut command = python("py-1.0", "partner.py");

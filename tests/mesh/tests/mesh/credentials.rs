@@ -135,7 +135,8 @@ async fn from_the_platform(mesh: &Mesh) -> Result<()> {
     let endpoint = json!({"uri": format!("http://127.0.0.1:{}/msi/token", azure.port), "cluster": "azure"});
     let machine = |identity: Value| json!({"managed_identity": {"virtual_machine": {"cluster": "azure", "uri": metadata, "resource": "api://partner", "identity": identity}}});
     let federated = client(&mesh.authorization, "rs256", &json!({"client_assertion": {"secret": "federated"}}));
-    let assertion = assertion(mesh).await?;
+    let assertion = mesh.authorization.assertion().await?;
+    ensure!(header(&assertion)?["kid"] == "rs256-1", "of another key");
     let connections = [
         connection("project", &machine(json!(null))),
         connection("agent", &machine(json!({"client_id": "agent-1"}))),
@@ -158,14 +159,6 @@ async fn from_the_platform(mesh: &Mesh) -> Result<()> {
     ensure!(!token(&call("workload").send(envoy.port()).await?)?.is_empty(), "workload");
     ensure!(!envoy.log().contains(IDENTITY_HEADER), "the header's value is in the log");
     Ok(())
-}
-
-/// An assertion that something else signed: what client `rs256` has asked a token with.
-async fn assertion(mesh: &Mesh) -> Result<String> {
-    let signed = Call::get("/control/assertion").send(mesh.authorization.port).await?;
-    let text = signed.json()["assertion"].as_str().map(str::to_owned).context("no assertion")?;
-    ensure!(header(&text)?["kid"] == "rs256-1", "of another key");
-    Ok(text)
 }
 
 pub fn add(suite: &mut Suite) {

@@ -1,12 +1,14 @@
 //! Token endpoints, secrets and agents that fail: what a caller gets, what the log says, and how soon calls work again.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::AuthorizationServer;
 use attache_mesh::connections::{call, client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
-use attache_mesh::http::Call;
+use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
@@ -127,39 +129,68 @@ async fn parallel(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
-/// The authorization server is away for a minute, tokens live for half of one.
+/// Callers at once while the authorization server is away.
+const CALLERS: usize = 8;
+
+/// A call under load: when it was sent and when its answer came, counted from the start; and the answer.
+struct Called {
+    sent: Duration,
+    ended: Duration,
+    reply: Reply,
+}
+
+/// Calls again and again until told to stop.
+async fn calling(port: u16, started: Instant, stop: Arc<AtomicBool>) -> Result<Vec<Called>> {
+    let mut calls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let sent = started.elapsed();
+        let reply = call("outage").send(port).await?;
+        calls.push(Called { sent, ended: started.elapsed(), reply });
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(calls)
+}
+
+/// The authorization server is away for a minute under load, and tokens live for half of one. The calls that may fail are those that
+/// come after the token in hand has expired and before the first attempt to fetch another after the server is back.
 async fn outage(mesh: &Mesh) -> Result<()> {
     let authorization = AuthorizationServer::start("outage").await?;
+    let agent = StandIn::start(json_answer("200 OK", &json!({}))).await?;
     let credential = json!({"client_credentials": {"client": client(&authorization, "half", &json!({"client_secret_post": {"secret": "secret"}})),
         "request": request()}});
     let mut file = outbound(mesh, &[connection("outage", &credential)], &json!({"secret": {"env": "SECRET"}}), &[])?;
     file.cluster("idp", authorization.port)?;
-    let envoy = Envoy::start("outage", &file, Options::default().env("SECRET", "half-secret")).await?;
+    file.cluster("remote", agent.port)?;
+    let envoy = Envoy::start("outage", &file, Options::default().workers(2).env("SECRET", "half-secret")).await?;
     let started = Instant::now();
     ensure!(call("outage").send(envoy.port()).await?.status == 200, "the first call");
+    let fetched = started.elapsed();
     authorization.stop();
-    let mut back = None;
-    let mut failed: Vec<Duration> = Vec::new();
-    wait::until("calls to work again", Duration::from_secs(150), async || {
-        let sent = started.elapsed();
-        if sent > Duration::from_secs(60) && back.is_none() {
-            authorization.start_again().await?;
-            back = Some(started.elapsed());
-        }
-        let reply = call("outage").send(envoy.port()).await?;
-        if reply.status == 200 {
-            return Ok(back.map(drop));
-        }
-        refusal::check(&reply, "credential_unavailable", &Form::Rpc(json!("outage")))?;
-        failed.push(sent);
-        Ok(None)
-    })
-    .await?;
-    let (first, last) = (failed.first().context("nothing failed")?, failed.last().context("nothing failed")?);
-    let back = back.context("it came back")?;
-    // The token lives 30 s, counted in the server's whole seconds; 4 s is the longest pause, and slow machines need a moment.
-    ensure!(*first > Duration::from_secs(29), "calls failed while the token was good: {first:?}");
-    ensure!(*last < back + Duration::from_secs(7), "calls failed {:?} after the server was back", last.saturating_sub(back));
+    let stop = Arc::new(AtomicBool::new(false));
+    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(calling(envoy.port(), started, stop.clone()))).collect();
+    tokio::time::sleep_until((started + Duration::from_secs(60)).into()).await;
+    authorization.start_again().await?;
+    let back = started.elapsed();
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut calls = Vec::new();
+    for caller in callers {
+        calls.extend(caller.await??);
+    }
+    // The token lives 30 s, counted from its request, in the server's whole seconds. Then fetching pauses for 4 s at most; slow
+    // machines need a moment.
+    let (expiry, recovered) = (Duration::from_secs(29), back + Duration::from_secs(7));
+    for Called { sent, ended, reply } in calls.iter().filter(|call| call.reply.status != 200) {
+        refusal::check(reply, "credential_unavailable", &Form::Rpc(json!("outage")))?;
+        ensure!(*ended > expiry && *sent < recovered, "a call of {sent:?} failed at {ended:?}; the server was back at {back:?}");
+    }
+    // That there was load at each time, and that it did fail where nothing else was possible.
+    let count = |from: Duration, to: Duration, good: bool| {
+        calls.iter().filter(|call| call.sent >= from && call.ended < to && (call.reply.status == 200) == good).count()
+    };
+    let (gone, end) = (fetched + Duration::from_secs(31), Duration::MAX);
+    let seen = [count(fetched, expiry, true), count(gone, back, false), count(gone, back, true), count(recovered, end, true)];
+    ensure!(seen[0] > 1000 && seen[1] > 1000 && seen[2] == 0 && seen[3] > 200, "{seen:?} of {}", calls.len());
     Ok(())
 }
 

@@ -214,7 +214,71 @@ async fn signed(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// The SDK for Python signs with either algorithm. Its agent speaks both versions at one place: a client that names none is called with
+/// what its method belongs to.
+async fn signed_by_the_sdk(mesh: &Mesh) -> Result<()> {
+    let agent = peer::agent_signed().await?;
+    let jwks = Call::get("/control/jwks").send(agent.port).await?.json();
+    for algorithm in ["RS256", "ES256"] {
+        let mut connection = connection(agent.port, &json!({"none": {}}));
+        connection["require_signed_card"] = json!({"jwks": {"inline": jwks}, "algorithms": [algorithm]});
+        let envoy = start(mesh, "remote-sdk-signed", agent.port, connection).await?;
+        let seen = echo(&send("new").send(envoy.port()).await?).context(algorithm)?;
+        ensure!(seen.header("a2a-version") == ["1.0"], "{algorithm}: {:?}", seen.0);
+        let seen = echo(&send_0_3("old").send(envoy.port()).await?).context(algorithm)?;
+        ensure!(seen.header("a2a-version") == ["0.3"], "{algorithm}: {:?}", seen.0);
+        envoy.logged(&["the card offers", "JSON-RPC 1.0, HTTP+JSON 1.0, JSON-RPC 0.3"]).await?;
+    }
+    Ok(())
+}
+
+/// A card that decides about the credential, and cannot be read without one.
+async fn gated_and_deciding(mesh: &Mesh) -> Result<()> {
+    let mut connection = connection(mesh.partner.port, &json!({"auto": [{"credential": {"none": {}}}, {"credential": key()}]}));
+    let closed = start(mesh, "remote-closed", mesh.partner.port, connection.clone()).await?;
+    refusal::check(&send("closed").send(closed.port()).await?, "card_unavailable", &RPC())?;
+    closed.logged(&["no card of \"remote\" could be fetched", "status 401"]).await?;
+    connection["card"]["credential"] = key();
+    let envoy = start(mesh, "remote-deciding", mesh.partner.port, connection).await?;
+    let seen = echo(&send("open").send(envoy.port()).await?)?;
+    ensure!(seen.header("x-api-key") == [PARTNER_KEY], "{:?}", seen.0);
+    envoy.logged(&["credential auto[1] (header): the card asks for", "key"]).await?;
+    Ok(())
+}
+
+/// A card says itself how long it is kept, and is asked for again by its validator.
+async fn cached(mesh: &Mesh) -> Result<()> {
+    let own = card(&format!("http://127.0.0.1:{}", mesh.agent_1_0.port), json!({}));
+    let kept = |seconds: u32| json_answer(&own).header("cache-control", &format!("max-age={seconds}")).header("etag", "\"one\"");
+    let (long, short) = (StandIn::start(kept(3600)).await?, StandIn::start(kept(1)).await?);
+    let mut envoys = Vec::new();
+    for (name, place) in [("remote-long", &long), ("remote-short", &short)] {
+        let mut connection = connection(mesh.agent_1_0.port, &key());
+        connection["card"]["remote"]["cluster"] = json!("cards");
+        let file = outbound(mesh, &[connection], &json!({"key": {"env": "KEY"}}), &[("cards", place.port)])?;
+        let envoy = Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY)).await?;
+        ensure!(send("first").send(envoy.port()).await?.status == 200, "{name}");
+        envoys.push(envoy);
+    }
+    let [lasting, passing] = envoys.as_slice() else { anyhow::bail!("two Envoys") };
+    // Whoever does not send the validator has no card in a 304.
+    short.answer(Answer::new("304 Not Modified", "application/json", ""));
+    let fetches = "attache_remote_card_fetches.connection.=.remote;.outcome.=.";
+    let before = passing.stat(&format!("{fetches}ok")).await?;
+    let many = long.whole();
+    passing.stat_reaches(&format!("{fetches}ok"), before + 2).await?;
+    ensure!(passing.stat(&format!("{fetches}failed")).await? == 0 && !passing.log().contains("no card of"), "a 304 was not understood");
+    ensure!(send("again").send(passing.port()).await?.status == 200, "the card is still the one");
+    // Five seconds and more have passed, and `refresh` is one.
+    ensure!(long.whole() == many, "a card that lasts an hour was fetched {} times more", long.whole() - many);
+    ensure!(send("last").send(lasting.port()).await?.status == 200, "the card is still good");
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("remote_cards::the_python_sdk_signs_and_each_client_is_called_with_what_it_speaks", signed_by_the_sdk);
+    suite.add("remote_cards::a_gated_card_decides_about_the_credential", gated_and_deciding);
+    suite.add("remote_cards::a_card_is_kept_as_long_as_it_says", cached);
     suite.add("remote_cards::only_a_signed_card_counts", signed);
     suite.add("remote_cards::a_gated_card_says_the_version", gated);
     suite.add("remote_cards::an_agent_of_0_3_is_called_with_0_3", older);

@@ -1,10 +1,11 @@
 //! `make bench`: what Attaché costs in a real Envoy, beside the filters that Envoy has of its own.
 //!
 //! Counts the CPU time of the Envoy process per request, in rounds that visit every row. `ROUNDS` and `SECONDS` (of load
-//! per row, load and round) change how long it takes. Writes `docs/performance.md`.
+//! per row, load and round) change how long it takes. Then lets many cold calls wait for one token. Writes `docs/performance.md`.
 
 mod body;
 mod check;
+mod cold;
 mod cpu;
 mod load;
 mod report;
@@ -68,7 +69,8 @@ async fn run() -> Result<()> {
     let tokens: Vec<String> = (0..TOKENS).map(|number| issuer.token(number)).collect();
     let loads = loads(&names, &tokens)?;
 
-    let base = Base::new(&names, issuer.jwks(), load::upstream().await?)?;
+    let upstream = load::upstream().await?;
+    let base = Base::new(&names, issuer.jwks(), upstream)?;
     println!("Starting {} Envoys and checking that each does its work", Row::ALL.len());
     let checks = Checks { issuer: &issuer, request: request(&names), bodies: loads.iter().map(|(_, load)| load.body.to_vec()).collect() };
     let mut targets = Vec::new();
@@ -101,6 +103,9 @@ async fn run() -> Result<()> {
     }
 
     let first = targets.first().context("no rows")?;
+    let envoy = version(&first.envoy).await?;
+    drop(targets);
+    let cold = cold::measure(rounds, upstream).await?;
     let setup = Setup {
         rounds,
         seconds,
@@ -109,7 +114,8 @@ async fn run() -> Result<()> {
         separate,
         token: tokens.first().map_or(0, String::len),
         module: std::fs::metadata(place::module(false))?.len(),
-        envoy: version(&first.envoy).await?,
+        envoy,
+        cold,
     };
     let path = place::root().join("docs/performance.md");
     std::fs::create_dir_all(place::root().join("docs"))?;

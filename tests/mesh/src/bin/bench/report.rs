@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::cold::{CALLS, Round};
 use crate::load::{CONNECTIONS, Sample};
 use crate::rows::{CACHE, DEFAULT_CACHE, Row, TOKENS};
 use crate::tokens::KEY_BITS;
@@ -47,6 +48,8 @@ pub struct Setup {
     pub module: u64,
     /// Version of Envoy.
     pub envoy: String,
+    /// Rounds of cold calls.
+    pub cold: Vec<Round>,
 }
 
 /// Median and extremes of the rounds.
@@ -211,6 +214,14 @@ impl Report {
             let _ = writeln!(text, "\n## Body of {}\n", kind.title());
             text += &markdown(&self.table(kind)?);
         }
+        let _ = writeln!(
+            text,
+            "\n## Cold calls\n\n\
+             {CALLS} calls at once over two workers, before there is a token: all wait for one answer of the token endpoint. Milliseconds from\n\
+             that answer until the filter lets the first, the median and the last of them go (by its records), and until their callers\n\
+             have the remote agent's answer. Callers, endpoint, agent and Envoy share the cores.\n"
+        );
+        text += &markdown(&cold(&setup.cold)?);
         let placing = if setup.separate {
             "Envoy is kept on one core, the load and the upstream on the rest."
         } else {
@@ -248,6 +259,22 @@ impl Report {
         );
         Ok(text)
     }
+}
+
+/// Columns: what is measured, then first, median and last call, each with its spread.
+fn cold(rounds: &[Round]) -> Result<Vec<Vec<String>>> {
+    let head = ["", "first", "min..max", "median", "min..max", "last", "min..max"];
+    let mut lines = vec![head.map(str::to_owned).to_vec()];
+    let released: Vec<&[f64]> = rounds.iter().map(|round| round.released.as_slice()).collect();
+    let answered: Vec<&[f64]> = rounds.iter().map(|round| round.answered.as_slice()).collect();
+    for (title, rounds) in [("let go by the filter", released), ("answered by the agent", answered)] {
+        let mut line = vec![title.to_owned()];
+        for place in [0, CALLS / 2, CALLS - 1] {
+            line.extend(Spread::of(rounds.iter().filter_map(|times| times.get(place).copied())).context("no cold calls")?.micros());
+        }
+        lines.push(line);
+    }
+    Ok(lines)
 }
 
 fn markdown(lines: &[Vec<String>]) -> String {
