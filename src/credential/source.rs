@@ -69,8 +69,9 @@ impl<'a> Source<'a> {
             Self::Exchange(exchange) => {
                 let mut parameters = vec![("subject_token", text?), ("subject_token_type", &exchange.subject_token_type)];
                 parameters.extend(exchange.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)));
-                // The actor is the connection's own: its kind is enough, its token changes.
-                parameters.extend(exchange.actor.as_ref().map(|actor| ("actor_token_type", actor.kind.as_str())));
+                // Who the actor is, not its token: that changes, and what came of the exchange stays good.
+                let actor = exchange.actor.as_ref().map(|actor| (actor.kind.as_str(), who(&actor.token, connection)));
+                parameters.extend(actor.iter().flat_map(|(kind, who)| [("actor_token_type", *kind), ("actor", who.as_str())]));
                 Some(grant(TOKEN_EXCHANGE, parameters, &exchange.request).key(connection, &exchange.client))
             }
             Self::OnBehalfOf(exchange) => {
@@ -106,6 +107,20 @@ impl<'a> Source<'a> {
     }
 }
 
+/// What tells this actor from others of the same connection.
+fn who(actor: &ActorToken, connection: &str) -> String {
+    let source = match actor {
+        ActorToken::Secret(name) => return format!("secret {name}"),
+        ActorToken::ClientCredentials(own) => Source::Own(own),
+        ActorToken::ManagedIdentity(own) => Source::Platform(own),
+    };
+    hex(&source.key(connection, None).unwrap_or_default())
+}
+
+fn hex(key: &Key) -> String {
+    key.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, request: &'a TokenParameters) -> Grant<'a> {
     Grant { kind, parameters, request }
 }
@@ -114,8 +129,7 @@ const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, requ
 #[must_use]
 pub fn serial(key: &Key, now: UnixTime, count: u64) -> Key {
     let moment = now.since(UnixTime::default()).as_nanos();
-    let key: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-    endpoint::digest([key.as_str(), &moment.to_string(), &count.to_string()].into_iter())
+    endpoint::digest([hex(key).as_str(), &moment.to_string(), &count.to_string()].into_iter())
 }
 
 #[cfg(test)]
@@ -195,6 +209,15 @@ mod tests {
                 json!({"token_exchange": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}, "request": {"scopes": [scope]}}}),
             )
         };
+        let acting = |token: Value| {
+            let actor = json!({"token": token, "type": "urn:ietf:params:oauth:token-type:jwt"});
+            credential(
+                json!({"token_exchange": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}, "request": {"scopes": ["a"]},
+                    "actor": actor}}),
+            )
+        };
+        let of_client =
+            |scope: &str| json!({"client_credentials": {"client": client(&json!({"none": {}})), "request": {"scopes": [scope]}}});
         let on_behalf = credential(json!({"on_behalf_of": {"client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]}}}));
         let own = credential(json!({"client_credentials": {"client": client(&json!({"none": {}}))}}));
         let key = |credential: &Credential, connection: &str, subject: Option<&str>| {
@@ -205,6 +228,10 @@ mod tests {
             key(&exchange("a"), "x", Some("bob")),
             key(&exchange("a"), "y", Some("ann")),
             key(&exchange("b"), "x", Some("ann")),
+            key(&acting(json!({"secret": "one"})), "x", Some("ann")),
+            key(&acting(json!({"secret": "two"})), "x", Some("ann")),
+            key(&acting(of_client("a")), "x", Some("ann")),
+            key(&acting(of_client("b")), "x", Some("ann")),
             key(&on_behalf, "x", Some("ann")),
             key(&own, "x", None),
             key(&own, "y", None),

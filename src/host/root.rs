@@ -30,6 +30,11 @@ const TICK: Duration = Duration::from_millis(500);
 const FOLLOWING: Duration = Duration::from_millis(5);
 /// How long received body bytes may be withheld before that is a fault.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// Most requests that are told something in one callback. Envoy does what is done to them when the callback ends, one inside of the
+/// other: some hundreds of answers overflow the VM's stack.
+const AT_ONCE: usize = 16;
+/// How soon the next are told.
+const NEXT: Duration = Duration::from_millis(1);
 
 /// What the root shares with the requests.
 #[derive(Default)]
@@ -46,6 +51,24 @@ pub struct Waiting {
     pub since: UnixTime,
     /// The host has delivered body bytes.
     pub has_body: bool,
+}
+
+/// What a request is to be told.
+#[derive(Clone, Copy)]
+enum News {
+    /// What it waits for has ended.
+    Settled(Want),
+    BodyWithheld,
+}
+
+impl News {
+    /// Whether it is still of interest.
+    fn concerns(self, exchange: &Exchange) -> bool {
+        match self {
+            Self::Settled(want) => exchange.awaits() == Some(want),
+            Self::BodyWithheld => exchange.awaits_body(),
+        }
+    }
 }
 
 /// A fetch under way.
@@ -67,11 +90,24 @@ pub struct Root {
     board: Option<Board>,
     /// What another worker fetches, and the call to make if that comes to nothing.
     followed: BTreeMap<Want, Call>,
+    /// Requests that are to be told something, by context id: in the order of their arrival.
+    untold: BTreeMap<u32, (Rc<RefCell<Exchange>>, News)>,
+    /// How many of them this callback has told.
+    told: usize,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new(), board: None, followed: BTreeMap::new() }
+        Self {
+            id,
+            shared: Rc::default(),
+            runtime: None,
+            calls: BTreeMap::new(),
+            board: None,
+            followed: BTreeMap::new(),
+            untold: BTreeMap::new(),
+            told: 0,
+        }
     }
 
     fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
@@ -128,10 +164,7 @@ impl Root {
         };
         match choice {
             Choice::Fetch(_) => self.dispatch(want, &call, now),
-            Choice::Wait => {
-                self.followed.insert(want, call);
-                let _ = hostcalls::set_tick_period(FOLLOWING);
-            }
+            Choice::Wait => drop(self.followed.insert(want, call)),
             Choice::Take(at, document) => {
                 let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
                 if let Err(error) = runtime.adopt(want, answer, at) {
@@ -156,6 +189,26 @@ impl Root {
                 self.calls.insert(token, Pending { want, most: call.most, since: now });
             }
             Err(_) => self.fetched(want, Err(format!("cannot be reached: Envoy has no usable cluster {:?}", call.cluster)), now, now),
+        }
+    }
+
+    /// The answer to a call of ours has come.
+    fn answered(&mut self, token: u32, headers: usize, body_size: usize) {
+        let Some(Pending { want, most, since }) = self.calls.remove(&token) else { return };
+        let now = call::now();
+        // Reset, or too slow behind its first byte: there is nothing to ask Envoy for, and asking would end this VM.
+        if headers == 0 {
+            return self.fetched(want, Err("gave no whole answer in time, or reset the connection".to_owned()), since, now);
+        }
+        let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
+        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
+        let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
+        let caching = if Runtime::heeds_caching(want) { Caching::of(&call::answer_headers()) } else { Caching::default() };
+        match status {
+            None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
+            Some(status @ (200 | 400..=499)) if body_size <= most => self.ended(want, Ok((status, &body())), &caching, since, now),
+            Some(200) => self.fetched(want, Err(format!("answered with {body_size} bytes, more than {most}")), since, now),
+            Some(status) => self.ended(want, Ok((status, &[])), &caching, since, now),
         }
     }
 
@@ -199,30 +252,37 @@ impl Root {
         self.settled(want, now);
     }
 
-    fn settled(&self, want: Want, now: UnixTime) {
-        self.tell_all(now, &Event::Settled, |waiting| waiting.exchange.borrow().awaits() == Some(want));
+    fn settled(&mut self, want: Want, now: UnixTime) {
+        self.tell(|_, exchange| exchange.awaits() == Some(want), News::Settled(want), now);
     }
 
-    /// Tells every waiting request that `concerns` picks, and lets those go on that may.
-    fn tell_all(&self, now: UnixTime, event: &Event, concerns: impl Fn(&Waiting) -> bool) {
-        let Some(runtime) = &self.runtime else { return };
-        let context = Context { runtime, verifier: &self.shared.verifier, now };
-        let picked: Vec<(u32, Rc<RefCell<Exchange>>)> = self
-            .shared
-            .waiting
-            .borrow()
-            .iter()
-            .filter(|(_, waiting)| concerns(waiting))
-            .map(|(id, waiting)| (*id, Rc::clone(&waiting.exchange)))
-            .collect();
-        for (id, exchange) in picked {
+    /// Tells every waiting request that `concerns` picks.
+    fn tell(&mut self, concerns: impl Fn(u32, &Exchange) -> bool, news: News, now: UnixTime) {
+        let waiting = self.shared.waiting.borrow();
+        let picked = waiting.iter().filter(|(id, waiting)| concerns(**id, &waiting.exchange.borrow()));
+        self.untold.extend(picked.map(|(id, waiting)| (*id, (Rc::clone(&waiting.exchange), news))));
+        drop(waiting);
+        self.tell_some(now);
+    }
+
+    /// Tells those whose turn it is, and lets those go on that may.
+    fn tell_some(&mut self, now: UnixTime) {
+        let Some(runtime) = self.runtime.clone() else { return };
+        let context = Context { runtime: &runtime, verifier: &self.shared.verifier, now };
+        while self.told < AT_ONCE {
+            let Some((id, (exchange, news))) = self.untold.pop_first() else { break };
+            // It may have ended meanwhile.
+            if !news.concerns(&exchange.borrow()) {
+                continue;
+            }
             if hostcalls::set_effective_context(id).is_err() {
                 self.shared.waiting.borrow_mut().remove(&id);
                 continue;
             }
-            let event = match event {
-                Event::BodyWithheld => Event::BodyWithheld,
-                _ => Event::Settled,
+            self.told = self.told.saturating_add(1);
+            let event = match news {
+                News::Settled(_) => Event::Settled,
+                News::BodyWithheld => Event::BodyWithheld,
             };
             let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
             let waits = exchange.borrow().awaits().is_some() || exchange.borrow().awaits_body();
@@ -234,6 +294,19 @@ impl Root {
             }
         }
         let _ = hostcalls::set_effective_context(self.id);
+    }
+
+    /// Ends a callback: the next comes when there is something to do.
+    fn rest(&mut self) {
+        self.told = 0;
+        let next = if !self.untold.is_empty() {
+            NEXT
+        } else if !self.followed.is_empty() {
+            FOLLOWING
+        } else {
+            return;
+        };
+        let _ = hostcalls::set_tick_period(next);
     }
 
     /// Requests whose body bytes have arrived at the proxy (it counts them) but not here.
@@ -276,22 +349,8 @@ impl HostContext for Root {
     }
 
     fn on_http_call_response(&mut self, token: u32, headers: usize, body_size: usize, _: usize) {
-        let Some(Pending { want, most, since }) = self.calls.remove(&token) else { return };
-        let now = call::now();
-        // Reset, or too slow behind its first byte: there is nothing to ask Envoy for, and asking would end this VM.
-        if headers == 0 {
-            return self.fetched(want, Err("gave no whole answer in time, or reset the connection".to_owned()), since, now);
-        }
-        let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
-        let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
-        let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
-        let caching = if Runtime::heeds_caching(want) { Caching::of(&call::answer_headers()) } else { Caching::default() };
-        match status {
-            None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
-            Some(status @ (200 | 400..=499)) if body_size <= most => self.ended(want, Ok((status, &body())), &caching, since, now),
-            Some(200) => self.fetched(want, Err(format!("answered with {body_size} bytes, more than {most}")), since, now),
-            Some(status) => self.ended(want, Ok((status, &[])), &caching, since, now),
-        }
+        self.answered(token, headers, body_size);
+        self.rest();
     }
 }
 
@@ -318,7 +377,11 @@ impl RootContext for Root {
         let _ = hostcalls::set_tick_period(TICK);
         let Some(runtime) = self.runtime.clone() else { return };
         let mut wanted: BTreeSet<Want> = runtime.due(now).into_iter().collect();
-        wanted.extend(self.shared.waiting.borrow().values().filter_map(|waiting| waiting.exchange.borrow().awaits()));
+        let waiting = self.shared.waiting.borrow();
+        let unheard = waiting.iter().filter(|(id, _)| !self.untold.contains_key(id));
+        wanted.extend(unheard.filter_map(|(_, waiting)| waiting.exchange.borrow().awaits()));
+        drop(waiting);
+        self.tell_some(now);
         for want in wanted {
             self.fetch(want, now);
         }
@@ -329,11 +392,9 @@ impl RootContext for Root {
         runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let withheld = self.withheld(now);
         if !withheld.is_empty() {
-            let waiting = self.shared.waiting.borrow();
-            let exchanges: Vec<_> = withheld.iter().filter_map(|id| Some(Rc::clone(&waiting.get(id)?.exchange))).collect();
-            drop(waiting);
-            self.tell_all(now, &Event::BodyWithheld, |waiting| exchanges.iter().any(|exchange| Rc::ptr_eq(exchange, &waiting.exchange)));
+            self.tell(|id, _| withheld.contains(&id), News::BodyWithheld, now);
         }
+        self.rest();
     }
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {

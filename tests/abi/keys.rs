@@ -116,6 +116,34 @@ fn a_fetch_that_fails_answers_everyone_with_503() {
     }
 }
 
+/// Envoy does what is done to waiting requests when the callback ends, one inside of the other: hundreds overflow the VM's stack.
+#[test]
+fn a_crowd_that_waits_is_told_bit_by_bit_and_in_order() {
+    let failed: Answer = (&[(":status", "503")], b"");
+    for ((headers_of_answer, body), reason) in [((OK, keys().as_slice()), "ok"), (failed, "keys_unavailable")] {
+        let mut vm = vm();
+        let ids = waiting(&mut vm, &headers(), 200);
+        vm.tick();
+        vm.answer(100, headers_of_answer, body);
+        let left = |vm: &Vm| ids[..200].iter().filter(|id| vm.verdict(**id) == Verdict::Waiting).count();
+        let mut ticks = 0;
+        while left(&vm) > 0 {
+            assert_eq!(vm.host().tick, 1, "the next are told soon");
+            let first = ids.iter().position(|id| vm.verdict(*id) == Verdict::Waiting).unwrap();
+            assert_eq!(200 - first, left(&vm), "they are told in their order");
+            vm.tick();
+            ticks += 1;
+        }
+        assert!(ticks < 20 && vm.host().dispatched.len() == 1, "{ticks} ticks, {} calls", vm.host().dispatched.len());
+        assert!(ids[..200].iter().all(|id| vm.verdict(*id).reason() == reason), "{reason}");
+        vm.tick();
+        assert!(vm.host().tick > 100, "then it is quiet again");
+        for id in ids {
+            vm.close(id);
+        }
+    }
+}
+
 #[test]
 fn clients_that_go_away_while_they_wait_harm_nobody() {
     let mut vm = vm();

@@ -85,15 +85,16 @@ async fn stalled(mesh: &Mesh) -> Result<()> {
     let endpoint = StandIn::start(json_answer("200 OK", &good())).await?;
     endpoint.open(false);
     let mut connection = broken("stalled");
-    connection["max_waiting"] = json!(5);
+    // All must be there before the endpoint is given up.
+    connection["credential"]["client_credentials"]["client"]["token_endpoint"]["timeout"] = json!("10s");
     let file = outbound(mesh, &[connection], &json!({"secret": {"env": "SECRET"}}), &[("broken", endpoint.port)])?;
     let envoy = Envoy::start("stalled", &file, Options::default().env("SECRET", SECRET)).await?;
     let port = envoy.port();
-    let calls: Vec<_> = (0..20).map(|_| tokio::spawn(async move { call("stalled").send(port).await })).collect();
+    let calls: Vec<_> = (0..1020).map(|_| tokio::spawn(async move { call("stalled").send(port).await })).collect();
     for reply in calls {
         refusal::check(&reply.await??, "credential_unavailable", &Form::Rpc(json!("stalled")))?;
     }
-    envoy.logged(&["5 requests wait for its credential already"]).await?;
+    envoy.logged(&["1000 requests wait for its credential already"]).await?;
     envoy.logged(&["no token for", "stalled", "status 504"]).await?;
     ensure!(endpoint.whole() == 1, "one request for all: {}", endpoint.whole());
     endpoint.open(true);
