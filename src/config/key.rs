@@ -1,7 +1,7 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
 use super::{ConfigError, security::is_scope};
-use crate::wire::header;
+use crate::wire::{header, hex};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ impl TryFrom<String> for Sha256 {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        header::hex(&text).map(Self).ok_or("must be a SHA-256: 64 hexadecimal digits")
+        hex::decode(&text).map(Self).ok_or("must be a SHA-256: 64 hexadecimal digits")
     }
 }
 

@@ -5,6 +5,7 @@ use super::endpoint::{self, Grant, TokenRequest};
 use super::secrets::{SecretError, Secrets};
 use super::{Key, managed_identity};
 use crate::config::{ActorToken, ClientCredentials, Credential, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters};
+use crate::wire::hex;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -114,11 +115,7 @@ fn who(actor: &ActorToken, connection: &str) -> String {
         ActorToken::ClientCredentials(own) => Source::Own(own),
         ActorToken::ManagedIdentity(own) => Source::Platform(own),
     };
-    hex(&source.key(connection, None).unwrap_or_default())
-}
-
-fn hex(key: &Key) -> String {
-    key.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(&source.key(connection, None).unwrap_or_default())
 }
 
 const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, request: &'a TokenParameters) -> Grant<'a> {
@@ -129,7 +126,7 @@ const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, requ
 #[must_use]
 pub fn serial(key: &Key, now: UnixTime, count: u64) -> Key {
     let moment = now.since(UnixTime::default()).as_nanos();
-    endpoint::digest([hex(key).as_str(), &moment.to_string(), &count.to_string()].into_iter())
+    endpoint::digest([hex::encode(key).as_str(), &moment.to_string(), &count.to_string()].into_iter())
 }
 
 #[cfg(test)]

@@ -26,6 +26,9 @@ use std::rc::Rc;
 /// Of a body that is refused anyway, at most this much is waited for to read the request's id.
 const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
 
+/// Effects of an event that decides.
+const USUAL: usize = 16;
+
 /// Envoy sets this on a request that it sends on by an internal redirect.
 const REDIRECTED: &str = "x-envoy-original-url";
 
@@ -105,7 +108,7 @@ impl Exchange {
     }
 
     fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
-        let mut effects = Vec::new();
+        let mut effects = Vec::with_capacity(USUAL);
         match &event {
             Event::RequestHeaders { headers, .. } => *self.facts = Facts::new(headers, context.now),
             Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.tally().scanned, chunk.len()),

@@ -4,7 +4,7 @@
 use super::denial::Reason;
 use super::event::Level;
 use super::head::Target;
-use super::record::{Decision, Place, Record, Used, cut, digest};
+use super::record::{Decision, Place, Record, Used, cut};
 use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
 use crate::identity::{Caller, Origin};
 use crate::protocol::{Binding, Operation, Version};
@@ -161,9 +161,9 @@ impl Facts {
             }
         });
         let told = log.is_some() || filter_state;
-        let subject = caller.filter(|_| told).and_then(|caller| caller.subject.as_deref()).and_then(|text| match subject {
-            SubjectForm::Plain => Some(cut(text)),
-            SubjectForm::Digest => Some(digest(origin.map_or("", |(_, issuer)| issuer), text)),
+        let subject = caller.filter(|_| told).and_then(|caller| match subject {
+            SubjectForm::Plain => caller.subject.as_deref().map(cut),
+            SubjectForm::Digest => caller.pseudonym(origin.map_or("", |(_, issuer)| issuer)).map(str::to_owned),
             SubjectForm::None => None,
         });
         Record {

@@ -8,14 +8,12 @@ use crate::protocol::{Binding, Operation, Version};
 use crate::wire::json::ascii;
 use crate::wire::time::UnixTime;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
-use std::fmt::Write as _;
 use std::time::Duration;
 
 /// Most letters of a text that a caller or its issuer chose.
 const MAX_TEXT: usize = 256;
-/// Bytes of the digest of a subject.
-const DIGEST_BYTES: usize = 16;
+/// Room for a usual line.
+const LINE: usize = 512;
 
 /// What was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,7 +163,9 @@ impl Record {
             latency_us: self.microseconds(now),
         };
         // Names, texts and numbers: nothing in it can fail to be JSON.
-        ascii(&serde_json::to_string(&line).unwrap_or_default())
+        let mut text = Vec::with_capacity(LINE);
+        let written = serde_json::to_writer(&mut text, &line);
+        written.ok().and_then(|()| String::from_utf8(text).ok()).map(ascii).unwrap_or_default()
     }
 
     /// How long it took, if it is complete `now`.
@@ -189,17 +189,6 @@ pub fn cut(text: &str) -> String {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
-}
-
-/// The first half of the SHA-256 of issuer, line feed and subject, in hexadecimal.
-#[must_use]
-pub fn digest(issuer: &str, subject: &str) -> String {
-    let hash = Sha256::new().chain_update(issuer).chain_update(b"\n").chain_update(subject).finalize();
-    let mut text = "sha256:".to_owned();
-    for byte in hash.iter().take(DIGEST_BYTES) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! configuration's key is none.
 
 use super::fetch::Want;
+use crate::wire::hex;
 use crate::wire::kept::EARLY_FETCH_INTERVAL;
 use crate::wire::time::UnixTime;
 use hmac::digest::KeyInit;
@@ -68,8 +69,7 @@ impl BoardKey {
 
     fn named(&self, text: &str) -> String {
         let digest = Sha256::new().chain_update("name").chain_update(self.0).chain_update(text).finalize();
-        let digits: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        format!("attache.{digits}")
+        format!("attache.{}", hex::encode(&digest))
     }
 
     /// The name of a note on tokens.

@@ -7,7 +7,8 @@ use crate::flow::metric::credential_uses;
 use crate::flow::record::Record;
 use crate::flow::{Effect, Level, Reply, Runtime, Value};
 use crate::identity::Peer;
-use crate::wire::header::{Headers, hex};
+use crate::wire::header::Headers;
+use crate::wire::hex;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
@@ -58,7 +59,7 @@ pub fn peer() -> Option<Box<Peer>> {
     let uri = text("uri_san_peer_certificate");
     let dns = if uri.is_none() { text("dns_san_peer_certificate") } else { None };
     let subject = if uri.is_none() && dns.is_none() { text("subject_peer_certificate") } else { None };
-    let digest = text("sha256_peer_certificate_digest").as_deref().and_then(hex);
+    let digest = text("sha256_peer_certificate_digest").as_deref().and_then(hex::decode);
     Some(Box::new(Peer { uri, dns, subject, digest }))
 }
 

@@ -43,13 +43,10 @@ pub fn token(headers: &Headers) -> Result<&str, BearerError> {
         let looks_like_bearer = scheme.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("bearer"));
         return Err(if looks_like_bearer || scheme.is_empty() { BearerError::Malformed } else { BearerError::Missing });
     }
-    if rest.contains(',') {
-        return Err(BearerError::Repeated);
-    }
     // RFC 6750 `b64token`; a compact JWS uses `-` `_` `.` of it.
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let fits = |byte| matches!(byte, b'-'..=b'9' | b'A'..=b'Z' | b'_' | b'a'..=b'z' | b'~' | b'+' | b'=');
     if rest.is_empty() || !rest.bytes().all(fits) {
-        return Err(BearerError::Malformed);
+        return Err(if rest.contains(',') { BearerError::Repeated } else { BearerError::Malformed });
     }
     if has_query_token(headers) {
         return Err(BearerError::Repeated);

@@ -3,7 +3,7 @@
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker};
 use crate::identity::confirmation::{self, Confirmation};
-use crate::identity::{Caller, Kind, Origin};
+use crate::identity::{Caller, Kind, Origin, Pseudonym};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
 use serde_json::{Map, Value};
@@ -94,7 +94,7 @@ impl Claims {
     #[must_use]
     pub fn caller(self, origin: Origin) -> Caller {
         let Self { subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, .. } = self;
-        Caller { origin, subject, client, kind, scopes, roles, tenant, actors, expires, confirmation }
+        Caller { origin, subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, pseudonym: Pseudonym::new() }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod introspection;
 pub mod jwk;
 pub mod jws;
 pub mod peer;
+pub mod pseudonym;
 pub mod remembered;
 pub mod secret_digest;
 pub mod signature;
@@ -22,6 +23,7 @@ pub mod xfcc;
 pub use crate::config::Kind;
 pub use confirmation::Confirmation;
 pub use peer::Peer;
+pub use pseudonym::Pseudonym;
 
 use crate::wire::time::UnixTime;
 
@@ -67,6 +69,8 @@ pub struct Caller {
     pub expires: UnixTime,
     /// What the client must prove besides having the token.
     pub confirmation: Option<Confirmation>,
+    /// What its subject is called where it may not be named.
+    pub pseudonym: Pseudonym,
 }
 
 impl Caller {
@@ -84,6 +88,7 @@ impl Caller {
             actors: Vec::new(),
             expires: UnixTime::END,
             confirmation: None,
+            pseudonym: Pseudonym::new(),
         }
     }
 }

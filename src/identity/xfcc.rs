@@ -2,7 +2,8 @@
 //! the first is the client's, if every proxy on the way is honest.
 
 use super::peer::Peer;
-use crate::wire::header::{self, Headers};
+use crate::wire::header::Headers;
+use crate::wire::hex;
 use thiserror::Error;
 
 /// The header.
@@ -92,7 +93,7 @@ impl Element {
         let peer = &mut self.peer;
         match name.to_ascii_lowercase().as_str() {
             "hash" => {
-                let digest = header::hex(&some.unwrap_or_default()).ok_or(XfccError)?;
+                let digest = hex::decode(&some.unwrap_or_default()).ok_or(XfccError)?;
                 if peer.digest.replace(digest).is_some() {
                     return Err(XfccError);
                 }

@@ -56,6 +56,10 @@ const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
 /// therefore never end a header line or add one.
 #[must_use]
 pub fn safe_value(text: &str) -> String {
+    // Nearly all are plain.
+    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%') {
+        return text.to_owned();
+    }
     utf8_percent_encode(text, UNSAFE).to_string()
 }
 
@@ -71,33 +75,9 @@ pub fn is_token(name: &str) -> bool {
     is_name(&name.to_ascii_lowercase())
 }
 
-/// 64 hexadecimal digits as 32 bytes.
-#[must_use]
-pub fn hex(text: &str) -> Option<[u8; 32]> {
-    let mut bytes = [0; 32];
-    if text.len() != 64 {
-        return None;
-    }
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks(2)) {
-        let [high, low] = pair else { return None };
-        *byte = digit(high)?.wrapping_shl(4) | digit(low)?;
-    }
-    Some(bytes)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Headers, hex, is_name, safe_value};
-
-    #[test]
-    fn hexadecimal_digits_become_bytes() {
-        let bytes = hex(&"0fA".repeat(22)[..64]).unwrap();
-        assert_eq!(&bytes[..4], [0x0f, 0xa0, 0xfa, 0x0f]);
-        for odd in ["", "00", &"0g".repeat(32), &"00".repeat(33), &"é".repeat(32)] {
-            assert_eq!(hex(odd), None, "{odd:?}");
-        }
-    }
+    use super::{Headers, is_name, safe_value};
 
     #[test]
     fn a_repeated_or_odd_header_has_no_single_value() {

@@ -112,9 +112,9 @@ impl<'de> Deserialize<'de> for UniqueValue {
 /// JSON `text` in visible ASCII: everything else in it stands inside of strings and is escaped there (RFC 8259 section 7).
 /// No reader of a log then sees a line break, a change of writing direction or half a character.
 #[must_use]
-pub fn ascii(text: &str) -> String {
+pub fn ascii(text: String) -> String {
     if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e)) {
-        return text.to_owned();
+        return text;
     }
     let mut plain = String::with_capacity(text.len().saturating_add(16));
     for letter in text.chars() {
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn json_in_ascii_means_the_same() {
         for text in ["plain", "\n\u{7f}\u{85}", "Zo\u{eb} \u{2028}\u{202e}", "\u{1f600}\"\\"] {
-            let line = ascii(&serde_json::to_string(text).unwrap());
+            let line = ascii(serde_json::to_string(text).unwrap());
             assert!(line.bytes().all(|byte| matches!(byte, 0x20..=0x7e)), "{line}");
             assert_eq!(serde_json::from_str::<String>(&line).unwrap(), text);
         }

@@ -6,6 +6,7 @@ pub mod base64url;
 pub mod caching;
 pub mod grpc_frame;
 pub mod header;
+pub mod hex;
 pub mod jcs;
 pub mod json;
 pub mod kept;

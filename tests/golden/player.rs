@@ -13,7 +13,8 @@ use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Runt
 use attache::identity::Peer;
 use attache::identity::signature::Software;
 use attache::wire::caching::Caching;
-use attache::wire::header::{Headers, hex};
+use attache::wire::header::Headers;
+use attache::wire::hex;
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -87,7 +88,7 @@ fn body(value: &Value) -> Vec<u8> {
 /// The certificate of a connection: `{uri, dns, subject, digest}`, the digest in hexadecimal.
 fn peer(spec: &Value) -> Box<Peer> {
     let text = |name: &str| spec[name].as_str().map(str::to_owned);
-    Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex) })
+    Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex::decode) })
 }
 
 /// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
