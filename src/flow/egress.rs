@@ -275,7 +275,7 @@ impl Sent {
 
 /// Puts the credential on the request, says so, and lets it go only where the connection's route leads.
 fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Binding, effects: &mut Vec<Effect>) -> Sent {
-    let Attachment { headers, method, origin, age, token } = attachment;
+    let Attachment { headers, method, origin, age, token, caller } = attachment;
     let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
     effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
     if let Some(pin) = &connection.pin {
@@ -289,6 +289,7 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
     let told = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
     effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{told}", connection.name)));
     effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
+    effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
     effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
     effects.push(Effect::Note(Note::Allowed));
     Sent { connection: index, method, token }

@@ -11,6 +11,7 @@ use crate::credential::cache::{Lookup, Token};
 use crate::credential::secrets::{self, SecretError};
 use crate::credential::source::{Parties, Source};
 use crate::credential::{Failure, Key, static_header};
+use crate::identity::Caller;
 use crate::wire::kept::Wait;
 use secrecy::{ExposeSecret, SecretString};
 use std::rc::Rc;
@@ -29,6 +30,8 @@ pub struct Attachment {
     pub age: Option<Duration>,
     /// The token that was fetched.
     pub token: Option<(Key, Rc<Token>)>,
+    /// For whom it is, if it is not for all.
+    pub caller: Option<Rc<Caller>>,
 }
 
 /// What became of the search for a connection's credential.
@@ -105,7 +108,7 @@ impl Search<'_> {
     fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
         let credential = self.credential;
         let method = credential.method();
-        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None });
+        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None, caller: None });
         match credential {
             Credential::None(_) => return Ok(attach(Vec::new(), "none")),
             Credential::Header(_) | Credential::Headers(_) => {
@@ -123,16 +126,18 @@ impl Search<'_> {
         if credential.subject().is_some() && subject.is_none() {
             return Err(Box::new(Obtained::Refused(Reason::CredentialsMissing, None)));
         }
+        let caller = subject.as_ref().map(|subject| Rc::clone(&subject.caller));
         let Some(source) = Source::of(credential) else {
             let token = subject.map(|subject| subject.token).ok_or_else(|| refused(Reason::CredentialUnavailable, "nothing to pass on"))?;
-            return Ok(attach(vec![bearer(&token)], "caller"));
+            let headers = vec![bearer(&token)];
+            return Ok(Obtained::Attach(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
         };
         if let Some(source) = Source::of_actor(credential) {
             self.token(source, None, true)?;
         }
         let (key, token, origin) = self.token(source, subject, false)?;
         let age = Some(self.context.now.since(token.since));
-        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)) }))
+        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
     }
 
     /// The token of `source`, or why the search stops.
@@ -177,7 +182,7 @@ impl Search<'_> {
         };
         let may_wait = !self.waited.iter().any(|want| matches!(want, Want::Keys(_)));
         match self.runtime.authenticate_for(audiences, &accepted, token.expose_secret(), may_wait, self.context) {
-            Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires }),
+            Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
             Authentication::Refused(reason) => Err(Box::new(Obtained::Refused(reason, None))),
             Authentication::Wait(want) => Err(Box::new(Obtained::Wait(want))),
         }

@@ -109,7 +109,14 @@ impl Runtime {
         let which = match connection.map(|own| (own.credential_of(Which::Card), &own.credential)) {
             Some((Some(_), _)) => Which::Card,
             Some((None, own)) if own.subject().is_some() || matches!(own, Credential::Auto(_)) => {
-                return Obtained::Attach(Attachment { headers: Vec::new(), method: "none", origin: "none", age: None, token: None });
+                return Obtained::Attach(Attachment {
+                    headers: Vec::new(),
+                    method: "none",
+                    origin: "none",
+                    age: None,
+                    token: None,
+                    caller: None,
+                });
             }
             _ => Which::Own,
         };

@@ -11,6 +11,7 @@ use crate::credential::endpoint::{self, TokenRequest};
 use crate::credential::secrets::{self, Secrets};
 use crate::credential::source::{self, Parties, Source};
 use crate::credential::{Failure, Key};
+use crate::identity::Caller;
 use crate::wire::kept::Kept;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
@@ -53,6 +54,7 @@ pub(super) struct Job {
 pub(super) struct Subject {
     pub token: SecretString,
     pub until: UnixTime,
+    pub caller: Rc<Caller>,
 }
 
 impl Outgoing {
