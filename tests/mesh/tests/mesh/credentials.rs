@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::{AuthorizationServer, claims, header};
+use attache_mesh::canary;
 use attache_mesh::connections::{IDENTITY_HEADER, PARTNER, azure, call, client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, Echo, Reply};
@@ -21,7 +22,10 @@ pub fn echo(reply: &Reply) -> Result<Echo> {
 pub fn token(reply: &Reply) -> Result<String> {
     let echo = echo(reply)?;
     let [line] = &echo.header("authorization")[..] else { anyhow::bail!("not one Authorization: {:?}", echo.0) };
-    Ok(line.strip_prefix("Bearer ").with_context(|| format!("not Bearer: {line}"))?.to_owned())
+    let token = line.strip_prefix("Bearer ").with_context(|| format!("not Bearer: {line}"))?.to_owned();
+    // The filter got it, and nobody else may see it.
+    canary::keep(&token);
+    Ok(token)
 }
 
 /// How many tokens the authorization server issued to client `id`.

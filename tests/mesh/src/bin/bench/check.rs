@@ -70,7 +70,7 @@ pub async fn caches(row: Row, envoy: &Envoy) -> Result<()> {
     // Connections ask at the same time, and the checks sent some tokens of their own.
     let first = u64::try_from(TOKENS + CONNECTIONS + 100)?;
     let fits = match row {
-        Row::Bare | Row::Attache | Row::JwtUncached => hits == 0,
+        Row::Bare | Row::Attache | Row::Silent | Row::JwtUncached => hits == 0,
         Row::JwtCached | Row::Native => hits > 0 && misses <= first,
         Row::JwtDefaultCache => misses > first && hits * 100 <= misses,
     };

@@ -204,7 +204,8 @@ impl Report {
              Written by `make bench`, which measures all of it anew; edit `tests/mesh/src/bin/bench/` instead.\n\n\
              CPU time of the Envoy process per request. *Cost* is what a configuration adds to the bare router. The *native stack* is\n\
              what Envoy offers for the same job without Attaché: `jwt_authn` with a cache, `a2a`, and `rbac` on the scope claim.\n\
-             Numbers are medians over the rounds. Microseconds depend on the machine, the ratios less so.\n\n\
+             Attaché also writes a record of each request to the log; the last row does not. Numbers are medians over the rounds.\n\
+             Microseconds depend on the machine, the ratios less so.\n\n\
              Cost by body and number of different tokens; in brackets, relative to the native stack under the same load:\n\n",
         );
         text += &markdown(&self.summary()?);

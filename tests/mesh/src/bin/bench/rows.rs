@@ -20,12 +20,16 @@ pub enum Row {
     JwtUncached,
     JwtDefaultCache,
     Native,
+    /// As it comes: with a line in the log for each request, which no other row writes.
     Attache,
+    /// Without.
+    Silent,
 }
 
 impl Row {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 6] = [Self::Bare, Self::JwtCached, Self::JwtUncached, Self::JwtDefaultCache, Self::Native, Self::Attache];
+    pub const ALL: [Self; 7] =
+        [Self::Bare, Self::JwtCached, Self::JwtUncached, Self::JwtDefaultCache, Self::Native, Self::Attache, Self::Silent];
 
     /// A name for tables.
     pub fn title(self) -> String {
@@ -36,6 +40,7 @@ impl Row {
             Self::JwtDefaultCache => format!("jwt_authn, its default cache of {DEFAULT_CACHE}"),
             Self::Native => "native stack".into(),
             Self::Attache => "Attaché".into(),
+            Self::Silent => "Attaché, `audit.level: none`".into(),
         }
     }
 
@@ -47,6 +52,7 @@ impl Row {
             Self::JwtDefaultCache => "jwt-default-cache",
             Self::Native => "native",
             Self::Attache => "attache",
+            Self::Silent => "silent",
         }
     }
 
@@ -57,7 +63,7 @@ impl Row {
 
     /// It also refuses a token without the agent's scope, and a body that is not A2A.
     pub fn authorizes(self) -> bool {
-        matches!(self, Self::Native | Self::Attache)
+        matches!(self, Self::Native | Self::Attache | Self::Silent)
     }
 
     /// Starts an Envoy of this row, with one worker.
@@ -67,6 +73,9 @@ impl Row {
 
     fn file(self, base: &Base) -> Result<EnvoyFile> {
         let mut file = base.file.clone();
+        if self == Self::Silent {
+            file.edit_plugin(|plugin| plugin["audit"] = json!({"level": "none"}))?;
+        }
         let filters = file.http_manager()?["http_filters"].as_array_mut().context("inbound.yaml: no http_filters")?;
         let (router, attache) = filters.split_last().context("inbound.yaml: no router")?;
         let mut chain = match self {
@@ -75,7 +84,7 @@ impl Row {
             Self::JwtUncached => vec![base.jwt_authn(None)],
             Self::JwtDefaultCache => vec![base.jwt_authn(Some(json!({})))],
             Self::Native => vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE}))), base.a2a(), base.rbac()],
-            Self::Attache => attache.to_vec(),
+            Self::Attache | Self::Silent => attache.to_vec(),
         };
         chain.push(router.clone());
         *filters = chain;
