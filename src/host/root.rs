@@ -32,7 +32,7 @@ const FOLLOWING: Duration = Duration::from_millis(5);
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
 /// Most requests that are told something in one callback. Envoy does what is done to them when the callback ends, one inside of the
 /// other: some hundreds of answers overflow the VM's stack.
-const AT_ONCE: usize = 16;
+const AT_ONCE: usize = 32;
 /// How soon the next are told.
 const NEXT: Duration = Duration::from_millis(1);
 
