@@ -10,7 +10,7 @@
 //   GET  /control/stats    {"jwks": how often the JWKS was fetched, "token": how often a token was asked for,
 //                           "issued": how many tokens each client got, "introspection": how often one was asked about}
 //   GET  /control/keys     the private keys (PEM) of the clients that sign their assertions, by client
-//   GET  /control/assertion  an assertion of client rs256, as somebody else would sign and renew it
+//   GET  /control/assertion  an assertion of client federated, as somebody else would sign and renew it
 
 import { createServer } from 'node:http';
 import { generateKeyPair } from 'node:crypto';
@@ -41,6 +41,8 @@ const CLIENTS = {
   half: { secret: 'half-secret', scopes: SCOPES, lifetime: 30 },
   rs256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
   es256: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
+  federated: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
+  carded: { secret: 'carded-secret', scopes: SCOPES, lifetime: 1800 },
   exchanger: { secret: 'exchanger-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
   attache: { secret: 'attache-secret', scopes: [], lifetime: 1800, method: 'client_secret_basic' },
 };
@@ -84,7 +86,7 @@ function provider(issuer, keys) {
       client_secret: secret,
       ...(method === 'private_key_jwt' && {
         jwks: { keys: [signers[client_id].jwk] },
-        token_endpoint_auth_signing_alg: client_id.toUpperCase(),
+        token_endpoint_auth_signing_alg: signers[client_id].jwk.alg,
       }),
       token_endpoint_auth_method: method ?? 'client_secret_post',
       grant_types: ['client_credentials', ...(grants ?? [])],
@@ -118,7 +120,7 @@ const args = options({ port: '0', keys: '' });
 let keys = await load();
 let handle;
 const stats = { jwks: 0, token: 0, introspection: 0, issued: {} };
-const signers = await clientKeys(['rs256', 'es256']);
+const signers = await clientKeys(['rs256', 'es256', 'federated']);
 
 const server = createServer(async (request, response) => {
   const route = `${request.method} ${request.url.split('?')[0]}`;
@@ -128,7 +130,7 @@ const server = createServer(async (request, response) => {
   };
   if (route === 'GET /control/stats') return answer(stats);
   if (route === 'GET /control/keys') return answer(Object.fromEntries(Object.entries(signers).map(([client, { pem }]) => [client, pem])));
-  if (route === 'GET /control/assertion') return answer({ assertion: await assertionOf('rs256', signers.rs256, `${issuer}/token`) });
+  if (route === 'GET /control/assertion') return answer({ assertion: await assertionOf('federated', signers.federated, `${issuer}/token`) });
   if (route === 'POST /control/rotate') {
     const key = await signingKey();
     keys = [key, ...keys];

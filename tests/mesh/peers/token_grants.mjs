@@ -3,7 +3,7 @@
 //
 // Subject `guest` has not consented: its exchange is answered with interaction_required.
 
-import { generateKeyPair } from 'node:crypto';
+import { generateKeyPair, randomUUID } from 'node:crypto';
 import { promisify } from 'node:util';
 import { SignJWT, createLocalJWKSet, importPKCS8, jwtVerify } from 'jose';
 import { errors } from 'oidc-provider';
@@ -14,13 +14,13 @@ const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 
 export const GRANTS = [EXCHANGE, JWT_BEARER];
 
-/** A key pair for each of these clients: `{name: {jwk (public), pem (private)}}`; the name says the algorithm. */
+/** A key pair for each of these clients: `{name: {jwk (public), pem (private)}}`; RS256 but for `es256`. */
 export async function clientKeys(names) {
   const generate = promisify(generateKeyPair);
   const entries = names.map(async (name) => {
     const { publicKey, privateKey } =
       name === 'es256' ? await generate('ec', { namedCurve: 'P-256' }) : await generate('rsa', { modulusLength: 2048 });
-    const jwk = { ...publicKey.export({ format: 'jwk' }), kid: `${name}-1`, alg: name.toUpperCase(), use: 'sig' };
+    const jwk = { ...publicKey.export({ format: 'jwk' }), kid: `${name}-1`, alg: name === 'es256' ? 'ES256' : 'RS256', use: 'sig' };
     return [name, { jwk, pem: privateKey.export({ type: 'pkcs8', format: 'pem' }) }];
   });
   return Object.fromEntries(await Promise.all(entries));
@@ -30,7 +30,7 @@ export async function clientKeys(names) {
 export async function assertionOf(client, { jwk, pem }, audience) {
   const key = await importPKCS8(pem, jwk.alg);
   const assertion = new SignJWT({}).setProtectedHeader({ alg: jwk.alg, kid: jwk.kid }).setIssuer(client).setSubject(client);
-  return assertion.setAudience(audience).setJti(String(Date.now())).setIssuedAt().setExpirationTime('10m').sign(key);
+  return assertion.setAudience(audience).setJti(randomUUID()).setIssuedAt().setExpirationTime('10m').sign(key);
 }
 
 /** For `formats.customizers.jwt`: an exchanged token names its subject, and who acts for it. */

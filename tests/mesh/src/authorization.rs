@@ -75,7 +75,7 @@ impl AuthorizationServer {
         Ok(())
     }
 
-    /// An assertion of client `rs256` that something else signed and renews.
+    /// An assertion of client `federated` that something else signed and renews.
     pub async fn assertion(&self) -> Result<String> {
         let signed = Call::get("/control/assertion").send(self.port).await?;
         signed.json()["assertion"].as_str().map(str::to_owned).context("no assertion")

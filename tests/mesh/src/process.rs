@@ -178,7 +178,10 @@ impl Process {
     pub async fn ready(&self, limit: Duration) -> Result<serde_json::Value> {
         let what = format!("{} to print READY", self.name);
         let ready = wait::until(&what, limit, async || {
-            if let Some(line) = self.out().lines().find_map(|line| line.strip_prefix("READY ").map(str::to_owned)) {
+            let out = self.out();
+            // The last line may have come in part.
+            let complete = out.rsplit_once('\n').map_or("", |(lines, _)| lines);
+            if let Some(line) = complete.lines().find_map(|line| line.strip_prefix("READY ").map(str::to_owned)) {
                 return Ok(Some(serde_json::from_str(&line)?));
             }
             match self.ended() {

@@ -30,7 +30,7 @@ impl Methods {
         let metadata = format!("http://127.0.0.1:{}/metadata/identity/oauth2/token", azure.port);
         let app = json!({"uri": format!("http://127.0.0.1:{}/msi/token", azure.port), "cluster": "azure"});
         let key = json!({"name": "x-api-key", "value": {"secret": "key"}});
-        let federated = client(authorization, "rs256", &json!({"client_assertion": {"secret": "federated"}}));
+        let federated = client(authorization, "federated", &json!({"client_assertion": {"secret": "federated"}}));
         let machine = |identity: Value| json!({"managed_identity": {"virtual_machine": {"cluster": "azure", "uri": metadata, "resource": "api://partner", "identity": identity}}});
         let credentials: [(&str, Value); 10] = [
             ("header", json!({"header": key})),

@@ -138,9 +138,9 @@ async fn from_the_platform(mesh: &Mesh) -> Result<()> {
     let metadata = format!("http://127.0.0.1:{}/metadata/identity/oauth2/token", azure.port);
     let endpoint = json!({"uri": format!("http://127.0.0.1:{}/msi/token", azure.port), "cluster": "azure"});
     let machine = |identity: Value| json!({"managed_identity": {"virtual_machine": {"cluster": "azure", "uri": metadata, "resource": "api://partner", "identity": identity}}});
-    let federated = client(&mesh.authorization, "rs256", &json!({"client_assertion": {"secret": "federated"}}));
+    let federated = client(&mesh.authorization, "federated", &json!({"client_assertion": {"secret": "federated"}}));
     let assertion = mesh.authorization.assertion().await?;
-    ensure!(header(&assertion)?["kid"] == "rs256-1", "of another key");
+    ensure!(header(&assertion)?["kid"] == "federated-1", "of another key");
     let connections = [
         connection("project", &machine(json!(null))),
         connection("agent", &machine(json!({"client_id": "agent-1"}))),

@@ -32,7 +32,7 @@ async fn start(mesh: &Mesh, name: &str, port: u16, connection: Value) -> Result<
     let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
     let mut file = outbound(mesh, &[connection], &secrets, &[])?;
     file.cluster("remote", port)?;
-    Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "cold-secret")).await
+    Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "carded-secret")).await
 }
 
 fn send(text: &str) -> Call {
@@ -139,13 +139,13 @@ async fn credential_by_card(mesh: &Mesh) -> Result<()> {
         "oidc": {"openIdConnectSecurityScheme": {"openIdConnectUrl": "https://login.example.com/"}}});
     let asks = |scheme: &str| card(&own, json!({"securitySchemes": schemes, "securityRequirements": [{"schemes": {scheme: {}}}]}));
     let place = StandIn::start(json_answer(&asks("oidc"))).await?;
-    let client = client(&mesh.authorization, "cold", &json!({"client_secret_post": {"secret": "client"}}));
+    let client = client(&mesh.authorization, "carded", &json!({"client_secret_post": {"secret": "client"}}));
     let tokens = json!({"client_credentials": {"client": client, "request": request()}});
     let mut connection = connection(mesh.agent_1_0.port, &json!({"auto": [{"credential": key()}, {"credential": tokens}]}));
     connection["card"]["remote"]["cluster"] = json!("cards");
     let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
     let file = outbound(mesh, &[connection], &secrets, &[("cards", place.port)])?;
-    let envoy = Envoy::start("remote-credential", &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "cold-secret")).await?;
+    let envoy = Envoy::start("remote-credential", &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "carded-secret")).await?;
     let reply = send("token").bearer("mine").send(envoy.port()).await?;
     ensure!(token(&reply).context("a token")? != "mine" && echo(&reply)?.header("x-api-key").is_empty(), "{}", reply.text());
     envoy.logged(&["credential auto[1] (client_credentials): the card asks for", "oidc"]).await?;
