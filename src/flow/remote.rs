@@ -247,8 +247,9 @@ impl Runtime {
 /// How long a card is kept that wants to be kept for `lifetime`: its agent decides neither to be asked all the time, nor to be asked
 /// when nothing good is left.
 fn bounded(lifetime: Duration, connection: &Connection) -> Duration {
-    let longest = connection.card.as_ref().map_or(Duration::MAX, |card| card.remote.max_stale).checked_div(2).unwrap_or_default();
-    lifetime.min(longest).max(EARLY_FETCH_INTERVAL)
+    let max_stale = connection.card.as_ref().map_or(Duration::MAX, |card| card.remote.max_stale);
+    let longest = max_stale.checked_div(2).unwrap_or_default();
+    lifetime.min(longest).max(EARLY_FETCH_INTERVAL.min(longest))
 }
 
 fn told(index: usize, connection: &Connection, error: &str) -> String {
@@ -268,8 +269,12 @@ mod tests {
     }
 
     fn runtime() -> Runtime {
+        runtime_with("60s", "600s")
+    }
+
+    fn runtime_with(refresh: &str, max_stale: &str) -> Runtime {
         let config = json!({"connections": [{"name": "x", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "version": "auto",
-            "card": {"remote": {"uri": "https://a.example", "cluster": "c", "refresh": "60s", "max_stale": "600s"}},
+            "card": {"remote": {"uri": "https://a.example", "cluster": "c", "refresh": refresh, "max_stale": max_stale}},
             "credential": {"none": {}}}]});
         Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), Secrets::default()).unwrap()
     }
@@ -300,6 +305,13 @@ mod tests {
             assert_eq!(fetch(&runtime, 0, 200, lifetime, None), None);
             assert_eq!(due(&runtime, 0), expected, "{lifetime:?}");
         }
+    }
+
+    #[test]
+    fn a_card_that_is_soon_too_old_is_fetched_before() {
+        let runtime = runtime_with("2s", "4s");
+        fetch(&runtime, 0, 200, Some(100), None);
+        assert_eq!(due(&runtime, 0), 2);
     }
 
     #[test]
