@@ -94,6 +94,9 @@ pub struct Root {
     untold: BTreeMap<u32, (Rc<RefCell<Exchange>>, News)>,
     /// How many of them this callback has told.
     told: usize,
+    /// When it was last looked for bodies that are withheld. That costs host calls for each request that waits, and anybody can
+    /// make callbacks come often.
+    looked: UnixTime,
 }
 
 impl Root {
@@ -107,6 +110,7 @@ impl Root {
             followed: BTreeMap::new(),
             untold: BTreeMap::new(),
             told: 0,
+            looked: UnixTime::default(),
         }
     }
 
@@ -390,9 +394,12 @@ impl RootContext for Root {
         }
         runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
-        let withheld = self.withheld(now);
-        if !withheld.is_empty() {
-            self.tell(|id, _| withheld.contains(&id), News::BodyWithheld, now);
+        if now.since(self.looked) >= TICK || now < self.looked {
+            self.looked = now;
+            let withheld = self.withheld(now);
+            if !withheld.is_empty() {
+                self.tell(|id, _| withheld.contains(&id), News::BodyWithheld, now);
+            }
         }
         self.rest();
     }

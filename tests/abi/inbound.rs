@@ -201,6 +201,13 @@ fn a_body_that_the_proxy_keeps_to_itself_is_the_operators_fault() {
         vm.host().log
     );
     assert_eq!(vm.verdict(silent), Verdict::Waiting, "a slow client is not a fault");
+    // Looking costs host calls for each request that waits: not at every tick, which anybody can make frequent.
+    for (seconds, looks) in [(0, false), (1, true), (0, false)] {
+        vm.wait(seconds);
+        vm.host_mut().calls.clear();
+        vm.tick();
+        assert_eq!(vm.host().calls.iter().any(|call| call.starts_with("proxy_get_property")), looks, "{:?}", vm.host().calls);
+    }
     assert_eq!(vm.body(silent, SEND, true), Action::Continue);
     vm.close(silent);
 }
