@@ -82,6 +82,12 @@ async fn elsewhere(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the good card has been fetched: failures are followed by pauses.
+async fn works(envoy: &Envoy) -> Result<()> {
+    let answered = async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(()));
+    wait::until("calls to work", Duration::from_secs(40), answered).await
+}
+
 fn card(url: &str, more: Value) -> Value {
     let mut card = json!({"name": "a", "supportedInterfaces": [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}]});
     for (name, value) in more.as_object().into_iter().flatten() {
@@ -118,12 +124,7 @@ async fn hostile(mesh: &Mesh) -> Result<()> {
     }
     refusal::check(&send("still none").send(envoy.port()).await?, "card_unavailable", &RPC())?;
     place.answer(json_answer(&card(&format!("http://127.0.0.1:{}", mesh.agent_1_0.port), json!({}))));
-    wait::until(
-        "calls to work",
-        Duration::from_secs(40),
-        async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(())),
-    )
-    .await?;
+    works(&envoy).await?;
     let start = envoy.log().len();
     place.answer(Answer::new("503 Service Unavailable", "text/plain", ""));
     envoy.logged_after(start, &["no card of \"remote\" could be fetched", "status 503"]).await?;
@@ -201,12 +202,7 @@ async fn signed(mesh: &Mesh) -> Result<()> {
     }
     refusal::check(&send("forged").send(envoy.port()).await?, "card_unavailable", &RPC())?;
     place.answer(json_answer(&good));
-    wait::until(
-        "calls to work",
-        Duration::from_secs(40),
-        async || Ok((send("good").send(envoy.port()).await?.status == 200).then_some(())),
-    )
-    .await?;
+    works(&envoy).await?;
     let start = envoy.log().len();
     place.answer(json_answer(&changed));
     envoy.logged_after(start, &["no signature of the card is good"]).await?;
