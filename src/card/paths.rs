@@ -47,7 +47,7 @@ impl CardPaths {
             if path::is_ambiguous(path) || path.contains('?') || path.len() < 2 || path.ends_with('/') {
                 return Err((*version, PathError::NotPlain));
             }
-            if ["GET", "POST"].iter().any(|method| http_json::route(method, path).is_some()) {
+            if http_json::resembles_route(path) {
                 return Err((*version, PathError::Taken));
             }
             paths.entry(path.clone()).and_modify(|found| *found = CardPath::Negotiated).or_insert(CardPath::Of(*version));
@@ -108,7 +108,8 @@ mod tests {
         for path in ["", "/", "card", "/a//b", "/a/", "/a?b", "/%61", "/a;b"] {
             assert_eq!(configured(&[(Version::V1_0, path)]), Err((Version::V1_0, PathError::NotPlain)), "{path}");
         }
-        for path in ["/v1/card", "/extendedAgentCard", "/tasks", "/tasks/x", "/t/message:send", "/v1/message:stream"] {
+        for path in ["/v1/card", "/extendedAgentCard", "/tasks", "/tasks/x", "/t/message:send", "/v1/message:stream", "/V1/Card", "/TASKS/x",
+            "/tasks/x:SUBSCRIBE", "/extendedagentcard"] {
             assert_eq!(configured(&[(Version::V0_3, path)]), Err((Version::V0_3, PathError::Taken)), "{path}");
         }
     }

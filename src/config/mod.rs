@@ -59,7 +59,7 @@ pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement};
 pub use skill::{Key, SkillFrom, SkillPath};
-pub use target::{HostPattern, Match};
+pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 
@@ -103,6 +103,12 @@ pub struct Config {
     /// Requests that nothing matches.
     #[serde(default)]
     pub unmatched: Unmatched,
+    /// Longest `:path` of requests, with the query, in bytes.
+    #[serde(default = "max_path_bytes")]
+    pub max_path_bytes: usize,
+    /// What ports mean to every `match`; filled by [`Config::parse`].
+    #[serde(skip)]
+    ports: Ports,
     /// Whether request headers are held until the verdict. Needs Envoy's plugin option
     /// `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
@@ -117,6 +123,11 @@ pub struct Config {
 
 const fn yes() -> bool {
     true
+}
+
+/// A path that is longer is no agent's. Most servers and proxies stop there too (RFC 9110 section 4.1 asks for 8000).
+const fn max_path_bytes() -> usize {
+    8192
 }
 
 impl Config {
@@ -136,8 +147,14 @@ impl Config {
         reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
-        config.check()?;
+        config.ports = config.check()?;
         Ok(config)
+    }
+
+    /// What the port of a request's authority means for the choice of an agent or a connection.
+    #[must_use]
+    pub const fn ports(&self) -> Ports {
+        self.ports
     }
 
     /// The scheme called `name`. [`Config::parse`] made sure that every name in use exists.
@@ -164,7 +181,7 @@ impl Config {
         &self.secrets.0
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self) -> Result<Ports, ConfigError> {
         if self.agents.is_empty() && self.connections.is_empty() {
             return Err(ConfigError::new("", "give at least one of agents or connections"));
         }
@@ -181,7 +198,10 @@ impl Config {
         if let Some(trace) = &self.debug {
             trace.check("debug")?;
         }
-        let mut places = BTreeSet::new();
+        if !(128..=65536).contains(&self.max_path_bytes) {
+            return Err(ConfigError::new("max_path_bytes", "must be 128 to 65536"));
+        }
+        let mut places = target::Places::default();
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
@@ -196,7 +216,14 @@ impl Config {
         for (name, secret) in &self.secrets.0 {
             secret.check(&format!("secrets.{name}"), self.allow_inline_secrets)?;
         }
-        Ok(())
+        let ports = places.ports();
+        for (index, agent) in self.agents.iter().enumerate() {
+            agent.target.check_ports(&format!("agents[{index}].match"), ports)?;
+        }
+        for (index, connection) in self.connections.iter().enumerate() {
+            connection.target.check_ports(&format!("connections[{index}].match"), ports)?;
+        }
+        Ok(ports)
     }
 }
 
@@ -268,7 +295,7 @@ mod tests {
             ("/agents/0/match/path_prefix", json!("agents"), "agents[0].match.path_prefix: must start with /"),
             ("/agents/0/match/path_prefix", json!("/a/"), "agents[0].match.path_prefix: must not end with /"),
             ("/agents/0/match/hosts", json!([]), "agents[0].match.hosts: "),
-            ("/agents/0/match/hosts/0", json!("EXPENSE:80"), "agents[0].match.hosts[0]: "),
+            ("/agents/0/match/hosts/0", json!("expense.example.com."), "agents[0].match.hosts[0]: "),
             ("/agents/0/security", json!([]), "agents[0].security: "),
             ("/agents/0/security", json!("card"), "agents[0].security: invalid value"),
             ("/agents/0/security", json!("from_card"), "agents[0].security: from_card needs the card"),
@@ -327,6 +354,8 @@ mod tests {
                 "connections[0].card: is read",
             ),
             ("/hold_headers", json!("yes"), "hold_headers: "),
+            ("/max_path_bytes", json!(127), "max_path_bytes: must be 128 to 65536"),
+            ("/max_path_bytes", json!(65537), "max_path_bytes: must be 128 to 65536"),
             ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
             ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
             ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),

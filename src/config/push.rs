@@ -84,8 +84,10 @@ impl PushRule {
             let place = format!("hosts[{index}]");
             match pattern {
                 HostPattern::Any => {}
-                HostPattern::Below(suffix) => {
-                    if !matches!(Host::parse(suffix.trim_start_matches('.')), Some(Host::Name(_))) {
+                HostPattern::Prefix(_) => return fail(&place, "say how the name ends, not how it begins".to_owned()),
+                HostPattern::Suffix(suffix) => {
+                    let name = suffix.strip_prefix('.').and_then(Host::parse);
+                    if !matches!(name, Some(Host::Name(_))) {
                         return fail(&place, "no name ends so".to_owned());
                     }
                 }
@@ -138,7 +140,10 @@ mod tests {
             (json!({"ports": []}), "push.ports: "),
             (json!({"ports": [0]}), "invalid value: integer `0`"),
             (json!({"host": []}), "unknown field `host`"),
-            (json!({"hosts": ["*", "HOOKS"]}), "a host is a name in lower case"),
+            (json!({"hosts": ["*", "a/b"]}), "a host is a name"),
+            (json!({"hosts": ["hooks.*"]}), "push.hosts[0]: say how"),
+            (json!({"hosts": ["*hooks.example.com"]}), "push.hosts[0]: no name ends so"),
+            (json!({"hosts": ["hooks.example.com:443"]}), "push.hosts[0]: a host is"),
             (json!({"hosts": ["*", "10.0.0.7"]}), "push.hosts[1]: this address needs private_addresses"),
             (json!({"hosts": ["127.1"]}), "push.hosts[0]: a host is"),
             (json!({"hosts": ["[2606:4700:0::1111]"]}), "push.hosts[0]: a host is"),

@@ -1,6 +1,6 @@
 //! The card of a remote agent, for connections that go by it: where it is fetched, and that it is the agent's own.
 
-use super::{Algorithm, ConfigError, Connection, Credential, HostPattern, Issuer, Pin, Remote, Secret};
+use super::{Algorithm, ConfigError, Connection, Credential, Issuer, Pin, Remote, Secret};
 use crate::protocol::Version;
 use crate::wire::path;
 use serde::Deserialize;
@@ -100,7 +100,7 @@ impl RemoteCard {
         self.remote.check(&format!("{at}.remote"))?;
         let uri = &self.remote.uri;
         let host = path::host(uri.authority()).unwrap_or_default();
-        if !matches!(connection.target.hosts.as_slice(), [HostPattern::Exact(only)] if *only == host) {
+        if connection.target.hosts.iter().any(|pattern| pattern.host() != Some(&host)) {
             return fail("remote.uri", "must be at the one host that match.hosts names");
         }
         let (path, _) = path::split_query(uri.path());
@@ -146,7 +146,10 @@ mod tests {
             let fault = fault(|json| json["card"]["remote"]["uri"] = json!(uri));
             assert!(fault.starts_with("connections[0].card.remote.uri: "), "{uri}: {fault}");
         }
-        for hosts in [json!(["*"]), json!(["*.example"]), json!(["a.example", "b.example"])] {
+        for hosts in [json!(["A.example"]), json!(["a.example", "a.example:8443"]), json!(["a.example", "a.example:*"])] {
+            assert_eq!(fault(|json| json["match"]["hosts"] = hosts.clone()), "", "{hosts}");
+        }
+        for hosts in [json!(["*"]), json!(["*.example"]), json!(["a.*"]), json!(["a.example", "b.example"])] {
             let fault = fault(|json| json["match"]["hosts"] = hosts.clone());
             assert!(fault.starts_with("connections[0].card.remote.uri: "), "{hosts}: {fault}");
         }

@@ -1,31 +1,53 @@
 //! Which requests an agent or a connection stands for: hosts and a path prefix by whole segments.
 
 use super::ConfigError;
-use crate::protocol::grpc;
+use crate::wire::authority::{Authority, is_host_byte, is_port, port_start};
 use crate::wire::path;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
-/// One entry of `match.hosts`. The order of the variants is the order of precedence.
+/// One entry of `match.hosts`: what an entry of Envoy's `domains` is. The order of the variants is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub enum HostPattern {
     /// `*`: every host.
     Any,
-    /// `*.example.com`: every name below `example.com`; holds `.example.com`.
-    Below(String),
-    /// `expense.example.com`: this host, on any port.
+    /// `expense.*`, `expense.example.com:*`: everything that starts so and is longer; holds what stands before the `*`.
+    Prefix(String),
+    /// `*.example.com`, `*-api.example.com`: everything that ends so and is longer; holds what stands behind the `*`.
+    Suffix(String),
+    /// `expense.example.com`, `expense.example.com:8080`, `[::1]`: this and nothing else.
     Exact(String),
 }
 
 impl HostPattern {
-    /// Whether `host` (lower case, no port) is meant.
+    /// Whether `host` (in lower case, with the port where ports count) is meant.
     #[must_use]
     pub fn covers(&self, host: &str) -> bool {
         match self {
             Self::Any => true,
-            Self::Below(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
+            Self::Prefix(prefix) => host.len() > prefix.len() && host.starts_with(prefix.as_str()),
+            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(suffix.as_str()),
             Self::Exact(name) => host == name,
+        }
+    }
+
+    /// The one host that is meant, on one port or any, without the port.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Self::Exact(text) => text.get(..port_start(text).unwrap_or(text.len())),
+            Self::Prefix(text) => text.strip_suffix(':'),
+            Self::Any | Self::Suffix(_) => None,
+        }
+    }
+
+    /// Whether only authorities with a port are meant.
+    #[must_use]
+    pub fn names_port(&self) -> bool {
+        match self {
+            Self::Exact(text) | Self::Prefix(text) | Self::Suffix(text) => port_start(text).is_some(),
+            Self::Any => false,
         }
     }
 }
@@ -34,25 +56,60 @@ impl TryFrom<String> for HostPattern {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        const WRONG: &str = "a host is a name in lower case without port, *.name, or *";
-        let name = match text.strip_prefix('*') {
-            Some("") => return Ok(Self::Any),
-            Some(suffix) => suffix.strip_prefix('.').ok_or(WRONG)?,
-            None => &text,
-        };
-        if path::host(name).as_deref() != Some(name) {
+        const WRONG: &str = "a host is a name or an address with a port if need be, *.name, name.*, name:*, or *, as in Envoy's domains";
+        let text = text.to_ascii_lowercase();
+        if text == "*" {
+            return Ok(Self::Any);
+        }
+        let part = text.strip_prefix('*').or_else(|| text.strip_suffix('*')).unwrap_or(&text);
+        let port = port_start(part).and_then(|colon| part.get(colon.saturating_add(1)..));
+        let host = part.get(..port_start(part).unwrap_or(part.len())).unwrap_or_default();
+        if part.is_empty() || !part.bytes().all(is_host_byte) || port.is_some_and(|port| !is_port(port) && !(port.is_empty() && text.ends_with('*'))) {
             return Err(WRONG);
         }
-        Ok(if text.starts_with('*') { Self::Below(format!(".{name}")) } else { Self::Exact(text) })
+        if host.ends_with('.') && !text.ends_with(".*") {
+            return Err("a host has no dot at its end: requests that have one are refused");
+        }
+        if text.starts_with('*') {
+            return Ok(Self::Suffix(part.to_owned()));
+        }
+        if text.ends_with('*') {
+            return if host.is_empty() { Err(WRONG) } else { Ok(Self::Prefix(part.to_owned())) };
+        }
+        Authority::parse(&text).map(|_| Self::Exact(text)).ok_or(WRONG)
     }
 }
 
-/// `match`: a request belongs here if its host is one of `hosts` and its path lies below `path_prefix`.
+/// What a port in a request's authority means for the choice among `match.hosts`. Envoy's routes decide so once for a whole listener.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ports {
+    /// It belongs to the host, as in Envoy's `domains`: `a.example` is not `a.example:8080`.
+    #[default]
+    Exact,
+    /// It is dropped, as with Envoy's `ignore_port_in_host_matching`.
+    Ignore,
+}
+
+impl Ports {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
+/// `match`: a request belongs here if its host is one of `hosts` and its path lies below `path_prefix`. The host decides
+/// first; `flow::matcher` chooses.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Match {
     /// At least one.
     pub hosts: Vec<HostPattern>,
+    /// What ports mean. `None`: as the others say, else [`Ports::Exact`].
+    #[serde(default)]
+    pub ports: Option<Ports>,
     /// `/` or whole segments such as `/agents/expense`.
     pub path_prefix: PathPrefix,
     /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol.
@@ -60,34 +117,55 @@ pub struct Match {
     pub grpc: bool,
 }
 
-impl Match {
-    /// How well this fits a request: length of the prefix first, then how exact the host is. A gRPC call at an
-    /// agent that takes them fits better than any prefix. `None` if it does not fit.
-    #[must_use]
-    pub fn fit(&self, host: &str, request_path: &str) -> Option<(usize, &HostPattern)> {
-        let length = if self.grpc && grpc::is_service(request_path) {
-            usize::MAX
-        } else {
-            path::strip_segments(request_path, &self.path_prefix.0)?;
-            self.path_prefix.0.len()
-        };
-        let host = self.hosts.iter().filter(|pattern| pattern.covers(host)).max()?;
-        Some((length, host))
-    }
+/// What all `match` of a configuration have been seen to say together.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    taken: BTreeSet<(HostPattern, String)>,
+    /// What ports mean, and where that was said first.
+    ports: Option<(Ports, String)>,
+}
 
-    pub(super) fn check(&self, at: &str, places: &mut BTreeSet<(HostPattern, String)>) -> Result<(), ConfigError> {
+impl Places {
+    /// What ports mean in this configuration.
+    pub fn ports(&self) -> Ports {
+        self.ports.as_ref().map_or(Ports::default(), |(ports, _)| *ports)
+    }
+}
+
+impl Match {
+    /// The first look: what stands here, and that it does not contradict what stood before.
+    pub(super) fn check(&self, at: &str, places: &mut Places) -> Result<(), ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::new(format!("{at}.hosts"), "name at least one host (\"*\" for every host)"));
         }
+        if let Some(ports) = self.ports {
+            let (first, place) = places.ports.get_or_insert_with(|| (ports, format!("{at}.ports")));
+            if *first != ports {
+                let (said, here) = (first.as_str(), ports.as_str());
+                let reason = format!("is {here}, but {place} is {said}: the routes of one listener know one of them, so say the same everywhere");
+                return Err(ConfigError::new(format!("{at}.ports"), reason));
+            }
+        }
         for host in &self.hosts {
-            if !places.insert((host.clone(), self.path_prefix.0.clone())) {
+            if !places.taken.insert((host.clone(), self.path_prefix.0.clone())) {
                 return Err(ConfigError::new(at, "another agent or connection has the same host and path_prefix"));
             }
-            if self.grpc && !places.insert((host.clone(), String::new())) {
+            if self.grpc && !places.taken.insert((host.clone(), String::new())) {
                 return Err(ConfigError::new(format!("{at}.grpc"), "another agent takes the gRPC calls of this host"));
             }
         }
         Ok(())
+    }
+
+    /// The second look, when it is known what ports mean.
+    pub(super) fn check_ports(&self, at: &str, ports: Ports) -> Result<(), ConfigError> {
+        match self.hosts.iter().position(|host| ports == Ports::Ignore && host.names_port()) {
+            Some(index) => {
+                let reason = "names a port, but match.ports is ignore: nothing could match it. Leave the port out, or set ports: exact";
+                Err(ConfigError::new(format!("{at}.hosts[{index}]"), reason))
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -123,33 +201,75 @@ impl TryFrom<String> for PathPrefix {
 
 #[cfg(test)]
 mod tests {
-    use super::{HostPattern, Match};
+    use super::HostPattern;
+    use crate::config::Config;
+    use serde_json::{Value, json};
 
     fn pattern(text: &str) -> HostPattern {
         HostPattern::try_from(text.to_owned()).unwrap()
     }
 
     #[test]
-    fn hosts_match_exactly_below_or_always() {
-        assert!(pattern("a.example").covers("a.example"));
-        assert!(!pattern("a.example").covers("b.a.example"));
-        assert!(pattern("*.example").covers("b.a.example"));
-        assert!(!pattern("*.example").covers("example"));
-        assert!(!pattern("*.example").covers(".example"));
-        assert!(pattern("*").covers("anything"));
-        for odd in ["", "A.example", "a:80", "*a", "*.", "a/b"] {
+    fn hosts_mean_what_envoys_domains_mean() {
+        for (text, host, covers) in [
+            ("a.example", "a.example", true),
+            ("A.Example", "a.example", true),
+            ("a.example", "b.a.example", false),
+            ("a.example", "a.example:80", false),
+            ("a.example:80", "a.example:80", true),
+            ("*.example", "b.a.example", true),
+            ("*.example", ".example", false),
+            ("*.example", "a.example:80", false),
+            ("*-api.example", "x-api.example", true),
+            ("*.example:80", "a.example:80", true),
+            ("a.*", "a.example", true),
+            ("a.*", "a.", false),
+            ("a-*", "a-b", true),
+            ("a.example:*", "a.example:80", true),
+            ("a.example:*", "a.example", false),
+            ("[::1]", "[::1]", true),
+            ("[::1]:*", "[::1]:80", true),
+            ("*", "anything:1", true),
+        ] {
+            assert_eq!(pattern(text).covers(host), covers, "{text} {host}");
+        }
+        for odd in ["", "a:", "a:x", "a:x*", "*.", "a/b", "a*b", "*a*", "**", ":*", "a.example.", "a.example.:80", "*.example.", "[::1", "::1", "user@a"] {
             assert!(HostPattern::try_from(odd.to_owned()).is_err(), "{odd}");
         }
+        assert_eq!(pattern("a.example:80").host(), Some("a.example"));
+        assert_eq!(pattern("[::1]:*").host(), Some("[::1]"));
+        assert_eq!(pattern("a.*").host(), None);
+        assert!(pattern("*:80").names_port() && pattern("a:*").names_port() && !pattern("[::1]").names_port());
+    }
+
+    fn answer(matches: [Value; 2]) -> String {
+        let agents = matches.iter().enumerate().map(|(index, target)| {
+            json!({"name": format!("a{index}"), "match": target, "versions": {"0.3": {"bindings": ["jsonrpc"]}}, "security": [{"open": []}]})
+        });
+        let config = json!({"schemes": {"open": {"none": {}}}, "agents": agents.collect::<Vec<_>>()});
+        Config::parse(config.to_string().as_bytes()).map_or_else(|error| error.to_string(), |config| format!("{:?}", config.ports()))
     }
 
     #[test]
-    fn the_longer_prefix_then_the_more_exact_host_fits_better() {
-        let parse = |json: &str| serde_json::from_str::<Match>(json).unwrap();
-        let near = parse(r#"{"hosts":["*"],"path_prefix":"/a/b"}"#);
-        let wide = parse(r#"{"hosts":["h"],"path_prefix":"/a"}"#);
-        let any = parse(r#"{"hosts":["*"],"path_prefix":"/a"}"#);
-        assert!(near.fit("h", "/a/b/c") > wide.fit("h", "/a/b/c"));
-        assert!(wide.fit("h", "/a") > any.fit("h", "/a"));
-        assert_eq!(near.fit("h", "/a/bc"), None);
+    fn ports_mean_the_same_everywhere() {
+        let one = |hosts: Value, ports: Value| json!({"hosts": hosts, "path_prefix": "/", "ports": ports});
+        let none = |host: &str| json!({"hosts": [host], "path_prefix": "/"});
+        for (first, second, expected) in [
+            (none("a"), none("b"), "Exact"),
+            (one(json!(["a"]), json!("ignore")), none("b"), "Ignore"),
+            (none("a"), one(json!(["a:80", "b"]), json!("exact")), "Exact"),
+            (none("a"), one(json!(["b"]), json!("some")), "agents[1].match.ports: unknown variant"),
+            (
+                one(json!(["a"]), json!("ignore")),
+                one(json!(["b"]), json!("exact")),
+                "agents[1].match.ports: is exact, but agents[0].match.ports is ignore",
+            ),
+            (one(json!(["a"]), json!("ignore")), none("b:80"), "agents[1].match.hosts[0]: names a port"),
+            (one(json!(["a", "c:*"]), json!("ignore")), none("b"), "agents[0].match.hosts[1]: names a port"),
+            (none("a"), none("A"), "agents[1].match: another agent or connection"),
+        ] {
+            let answer = answer([first, second]);
+            assert!(answer.starts_with(expected), "{answer}");
+        }
     }
 }

@@ -42,6 +42,7 @@ pub enum Reason {
     BodyMalformed,
     RequestMalformed,
     BodyTooLarge,
+    PathTooLong,
     EncodingRefused,
     StreamingNotOffered,
     ContentRefused,
@@ -119,7 +120,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -149,6 +150,7 @@ impl Reason {
         Self::BodyMalformed,
         Self::RequestMalformed,
         Self::BodyTooLarge,
+        Self::PathTooLong,
         Self::EncodingRefused,
         Self::StreamingNotOffered,
         Self::ContentRefused,
@@ -203,6 +205,7 @@ impl Reason {
             Self::BodyMalformed => "body_malformed",
             Self::RequestMalformed => "request_malformed",
             Self::BodyTooLarge => "body_too_large",
+            Self::PathTooLong => "path_too_long",
             Self::EncodingRefused => "encoding_refused",
             Self::StreamingNotOffered => "streaming_not_offered",
             Self::ContentRefused => "content_refused",
@@ -269,6 +272,7 @@ impl Reason {
             Self::BodyMalformed => class(400, -32700, Code::InvalidArgument),
             Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
             Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
+            Self::PathTooLong => class(414, -32052, Code::ResourceExhausted),
             Self::EncodingRefused => class(415, -32005, Code::InvalidArgument),
             Self::StreamingNotOffered => class(400, -32004, Code::FailedPrecondition),
             Self::ContentRefused => class(400, -32005, Code::InvalidArgument),
@@ -315,6 +319,7 @@ impl Reason {
             Self::BodyMalformed => "The body is not one JSON document in UTF-8.",
             Self::RequestMalformed => "The request has no single meaning.",
             Self::BodyTooLarge => "The body is too long: send a shorter one.",
+            Self::PathTooLong => "The path is too long: send a shorter one.",
             Self::EncodingRefused => "Compressed bodies are not accepted: send the body as it is.",
             Self::StreamingNotOffered => "Streaming is not offered here.",
             Self::ContentRefused => "This content is not accepted here.",

@@ -261,6 +261,9 @@ fn begin(
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }
+    if !matches!(target, Ok(Some(_))) {
+        effects.extend(context.runtime.matcher().warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+    }
     match target {
         Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects, sent),

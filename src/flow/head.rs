@@ -3,8 +3,8 @@
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Value};
 use super::runtime::Runtime;
-use crate::config::HostPattern;
 use crate::protocol::version;
+use crate::wire::authority::Authority;
 use crate::wire::header::Headers;
 use crate::wire::path;
 
@@ -21,8 +21,8 @@ pub struct Head<'a> {
     pub path: &'a str,
     /// The query.
     pub query: Option<&'a str>,
-    /// The host of `:authority`, in lower case, without port.
-    pub host: String,
+    /// `:authority`.
+    pub authority: Authority,
 }
 
 /// What a request is for.
@@ -46,35 +46,18 @@ impl<'a> Head<'a> {
                 .ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The request has no plain method, path and host."))
         };
         let (method, target, authority) = (pseudo(":method")?, pseudo(":path")?, pseudo(":authority")?);
-        let host = path::host(authority)
+        let authority = Authority::parse(authority)
             .ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The host is not a name or address with an optional port."))?;
         let (path, query) = path::split_query(target);
-        Ok(Self { headers, method, target, path, query, host })
+        Ok(Self { headers, method, target, path, query, authority })
     }
 
-    /// What the request is for: the longest prefix first, then the most exact host.
+    /// What the request is for.
     ///
     /// # Errors
-    /// If the path could be read in two ways on a host that we serve.
+    /// As [`Matcher::find`](super::matcher::Matcher::find).
     pub fn find(&self, runtime: &Runtime) -> Result<Option<Target>, Denial> {
-        let config = runtime.config();
-        let agents = config.agents.iter().enumerate().map(|(index, agent)| (Target::Agent(index), &agent.target));
-        let connections = config.connections.iter().enumerate().map(|(index, connection)| (Target::Connection(index), &connection.target));
-        let mut best: Option<((usize, &HostPattern), Target)> = None;
-        for (target, rule) in agents.chain(connections) {
-            if path::is_ambiguous(self.path) {
-                if rule.hosts.iter().any(|pattern| pattern.covers(&self.host)) {
-                    return Err(Denial::new(Reason::RequestMalformed).advise(
-                        "The path is ambiguous: send it without empty or dot segments, backslashes, semicolons and escaped slashes or dots.",
-                    ));
-                }
-            } else if let Some(fit) = rule.fit(&self.host, self.path)
-                && best.as_ref().is_none_or(|(best, _)| fit > *best)
-            {
-                best = Some((fit, target));
-            }
-        }
-        Ok(best.map(|(_, target)| target))
+        runtime.matcher().find(&self.authority, self.target, self.path)
     }
 
     /// The length that the client announced.

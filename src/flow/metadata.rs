@@ -3,7 +3,7 @@
 
 use super::authenticate::Policy;
 use super::event::Reply;
-use super::head::Head;
+use super::head::{Head, Target};
 use super::runtime::Runtime;
 use crate::config::{Agent, Config, Scheme};
 use crate::wire::path;
@@ -77,8 +77,8 @@ pub fn answer(head: &Head<'_>, runtime: &Runtime, now: UnixTime) -> Option<Reply
     let agents = runtime.config().agents.iter().zip(runtime.metadata()).enumerate();
     let known = agents.filter_map(|(index, (agent, place))| {
         let place = place.as_ref().filter(|place| place.own == own)?;
-        let is_own = place.host == head.host;
-        (is_own || agent.target.hosts.iter().any(|pattern| pattern.covers(&head.host))).then_some((is_own, index, agent, place))
+        let is_own = place.host == head.authority.host();
+        (is_own || runtime.matcher().serves(&head.authority, Target::Agent(index))).then_some((is_own, index, agent, place))
     });
     // The agent whose own host this is, before one that covers it among others.
     let (_, index, agent, place) = known.max_by_key(|(is_own, index, ..)| (*is_own, Reverse(*index)))?;

@@ -10,6 +10,7 @@ use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
 use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
+use super::matcher::Matcher;
 use super::metadata;
 use super::metric::{self, Tally};
 use super::shared::Terms;
@@ -36,6 +37,7 @@ const CLIENT_CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "
 #[derive(Debug)]
 pub struct Runtime {
     config: Config,
+    matcher: Matcher,
     /// `None` where the agent's card is the policy.
     policies: Vec<Option<Rc<Policy>>>,
     /// Looks at all that any scheme looks at.
@@ -94,6 +96,7 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).collect();
+        let matcher = Matcher::new(&config);
         let configured = config.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
         let credential_headers =
@@ -106,6 +109,7 @@ impl Runtime {
         let outgoing = Outgoing::new(&config, secrets)?;
         Ok(Self {
             config,
+            matcher,
             policies,
             everything,
             sources,
@@ -132,6 +136,12 @@ impl Runtime {
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Which agent or connection a request is for.
+    #[must_use]
+    pub const fn matcher(&self) -> &Matcher {
+        &self.matcher
     }
 
     /// The secrets.
@@ -194,7 +204,9 @@ impl Runtime {
 
     /// What an operator should know and has not been told.
     pub fn warnings(&self) -> Vec<String> {
-        std::mem::take(&mut self.warnings.borrow_mut())
+        let mut warnings = std::mem::take(&mut *self.warnings.borrow_mut());
+        warnings.extend(self.matcher.warnings());
+        warnings
     }
 
     /// Tells once that the card of agent `index` promises security for skills that nobody enforces.

@@ -11,6 +11,9 @@ const SERVICE_0_3: &str = "/a2a.v1.A2AService/";
 /// The service of A2A 1.0.
 const SERVICE_1_0: &str = "/lf.a2a.v1.A2AService/";
 
+/// Both, as parts that paths begin with.
+pub const SERVICES: [&str; 2] = [SERVICE_0_3, SERVICE_1_0];
+
 /// Whether `content_type` says gRPC: `application/grpc` alone or with a suffix such as `+proto`. No more lenient than
 /// Envoy, which answers in gRPC's form only what it takes for gRPC itself.
 #[must_use]
@@ -28,7 +31,7 @@ pub fn is_protobuf(content_type: &[u8]) -> bool {
 /// Whether `path` belongs to A2A's service of either version, whatever method it names.
 #[must_use]
 pub fn is_service(path: &str) -> bool {
-    path.starts_with(SERVICE_0_3) || path.starts_with(SERVICE_1_0)
+    SERVICES.iter().any(|service| path.starts_with(service))
 }
 
 /// The operation behind a call's path, with the version whose service it is: the package name alone tells that. Names

@@ -1,18 +1,20 @@
 //! The HTTP+JSON routes of A2A 0.3 and 1.0 (1.0 section 11.3, 0.3 section 3.5.6), below the interface URL.
 
 use crate::protocol::{Operation, Version};
+use crate::wire::fold::{fold, is_unseen};
 use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// The operation that `method` on `path` asks for, and the version whose route it is. `path` is what follows
 /// the agent's prefix and starts with `/`. `None` for routes of neither version.
 ///
 /// `/v1/…` is always 0.3: a 1.0 tenant cannot be called `v1` (the two would be one path). What decides must be written
-/// plainly: an agent may undo `%3A` and find a verb where we saw an id.
+/// plainly, and what is an id must be one for every reader: an agent may undo `%3A` and find a verb, or know no case.
 #[must_use]
 pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
     let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-    if segments.iter().any(|segment| segment.is_empty() || hides_a_route(segment)) {
+    if !segments.iter().all(|segment| is_plain(segment)) {
         return None;
     }
     match segments.as_slice() {
@@ -44,14 +46,62 @@ pub fn task_id(path: &str) -> Option<Range<usize>> {
     (!id.is_empty()).then(|| start..start.saturating_add(id.len()))
 }
 
-/// Whether a segment becomes the head or the verb of a route only when its escapes are undone.
-fn hides_a_route(segment: &str) -> bool {
-    if !segment.contains('%') {
+/// The words of routes, beside `message:send` and `message:stream`.
+const WORDS: [&str; 5] = ["v1", "tasks", "extendedAgentCard", "pushNotificationConfigs", ".well-known"];
+
+/// What stands behind the last colon of a task's id.
+const VERBS: [&str; 2] = ["cancel", "subscribe"];
+
+/// Whether every reader of `segment` sees the same text, and none a word of routes or a verb that is not written there
+/// literally: no matter what case, width, escapes, controls and blanks mean to it.
+#[must_use]
+pub fn is_plain(segment: &str) -> bool {
+    if segment.is_empty() {
         return false;
     }
-    let plain = percent_decode_str(segment).decode_utf8_lossy();
-    let verb = |text: &str| matches!(text.rsplit_once(':'), Some((_, "cancel" | "subscribe")));
-    plain == "v1" || !tenant(&plain) || (verb(&plain) && !verb(segment))
+    let folded = if segment.contains('%') {
+        let undone: Cow<'_, [u8]> = percent_decode_str(segment).into();
+        // What is no UTF-8 is read by guessing.
+        let Ok(text) = std::str::from_utf8(&undone) else { return false };
+        let odd = |letter: char| is_unseen(letter) && letter != ' ';
+        let is_nested = percent_decode_str(text).decode_utf8_lossy() != text;
+        if is_nested || text.starts_with(' ') || text.ends_with(' ') || text.contains(odd) {
+            return false;
+        }
+        // A blank inside is no blank to those who strip ends, but `fold` leaves it out: it hides no word.
+        match fold(segment) {
+            Some(folded) => Cow::Owned(folded),
+            None => return false,
+        }
+    } else if segment.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(segment.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(segment)
+    };
+    let is_word = |word: &&str| word.eq_ignore_ascii_case(&folded);
+    let says_verb = |text: &str| text.rsplit_once(':').is_some_and(|(_, verb)| VERBS.contains(&verb));
+    WORDS.iter().find(|word| is_word(word)).is_none_or(|word| *word == segment)
+        && (!folded.starts_with("message:") || matches!(segment, "message:send" | "message:stream"))
+        && (!says_verb(&folded) || says_verb(segment))
+}
+
+/// Whether `segment`, which is plain, may be the id of a task or of a configuration: no word of routes, and no verb at its end.
+fn is_id(segment: &str) -> bool {
+    !WORDS.iter().skip(1).any(|word| *word == segment)
+        && !segment.starts_with("message:")
+        && !segment.rsplit_once(':').is_some_and(|(_, verb)| VERBS.contains(&verb))
+}
+
+/// Whether some reader may take `path` for a route, also one that knows no case or undoes escapes.
+#[must_use]
+pub fn resembles_route(path: &str) -> bool {
+    let words = || WORDS.into_iter().chain(["card", "agent", "authenticatedExtendedCard", "message:send", "message:stream"]);
+    let plain = |segment: &str| {
+        let folded = fold(segment).unwrap_or_default();
+        words().find(|word| word.eq_ignore_ascii_case(&folded)).map_or(folded, str::to_owned)
+    };
+    let folded: String = path.split('/').skip(1).map(|segment| format!("/{}", plain(segment))).collect();
+    ["GET", "POST", "DELETE"].iter().any(|method| route(method, path).is_some() || route(method, &folded).is_some())
 }
 
 /// Whether a first segment may be a tenant: anything that is not itself the head of a route.
@@ -83,16 +133,19 @@ fn shared(method: &str, segments: &[&str]) -> Option<Operation> {
         ("POST", ["message:stream"]) => Some(Operation::SendStreamingMessage),
         // The verb stands behind the last colon of an id, and an id may hold colons itself.
         (_, ["tasks", last]) => match (method, last.rsplit_once(':')) {
-            ("POST", Some((id, "cancel"))) if !id.is_empty() => Some(Operation::CancelTask),
-            ("POST" | "GET", Some((id, "subscribe"))) if !id.is_empty() => Some(Operation::SubscribeToTask),
-            ("GET", Some((_, "cancel" | "subscribe"))) => None,
-            ("GET", _) => Some(Operation::GetTask),
+            ("POST", Some((id, "cancel"))) if !id.is_empty() && is_id(id) => Some(Operation::CancelTask),
+            ("POST" | "GET", Some((id, "subscribe"))) if !id.is_empty() && is_id(id) => Some(Operation::SubscribeToTask),
+            ("GET", _) if is_id(last) => Some(Operation::GetTask),
             _ => None,
         },
-        ("POST", ["tasks", _, "pushNotificationConfigs"]) => Some(Operation::CreateTaskPushNotificationConfig),
-        ("GET", ["tasks", _, "pushNotificationConfigs"]) => Some(Operation::ListTaskPushNotificationConfigs),
-        ("GET", ["tasks", _, "pushNotificationConfigs", _]) => Some(Operation::GetTaskPushNotificationConfig),
-        ("DELETE", ["tasks", _, "pushNotificationConfigs", _]) => Some(Operation::DeleteTaskPushNotificationConfig),
+        ("POST", ["tasks", id, "pushNotificationConfigs"]) if is_id(id) => Some(Operation::CreateTaskPushNotificationConfig),
+        ("GET", ["tasks", id, "pushNotificationConfigs"]) if is_id(id) => Some(Operation::ListTaskPushNotificationConfigs),
+        ("GET", ["tasks", id, "pushNotificationConfigs", own]) if is_id(id) && is_id(own) => {
+            Some(Operation::GetTaskPushNotificationConfig)
+        }
+        ("DELETE", ["tasks", id, "pushNotificationConfigs", own]) if is_id(id) && is_id(own) => {
+            Some(Operation::DeleteTaskPushNotificationConfig)
+        }
         _ => None,
     }
 }
@@ -192,10 +245,37 @@ mod tests {
             ("GET", "/v%31/tasks"),
             ("GET", "/%74asks/t"),
             ("GET", "/message%3Asend/tasks"),
+            ("GET", "/tasks/t%253Asubscribe"),
+            ("GET", "/tasks/t:SUBSCRIBE"),
+            ("POST", "/tasks/t:Cancel"),
+            ("GET", "/tasks/t%3ASubScribe"),
+            ("GET", "/tasks/t:subscribe%0A"),
+            ("GET", "/tasks/t:subscribe%20"),
+            ("GET", "/tasks/t:subscribe%E2%80%8B"),
+            ("GET", "/tasks/t:subscribe%C2%A0"),
+            ("GET", "/tasks/t:sub%C2%ADscribe"),
+            ("GET", "/tasks/t:sub%C5%BFcribe"),
+            ("GET", "/tasks/t%EF%BC%9Asubscribe"),
+            ("GET", "/tasks/t%C0%BAsubscribe"),
+            ("GET", "/tasks/t%FF"),
+            ("GET", "/tasks/t%0A"),
+            ("GET", "/tasks/%20t"),
+            ("GET", "/tasks/t:subscribe:subscribe"),
+            ("GET", "/tasks/t:cancel/pushNotificationConfigs"),
+            ("GET", "/tasks/t/pushNotificationConfigs/c:Cancel"),
+            ("GET", "/tasks/tasks"),
+            ("GET", "/tasks/Tasks"),
+            ("GET", "/tasks/tasks/pushNotificationConfigs"),
+            ("GET", "/tasks/extendedagentcard"),
+            ("GET", "/TASKS/tasks"),
+            ("GET", "/V1/tasks"),
+            ("GET", "/Message:send/tasks"),
+            ("GET", "/acme/TASKS/t"),
         ] {
             assert_eq!(route(method, path), None, "{method} {path}");
         }
-        // Escaped twice it is an id for every reader.
-        assert_eq!(route("GET", "/tasks/t%253Asubscribe"), Some((Operation::GetTask, Version::V1_0)));
+        for id in ["T-1", "a%3Ab", "a%20b", "50%25", "%C3%A9t%C3%A9", "a:b:c", "SUBSCRIBE", "subscribe", "a:subscribed", "arn%3Aaws%3Ax", "v1"] {
+            assert_eq!(route("GET", &format!("/tasks/{id}")), Some((Operation::GetTask, Version::V1_0)), "{id}");
+        }
     }
 }

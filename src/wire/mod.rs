@@ -2,8 +2,10 @@
 //! of A2A.
 
 pub mod address;
+pub mod authority;
 pub mod base64url;
 pub mod caching;
+pub mod fold;
 pub mod grpc_frame;
 pub mod header;
 pub mod hex;

@@ -1,6 +1,8 @@
 //! Request targets: path and query, prefixes by whole segments, hosts without their port (RFC 3986, RFC 9110
 //! section 7.1).
 
+use super::authority::Authority;
+
 /// Splits a `:path` into the path and the query behind the first `?`.
 #[must_use]
 pub fn split_query(target: &str) -> (&str, Option<&str>) {
@@ -11,7 +13,7 @@ pub fn split_query(target: &str) -> (&str, Option<&str>) {
 }
 
 /// Whether two readers could see two different paths in `path`: empty or dot segments, a backslash, a
-/// fragment, an escaped slash, backslash or NUL, an escape that no URI needs (RFC 3986 section 6.2.2.2: servers
+/// fragment, an escaped slash, backslash or control character, an escape that no URI needs (RFC 3986 section 6.2.2.2: servers
 /// may undo it, proxies may not), a path parameter, or bytes that a URI cannot hold.
 /// One empty segment at the end (a trailing slash) is ordinary.
 #[must_use]
@@ -28,7 +30,7 @@ pub fn is_ambiguous(path: &str) -> bool {
     path.split('%').skip(1).any(|escape| {
         let code = escape.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
         let needless = |code: u8| code.is_ascii_alphanumeric() || b"-._~".contains(&code);
-        code.is_none_or(|code| matches!(code, 0 | b'/' | b'\\') || needless(code))
+        code.is_none_or(|code| code.is_ascii_control() || matches!(code, b'/' | b'\\') || needless(code))
     })
 }
 
@@ -40,31 +42,14 @@ pub fn strip_segments<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
-/// The host of an `:authority` in lower case, without port and trailing dot; `None` if it has user
-/// information or is no host at all.
+/// The host of a URI's authority in lower case, without port and trailing dot; `None` if it has user
+/// information or is no host at all. (What a request names is an [`Authority`](super::authority::Authority), which loses neither.)
 #[must_use]
 pub fn host(authority: &str) -> Option<String> {
-    let host = match authority.strip_prefix('[') {
-        Some(literal) => {
-            let (inside, port) = literal.split_once(']')?;
-            if !(port.is_empty() || port.strip_prefix(':').is_some_and(is_port)) {
-                return None;
-            }
-            format!("[{inside}]")
-        }
-        None => match authority.split_once(':') {
-            Some((host, port)) if is_port(port) => host.to_owned(),
-            Some(_) => return None,
-            None => authority.to_owned(),
-        },
-    };
-    let host = host.strip_suffix('.').unwrap_or(&host).to_ascii_lowercase();
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-    (!host.is_empty() && host.bytes().all(fits)).then_some(host)
-}
-
-fn is_port(text: &str) -> bool {
-    text.parse::<u16>().is_ok() && text.bytes().all(|byte| byte.is_ascii_digit())
+    let authority = Authority::parse(authority)?;
+    let host = authority.host();
+    let host = host.strip_suffix('.').unwrap_or(host);
+    (!host.is_empty()).then(|| host.to_owned())
 }
 
 #[cfg(test)]
@@ -100,6 +85,9 @@ mod tests {
             "/a%",
             "/a%zz",
             "/a%00",
+            "/a%0A",
+            "/a%1f",
+            "/a%7F",
             "/%61",
             "/a%7E",
             "/é",

@@ -68,6 +68,7 @@ pub const ALL: &[Refusal] = &[
     row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
     row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
+    row("path_too_long", 414, -32052, "RESOURCE_EXHAUSTED"),
     row("encoding_refused", 415, -32005, "INVALID_ARGUMENT"),
     row("streaming_not_offered", 400, -32004, "FAILED_PRECONDITION"),
     row("content_refused", 400, -32005, "INVALID_ARGUMENT"),
