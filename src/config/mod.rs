@@ -47,7 +47,7 @@ pub use credential::{
 };
 pub use error::ConfigError;
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
-pub use issuer::{Issuer, Preset, TENANT};
+pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};

@@ -72,7 +72,7 @@ impl Keyrings {
                 Jwks::Remote(Remote { refresh, max_stale, .. }) | Jwks::Discovery(Discovery { refresh, max_stale, .. }) => {
                     Kept::remote(*refresh, *max_stale)
                 }
-                Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
+                Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes(), issuer.max_rsa_bits)
                     .map(Kept::inline)
                     .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string()))?,
                 Jwks::SharedSecret(reference) => match secrets.value(&reference.secret) {
@@ -95,6 +95,18 @@ impl Keyrings {
     /// Whether issuer `index` has keys in force.
     pub fn is_usable(&self, index: usize, now: UnixTime) -> bool {
         self.0.get(index).is_some_and(|ring| ring.keys.usable(now).is_some())
+    }
+
+    /// What is to be said of the keys of issuer `index`, if some are left out because of their length.
+    pub fn warning(&self, index: usize, issuer: &Issuer, now: UnixTime) -> Option<String> {
+        let oversized = self.0.get(index)?.keys.usable(now)?.oversized();
+        let (name, most) = (&issuer.name, issuer.max_rsa_bits);
+        (oversized > 0).then(|| {
+            format!(
+                "issuers[{index}].jwks: {oversized} RSA keys of {name:?} are left out, for they have more than {most} bits: \
+                 raise max_rsa_bits if tokens are signed with them"
+            )
+        })
     }
 
     /// How old the keys of issuer `index` are, if they were fetched.
@@ -216,7 +228,7 @@ impl Keyrings {
             }
             return Err(error);
         }
-        let keys = body.and_then(|body| KeySet::parse(body).map_err(|error| error.to_string()));
+        let keys = body.and_then(|body| KeySet::parse(body, issuer.max_rsa_bits).map_err(|error| error.to_string()));
         let failed = keys.as_ref().err().cloned();
         if failed.is_some() {
             // They may have moved: the metadata is asked again next time.

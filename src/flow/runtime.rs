@@ -93,7 +93,9 @@ impl Runtime {
         let places = Places::new(&config);
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
-        let warnings = sources.warnings(&config).collect();
+        let now = UnixTime::default();
+        let oversized = config.issuers.iter().enumerate().filter_map(|(index, issuer)| keyrings.warning(index, issuer, now));
+        let warnings = sources.warnings(&config).chain(oversized).collect();
         let configured = config.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
         let credential_headers =
@@ -368,7 +370,7 @@ impl Runtime {
     /// What was wrong with the answer, for the log. What was there before stays.
     pub fn complete(&self, want: Want, answer: Answer<'_>, caching: &Caching, now: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
+            Want::Keys(index) => self.complete_keys(index, now, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
                 Ok(warning) => {
                     self.warnings.borrow_mut().extend(warning);
@@ -411,16 +413,19 @@ impl Runtime {
     /// As [`Runtime::complete`].
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
+            Want::Keys(index) => self.complete_keys(index, at, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
             Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
         }
     }
 
-    fn complete_keys(&self, index: usize, end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>) -> Result<(), String> {
+    fn complete_keys(&self, index: usize, now: UnixTime, end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>) -> Result<(), String> {
         let Some(issuer) = self.config.issuers.get(index) else { return Ok(()) };
         let completed = end(&mut self.keyrings.borrow_mut(), issuer);
         match completed {
-            Ok(true) => self.remembered.borrow_mut().forget(index),
+            Ok(true) => {
+                self.remembered.borrow_mut().forget(index);
+                self.warnings.borrow_mut().extend(self.keyrings.borrow().warning(index, issuer, now));
+            }
             Ok(false) => {}
             Err(error) => {
                 let place = if matches!(issuer.jwks, Jwks::Discovery(_)) { "discovery" } else { "remote" };

@@ -109,7 +109,13 @@ impl Unverified<'_> {
     fn candidates<'k>(&self, issuer: &Issuer, keys: &'k KeySet) -> Vec<&'k Key> {
         // Only in a set for many tenants does the name of a key's issuer mean something.
         let owns = |name: &str| self.tenant.as_deref().is_none_or(|tenant| issuer.owns_key(name, tenant));
-        let wanted = Wanted { key_id: self.jws.key_id.as_deref(), name: &self.jws.algorithm, algorithm: self.algorithm, owns: &owns };
+        let wanted = Wanted {
+            key_id: self.jws.key_id.as_deref(),
+            name: &self.jws.algorithm,
+            algorithm: self.algorithm,
+            with_any_key: issuer.takes_with_any_key(self.algorithm),
+            owns: &owns,
+        };
         keys.candidates(&wanted)
     }
 
