@@ -51,7 +51,8 @@ fn key(jwk: Value, name: &str, algorithm: Algorithm) -> Option<Key> {
 
 fn shared(secret: &[u8]) -> Key {
     let keys = KeySet::shared(SecretSlice::from(secret.to_vec()));
-    let candidates = keys.candidates(&Wanted { key_id: None, name: "HS256", algorithm: Algorithm::HS256, with_any_key: true, owns: &|_| true });
+    let candidates =
+        keys.candidates(&Wanted { key_id: None, name: "HS256", algorithm: Algorithm::HS256, with_any_key: true, owns: &|_| true });
     candidates[0].clone()
 }
 

@@ -7,7 +7,7 @@ use super::head::Head;
 use super::runtime::Context;
 use super::tasks::TaskAnswer;
 use crate::config::{Agent, Kind};
-use crate::identity::{Caller, Origin};
+use crate::identity::Caller;
 use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, untagged_path, untagged_query};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::path;
@@ -178,12 +178,8 @@ impl Owned {
 /// that as well.
 fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> {
     let config = context.runtime.config();
-    let origin = match caller.origin {
-        Origin::Issuer(index) => ("issuer", config.issuers.get(index)?.issuer.as_str()),
-        Origin::Introspection(index) | Origin::Scheme(index) => ("scheme", config.schemes().keys().nth(index)?.as_str()),
-    };
     let party = Party {
-        origin,
+        origin: caller.origin.authority(config)?,
         tenant: caller.tenant.as_deref(),
         subject: caller.subject.as_deref(),
         client: caller.client.as_deref(),

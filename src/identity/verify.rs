@@ -153,7 +153,7 @@ impl Unverified<'_> {
             }
         }
         let acts = |current: &String| issuer.actors.allowed.as_ref().is_none_or(|allowed| allowed.contains(current));
-        if claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
+        if claims.has_foreign_actor || claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
             return Err(VerifyError::Actor);
         }
         let expires = issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age)));
