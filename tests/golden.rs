@@ -82,6 +82,11 @@ fn ownership() {
 }
 
 #[test]
+fn names() {
+    room("names");
+}
+
+#[test]
 fn outbound() {
     room("outbound");
 }

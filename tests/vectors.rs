@@ -36,7 +36,7 @@ static FILE: LazyLock<Value> = LazyLock::new(|| {
 fn every_token_has_its_verdict() {
     let file = &*FILE;
     let config = config(file);
-    let keys = KeySet::parse(file["keys"].to_string().as_bytes()).unwrap();
+    let keys = KeySet::parse(file["keys"].to_string().as_bytes(), 8192).unwrap();
     let times = [SystemTime::now().duration_since(UNIX_EPOCH).unwrap(), Duration::from_secs(4_000_000_000)];
     let tokens = file["tokens"].as_array().unwrap();
     assert!(tokens.len() > 100, "{}", tokens.len());
@@ -79,7 +79,8 @@ fn names_are_unique_and_every_algorithm_has_good_and_bad_tokens() {
 
 fn config(file: &Value) -> Config {
     let text = json!({
-        "issuers": [{"name": "vectors", "issuer": file["issuer"], "audiences": [file["audience"]], "jwks": {"inline": file["keys"]}}],
+        "issuers": [{"name": "vectors", "issuer": file["issuer"], "audiences": [file["audience"]], "jwks": {"inline": file["keys"]},
+                     "algorithms": file["algorithms"]}],
         "schemes": {"oauth2": {"bearer": {"issuers": ["vectors"]}}},
         "agents": [{"name": "expense", "match": {"hosts": ["*"], "path_prefix": "/"}, "versions": {"1.0": {"bindings": ["jsonrpc"]}},
                     "default_version": "1.0", "security": [{"oauth2": ["agent:execute"]}]}]
@@ -117,8 +118,8 @@ fn the_examples_of_rfc_7515_and_rfc_8037_verify() {
             "hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg",
         ),
     ] {
-        let keys = KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()).unwrap();
-        let candidates = keys.candidates(&Wanted { key_id: None, name, algorithm, owns: &|_| true });
+        let keys = KeySet::parse(json!({"keys": [key]}).to_string().as_bytes(), 8192).unwrap();
+        let candidates = keys.candidates(&Wanted { key_id: None, name, algorithm, with_any_key: true, owns: &|_| true });
         let [key] = candidates.as_slice() else { panic!("{example}: {} keys", candidates.len()) };
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
         assert!(Software.verify(algorithm, key, message.as_bytes(), &signature), "{example}");

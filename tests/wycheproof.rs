@@ -44,14 +44,15 @@ fn encode(bytes: &[u8]) -> String {
 }
 
 fn key(jwk: Value, name: &str, algorithm: Algorithm) -> Option<Key> {
-    let keys = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes()).ok()?;
-    let candidates = keys.candidates(&Wanted { key_id: None, name, algorithm, owns: &|_| true });
+    let keys = KeySet::parse(json!({"keys": [jwk]}).to_string().as_bytes(), 8192).ok()?;
+    let candidates = keys.candidates(&Wanted { key_id: None, name, algorithm, with_any_key: true, owns: &|_| true });
     candidates.first().map(|key| (*key).clone())
 }
 
 fn shared(secret: &[u8]) -> Key {
     let keys = KeySet::shared(SecretSlice::from(secret.to_vec()));
-    let candidates = keys.candidates(&Wanted { key_id: None, name: "HS256", algorithm: Algorithm::HS256, owns: &|_| true });
+    let candidates =
+        keys.candidates(&Wanted { key_id: None, name: "HS256", algorithm: Algorithm::HS256, with_any_key: true, owns: &|_| true });
     candidates[0].clone()
 }
 

@@ -1,8 +1,10 @@
 //! Access rules: what a verified caller may do at an agent. The first rule that fits the operation decides.
 
-use super::{ConfigError, SkillFrom};
+use super::voucher::{self, Said, Vouchers};
+use super::{ConfigError, Issuer, Scheme, SkillFrom};
 use crate::protocol::{Operation, OperationClass};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 /// One rule of `agents[].access`.
 #[derive(Clone, Debug, Deserialize)]
@@ -97,12 +99,14 @@ pub struct Require {
     pub roles: Vec<String>,
     /// This kind of caller.
     pub kind: Option<Kind>,
-    /// One of these clients.
+    /// One of these clients. A name is one only with who vouches for it: `issuers` or `schemes`.
     pub clients: Vec<String>,
     /// One of these subjects.
     pub subjects: Vec<String>,
-    /// One of these issuers, by their names in `issuers`.
+    /// A token of one of these issuers, by their names in `issuers`; or what `schemes` says.
     pub issuers: Vec<String>,
+    /// A key, password, certificate or opaque token of one of these schemes; or what `issuers` says.
+    pub schemes: Vec<String>,
     /// One of these tenants of the issuer.
     pub tenants: Vec<String>,
 }
@@ -114,7 +118,14 @@ impl Rule {
         self.operations.iter().any(|operations| operations.cover(operation))
     }
 
-    pub(super) fn check(&self, at: &str, issuers: &[super::Issuer], skill_from: Option<&SkillFrom>) -> Result<(), ConfigError> {
+    pub(super) fn check(
+        &self,
+        at: &str,
+        issuers: &[Issuer],
+        schemes: &BTreeMap<String, Scheme>,
+        vouchers: &Vouchers<'_>,
+        skill_from: Option<&SkillFrom>,
+    ) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
             return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
         }
@@ -134,6 +145,15 @@ impl Rule {
             if !issuers.iter().any(|issuer| &issuer.name == name) {
                 return Err(ConfigError::new(format!("{at}.require.issuers[{index}]"), format!("there is no issuer called {name:?}")));
             }
+        }
+        if let Some((index, reason)) = voucher::unknown_scheme(&self.require.schemes, schemes) {
+            return Err(ConfigError::new(format!("{at}.require.schemes[{index}]"), reason));
+        }
+        let Require { clients, subjects, tenants, issuers: said, schemes, .. } = &self.require;
+        let said = Said { issuers: said, schemes, tenants };
+        let names = [("clients", clients), ("subjects", subjects), ("tenants", tenants)];
+        for (member, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
+            vouchers.check(&format!("{at}.require.{member}"), &said, issuers)?;
         }
         for (list, scopes) in [("scopes", &self.require.scopes), ("any_scope", &self.require.any_scope)] {
             if let Some(place) = scopes.iter().position(|scope| !super::security::is_scope(scope)) {

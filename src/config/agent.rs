@@ -1,5 +1,6 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
+use super::voucher::Vouchers;
 use super::{
     Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom, Tasks,
 };
@@ -135,8 +136,9 @@ impl Agent {
         if !self.versions.0.contains_key(&self.default_version) {
             return fail("default_version", format!("{} is not one of versions", self.default_version));
         }
+        let vouchers = Vouchers::at(&self.security, issuers, schemes);
         for (index, rule) in self.access.iter().flatten().enumerate() {
-            rule.check(&format!("{at}.access[{index}]"), issuers, self.skill_from.as_ref())?;
+            rule.check(&format!("{at}.access[{index}]"), issuers, schemes, &vouchers, self.skill_from.as_ref())?;
         }
         self.limits.check(&format!("{at}.limits"))?;
         self.card.check(&format!("{at}.card"), self.public_url.is_some())?;

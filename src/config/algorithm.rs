@@ -32,4 +32,10 @@ impl Algorithm {
             _ => None,
         }
     }
+
+    /// RSASSA-PSS, which no host verifies for us: the module does, and that is dear.
+    #[must_use]
+    pub const fn is_pss(self) -> bool {
+        matches!(self, Self::PS256 | Self::PS384 | Self::PS512)
+    }
 }

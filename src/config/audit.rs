@@ -1,9 +1,14 @@
 //! What is told of decisions: the record in the log and in filter state, refusals that are told and not made, and the
 //! trace that a trusted caller may ask for.
 
-use super::ConfigError;
+use super::voucher::{self, Said, Voucher, Vouchers};
+use super::{ConfigError, Issuer, Scheme};
 use crate::wire::header;
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use std::collections::BTreeMap;
+use std::fmt;
 
 /// The record that each decision leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -76,7 +81,82 @@ pub struct Trace {
     #[serde(default = "explain")]
     pub header: String,
     /// Clients that may ask.
-    pub allow: Vec<String>,
+    pub allow: Vec<TraceClient>,
+}
+
+/// A client that may see how its requests are decided: its name, where only one issuer or scheme can vouch for it, or
+/// `{"issuer": "corp", "client": "cli"}`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TraceClient {
+    client: String,
+    issuer: Option<String>,
+    scheme: Option<String>,
+    tenant: Option<String>,
+}
+
+impl TraceClient {
+    fn is(&self, voucher: Option<Voucher<'_>>, tenant: Option<&str>, client: &str) -> bool {
+        let vouched = match (&self.issuer, &self.scheme, voucher) {
+            (None, None, _) => true,
+            (Some(issuer), _, Some(Voucher::Issuer(name))) => issuer == name,
+            (_, Some(scheme), Some(Voucher::Scheme(name))) => scheme == name,
+            (Some(_), ..) | (_, Some(_), _) => false,
+        };
+        vouched && self.client == client && self.tenant.as_deref().is_none_or(|own| tenant == Some(own))
+    }
+
+    fn check(&self, at: &str, issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+        if self.client.is_empty() {
+            return Err(ConfigError::new(format!("{at}.client"), "must not be empty"));
+        }
+        let list = |one: &Option<String>| one.iter().cloned().collect::<Vec<_>>();
+        let (own, scheme, tenants) = (list(&self.issuer), list(&self.scheme), list(&self.tenant));
+        match (&self.issuer, voucher::unknown_scheme(&scheme, schemes)) {
+            (Some(_), _) if self.scheme.is_some() => return Err(ConfigError::new(at, "give one of issuer and scheme")),
+            (Some(name), _) if !issuers.iter().any(|issuer| issuer.name == *name) => {
+                return Err(ConfigError::new(format!("{at}.issuer"), format!("there is no issuer called {name:?}")));
+            }
+            (_, Some((_, reason))) => return Err(ConfigError::new(format!("{at}.scheme"), reason)),
+            _ => {}
+        }
+        let vouchers = Vouchers::all(issuers, schemes);
+        let said = Said { issuers: &own, schemes: &scheme, tenants: &tenants };
+        vouchers.check(at, &said, issuers)
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceClient {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Whole {
+            client: String,
+            issuer: Option<String>,
+            scheme: Option<String>,
+            tenant: Option<String>,
+        }
+
+        struct Form;
+
+        impl<'de> Visitor<'de> for Form {
+            type Value = TraceClient;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the name of a client, or {\"issuer\": …, \"client\": …}")
+            }
+
+            fn visit_str<E: Error>(self, client: &str) -> Result<TraceClient, E> {
+                Ok(TraceClient { client: client.to_owned(), ..TraceClient::default() })
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<TraceClient, A::Error> {
+                let Whole { client, issuer, scheme, tenant } = Whole::deserialize(MapAccessDeserializer::new(members))?;
+                Ok(TraceClient { client, issuer, scheme, tenant })
+            }
+        }
+
+        deserializer.deserialize_any(Form)
+    }
 }
 
 fn explain() -> String {
@@ -84,27 +164,27 @@ fn explain() -> String {
 }
 
 impl Trace {
-    /// Whether a verified caller of `client` may see how its request was decided.
+    /// Whether a verified caller of `client`, for whom `voucher` vouches, may see how its request was decided.
     #[must_use]
-    pub fn is_for(&self, client: Option<&str>) -> bool {
-        client.is_some_and(|client| self.allow.iter().any(|own| own == client))
+    pub fn is_for(&self, voucher: Option<Voucher<'_>>, tenant: Option<&str>, client: Option<&str>) -> bool {
+        client.is_some_and(|client| self.allow.iter().any(|own| own.is(voucher, tenant, client)))
     }
 
-    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
         // Nothing that means something to anybody else: the header is taken away from every request.
         if !header::is_name(&self.header) || !self.header.starts_with("x-") {
             return Err(ConfigError::new(format!("{at}.header"), "must be a header name in lower case that begins with x-"));
         }
-        if self.allow.is_empty() || self.allow.iter().any(String::is_empty) {
+        if self.allow.is_empty() {
             return Err(ConfigError::new(format!("{at}.allow"), "name at least one client"));
         }
-        Ok(())
+        self.allow.iter().enumerate().try_for_each(|(index, client)| client.check(&format!("{at}.allow[{index}]"), issuers, schemes))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Audit, AuditLevel, SubjectForm, Trace};
+    use super::{Audit, AuditLevel, BTreeMap, SubjectForm, Trace, Voucher};
 
     #[test]
     fn everything_is_recorded_and_nobody_is_named_unless_told_otherwise() {
@@ -115,12 +195,33 @@ mod tests {
     #[test]
     fn only_those_named_may_ask() {
         let trace: Trace = serde_json::from_str(r#"{"allow": ["cli"]}"#).unwrap();
-        assert!(trace.check("debug").is_ok() && trace.header == "x-attache-explain");
-        assert!(trace.is_for(Some("cli")) && !trace.is_for(Some("")) && !trace.is_for(Some("CLI")) && !trace.is_for(None));
+        let check = |trace: &Trace| trace.check("debug", &[], &BTreeMap::new());
+        assert!(check(&trace).is_ok() && trace.header == "x-attache-explain");
+        let corp = Some(Voucher::Issuer("corp"));
+        let is_for = |client| trace.is_for(corp, None, client);
+        assert!(is_for(Some("cli")) && !is_for(Some("")) && !is_for(Some("CLI")) && !is_for(None));
+        let allow = r#"{"allow": [{"issuer": "corp", "client": "cli"}, {"scheme": "key", "client": "bot"},
+                                  {"issuer": "entra", "tenant": "t", "client": "app"}]}"#;
+        let trace: Trace = serde_json::from_str(allow).unwrap();
+        for (voucher, tenant, client, may) in [
+            (corp, None, "cli", true),
+            (corp, Some("t"), "cli", true),
+            (corp, None, "bot", false),
+            (Some(Voucher::Issuer("partner")), None, "cli", false),
+            (Some(Voucher::Scheme("corp")), None, "cli", false),
+            (Some(Voucher::Scheme("key")), None, "bot", true),
+            (Some(Voucher::Issuer("key")), None, "bot", false),
+            (Some(Voucher::Issuer("entra")), Some("t"), "app", true),
+            (Some(Voucher::Issuer("entra")), Some("u"), "app", false),
+            (Some(Voucher::Issuer("entra")), None, "app", false),
+            (None, None, "cli", false),
+        ] {
+            assert_eq!(trace.is_for(voucher, tenant, Some(client)), may, "{voucher:?} {tenant:?} {client}");
+        }
         for odd in
             [r#"{"allow": []}"#, r#"{"allow": [""]}"#, r#"{"header": "host", "allow": ["a"]}"#, r#"{"header": "X-A", "allow": ["a"]}"#]
         {
-            assert!(serde_json::from_str::<Trace>(odd).unwrap().check("debug").is_err(), "{odd}");
+            assert!(check(&serde_json::from_str::<Trace>(odd).unwrap()).is_err(), "{odd}");
         }
     }
 }

@@ -5,7 +5,14 @@ use super::secret::named_at_once;
 use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, duration};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+/// Bits that an RSA modulus can be allowed to have: RFC 7518 section 3.3 asks for the lower bound, the work of verifying for
+/// the upper.
+pub const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
+/// Most bits of an RSA modulus where nothing else is configured.
+pub const USUAL_RSA_BITS: usize = 4096;
 
 /// What stands for the tenant in the `issuer` of several.
 pub const TENANT: &str = "{tenantid}";
@@ -40,6 +47,9 @@ pub struct Issuer {
     /// What `alg` may be; the key still has to fit it. See [`Issuer::takes`].
     #[serde(default)]
     algorithms: Option<Vec<Algorithm>>,
+    /// Most bits of an RSA modulus: keys with more are left out of the set. From [`RSA_BITS`].
+    #[serde(default = "usual_rsa_bits")]
+    pub max_rsa_bits: usize,
     /// What header `typ` may be, compared without regard to case and to a leading `application/`. A token
     /// without `typ` counts as `JWT`.
     #[serde(default = "access_token_types")]
@@ -101,6 +111,13 @@ impl Issuer {
         }
     }
 
+    /// Whether `algorithm` is verified with a key that does not name its algorithm. PS* is dear and rare: the issuer has to
+    /// list it, or the key to say so.
+    #[must_use]
+    pub fn takes_with_any_key(&self, algorithm: Algorithm) -> bool {
+        !algorithm.is_pss() || self.algorithms.as_ref().is_some_and(|listed| listed.contains(&algorithm))
+    }
+
     /// Bytes that the shared secret needs at least, if there is one.
     #[must_use]
     pub fn secret_bytes(&self) -> usize {
@@ -149,6 +166,9 @@ impl Issuer {
                 return fail("algorithms", "HS256, HS384 and HS512 need jwks.shared_secret, and nothing else goes with it");
             }
             _ => {}
+        }
+        if !RSA_BITS.contains(&self.max_rsa_bits) {
+            return fail("max_rsa_bits", "must be from 2048 to 8192");
         }
         if self.token_types.is_empty() {
             return fail("token_types", "name at least one type, or leave the member out for the default");
@@ -200,6 +220,10 @@ pub(super) fn unique(issuers: &[Issuer]) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+const fn usual_rsa_bits() -> usize {
+    USUAL_RSA_BITS
 }
 
 fn access_token_types() -> Vec<String> {
@@ -255,6 +279,15 @@ mod tests {
     }
 
     #[test]
+    fn pss_is_taken_where_it_is_listed_or_the_key_says_so() {
+        let plain = read(json!({})).unwrap();
+        assert!(plain.takes(Algorithm::PS256) && !plain.takes_with_any_key(Algorithm::PS256) && plain.takes_with_any_key(Algorithm::RS256));
+        let listed = read(json!({"algorithms": ["PS256"]})).unwrap();
+        assert!(listed.takes_with_any_key(Algorithm::PS256) && !listed.takes_with_any_key(Algorithm::PS384));
+        assert_eq!((plain.max_rsa_bits, read(json!({"max_rsa_bits": 8192})).unwrap().max_rsa_bits), (4096, 8192));
+    }
+
+    #[test]
     fn entra_has_two_forms_of_issuer_and_needs_its_tenants() {
         let issuer = read(json!({"issuer": null, "preset": "entra", "tenants": ["t-1", "t-2"]})).unwrap();
         assert_eq!(issuer.preset, Some(Preset::Entra));
@@ -282,6 +315,8 @@ mod tests {
             (json!({"tenants": ["t/../u"]}), "issuers[0].tenants[0]: "),
             (json!({"preset": "azure"}), "issuers[0].preset: "),
             (json!({"max_token_age": "0s"}), "issuers[0].max_token_age: "),
+            (json!({"max_rsa_bits": 2047}), "issuers[0].max_rsa_bits: must be from 2048 to 8192"),
+            (json!({"max_rsa_bits": 8193}), "issuers[0].max_rsa_bits: must be from 2048 to 8192"),
             (json!({"actors": {"max_depth": 17}}), "issuers[0].actors.max_depth: "),
             (json!({"actors": {"depth": 1}}), "issuers[0].actors.depth: "),
             (json!({"claims": {"roles": [["a", ""]]}}), "issuers[0].claims.roles[0]: "),

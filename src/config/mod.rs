@@ -30,11 +30,12 @@ mod skill;
 mod target;
 mod tasks;
 mod uri;
+mod voucher;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
 pub use algorithm::Algorithm;
-pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace};
+pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
 pub use card::{Card, CardAccess, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
@@ -47,7 +48,7 @@ pub use credential::{
 };
 pub use error::ConfigError;
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
-pub use issuer::{Issuer, Preset, TENANT};
+pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
@@ -57,11 +58,12 @@ pub use remote::Remote;
 pub use remote_card::{CalledWith, CardKeys, RemoteCard, SignedCard};
 pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
-pub use security::{Demanded, Requirement};
+pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
+pub use voucher::Voucher;
 
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -195,8 +197,9 @@ impl Config {
         for (name, scheme) in &self.schemes.0 {
             scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
         }
+        voucher::unique(&self.issuers, &self.schemes.0)?;
         if let Some(trace) = &self.debug {
-            trace.check("debug")?;
+            trace.check("debug", &self.issuers, &self.schemes.0)?;
         }
         if !(128..=65536).contains(&self.max_path_bytes) {
             return Err(ConfigError::new("max_path_bytes", "must be 128 to 65536"));

@@ -51,9 +51,9 @@ pub struct RemoteCard {
 pub struct SignedCard {
     /// The keys that sign it.
     pub jwks: CardKeys,
-    /// Accepted signature algorithms.
-    #[serde(default = "all_algorithms")]
-    pub algorithms: Vec<Algorithm>,
+    /// Accepted signature algorithms. Left out: every one; PS* only with keys that name it.
+    #[serde(default)]
+    algorithms: Option<Vec<Algorithm>>,
 }
 
 /// Where the keys are.
@@ -65,9 +65,21 @@ pub enum CardKeys {
 }
 
 impl SignedCard {
+    /// Whether signatures with `algorithm` are looked at.
+    #[must_use]
+    pub fn takes(&self, algorithm: Algorithm) -> bool {
+        self.algorithms.as_ref().map_or(algorithm.secret_bytes().is_none(), |listed| listed.contains(&algorithm))
+    }
+
+    /// Whether `algorithm` is verified with a key that does not name its algorithm: PS* only if it is listed.
+    #[must_use]
+    pub fn takes_with_any_key(&self, algorithm: Algorithm) -> bool {
+        !algorithm.is_pss() || self.algorithms.as_ref().is_some_and(|listed| listed.contains(&algorithm))
+    }
+
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         let is_shared = |algorithm: &Algorithm| algorithm.secret_bytes().is_some();
-        if self.algorithms.is_empty() || self.algorithms.iter().any(is_shared) {
+        if self.algorithms.as_ref().is_some_and(|listed| listed.is_empty() || listed.iter().any(is_shared)) {
             return Err(ConfigError::new(
                 format!("{at}.algorithms"),
                 "name at least one, and none of HS*: whoever could verify could sign",
@@ -75,11 +87,6 @@ impl SignedCard {
         }
         Ok(())
     }
-}
-
-fn all_algorithms() -> Vec<Algorithm> {
-    use Algorithm::{ES256, ES384, ES512, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
-    vec![RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA]
 }
 
 impl RemoteCard {

@@ -85,6 +85,7 @@ impl<'de> Deserialize<'de> for Demanded {
 }
 
 /// `scope-token` of RFC 6749 section 3.3: visible ASCII without `"` and `\`.
-pub(super) fn is_scope(text: &str) -> bool {
+#[must_use]
+pub fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\\')
 }

@@ -8,8 +8,8 @@ use super::fetch::Want;
 use super::inspect::{Plans, Reader};
 use super::runtime::Context;
 use crate::config::{Agent, Config, SkillFrom};
+use crate::identity::Caller;
 use crate::identity::demand::{Proofs, Unmet};
-use crate::identity::{Caller, Origin};
 use crate::policy::access::{self, Refusal, Skill, Verdict};
 use crate::protocol::Operation;
 use crate::wire::header::Headers;
@@ -117,7 +117,7 @@ pub fn may_anyone(agent: &Agent, policy: &Policy, operation: Operation, skill: S
         Skill::Named(_) | Skill::Unnamed => {}
     }
     let Some(rules) = &agent.access else { return Ok(true) };
-    let nobody = access::Subject { issuer: None, subject: None, client: None, tenant: None, kind: None, scopes: &[], roles: &[] };
+    let nobody = access::Subject { voucher: None, subject: None, client: None, tenant: None, kind: None, scopes: &[], roles: &[] };
     match access::decide(rules, operation, skill, &nobody) {
         Verdict::Allowed => Ok(true),
         Verdict::Unsettled => Ok(false),
@@ -226,12 +226,8 @@ fn activates(headers: &Headers, uri: &str) -> bool {
 
 /// The caller as rules see it.
 fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
-    let issuer = match caller.origin {
-        Origin::Issuer(index) => config.issuers.get(index).map(|issuer| issuer.name.as_str()),
-        Origin::Introspection(_) | Origin::Scheme(_) => None,
-    };
     access::Subject {
-        issuer,
+        voucher: caller.origin.voucher(config),
         subject: caller.subject.as_deref(),
         client: caller.client.as_deref(),
         tenant: caller.tenant.as_deref(),

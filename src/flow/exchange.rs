@@ -352,7 +352,7 @@ fn watching(
             return Ok(());
         };
         let inspected = plans.inspect(reader, *operation, *version, agent);
-        let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk)));
+        let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk, end)));
         let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;
         effects.extend(changed);
         Ok(())

@@ -6,7 +6,7 @@ use super::event::Level;
 use super::head::Target;
 use super::record::{Decision, Place, Record, Used, cut};
 use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
-use crate::identity::{Caller, Origin};
+use crate::identity::Caller;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::{Headers, safe_value};
 use crate::wire::time::UnixTime;
@@ -103,7 +103,12 @@ impl Facts {
         let (trace, judged) = (config.debug.as_ref()?, self.judged.as_ref()?);
         let record = self.record(config);
         let mut text = String::new();
-        let caller = [("issuer", record.issuer.as_deref()), ("client", record.client.as_deref()), ("kind", record.kind)];
+        let caller = [
+            ("issuer", record.issuer.as_deref()),
+            ("tenant", record.tenant.as_deref()),
+            ("client", record.client.as_deref()),
+            ("kind", record.kind),
+        ];
         let facts = [
             ("agent", Some(record.place.name())),
             ("version", record.version.map(Version::as_str)),
@@ -154,16 +159,11 @@ impl Facts {
             AuditLogLevel::Warn => Level::Warn,
         });
         let caller = self.caller.as_deref();
-        let origin = caller.and_then(|caller| match caller.origin {
-            Origin::Issuer(index) => config.issuers.get(index).map(|issuer| (issuer.name.as_str(), issuer.issuer.as_str())),
-            Origin::Scheme(index) | Origin::Introspection(index) => {
-                config.schemes().keys().nth(index).map(|name| (name.as_str(), name.as_str()))
-            }
-        });
+        let voucher = caller.and_then(|caller| caller.origin.voucher(config));
         let told = log.is_some() || filter_state;
         let subject = caller.filter(|_| told).and_then(|caller| match subject {
             SubjectForm::Plain => caller.subject.as_deref().map(cut),
-            SubjectForm::Digest => caller.pseudonym(origin.map_or("", |(_, issuer)| issuer)).map(str::to_owned),
+            SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
             SubjectForm::None => None,
         });
         Record {
@@ -173,7 +173,8 @@ impl Facts {
             version: self.version,
             binding: self.binding,
             operation: self.operation,
-            issuer: origin.map(|(name, _)| cut(name)),
+            issuer: voucher.map(|voucher| cut(voucher.name())),
+            tenant: caller.and_then(|caller| caller.tenant.as_deref()).map(cut),
             subject,
             client: caller.and_then(|caller| caller.client.as_deref()).map(cut),
             kind: caller.map(|caller| caller.kind.as_str()),

@@ -1,6 +1,7 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
+mod identity;
 mod owning;
 mod told;
 
@@ -23,7 +24,6 @@ use crate::config::{CardAccess, SkillFrom, Token};
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
-use crate::wire::header::safe_value;
 use crate::wire::path;
 
 /// A request for an agent, not decided yet.
@@ -440,31 +440,6 @@ impl Inbound {
             limit: self.limit,
             denial: self.named(denial, context),
             binding: self.binding,
-        }
-    }
-
-    fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        effects.append(&mut self.headers);
-        let mut set = |name: &'static str, value: &str| {
-            effects.push(Effect::SetHeader(name.into(), Value::Text(safe_value(value))));
-        };
-        let agent = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
-        set("x-attache-agent", agent);
-        if let Some(operation) = self.operation {
-            set("x-attache-operation", operation.name());
-        }
-        if let Some(Admitted { caller, .. }) = self.identity.admitted() {
-            if let Some(subject) = &caller.subject {
-                set("x-attache-subject", subject);
-            }
-            if let Some(client) = &caller.client {
-                set("x-attache-client", client);
-            }
-            set("x-attache-kind", caller.kind.as_str());
-            if let Some(actor) = caller.actors.first() {
-                set("x-attache-actor", actor);
-            }
-            set("x-attache-scopes", &caller.scopes.join(" "));
         }
     }
 

@@ -3,6 +3,7 @@
 
 use super::denial::Reason;
 use super::fetch::{Answer, Call};
+use super::runtime::Runtime;
 use super::shared::Terms;
 use crate::config::{Config, ConfigError, Discovery, HttpUri, Issuer, Jwks, Remote};
 use crate::credential::secrets::Secrets;
@@ -72,7 +73,7 @@ impl Keyrings {
                 Jwks::Remote(Remote { refresh, max_stale, .. }) | Jwks::Discovery(Discovery { refresh, max_stale, .. }) => {
                     Kept::remote(*refresh, *max_stale)
                 }
-                Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes())
+                Jwks::Inline(set) => KeySet::parse(set.to_string().as_bytes(), issuer.max_rsa_bits)
                     .map(Kept::inline)
                     .map_err(|error: JwkSetError| ConfigError::new(format!("issuers[{index}].jwks.inline"), error.to_string()))?,
                 Jwks::SharedSecret(reference) => match secrets.value(&reference.secret) {
@@ -95,6 +96,23 @@ impl Keyrings {
     /// Whether issuer `index` has keys in force.
     pub fn is_usable(&self, index: usize, now: UnixTime) -> bool {
         self.0.get(index).is_some_and(|ring| ring.keys.usable(now).is_some())
+    }
+
+    /// What is to be said of keys in the configuration itself.
+    pub fn warnings<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = String> + 'a {
+        config.issuers.iter().enumerate().filter_map(|(index, issuer)| self.warning(index, issuer, UnixTime::default()))
+    }
+
+    /// What is to be said of the keys of issuer `index`, if some are left out because of their length.
+    fn warning(&self, index: usize, issuer: &Issuer, now: UnixTime) -> Option<String> {
+        let oversized = self.0.get(index)?.keys.usable(now)?.oversized();
+        let (name, most) = (&issuer.name, issuer.max_rsa_bits);
+        (oversized > 0).then(|| {
+            format!(
+                "issuers[{index}].jwks: {oversized} RSA keys of {name:?} are left out, for they have more than {most} bits: \
+                 raise max_rsa_bits if tokens are signed with them"
+            )
+        })
     }
 
     /// How old the keys of issuer `index` are, if they were fetched.
@@ -216,7 +234,7 @@ impl Keyrings {
             }
             return Err(error);
         }
-        let keys = body.and_then(|body| KeySet::parse(body).map_err(|error| error.to_string()));
+        let keys = body.and_then(|body| KeySet::parse(body, issuer.max_rsa_bits).map_err(|error| error.to_string()));
         let failed = keys.as_ref().err().cloned();
         if failed.is_some() {
             // They may have moved: the metadata is asked again next time.
@@ -227,6 +245,31 @@ impl Keyrings {
             ring.missed.clear();
         }
         failed.map_or(Ok(changed), Err)
+    }
+}
+
+impl Runtime {
+    /// Ends a fetch of the keys of issuer `index` with `end`, `now` or when another worker had them.
+    pub(super) fn complete_keys(
+        &self,
+        index: usize,
+        now: UnixTime,
+        end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>,
+    ) -> Result<(), String> {
+        let Some(issuer) = self.config().issuers.get(index) else { return Ok(()) };
+        let completed = end(&mut self.keyrings.borrow_mut(), issuer);
+        match completed {
+            Ok(true) => {
+                self.remembered.borrow_mut().forget(index);
+                self.warnings.borrow_mut().extend(self.keyrings.borrow().warning(index, issuer, now));
+            }
+            Ok(false) => {}
+            Err(error) => {
+                let place = if matches!(issuer.jwks, Jwks::Discovery(_)) { "discovery" } else { "remote" };
+                return Err(format!("issuers[{index}].jwks.{place}: no keys of {:?} could be fetched: {error}", issuer.name));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use super::head::Head;
 use super::runtime::Context;
 use super::tasks::TaskAnswer;
 use crate::config::{Agent, Kind};
-use crate::identity::{Caller, Origin};
-use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, untagged_path, untagged_query};
+use crate::identity::Caller;
+use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, tenant, untagged_path, untagged_query};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::path;
 use crate::wire::scan::{Fault, Limits};
@@ -97,6 +97,9 @@ impl Owned {
         })?;
         let tagger = self.tagger.insert(Rc::new(Tagger::new(keys, owner)));
         let Some(Route { method, before, path, query }) = &self.route else { return Ok(None) };
+        if !tagger.settle(tenant(path, method).map_err(denial)?) {
+            return Err(denial(Problem::Tenants));
+        }
         let plain = untagged_path(path, method, tagger).map_err(denial)?;
         let mut target = format!("{before}{plain}");
         if let Some(query) = query {
@@ -125,11 +128,19 @@ impl Owned {
             self.out = (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending));
             return Ok(true);
         };
+        // 0.3 has no tenants, and its readers look for none.
+        if self.binding == Binding::Jsonrpc && version == Version::V0_3 && !tagger.settle(Tenant::NONE) {
+            return Err(denial(Problem::Tenants));
+        }
         let pending = std::mem::take(&mut self.pending);
         let body = self.body.insert(RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(tagger)));
+        let as_event = self.is_stream;
+        let refuse = |problem| Denial { as_event, ..denial(problem) };
         if !pending.is_empty() {
-            let as_event = self.is_stream;
-            self.out = Some(body.feed(&pending).map_err(|problem| Denial { as_event, ..denial(problem) })?);
+            self.out = Some(body.feed(&pending).map_err(refuse)?);
+        }
+        if is_complete {
+            body.end().map_err(refuse)?;
         }
         if operation == Operation::ListTasks {
             let named = body.context().map(str::to_owned);
@@ -150,19 +161,19 @@ impl Owned {
         length.into_iter().chain([Effect::ReplaceRequestBody(out)]).collect()
     }
 
-    /// A further part of a body that goes on while it is read, with its tags off.
+    /// A further part of a body that goes on while it is read, with its tags off; the last, if `end`.
     ///
     /// # Errors
     /// If it names what is not the caller's.
-    pub fn feed(&mut self, chunk: &[u8]) -> Result<Option<Effect>, Denial> {
-        match &mut self.body {
-            Some(body) if !chunk.is_empty() => {
-                let as_event = self.is_stream;
-                let out = body.feed(chunk).map_err(|problem| Denial { as_event, ..denial(problem) })?;
-                Ok(Some(Effect::ReplaceRequestBody(out)))
-            }
-            _ => Ok(None),
+    pub fn feed(&mut self, chunk: &[u8], end: bool) -> Result<Option<Effect>, Denial> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let as_event = self.is_stream;
+        let refuse = |problem| Denial { as_event, ..denial(problem) };
+        let out = if chunk.is_empty() { None } else { Some(body.feed(chunk).map_err(refuse)?) };
+        if end {
+            body.end().map_err(refuse)?;
         }
+        Ok(out.map(Effect::ReplaceRequestBody))
     }
 
     /// The answer to expect.
@@ -178,12 +189,8 @@ impl Owned {
 /// that as well.
 fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> {
     let config = context.runtime.config();
-    let origin = match caller.origin {
-        Origin::Issuer(index) => ("issuer", config.issuers.get(index)?.issuer.as_str()),
-        Origin::Introspection(index) | Origin::Scheme(index) => ("scheme", config.schemes().keys().nth(index)?.as_str()),
-    };
     let party = Party {
-        origin,
+        origin: caller.origin.authority(config)?,
         tenant: caller.tenant.as_deref(),
         subject: caller.subject.as_deref(),
         client: caller.client.as_deref(),
@@ -196,7 +203,9 @@ fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> 
 fn denial(problem: Problem) -> Denial {
     let unreadable = |reason, fault| Denial::new(reason).advise(format!("The request cannot be read: {fault}."));
     match problem {
-        Problem::NotFound | Problem::Foreign => Denial::new(Reason::TaskNotFound),
+        Problem::NotFound | Problem::Foreign | Problem::Early => Denial::new(Reason::TaskNotFound),
+        Problem::Tenants => Denial::new(Reason::RequestMalformed)
+            .advise("Name the tenant once: in the path over HTTP+JSON, in params over JSON-RPC. A2A 0.3 has none."),
         Problem::Fault(
             fault @ (Fault::RepeatedName
             | Fault::CaseVariant

@@ -82,6 +82,7 @@ pub struct Record {
     pub(super) binding: Option<Binding>,
     pub(super) operation: Option<Operation>,
     pub(super) issuer: Option<String>,
+    pub(super) tenant: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) client: Option<String>,
     pub(super) kind: Option<&'static str>,
@@ -112,6 +113,8 @@ struct Line<'a> {
     operation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -152,6 +155,7 @@ impl Record {
             binding: self.binding.map(Binding::name),
             operation: self.operation.map(Operation::name),
             issuer: self.issuer.as_deref(),
+            tenant: self.tenant.as_deref(),
             subject: self.subject.as_deref(),
             client: self.client.as_deref(),
             kind: self.kind,

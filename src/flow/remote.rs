@@ -10,7 +10,7 @@ use super::offers::Offers;
 use super::runtime::{Context, Runtime};
 use crate::card::model::MAX_BYTES;
 use crate::card::{Card, paths, signed};
-use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard, Which};
+use crate::config::{CardKeys, Config, ConfigError, Connection, Credential, Remote, SignedCard, USUAL_RSA_BITS, Which};
 use crate::identity::card_signature;
 use crate::identity::jwk::KeySet;
 use crate::identity::signature::Software;
@@ -51,7 +51,7 @@ impl RemoteAgents {
         let one = |(index, connection): (usize, &Connection)| {
             let Some(card) = &connection.card else { return Ok(None) };
             let keys = connection.require_signed_card.as_ref().map(|SignedCard { jwks: CardKeys::Inline(set), .. }| {
-                KeySet::parse(set.to_string().as_bytes())
+                KeySet::parse(set.to_string().as_bytes(), USUAL_RSA_BITS)
                     .map_err(|error| ConfigError::new(format!("connections[{index}].require_signed_card.jwks.inline"), error.to_string()))
             });
             let kept = RefCell::new(Kept::remote(card.remote.refresh, card.remote.max_stale));
@@ -214,7 +214,7 @@ impl Runtime {
             // As it came: the card that was read has other spellings. It has been found to be JSON without repeated members.
             let json: Map<String, Json> = serde_json::from_slice(body).map_err(|_| "the card is not JSON")?;
             let forms = signed::forms(&json).map(Json::Object);
-            let form = card_signature::verify(json.get("signatures"), forms, keys, &own.algorithms, &Software);
+            let form = card_signature::verify(json.get("signatures"), forms, keys, own, &Software);
             card = Card::from_value(form.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
         }
         let (offers, stranger) = Offers::of(&card, &own.remote.uri, connection.target.path_prefix.as_str());

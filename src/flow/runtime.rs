@@ -16,7 +16,7 @@ use super::metric::{self, Tally};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Credential, Demanded, Issuer, Jwks, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Credential, Demanded, Issuer, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -53,13 +53,13 @@ pub struct Runtime {
     credential_headers: BTreeSet<String>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
-    keyrings: RefCell<Keyrings>,
-    remembered: RefCell<Remembered>,
+    pub(super) keyrings: RefCell<Keyrings>,
+    pub(super) remembered: RefCell<Remembered>,
     /// The keys of owned tasks by agent; `None` where tasks are shared, or a key has no value.
     tag_keys: Vec<Option<Rc<ownership::Keys>>>,
     tag_plans: ownership::Plans,
     introspections: RefCell<Introspections>,
-    warnings: RefCell<Vec<String>>,
+    pub(super) warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
     tally: Tally,
@@ -95,7 +95,7 @@ impl Runtime {
         let places = Places::new(&config);
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let sources = Sources::new(&config)?;
-        let warnings = sources.warnings(&config).collect();
+        let warnings = sources.warnings(&config).chain(keyrings.warnings(&config)).collect();
         let matcher = Matcher::new(&config);
         let configured = config.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
         let configured = configured.map(|header| header.name.as_str());
@@ -380,7 +380,7 @@ impl Runtime {
     /// What was wrong with the answer, for the log. What was there before stays.
     pub fn complete(&self, want: Want, answer: Answer<'_>, caching: &Caching, now: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
+            Want::Keys(index) => self.complete_keys(index, now, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
                 Ok(warning) => {
                     self.warnings.borrow_mut().extend(warning);
@@ -423,23 +423,9 @@ impl Runtime {
     /// As [`Runtime::complete`].
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
-            Want::Keys(index) => self.complete_keys(index, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
+            Want::Keys(index) => self.complete_keys(index, at, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
             Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
         }
-    }
-
-    fn complete_keys(&self, index: usize, end: impl FnOnce(&mut Keyrings, &Issuer) -> Result<bool, String>) -> Result<(), String> {
-        let Some(issuer) = self.config.issuers.get(index) else { return Ok(()) };
-        let completed = end(&mut self.keyrings.borrow_mut(), issuer);
-        match completed {
-            Ok(true) => self.remembered.borrow_mut().forget(index),
-            Ok(false) => {}
-            Err(error) => {
-                let place = if matches!(issuer.jwks, Jwks::Discovery(_)) { "discovery" } else { "remote" };
-                return Err(format!("issuers[{index}].jwks.{place}: no keys of {:?} could be fetched: {error}", issuer.name));
-            }
-        }
-        Ok(())
     }
 
     /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.

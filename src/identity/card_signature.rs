@@ -4,7 +4,7 @@
 
 use super::jwk::{KeySet, Wanted};
 use super::signature::Verifier;
-use crate::config::Algorithm;
+use crate::config::{Algorithm, SignedCard};
 use crate::wire::json::{UniqueMap, UniqueValue};
 use crate::wire::{base64url, jcs};
 use serde::Deserialize;
@@ -26,7 +26,7 @@ pub enum CardSignatureError {
 }
 
 /// Which of `forms`, of what may have been signed of a card, is signed by one of its `signatures` (the member of the card) with one of
-/// `keys` and `algorithms`.
+/// `keys` and an algorithm that `wanted` takes.
 ///
 /// # Errors
 /// As [`CardSignatureError`] says.
@@ -34,7 +34,7 @@ pub fn verify(
     signatures: Option<&Value>,
     forms: impl IntoIterator<Item = Value>,
     keys: &KeySet,
-    algorithms: &[Algorithm],
+    wanted: &SignedCard,
     verifier: &dyn Verifier,
 ) -> Result<Value, CardSignatureError> {
     let Some(signatures) = signatures.and_then(Value::as_array).filter(|list| !list.is_empty()) else {
@@ -42,7 +42,7 @@ pub fn verify(
     };
     for form in forms {
         let payload = base64url::encode(jcs::canonical(&form).as_bytes());
-        let is_good = |signature: &Value| good(signature, &payload, keys, algorithms, verifier).is_some();
+        let is_good = |signature: &Value| good(signature, &payload, keys, wanted, verifier).is_some();
         if signatures.iter().take(MOST).any(is_good) {
             return Ok(form);
         }
@@ -50,7 +50,7 @@ pub fn verify(
     Err(CardSignatureError::Wrong)
 }
 
-fn good(signature: &Value, payload: &str, keys: &KeySet, algorithms: &[Algorithm], verifier: &dyn Verifier) -> Option<()> {
+fn good(signature: &Value, payload: &str, keys: &KeySet, card: &SignedCard, verifier: &dyn Verifier) -> Option<()> {
     let text = |name: &str| signature.get(name).and_then(Value::as_str);
     let protected = text("protected")?;
     let UniqueMap(header) = serde_json::from_slice::<UniqueMap<UniqueValue>>(&base64url::decode(protected)?).ok()?;
@@ -60,18 +60,18 @@ fn good(signature: &Value, payload: &str, keys: &KeySet, algorithms: &[Algorithm
     }
     let member = |name: &str| header.get(name).and_then(|value| value.0.as_str());
     let name = member("alg")?;
-    let algorithm = Algorithm::deserialize(Value::String(name.to_owned())).ok().filter(|algorithm| algorithms.contains(algorithm))?;
+    let algorithm = Algorithm::deserialize(Value::String(name.to_owned())).ok().filter(|algorithm| card.takes(*algorithm))?;
     let key_id = Some(member("kid")?);
     let bytes = base64url::decode(text("signature")?)?;
     let message = format!("{protected}.{payload}");
-    let wanted = Wanted { key_id, name, algorithm, owns: &|_| true };
+    let wanted = Wanted { key_id, name, algorithm, with_any_key: card.takes_with_any_key(algorithm), owns: &|_| true };
     keys.candidates(&wanted).into_iter().any(|key| verifier.verify(algorithm, key, message.as_bytes(), &bytes)).then_some(())
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::{CardSignatureError, verify};
-    use crate::config::Algorithm;
+    use crate::config::SignedCard;
     use crate::identity::jwk::KeySet;
     use crate::identity::signature::Software;
     use crate::wire::base64url::encode;
@@ -88,7 +88,7 @@ mod tests {
         let point = key().verifying_key().to_encoded_point(false);
         let half = |at: usize| encode(&point.as_bytes()[at..at + 32]);
         let set = json!({"keys": [{"kty": "EC", "crv": "P-256", "kid": "k", "x": half(1), "y": half(33)}]});
-        KeySet::parse(set.to_string().as_bytes()).unwrap()
+        KeySet::parse(set.to_string().as_bytes(), 4096).unwrap()
     }
 
     fn card() -> Value {
@@ -116,7 +116,9 @@ mod tests {
         let mut plain = card.clone();
         let signatures = plain.as_object_mut().and_then(|members| members.remove("signatures"));
         let forms = [json!({"another": "form"}), plain.clone()];
-        let signed = verify(signatures.as_ref(), forms, &keys(), &[Algorithm::ES256, Algorithm::RS256], &Software)?;
+        let wanted = json!({"jwks": {"inline": {}}, "algorithms": ["ES256", "RS256"]});
+        let wanted: SignedCard = serde_json::from_value(wanted).unwrap();
+        let signed = verify(signatures.as_ref(), forms, &keys(), &wanted, &Software)?;
         assert_eq!(signed, plain);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! The claims of a token (RFC 7519 section 4.1), typed. A claim of the wrong type is an error, never an
 //! absence.
 
-use crate::config::{ClaimPath, Claims as Places, Field, Marker};
+use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
 use crate::identity::confirmation::{self, Confirmation};
 use crate::identity::{Caller, Kind, Origin, Pseudonym};
 use crate::wire::json::UniqueMap;
@@ -11,6 +11,10 @@ use std::time::Duration;
 
 /// Longest chain of actors that is read (RFC 8693 section 4.1).
 const MAX_ACTORS: usize = 16;
+/// Longest name of a subject, client, tenant or actor, in bytes: four times what OpenID Connect Core section 2 allows `sub`.
+const MAX_NAME_BYTES: usize = 1024;
+/// Most bytes of all scopes together. They go on in one header.
+const MAX_SCOPES_BYTES: usize = 8 * 1024;
 
 /// The claims that decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +41,8 @@ pub struct Claims {
     pub tenant: Option<String>,
     /// `act`, the current actor first.
     pub actors: Vec<String>,
+    /// The current actor is said to be another issuer's: its name means nothing here (RFC 8693 section 4.1).
+    pub has_foreign_actor: bool,
     /// `cnf`.
     pub confirmation: Option<Confirmation>,
 }
@@ -65,13 +71,14 @@ impl Claims {
             expires: moment(claim("exp"))?.ok_or(ClaimError)?,
             not_before: moment(claim("nbf"))?,
             issued: moment(claim("iat"))?,
-            subject: text(first(&places.subject)?)?,
-            client: text(first(&places.client)?)?,
+            subject: name(first(&places.subject)?)?,
+            client: name(first(&places.client)?)?,
             kind: kind(payload, places)?,
-            scopes: list(&places.scopes, true)?,
+            scopes: scopes(list(&places.scopes, true)?)?,
             roles: list(&places.roles, false)?,
-            tenant: text(first(&places.tenant)?)?,
+            tenant: name(first(&places.tenant)?)?,
             actors: actors(claim("act"))?,
+            has_foreign_actor: is_foreign(claim("act"), claim("iss"))?,
             confirmation: confirmation::read(payload)?,
         };
         let said = |field: &Field| match field {
@@ -156,8 +163,7 @@ fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
     let mut next = act;
     while let Some(actor) = next {
         let actor: &Map<String, Value> = actor.as_object().ok_or(ClaimError)?;
-        let name = text(actor.get("sub").or_else(|| actor.get("client_id")))?.ok_or(ClaimError)?;
-        names.push(name);
+        names.push(name(actor.get("sub").or_else(|| actor.get("client_id")))?.ok_or(ClaimError)?);
         if names.len() > MAX_ACTORS {
             // Longer than any chain that can be allowed: what follows does not matter.
             break;
@@ -167,13 +173,31 @@ fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
     Ok(names)
 }
 
+/// Whether the current actor has an issuer of its own that is not the token's.
+fn is_foreign(act: Option<&Value>, issuer: Option<&Value>) -> Result<bool, ClaimError> {
+    match act.and_then(|act| act.get("iss")) {
+        None => Ok(false),
+        Some(Value::String(_)) => Ok(act.and_then(|act| act.get("iss")) != issuer),
+        Some(_) => Err(ClaimError),
+    }
+}
+
+/// What can be a scope (RFC 6749 section 3.3); the rest grants nothing: joined with others it would be another one.
+fn scopes(mut scopes: Vec<String>) -> Result<Vec<String>, ClaimError> {
+    scopes.retain(|scope| is_scope(scope));
+    let bytes = scopes.iter().fold(0_usize, |sum, scope| sum.saturating_add(scope.len()).saturating_add(1));
+    if bytes > MAX_SCOPES_BYTES { Err(ClaimError) } else { Ok(scopes) }
+}
+
 /// A `NumericDate` in whole seconds.
 fn moment(value: Option<&Value>) -> Result<Option<UnixTime>, ClaimError> {
     value.map(|value| value.as_u64().map(UnixTime::from_secs).ok_or(ClaimError)).transpose()
 }
 
-fn text(value: Option<&Value>) -> Result<Option<String>, ClaimError> {
-    value.map(|value| value.as_str().map(str::to_owned).ok_or(ClaimError)).transpose()
+/// A name that is no longer than names are. An empty one names nobody.
+fn name(value: Option<&Value>) -> Result<Option<String>, ClaimError> {
+    let text = |value: &Value| value.as_str().filter(|text| text.len() <= MAX_NAME_BYTES).map(str::to_owned).ok_or(ClaimError);
+    Ok(value.map(text).transpose()?.filter(|name| !name.is_empty()))
 }
 
 /// One string (split at spaces if `split`) or a list of strings.
@@ -208,6 +232,42 @@ mod tests {
         assert_eq!((claims.expires, claims.kind), (UnixTime::from_secs(9), Kind::Service));
         let claims = read(json!({"aud": ["a", "b"], "exp": 9, "scp": ["x"], "azp": "c", "appid": "d"})).unwrap();
         assert_eq!((claims.scopes, claims.client.as_deref(), claims.kind), (vec!["x".to_owned()], Some("c"), Kind::User));
+    }
+
+    #[test]
+    fn what_is_no_scope_grants_nothing() {
+        let scopes = |form: Value| read(json!({"aud": "a", "exp": 9, "scp": form})).map(|claims| claims.scopes);
+        assert_eq!(
+            scopes(json!(["a b", "c", "", " d", "e\t", "f\"", "g\\", "é", "!#[]~%"])),
+            Ok(vec!["c".to_owned(), "!#[]~%".to_owned()])
+        );
+        assert_eq!(scopes(json!("a  b\tc d\" e")), Ok(vec!["a".to_owned(), "e".to_owned()]));
+        assert_eq!(scopes(json!(["a b"])), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn names_and_scopes_have_an_end() {
+        let long = |bytes: usize| "x".repeat(bytes);
+        for member in ["sub", "client_id", "tid"] {
+            assert!(read(json!({"aud": "a", "exp": 9, member: long(1024)})).is_ok(), "{member}");
+            assert_eq!(read(json!({"aud": "a", "exp": 9, member: long(1025)})), Err(ClaimError), "{member}");
+        }
+        assert!(read(json!({"aud": "a", "exp": 9, "act": {"sub": long(1025)}})).is_err());
+        assert_eq!(read(json!({"aud": "a", "exp": 9, "sub": ""})).map(|claims| claims.subject), Ok(None));
+        assert!(read(json!({"aud": "a", "exp": 9, "act": {"sub": ""}})).is_err());
+        assert!(read(json!({"aud": "a", "exp": 9, "scope": format!("{} {}", long(4095), long(4095))})).is_ok());
+        assert!(read(json!({"aud": "a", "exp": 9, "scope": format!("{} {}", long(4096), long(4095))})).is_err());
+    }
+
+    #[test]
+    fn an_actor_of_another_issuer_is_no_actor_of_this_one() {
+        let foreign =
+            |act: Value| read(json!({"iss": "https://a", "aud": "a", "exp": 9, "act": act})).map(|claims| claims.has_foreign_actor);
+        assert_eq!(foreign(json!({"sub": "b"})), Ok(false));
+        assert_eq!(foreign(json!({"sub": "b", "iss": "https://a"})), Ok(false));
+        assert_eq!(foreign(json!({"sub": "b", "iss": "https://a/"})), Ok(true));
+        assert_eq!(foreign(json!({"sub": "b", "act": {"sub": "c", "iss": "https://b"}})), Ok(false), "it only had a part before");
+        assert_eq!(foreign(json!({"sub": "b", "iss": 7})), Err(ClaimError));
     }
 
     #[test]

@@ -79,6 +79,9 @@ pub fn read(scheme: usize, config: &Introspection, answer: &[u8], now: UnixTime)
     if !claims.audiences.iter().any(|audience| config.audiences.contains(audience)) {
         return Err(VerifyError::Audience.into());
     }
+    if claims.has_foreign_actor {
+        return Err(VerifyError::Actor.into());
+    }
     Ok(claims.caller(Origin::Introspection(scheme)))
 }
 

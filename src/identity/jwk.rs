@@ -1,11 +1,12 @@
 //! JSON Web Keys (RFC 7517) that can verify signatures, and shared secrets. Private halves are never read.
 
 use super::{der, signature};
-use crate::config::Algorithm;
+use crate::config::{Algorithm, RSA_BITS};
 use crate::wire::base64url;
 use jwt_compact::Algorithm as JwsAlgorithm;
 use jwt_compact::alg::{Es256, RsaPublicKey, VerifyingKey};
 use rsa::BigUint;
+use rsa::traits::PublicKeyParts as _;
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
 use serde_json::Value;
@@ -19,8 +20,6 @@ pub const MAX_SET_BYTES: usize = 256 * 1024;
 const MAX_KEYS: usize = 64;
 /// Most keys that are tried for one token: of one `kid` there should be one.
 const MAX_CANDIDATES: usize = 4;
-/// Bits of an RSA modulus: RFC 7518 section 3.3 asks for the lower bound, the work of verifying for the upper.
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// A key, ready for both ways of verifying.
 #[derive(Clone)]
@@ -91,6 +90,8 @@ struct Entry {
 pub struct KeySet {
     entries: Vec<Entry>,
     source: String,
+    /// Keys that are left out because their RSA modulus is too long.
+    oversized: usize,
 }
 
 /// What a token says of its key.
@@ -102,6 +103,8 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// The same.
     pub algorithm: Algorithm,
+    /// Whether a key will do that does not name its algorithm (`alg`).
+    pub with_any_key: bool,
     /// Whether a key that names its issuer is one of the token's.
     pub owns: &'a dyn Fn(&str) -> bool,
 }
@@ -115,6 +118,9 @@ pub enum JwkSetError {
     /// No key in it can verify a signature.
     #[error("no key in the set can be used to verify signatures")]
     Empty,
+    /// Nothing but RSA keys that are longer than allowed.
+    #[error("every key that could be used is an RSA key with more bits than max_rsa_bits")]
+    Oversized,
     /// Longer than [`MAX_SET_BYTES`].
     #[error("the JWK Set is longer than 256 KiB")]
     TooLarge,
@@ -153,28 +159,36 @@ impl PartialEq for KeySet {
 
 impl KeySet {
     /// Reads a JWK Set. Keys that cannot verify (other types, other uses, weak or damaged ones, private ones) are left
-    /// out, as RFC 7517 section 5 asks.
+    /// out, as RFC 7517 section 5 asks; so are RSA keys whose modulus has more than `max_rsa_bits`, for they cost most.
     ///
     /// # Errors
     /// If nothing usable remains, as [`JwkSetError`] says.
-    pub fn parse(json: &[u8]) -> Result<Self, JwkSetError> {
+    pub fn parse(json: &[u8], max_rsa_bits: usize) -> Result<Self, JwkSetError> {
         if json.len() > MAX_SET_BYTES {
             return Err(JwkSetError::TooLarge);
         }
         let set: Set<'_> = serde_json::from_slice(json).map_err(|_| JwkSetError::NotASet)?;
-        let entries: Vec<Entry> =
-            set.keys.into_iter().filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok()).filter_map(entry).take(MAX_KEYS).collect();
-        if entries.is_empty() {
-            return Err(JwkSetError::Empty);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut oversized: usize = 0;
+        for found in set.keys.into_iter().filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok()).filter_map(entry) {
+            match &found.key {
+                Key::Rsa(key) if key.software.n().bits() > max_rsa_bits => oversized = oversized.saturating_add(1),
+                _ if entries.len() < MAX_KEYS => entries.push(found),
+                _ => {}
+            }
         }
-        Ok(Self { entries, source: String::from_utf8_lossy(json).into_owned() })
+        match (entries.is_empty(), oversized) {
+            (true, 0) => Err(JwkSetError::Empty),
+            (true, _) => Err(JwkSetError::Oversized),
+            (false, _) => Ok(Self { entries, source: String::from_utf8_lossy(json).into_owned(), oversized }),
+        }
     }
 
     /// The one secret that an issuer and we share.
     #[must_use]
     pub fn shared(secret: SecretSlice<u8>) -> Self {
         let entry = Entry { id: None, algorithm: None, issuer: None, key: Key::Shared(secret) };
-        Self { entries: vec![entry], source: String::new() }
+        Self { entries: vec![entry], source: String::new(), oversized: 0 }
     }
 
     /// The keys that may have signed a token: `kid`, type and use must fit, and the algorithm and the issuer if the key
@@ -188,7 +202,7 @@ impl KeySet {
         };
         let fitting = |entry: &&Entry| {
             signature::fits(wanted.algorithm, &entry.key)
-                && entry.algorithm.as_deref().is_none_or(|bound| same(bound, wanted.name))
+                && entry.algorithm.as_deref().map_or(wanted.with_any_key, |bound| same(bound, wanted.name))
                 && entry.issuer.as_deref().is_none_or(wanted.owns)
         };
         let mut keys: Vec<&Key> = self.entries.iter().filter(named).filter(fitting).map(|entry| &entry.key).collect();
@@ -197,6 +211,12 @@ impl KeySet {
         }
         keys.truncate(MAX_CANDIDATES);
         keys
+    }
+
+    /// How many keys are left out because their RSA modulus is longer than allowed.
+    #[must_use]
+    pub const fn oversized(&self) -> usize {
+        self.oversized
     }
 
     /// How many keys can be used.
@@ -290,13 +310,14 @@ pub fn is_strong(secret: &SecretSlice<u8>, least: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{JwkSetError, KeySet};
+    use super::{JwkSetError, KeySet, Wanted};
+    use crate::config::Algorithm;
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::{Value, json};
 
     fn is_kept(key: Value) -> bool {
-        match KeySet::parse(json!({"keys": [key]}).to_string().as_bytes()) {
+        match KeySet::parse(json!({"keys": [key]}).to_string().as_bytes(), 8192) {
             Ok(set) => set.len() == 1,
             Err(error) => {
                 assert_eq!(error, JwkSetError::Empty);
@@ -337,6 +358,34 @@ mod tests {
     }
 
     #[test]
+    fn rsa_keys_over_the_limit_are_left_out_and_counted() {
+        let (usual, long) = (rsa(4096, &[1, 0, 1]), rsa(4097, &[1, 0, 1]));
+        let parse = |keys: &[&Value], limit| KeySet::parse(json!({ "keys": keys }).to_string().as_bytes(), limit);
+        let set = parse(&[&long, &usual, &long], 4096).unwrap();
+        assert_eq!((set.len(), set.oversized()), (1, 2));
+        assert_eq!(parse(&[&long], 4096), Err(JwkSetError::Oversized));
+        let all = parse(&[&long, &usual], 8192).unwrap();
+        assert_eq!((all.len(), all.oversized()), (2, 0));
+    }
+
+    #[test]
+    fn pss_wants_a_key_that_names_it_or_an_issuer_that_lists_it() {
+        let mut named = rsa(2048, &[1, 0, 1]);
+        let set = |key: &Value| KeySet::parse(json!({ "keys": [key] }).to_string().as_bytes(), 4096).unwrap();
+        let fits = |set: &KeySet, with_any_key| {
+            let wanted = Wanted { key_id: None, name: "PS256", algorithm: Algorithm::PS256, with_any_key, owns: &|_| true };
+            set.candidates(&wanted).len() == 1
+        };
+        assert!(!fits(&set(&named), false) && fits(&set(&named), true));
+        named["alg"] = json!("PS256");
+        assert!(fits(&set(&named), false) && fits(&set(&named), true));
+        for other in ["RS256", "PS384"] {
+            named["alg"] = json!(other);
+            assert!(!fits(&set(&named), false) && !fits(&set(&named), true), "{other}");
+        }
+    }
+
+    #[test]
     fn weak_and_ambiguous_ed25519_keys_are_left_out() {
         let is_kept = |bytes: [u8; 32]| is_kept(json!({"kty": "OKP", "crv": "Ed25519", "x": URL_SAFE_NO_PAD.encode(bytes)}));
         let mut good = [0_u8; 32];
@@ -364,7 +413,7 @@ mod tests {
         private["d"] = json!("AQ");
         assert!(!is_kept(private));
         let key = rsa(2048, &[3]).to_string();
-        let set = |key: &str| KeySet::parse(format!("{{\"keys\":[{key}]}}").as_bytes()).is_ok();
+        let set = |key: &str| KeySet::parse(format!("{{\"keys\":[{key}]}}").as_bytes(), 4096).is_ok();
         assert!(set(&key));
         assert!(!set(&key.replace("\"kty\"", "\"kty\":\"EC\",\"kty\"")));
         assert!(!set(r#"{"kty":"oct","k":"AQ"}"#));

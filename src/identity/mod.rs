@@ -25,6 +25,7 @@ pub use confirmation::Confirmation;
 pub use peer::Peer;
 pub use pseudonym::Pseudonym;
 
+use crate::config::{Config, Voucher};
 use crate::wire::time::UnixTime;
 
 /// Where a caller's identity comes from.
@@ -43,6 +44,25 @@ impl Origin {
     #[must_use]
     pub const fn is_token(self) -> bool {
         matches!(self, Self::Issuer(_) | Self::Introspection(_))
+    }
+
+    /// Who vouches for its callers, by the name in `config`.
+    #[must_use]
+    pub fn voucher(self, config: &Config) -> Option<Voucher<'_>> {
+        match self {
+            Self::Issuer(index) => config.issuers.get(index).map(|issuer| Voucher::Issuer(&issuer.name)),
+            Self::Introspection(index) | Self::Scheme(index) => config.schemes().keys().nth(index).map(|name| Voucher::Scheme(name)),
+        }
+    }
+
+    /// The same by what stays when a name in the configuration changes: the `iss` of an issuer, the name of a scheme; with a word
+    /// for which of the two.
+    #[must_use]
+    pub fn authority(self, config: &Config) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Issuer(index) => config.issuers.get(index).map(|issuer| ("issuer", issuer.issuer.as_str())),
+            Self::Introspection(_) | Self::Scheme(_) => self.voucher(config).map(|voucher| ("scheme", voucher.name())),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
-//! What a subject is called where it may not be named: the same for the same issuer and subject, and nobody else's.
+//! What a subject is called where it may not be named: the same for the same issuer, tenant and subject, and nobody else's.
 
 use super::Caller;
+use crate::wire::header::safe_value;
 use crate::wire::hex;
 use sha2::{Digest, Sha256};
 use std::cell::OnceCell;
@@ -29,13 +30,15 @@ impl PartialEq for Pseudonym {
 impl Eq for Pseudonym {}
 
 impl Caller {
-    /// `sha256:` and the first half of the SHA-256 of issuer, line feed and subject, in hexadecimal. Without a subject, none. A caller
-    /// has one issuer, whose name must be given.
+    /// `sha256:` and the first half of the SHA-256 of issuer, tenant and subject, each on a line (of tenant and subject as headers
+    /// write them, so that no line break is in them), in hexadecimal. Who has no tenant has no line for it. Without a subject, none. A
+    /// caller has one issuer, whose name must be given.
     #[must_use]
     pub fn pseudonym(&self, issuer: &str) -> Option<&str> {
         let subject = self.subject.as_deref()?;
         let digest = || {
-            let hash = Sha256::new().chain_update(issuer).chain_update(b"\n").chain_update(subject).finalize();
+            let tenant = self.tenant.as_ref().map(|tenant| format!("{}\n", safe_value(tenant))).unwrap_or_default();
+            let hash = Sha256::new().chain_update(format!("{issuer}\n{tenant}{}", safe_value(subject))).finalize();
             format!("sha256:{}", hex::encode(hash.get(..BYTES).unwrap_or_default())).into_boxed_str()
         };
         Some(self.pseudonym.0.get_or_init(digest))
@@ -57,5 +60,14 @@ mod tests {
         assert_ne!(caller(Some("ann")).pseudonym("https://other.example.com"), ann.pseudonym("https://auth.example.com"));
         assert_ne!(caller(Some("bob")).pseudonym("https://auth.example.com"), ann.pseudonym("https://auth.example.com"));
         assert_eq!(caller(None).pseudonym("https://auth.example.com"), None);
+        let of = |tenant: Option<&str>, subject: &str| {
+            let caller = Caller { tenant: tenant.map(str::to_owned), ..caller(Some(subject)) };
+            caller.pseudonym("https://auth.example.com").map(str::to_owned)
+        };
+        // printf 'https://auth.example.com\nt-1\nann' | sha256sum | head -c 32
+        assert_eq!(of(Some("t-1"), "ann").as_deref(), Some("sha256:4e74368fc47c5ac281cf6f7aa6006aa5"));
+        assert_ne!(of(Some("t-1"), "ann"), of(Some("t-2"), "ann"));
+        assert_ne!(of(Some("t-1"), "ann"), of(None, "t-1\nann"));
+        assert_ne!(of(Some(""), "ann"), of(None, "ann"));
     }
 }

@@ -109,7 +109,13 @@ impl Unverified<'_> {
     fn candidates<'k>(&self, issuer: &Issuer, keys: &'k KeySet) -> Vec<&'k Key> {
         // Only in a set for many tenants does the name of a key's issuer mean something.
         let owns = |name: &str| self.tenant.as_deref().is_none_or(|tenant| issuer.owns_key(name, tenant));
-        let wanted = Wanted { key_id: self.jws.key_id.as_deref(), name: &self.jws.algorithm, algorithm: self.algorithm, owns: &owns };
+        let wanted = Wanted {
+            key_id: self.jws.key_id.as_deref(),
+            name: &self.jws.algorithm,
+            algorithm: self.algorithm,
+            with_any_key: issuer.takes_with_any_key(self.algorithm),
+            owns: &owns,
+        };
         keys.candidates(&wanted)
     }
 
@@ -147,7 +153,7 @@ impl Unverified<'_> {
             }
         }
         let acts = |current: &String| issuer.actors.allowed.as_ref().is_none_or(|allowed| allowed.contains(current));
-        if claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
+        if claims.has_foreign_actor || claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
             return Err(VerifyError::Actor);
         }
         let expires = issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age)));

@@ -86,6 +86,7 @@ impl Marks {
             Place::Id(subject) => Some(subject),
             Place::ItemContext => Some(Subject::Context),
             Place::Name => None,
+            Place::Tenant | Place::InnerTenant => return Ok(None),
         };
         // What is no text names nothing that could be asked for again.
         let id = match (seen.kind, seen.json) {
@@ -99,10 +100,10 @@ impl Marks {
             self.unplaced = false;
         }
         let shown = match subject {
-            Some(subject) if !id.is_empty() => self.tagger.tagged(subject, &id),
+            Some(subject) if !id.is_empty() => self.tagger.tagged(subject, &id).ok_or(Problem::Early)?,
             Some(_) => return Ok(None),
             None => match split_name(&id) {
-                Some((id, rest)) => format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id)),
+                Some((id, rest)) => format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id).ok_or(Problem::Early)?),
                 None => return Ok(None),
             },
         };
@@ -113,7 +114,7 @@ impl Marks {
 #[cfg(test)]
 mod tests {
     use super::super::places::Plans;
-    use super::super::tag::tests::tagger;
+    use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Answer, Problem, Subject};
     use crate::protocol::{Binding, Operation};
     use crate::wire::scan::Fault;
@@ -130,8 +131,8 @@ mod tests {
         }
         answer.end()?;
         let ann = tagger("ann");
-        let out = String::from_utf8(out).unwrap().replace(&ann.tagged(Subject::Task, "t1"), "<t1>");
-        Ok(out.replace(&ann.tagged(Subject::Context, "c1"), "(c1)"))
+        let out = String::from_utf8(out).unwrap().replace(&shown(&ann, Subject::Task, "t1"), "<t1>");
+        Ok(out.replace(&shown(&ann, Subject::Context, "c1"), "(c1)"))
     }
 
     fn check(binding: Binding, operation: Operation, is_stream: bool, expected: &str) {
@@ -168,6 +169,18 @@ mod tests {
         }
         check(Binding::Jsonrpc, GetTask, false, r#"{"jsonrpc":"2.0","id":"t1","error":{"code":-32001,"message":"t1"}}"#);
         check(Binding::Jsonrpc, GetTask, false, r#"{"id":null,"result":{"id":"","contextId":null}}"#);
+    }
+
+    #[test]
+    fn nothing_is_shown_before_the_request_has_said_its_tenant() {
+        let plans = Plans::default();
+        let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage).unwrap();
+        let answer = |tagger| Answer::new(Rc::clone(places), tagger, None, false);
+        let body = br#"{"id":1,"result":{"id":"t1"}}"#;
+        assert_eq!(answer(tagger_in("ann", None)).feed(body), Err(Problem::Early));
+        assert!(answer(tagger_in("ann", None)).feed(br#"{"id":1,"error":{"code":-32600,"message":"t1"}}"#).is_ok());
+        let out = String::from_utf8(answer(tagger_in("ann", Some("acme"))).feed(body).unwrap()).unwrap();
+        assert!(out.contains(&shown(&tagger_in("ann", Some("acme")), Subject::Task, "t1")), "{out}");
     }
 
     #[test]

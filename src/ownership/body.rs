@@ -1,7 +1,7 @@
 //! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag.
 
 use super::places::{Place, Places};
-use super::tag::{Subject, Tagger};
+use super::tag::{Subject, Tagger, Tenant};
 use crate::wire::rewrite::{Rewriter, Seen};
 use crate::wire::scan::{Fault, Kind, Limits};
 use std::rc::Rc;
@@ -16,6 +16,12 @@ pub enum Problem {
     /// It names a task or context that the caller was never shown.
     #[error("it names a task or context that is not the caller's")]
     NotFound,
+    /// It names two tenants, or one where its version or binding has no place for it.
+    #[error("it names two tenants, or one where no reader looks for it")]
+    Tenants,
+    /// The answer names something before the request has said which tenant it is about.
+    #[error("it came before the whole request was there")]
+    Early,
     /// A list holds a task of another context than the one that was asked for.
     #[error("the list holds a task of another context")]
     Foreign,
@@ -48,6 +54,8 @@ impl RequestBody {
             let Some(place) = places.at(seen.asked) else { return Ok(None) };
             let Some(text) = named(seen)? else { return Ok(None) };
             let plain = match place {
+                Place::Tenant => return named_by(tagger, Tenant::named(&text)).map(|()| None),
+                Place::InnerTenant => return if tagger.names(Tenant::named(&text)) { Ok(None) } else { Err(Problem::Tenants) },
                 Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
                 Place::Name => untagged_name(&text, tagger),
                 Place::Item | Place::ItemContext => None,
@@ -61,11 +69,26 @@ impl RequestBody {
         Ok(out)
     }
 
+    /// Tells that nothing more comes: a tenant that is not named by now is none.
+    ///
+    /// # Errors
+    /// If it has named what is of a tenant.
+    pub fn end(&self) -> Result<(), Problem> {
+        if self.tagger.is_settled() || self.tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
+    }
+
     /// The context that it names, as the agent knows it. Only complete bodies name what is asked of a list.
     #[must_use]
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
     }
+}
+
+/// The request says itself that it is about `tenant`.
+fn named_by(tagger: &Tagger, tenant: Tenant) -> Result<(), Problem> {
+    // What came before is the caller's, but not here; or the path has said another.
+    let otherwise = if tagger.is_settled() { Problem::Tenants } else { Problem::NotFound };
+    if tagger.settle(tenant) { Ok(()) } else { Err(otherwise) }
 }
 
 /// The text of what stands at a place; `None` if it names nothing. What is no text is nobody's.
@@ -97,7 +120,7 @@ pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 mod tests {
     use super::super::places::Plans;
-    use super::super::tag::tests::tagger;
+    use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Fault, Problem, RequestBody, Subject};
     use crate::protocol::{Binding, Operation, Version};
     use crate::wire::scan::Limits;
@@ -105,8 +128,8 @@ mod tests {
 
     /// `text`, in which `<t1>` and `(c1)` stand for a task and a context as `who` sees them, read as ann's in chunks.
     fn pass(text: &str, who: &str, operation: Operation, version: Version, size: usize) -> Result<String, Problem> {
-        let shown = tagger(who);
-        let text = text.replace("<t1>", &shown.tagged(Subject::Task, "t1")).replace("(c1)", &shown.tagged(Subject::Context, "c1"));
+        let by = tagger(who);
+        let text = text.replace("<t1>", &shown(&by, Subject::Task, "t1")).replace("(c1)", &shown(&by, Subject::Context, "c1"));
         let plans = Plans::default();
         let places = plans.request(Binding::HttpJson, operation, version).unwrap();
         let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger("ann"));
@@ -149,6 +172,67 @@ mod tests {
                 let bare = text.replace("<t1>", "t1").replace("(c1)", "c1");
                 assert_eq!(pass(&bare, "ann", operation, version, 5), Err(Problem::NotFound), "{bare}");
             }
+        }
+    }
+
+    /// `text`, in which `<t1>` stands for ann's task in tenant acme, read as a request to `tenant`; `None`: the body says it.
+    fn pass_in(text: &str, binding: Binding, tenant: Option<&str>, size: usize) -> Result<String, Problem> {
+        let text = text.replace("<t1>", &shown(&tagger_in("ann", Some("acme")), Subject::Task, "t1"));
+        let plans = Plans::default();
+        let places = plans.request(binding, Operation::SendMessage, Version::V1_0).unwrap();
+        let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger_in("ann", tenant));
+        let mut out = Vec::new();
+        for chunk in text.as_bytes().chunks(size) {
+            out.extend(body.feed(chunk)?);
+        }
+        body.end()?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn a_task_is_of_its_tenant_wherever_the_body_names_it() {
+        let rpc = |params: &str| format!(r#"{{"jsonrpc":"2.0","params":{params}}}"#);
+        let inner = |tenant: &str| {
+            format!(
+                r#"{{"message":{{"taskId":"<t1>"}},"configuration":{{"taskPushNotificationConfig":{{"tenant":"{tenant}"}}}},"tenant":"acme"}}"#
+            )
+        };
+        for size in [1, 3, 11, 4096] {
+            for good in [
+                r#"{"tenant":"acme","message":{"taskId":"<t1>"}}"#.to_owned(),
+                r#"{"message":{"taskId":"<t1>","referenceTaskIds":["<t1>"]},"tenant":"acme"}"#.to_owned(),
+                inner("acme"),
+                inner(""),
+            ] {
+                let expected = rpc(&good.replace("<t1>", "t1"));
+                assert_eq!(pass_in(&rpc(&good), Binding::Jsonrpc, None, size).as_deref(), Ok(expected.as_str()), "{good} by {size}");
+            }
+            for (bad, problem) in [
+                (r#"{"message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
+                (r#"{"tenant":"","message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
+                (r#"{"tenant":null,"message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
+                (r#"{"tenant":"bolt","message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
+                (r#"{"message":{"taskId":"<t1>"},"tenant":"bolt"}"#.to_owned(), Problem::NotFound),
+                (r#"{"message":{"taskId":"<t1>"},"tenant":7}"#.to_owned(), Problem::NotFound),
+                (r#"{"message":{"taskId":"<t1>"},"tenant":"acme","Tenant":"bolt"}"#.to_owned(), Problem::Fault(Fault::CaseVariant)),
+                (r#"{"message":{"taskId":"<t1>"},"tenant":"acme","tenant":"bolt"}"#.to_owned(), Problem::Fault(Fault::RepeatedName)),
+                (inner("bolt"), Problem::Tenants),
+            ] {
+                assert_eq!(pass_in(&rpc(&bad), Binding::Jsonrpc, None, size), Err(problem), "{bad} by {size}");
+            }
+            // Over HTTP+JSON the path has said it.
+            let body = |tenant: &str| format!(r#"{{"message":{{"taskId":"<t1>"}},"tenant":"{tenant}"}}"#);
+            for (own, named, problem) in [
+                ("acme", "acme", None),
+                ("acme", "", None),
+                ("acme", "bolt", Some(Problem::Tenants)),
+                ("bolt", "acme", Some(Problem::NotFound)),
+                ("", "acme", Some(Problem::NotFound)),
+            ] {
+                assert_eq!(pass_in(&body(named), Binding::HttpJson, Some(own), size).err(), problem, "{named} in {own}");
+            }
+            let new = r#"{"message":{},"tenant":"acme"}"#;
+            assert_eq!(pass_in(new, Binding::HttpJson, Some(""), size), Err(Problem::Tenants), "the path has none");
         }
     }
 

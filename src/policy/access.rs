@@ -1,14 +1,14 @@
 //! Whether a verified caller may do an operation: the first rule that names the operation decides, and no rule
 //! means no (A2A 1.0 section 7.5 leaves the model to the server).
 
-use crate::config::{Kind, Require, Rule};
+use crate::config::{Kind, Require, Rule, Voucher};
 use crate::protocol::Operation;
 
 /// The facts about a caller that rules look at.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    /// The issuer's name in the configuration, if it came with a token.
-    pub issuer: Option<&'a str>,
+    /// Who vouches for it.
+    pub voucher: Option<Voucher<'a>>,
     /// `sub`.
     pub subject: Option<&'a str>,
     /// The client that got the token.
@@ -88,11 +88,17 @@ pub fn judge(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &S
 
 fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
     let one_of = |list: &[String], value: Option<&str>| list.is_empty() || value.is_some_and(|value| list.iter().any(|one| one == value));
+    let vouched = match subject.voucher {
+        _ if require.issuers.is_empty() && require.schemes.is_empty() => true,
+        Some(Voucher::Issuer(name)) => require.issuers.iter().any(|own| own == name),
+        Some(Voucher::Scheme(name)) => require.schemes.iter().any(|own| own == name),
+        None => false,
+    };
     let conditions = [
         ("kind", require.kind.is_none_or(|kind| Some(kind) == subject.kind)),
         ("clients", one_of(&require.clients, subject.client)),
         ("subjects", one_of(&require.subjects, subject.subject)),
-        ("issuers", one_of(&require.issuers, subject.issuer)),
+        (if require.issuers.is_empty() { "schemes" } else { "issuers" }, vouched),
         ("tenants", one_of(&require.tenants, subject.tenant)),
         ("roles", require.roles.iter().all(|role| subject.roles.contains(role))),
     ];
@@ -113,7 +119,7 @@ fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kind, Operation, Refusal, Rule, Skill, Subject, Verdict, decide};
+    use super::{Kind, Operation, Refusal, Rule, Skill, Subject, Verdict, Voucher, decide};
     use serde_json::{Value, json};
 
     fn ask(rules: Value, operation: Operation, change: impl Fn(&mut Subject<'_>)) -> Result<(), Refusal> {
@@ -129,7 +135,7 @@ mod tests {
         let scopes = ["agent:read".to_owned(), "agent:execute".to_owned()];
         let roles = ["Foundry User".to_owned()];
         let mut subject = Subject {
-            issuer: Some("corp"),
+            voucher: Some(Voucher::Issuer("corp")),
             subject: Some("ann"),
             client: Some("cli"),
             tenant: None,
@@ -181,6 +187,24 @@ mod tests {
             assert_eq!(refused, wanted, "{require}");
         }
     }
+
+    #[test]
+    fn a_name_counts_with_who_vouches_for_it() {
+        let rules = json!([{"operations": ["any"], "require": {"clients": ["cli"], "issuers": ["corp"], "schemes": ["key"]}}]);
+        for (voucher, admits) in [
+            (Some(Voucher::Issuer("corp")), true),
+            (Some(Voucher::Scheme("key")), true),
+            (Some(Voucher::Issuer("key")), false),
+            (Some(Voucher::Scheme("corp")), false),
+            (Some(Voucher::Issuer("partner")), false),
+            (None, false),
+        ] {
+            // Subjects of the test borrow for as long as it runs.
+            let answer = ask(rules.clone(), Operation::GetTask, |subject| subject.voucher = voucher);
+            assert_eq!(answer.is_ok(), admits, "{voucher:?}");
+        }
+    }
+
     #[test]
     fn a_rule_for_a_skill_decides_about_that_skill() {
         let rules = json!([

@@ -30,6 +30,17 @@ pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
     }
 }
 
+/// The tenant of a route of 1.0: its first segment, escapes and all, where that is none of the route itself.
+#[must_use]
+pub fn tenant_of<'p>(method: &str, path: &'p str) -> Option<&'p str> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    match segments.as_slice() {
+        ["v1", ..] => None,
+        [first, rest @ ..] if v1_0(method, segments.as_slice()).is_none() && tenant(first) => v1_0(method, rest).map(|_| *first),
+        _ => None,
+    }
+}
+
 /// Where in `path`, as [`route`] takes it, the id of a task stands, without the verb behind it. `None` for routes that
 /// name no task. What is no route is not told from one.
 #[must_use]
@@ -179,6 +190,27 @@ mod tests {
             ("POST", "/tasks/a%3Ab:cancel", CancelTask, Version::V1_0),
         ] {
             assert_eq!(route(method, path), Some((operation, version)), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_tenant_of_a_route_is_found() {
+        for (method, path, tenant) in [
+            ("POST", "/acme/message:send", Some("acme")),
+            ("GET", "/ac%20me/tasks/t", Some("ac%20me")),
+            ("GET", "/agent/tasks", Some("agent")),
+            ("DELETE", "/acme/tasks/t/pushNotificationConfigs/c", Some("acme")),
+            ("GET", "/acme/extendedAgentCard", Some("acme")),
+            ("POST", "/message:send", None),
+            ("GET", "/tasks/tasks", None),
+            ("GET", "/tasks", None),
+            ("GET", "/v1/tasks/t", None),
+            ("GET", "/agent/authenticatedExtendedCard", None),
+            ("GET", "/tasks/t/pushNotificationConfigs", None),
+            ("GET", "/acme/other/tasks", None),
+            ("GET", "", None),
+        ] {
+            assert_eq!(super::tenant_of(method, path), tenant, "{method} {path}");
         }
     }
 

@@ -52,15 +52,20 @@ impl Headers {
 /// and everything that is not ASCII.
 const UNSAFE: &AsciiSet = &CONTROLS.add(b'%');
 
-/// `text` as a header value: visible ASCII and spaces, the rest percent-encoded as UTF-8 bytes. A claim can
-/// therefore never end a header line or add one.
+/// `text` as a header value: visible ASCII and spaces between, the rest percent-encoded as UTF-8 bytes. A claim can
+/// therefore never end a header line or add one, and two claims never make one value: spaces at either end, which a reader
+/// takes for padding (RFC 9110 section 5.5), are `%20`.
 #[must_use]
 pub fn safe_value(text: &str) -> String {
+    let inner = text.trim_matches(' ');
+    let is_plain = inner.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%');
     // Nearly all are plain.
-    if text.bytes().all(|byte| matches!(byte, 0x20..=0x7e) && byte != b'%') {
+    if is_plain && inner.len() == text.len() {
         return text.to_owned();
     }
-    utf8_percent_encode(text, UNSAFE).to_string()
+    let before = text.len().saturating_sub(text.trim_start_matches(' ').len());
+    let behind = text.len().saturating_sub(before).saturating_sub(inner.len());
+    format!("{}{}{}", "%20".repeat(before), utf8_percent_encode(inner, UNSAFE), "%20".repeat(behind))
 }
 
 /// Whether `name` is a valid header name in lower case (RFC 9110 `token`), and no pseudo-header.
@@ -100,6 +105,35 @@ mod tests {
         assert_eq!(safe_value("ann@example.com"), "ann@example.com");
         assert_eq!(safe_value("a\r\nx: 1"), "a%0D%0Ax: 1");
         assert_eq!(safe_value("50%é"), "50%25%C3%A9");
+    }
+
+    #[test]
+    fn two_texts_never_make_one_value() {
+        let texts = [
+            "ann",
+            " ann",
+            "ann ",
+            "  ann",
+            " ann ",
+            "",
+            " ",
+            "  ",
+            "%20ann",
+            "%20",
+            "a nn",
+            "\tann",
+            "ann\u{a0}",
+            "é",
+            "%C3%A9",
+            "e\u{301}",
+        ];
+        for (index, text) in texts.iter().enumerate() {
+            let value = safe_value(text);
+            assert_eq!(value.trim_ascii(), value, "{text:?}");
+            assert_eq!(percent_encoding::percent_decode_str(&value).decode_utf8().as_deref(), Ok(*text));
+            assert!(texts.iter().take(index).all(|other| safe_value(other) != value), "{text:?}");
+        }
+        assert_eq!((safe_value(" a b "), safe_value("  ")), ("%20a b%20".to_owned(), "%20%20".to_owned()));
     }
 
     #[test]

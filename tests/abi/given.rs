@@ -21,7 +21,8 @@ pub fn token(name: &str) -> &'static str {
 /// One agent, and an issuer with these keys.
 pub fn inbound(jwks: &Value) -> Value {
     json!({
-        "issuers": [{"name": "corp", "issuer": VECTORS["issuer"], "audiences": [VECTORS["audience"]], "jwks": jwks}],
+        "issuers": [{"name": "corp", "issuer": VECTORS["issuer"], "audiences": [VECTORS["audience"]], "jwks": jwks,
+                     "algorithms": VECTORS["algorithms"]}],
         "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
         "agents": [{"name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"},
                     "versions": {"1.0": {"bindings": ["jsonrpc", "http_json"]}, "0.3": {"bindings": ["jsonrpc", "http_json"]}},

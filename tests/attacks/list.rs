@@ -11,6 +11,8 @@ const OTHER: &str = "https://other.example.com";
 const HMAC: &str = "https://hmac.example.com";
 const AGED: &str = "https://aged.example.com";
 const CHAIN: &str = "https://chain.example.com";
+const LISTED: &str = "https://listed.example.com";
+const LONG: &str = "https://long.example.com";
 const PLACES: &str = "https://places.example.com";
 const AUDIENCE: &str = "https://expense.example.com";
 const TENANTS: [&str; 2] = ["11111111-2222-3333-4444-555555555555", "66666666-7777-8888-9999-aaaaaaaaaaaa"];
@@ -52,6 +54,7 @@ pub fn file() -> Value {
         rows: Vec::new(),
     };
     corpus.algorithms();
+    corpus.costly();
     corpus.secrets();
     corpus.keys();
     corpus.headers();
@@ -71,6 +74,14 @@ pub fn file() -> Value {
         "issuers": corpus.issuers(),
         "rows": corpus.rows
     })
+}
+
+/// An RSA key of `bits`, odd numbers only: whether it is a product of primes nobody can see.
+fn long(kid: &str, bits: usize) -> Value {
+    let mut modulus = vec![0x5a_u8; bits / 8];
+    modulus[0] = 0x80;
+    *modulus.last_mut().unwrap() |= 1;
+    json!({"kty": "RSA", "kid": kid, "n": encode(modulus), "e": "AQAB"})
 }
 
 fn input(header: &Value, claims: &Value) -> String {
@@ -118,8 +129,12 @@ impl Corpus {
         beyond[31] = 0x7f;
         let mut unit = self.rsa.jwk("rsa-1-is-e");
         unit["e"] = json!("AQ");
+        let with_alg = with(self.rsa.jwk("rsa-pss"), json!({"alg": "PS256"}));
         let main = inline(vec![
             self.rsa.jwk("rsa"),
+            with_alg,
+            long("rsa-long", 8192),
+            long("rsa-4104", 4104),
             unit,
             ec(&self.ec, "ec"),
             ec(&self.ec_384, "ec-384"),
@@ -137,6 +152,8 @@ impl Corpus {
         json!([
             issuer("main", MAIN, main),
             issuer("other", OTHER, shared),
+            with(issuer("listed", LISTED, inline(vec![self.rsa.jwk("rsa")])), json!({"algorithms": ["PS256"]})),
+            with(issuer("long", LONG, inline(vec![long("rsa-long", 8192)])), json!({"max_rsa_bits": 8192, "algorithms": ["RS256", "PS256"]})),
             issuer("hmac", HMAC, json!({"shared_secret": {"secret": "hmac"}})),
             with(issuer("aged", AGED, inline(vec![ec(&self.ec, "ec")])), json!({"max_token_age": "315360000s"})),
             with(
@@ -203,6 +220,37 @@ impl Corpus {
         }
         let text = input(&head("ES256", "ec"), &claims(MAIN));
         self.token("a stripped signature", "token_signature_invalid", format!("{text}."));
+    }
+
+    /// Keys and algorithms that cost much to verify, and who gets them verified.
+    fn costly(&mut self) {
+        let pss = |key: &Key, issuer: &str, kid: &str, alg: &str| {
+            let text = input(&head(alg, kid), &claims(issuer));
+            join(&text, &key.sign(alg, text.as_bytes()))
+        };
+        for (name, expect, issuer, kid, alg) in [
+            ("PS256 with a key that does not name it", "token_key_unknown", MAIN, "rsa", "PS256"),
+            ("PS512 with a key that does not name it", "token_key_unknown", MAIN, "rsa", "PS512"),
+            ("PS256 with a key that names it", "ok", MAIN, "rsa-pss", "PS256"),
+            ("PS384 with a key that names PS256", "token_key_unknown", MAIN, "rsa-pss", "PS384"),
+            ("RS256 with a key that names PS256", "token_key_unknown", MAIN, "rsa-pss", "RS256"),
+            ("PS256 of an issuer that lists it", "ok", LISTED, "rsa", "PS256"),
+            ("RS256 of an issuer that lists PS256 only", "token_algorithm_refused", LISTED, "rsa", "RS256"),
+        ] {
+            let token = pss(&self.rsa, issuer, kid, alg);
+            self.token(name, expect, token);
+        }
+        // Nobody has the private half: that nothing is verified shows in the verdict.
+        for (name, expect, issuer, kid, alg) in [
+            ("RS256 with a key of 8192 bits", "token_key_unknown", MAIN, "rsa-long", "RS256"),
+            ("PS256 with a key of 8192 bits", "token_key_unknown", MAIN, "rsa-long", "PS256"),
+            ("RS256 with a key of 4104 bits", "token_key_unknown", MAIN, "rsa-4104", "RS256"),
+            ("RS256 with a key of 8192 bits of an issuer that may have it", "token_signature_invalid", LONG, "rsa-long", "RS256"),
+            ("PS256 with a key of 8192 bits of an issuer that may have it", "token_signature_invalid", LONG, "rsa-long", "PS256"),
+        ] {
+            let text = input(&head(alg, kid), &claims(issuer));
+            self.token(name, expect, join(&text, &[1; 1024]));
+        }
     }
 
     /// The public key as a secret, and the secret as any other key.

@@ -64,6 +64,11 @@ fn ownership() {
 }
 
 #[wasm_bindgen_test]
+fn names() {
+    room(include_str!("names.json"));
+}
+
+#[wasm_bindgen_test]
 fn outbound() {
     room(include_str!("outbound.json"));
 }

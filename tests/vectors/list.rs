@@ -73,6 +73,7 @@ pub fn file() -> Value {
                   Tokens with sendable: false hold bytes that no header can carry.",
         "issuer": ISSUER,
         "audience": AUDIENCE,
+        "algorithms": ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"],
         "keys": {"keys": [
             house.rsa.jwk("rsa-1"),
             with(house.rsa_bound.jwk("rsa-2"), "alg", "RS256"),

@@ -2,13 +2,14 @@
 //! agent only watches (`shadow`).
 
 use super::{Body, Identity, Inbound};
-use crate::config::Agent;
+use crate::config::{Agent, Trace};
 use crate::flow::authorize::{Admitted, may_anyone};
 use crate::flow::denial::{Denial, Reason};
 use crate::flow::event::{Effect, Value};
 use crate::flow::facts::{Note, is_shadowed};
 use crate::flow::inspect::{Plans, Reader};
 use crate::flow::runtime::Context;
+use crate::identity::Caller;
 use crate::policy::access::Skill;
 use crate::protocol::{Binding, Operation, version};
 use std::rc::Rc;
@@ -39,7 +40,9 @@ pub(super) fn tell_caller(
 ) {
     let config = context.runtime.config();
     effects.push(Effect::Note(Note::From(Rc::clone(&admitted.caller))));
-    let may_see = asks && config.debug.as_ref().is_some_and(|trace| trace.is_for(admitted.caller.client.as_deref()));
+    let Caller { origin, tenant, client, .. } = admitted.caller.as_ref();
+    let is_for = |trace: &Trace| trace.is_for(origin.voucher(config), tenant.as_deref(), client.as_deref());
+    let may_see = asks && config.debug.as_ref().is_some_and(is_for);
     if let (true, Some(agent)) = (may_see, config.agents.get(index)) {
         effects.push(Effect::Note(Note::Judged(admitted.judged(agent, asked, config))));
     }

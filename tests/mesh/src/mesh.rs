@@ -58,7 +58,7 @@ impl Mesh {
         // Beyond the file, for a refusal of one operation: only client `caller` may cancel.
         inbound_file.edit_plugin(|plugin| {
             plugin["agents"][0]["access"] = json!([
-                {"operations": ["CancelTask"], "require": {"clients": ["caller"]}},
+                {"operations": ["CancelTask"], "require": {"clients": ["caller"], "issuers": ["corp"]}},
                 {"operations": ["any"]},
             ]);
         })?;

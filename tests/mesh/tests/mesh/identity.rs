@@ -25,6 +25,8 @@ fn one(echo: &Echo, name: &str, value: &str) -> Result<()> {
 const FORGED: &[&str] = &[
     "x-attache-agent",
     "x-attache-operation",
+    "x-attache-issuer",
+    "x-attache-tenant",
     "x-attache-subject",
     "x-attache-client",
     "x-attache-kind",
@@ -43,6 +45,7 @@ pub fn add(suite: &mut Suite) {
             one(&echo, "a2a-version", version)?;
             one(&echo, "x-attache-agent", "expense")?;
             one(&echo, "x-attache-operation", "SendMessage")?;
+            one(&echo, "x-attache-issuer", "corp")?;
             one(&echo, "x-attache-client", "caller")?;
             one(&echo, "x-attache-kind", "service")?;
             one(&echo, "x-attache-subject", &subject)?;
@@ -63,7 +66,7 @@ pub fn add(suite: &mut Suite) {
             let echo = echo(&reply)?;
             ensure!(!echo.0.to_string().contains("mallory"), "{}", echo.0);
             one(&echo, "x-attache-client", "caller")?;
-            ensure!(echo.names().iter().filter(|name| name.starts_with("x-attache-")).count() == 6, "{:?}", echo.names());
+            ensure!(echo.names().iter().filter(|name| name.starts_with("x-attache-")).count() == 7, "{:?}", echo.names());
         }
         Ok(())
     });

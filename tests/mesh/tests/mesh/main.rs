@@ -19,6 +19,7 @@ mod istio;
 mod jwks;
 mod keys;
 mod live_update;
+mod names;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    names::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);
     record::add(&mut suite);

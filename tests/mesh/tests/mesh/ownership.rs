@@ -404,6 +404,98 @@ pub fn add(suite: &mut Suite) {
         }
         Ok(())
     });
+    suite.add("ownership::a_task_is_of_its_tenant", async |mesh| {
+        let place = Place::standing(mesh).await?;
+        let (rpc, http) = (EVERYWHERE[0], EVERYWHERE[1]);
+        // In a tenant: over HTTP+JSON the path names it, over JSON-RPC a parameter, before or behind the others.
+        let within = |tenant: &str, route: &str| if tenant.is_empty() { route.to_owned() } else { format!("/{tenant}{route}") };
+        let params = |tenant: &str, first: bool, params: &Value| {
+            let (tenant, rest) = (format!("\"tenant\":{}", json!(tenant)), params.to_string());
+            let rest = rest.trim_start_matches('{').trim_end_matches('}');
+            if first { format!("{{{tenant},{rest}}}") } else { format!("{{{rest},{tenant}}}") }
+        };
+        let call = |method: &str, params: String| {
+            let body = format!(r#"{{"jsonrpc":"2.0","id":"o","method":"{method}","params":{params}}}"#);
+            Call::post(AGENT, &Value::Null).body(body).version("1.0")
+        };
+        let about = |tenant: &str, task: &str, context: &str| {
+            let id = json!({"id": task});
+            let mut message = message_1_0("more");
+            message["message"]["contextId"] = json!(context);
+            let url = "https://hooks.example.com/x";
+            vec![
+                http.http(Method::GET, &within(tenant, &format!("/tasks/{task}")), None),
+                http.http(Method::GET, &within(tenant, &format!("/tasks?contextId={context}")), None),
+                http.http(Method::POST, &within(tenant, "/message:send"), Some(message.clone())),
+                call("GetTask", params(tenant, true, &id)),
+                call("GetTask", params(tenant, false, &id)),
+                call("ListTasks", params(tenant, false, &json!({"contextId": context}))),
+                call("SendMessage", params(tenant, true, &message)),
+                call("SendMessage", params(tenant, false, &message)),
+                call("CreateTaskPushNotificationConfig", params(tenant, false, &json!({"taskId": task, "id": "p", "url": url}))),
+            ]
+        };
+        let begin = |tenant: &str| {
+            let mut message = message_1_0("wait");
+            message["configuration"] = json!({"returnImmediately": true});
+            [
+                http.http(Method::POST, &within(tenant, "/message:send"), Some(message.clone())),
+                call("SendMessage", params(tenant, true, &message)),
+                call("SendMessage", params(tenant, false, &message)),
+            ]
+        };
+        for (own, others) in [("acme", ["bolt", "", "ACME"]), ("", ["acme", "bolt", "tasks1"])] {
+            for first in begin(own) {
+                let reply = place.send(&first, "ann").await?;
+                let (task, context) = task_of(&reply)?;
+                ensure!(task.contains("~new.") && task.matches('.').count() == if own.is_empty() { 1 } else { 2 }, "{task}");
+                for call in about(own, &task, &context) {
+                    let reply = place.send(&call, "ann").await?;
+                    ensure!(reply.is_success() && reply.json().get("error").is_none(), "{call:?}: {} {}", reply.status, reply.text());
+                    ensure_tagged(&reply.json()).with_context(|| reply.text())?;
+                }
+                for call in others.iter().flat_map(|other| about(other, &task, &context)) {
+                    place.hides(&call, "ann").await?;
+                }
+                for call in about(own, &task, &context) {
+                    place.hides(&call, "bob").await?;
+                }
+            }
+        }
+        ensure!(mesh.agent_1_0.saw("~").await? == 0, "a tag reached the agent");
+        // In small parts a message goes on before its tenant is there.
+        let first = place.send(&begin("acme")[0], "ann").await?;
+        let (_, context) = task_of(&first)?;
+        let mut message = message_1_0("long");
+        message["message"]["contextId"] = json!(context);
+        message["message"]["metadata"] = json!({"x": "y".repeat(200_000)});
+        for (tenant, found) in [("acme", true), ("bolt", false), ("", false)] {
+            let call = call("SendMessage", params(tenant, false, &message)).bearer(&place.token("ann"));
+            let reply = raw::http2(place.envoy.port(), &call, 16_000, &[]).await;
+            let is_found = reply.as_ref().is_ok_and(|reply| reply.is_success() && reply.json()["result"].is_object());
+            ensure!(is_found == found, "{tenant:?}: {reply:?}");
+            ensure!(found || reply.map_or(true, |reply| reply.reason().as_deref() == Some("task_not_found")), "{tenant:?}");
+        }
+        // Two readers must not see two tenants.
+        let (task, _) = task_of(&first)?;
+        let mut two = message_1_0("two");
+        two["tenant"] = json!("bolt");
+        let query = http.http(Method::GET, &format!("/acme/tasks/{task}?tenant=bolt"), None);
+        let only_query = http.http(Method::GET, &format!("/tasks/{task}?tenant=acme"), None);
+        let old = rpc.rpc(["", "tasks/get"], json!({"id": task, "tenant": "acme"}));
+        let old = Over { version: "0.3", rpc: true }
+            .rpc(["", "tasks/get"], serde_json::from_slice::<Value>(&old.body.unwrap_or_default())?["params"].clone());
+        for call in [
+            query,
+            only_query,
+            http.http(Method::POST, "/acme/message:send", Some(two.clone())),
+            http.http(Method::POST, "/message:send", Some(two)),
+            old,
+        ] {
+            refusal::check(&place.send(&call, "ann").await?, "request_malformed", &form(&call)).with_context(|| format!("{call:?}"))?;
+        }
+        Ok(())
+    });
     suite.add("ownership::keys_rotate", async |mesh| {
         let before = Place::start(mesh, "owned-old", &["old"], |_| Ok(())).await?;
         let during = Place::standing(mesh).await?;

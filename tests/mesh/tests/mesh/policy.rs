@@ -56,7 +56,7 @@ impl Ruled {
 
 fn rules() -> Value {
     json!([
-        {"operations": ["ListTasks"], "require": {"clients": ["nobody"]}},
+        {"operations": ["ListTasks"], "require": {"clients": ["nobody"], "issuers": ["corp"]}},
         {"operations": ["read"]},
         {"operations": ["CancelTask"], "require": {"scopes": ["agent:admin"]}},
         {"operations": ["execute"], "require": {"any_scope": ["agent:execute", "agent:admin"]}},

@@ -17,7 +17,7 @@ async fn filtered(mesh: &Mesh) -> Result<()> {
     let agent = Stating::start(&own).await?;
     let rules = json!([
         {"operations": ["execute"], "skills": ["approve"], "require": {"scopes": ["agent:admin"]}},
-        {"operations": ["execute"], "skills": ["audit"], "require": {"clients": ["guest"]}},
+        {"operations": ["execute"], "skills": ["audit"], "require": {"clients": ["guest"], "issuers": ["corp"]}},
         {"operations": ["any"]},
     ]);
     let members = |access: &str, source: Value| json!({"access": rules, "skill_from": {"metadata_key": "skillId"}, "card": {"access": access, "filter_skills": true, "source": source}});

@@ -127,7 +127,7 @@ fn small_limits() -> Result<Value> {
     let mut limits: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
     let small = |requests: u32| json!({"unit": "hour", "requests_per_unit": requests});
     let agent = &mut limits["descriptors"][0];
-    for (place, requests) in [("", 9), ("/descriptors/0/descriptors/0", 3), ("/descriptors/1/descriptors/0", 2)] {
+    for (place, requests) in [("", 9), ("/descriptors/0/descriptors/0", 3), ("/descriptors/1/descriptors/0/descriptors/0", 2)] {
         let limit = agent.pointer_mut(place).and_then(|entry| entry.get_mut("rate_limit"));
         *limit.with_context(|| format!("no limit at {place:?}"))? = small(requests);
     }

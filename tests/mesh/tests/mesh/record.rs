@@ -175,7 +175,8 @@ pub fn add(suite: &mut Suite) {
         Ok(())
     });
     suite.add("record::who_may_see_it_sees_how_it_was_judged", async |mesh| {
-        let envoy = start(mesh, "record-explain", |plugin| plugin["debug"] = json!({"allow": ["caller"]})).await?;
+        let envoy =
+            start(mesh, "record-explain", |plugin| plugin["debug"] = json!({"allow": [{"issuer": "corp", "client": "caller"}]})).await?;
         let explain = |call: Call| call.header("x-attache-explain", "1");
         let (good, guest) = (mesh.token().await?, mesh.authorization.token_of("guest", &mesh.audience, SCOPES).await?);
         let short = mesh.authorization.token(&mesh.audience, "agent:read").await?;

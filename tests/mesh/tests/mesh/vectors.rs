@@ -22,6 +22,7 @@ async fn every_token(mesh: &'static Mesh) -> Result<()> {
         let name = plugin["issuers"][0]["name"].clone();
         plugin["issuers"] = json!([{
             "name": name, "issuer": vectors["issuer"], "audiences": [vectors["audience"]], "jwks": {"inline": vectors["keys"]},
+            "algorithms": vectors["algorithms"],
         }]);
     })?;
     let envoy = Envoy::start("vectors", &file, Options::default()).await?;
