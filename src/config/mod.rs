@@ -30,6 +30,7 @@ mod skill;
 mod target;
 mod tasks;
 mod uri;
+mod waiting;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
@@ -62,6 +63,7 @@ pub use skill::{Key, SkillFrom, SkillPath};
 pub use target::{HostPattern, Match};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
+pub use waiting::Fairness;
 
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -113,6 +115,9 @@ pub struct Config {
     /// Who may see how a request was decided.
     #[serde(default)]
     pub debug: Option<Trace>,
+    /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
+    #[serde(default = "waiting::in_all")]
+    pub max_waiting: usize,
 }
 
 const fn yes() -> bool {
@@ -181,6 +186,7 @@ impl Config {
         if let Some(trace) = &self.debug {
             trace.check("debug")?;
         }
+        waiting::check("", self.max_waiting)?;
         let mut places = BTreeSet::new();
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
@@ -327,6 +333,13 @@ mod tests {
                 "connections[0].card: is read",
             ),
             ("/hold_headers", json!("yes"), "hold_headers: "),
+            ("/max_waiting", json!(0), "max_waiting: must be at least 1"),
+            ("/schemes/oauth2", json!({"bearer": {"issuers": ["corp"], "max_waiting": 0}}), "schemes.oauth2.bearer.max_waiting: must"),
+            (
+                "/schemes/oauth2",
+                json!({"bearer": {"issuers": ["corp"], "fairness": "ip"}}),
+                "schemes.oauth2.bearer.fairness: unknown variant",
+            ),
             ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
             ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
             ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),

@@ -12,6 +12,7 @@ use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
 use super::metadata;
 use super::metric::{self, Tally};
+use super::seats::{Clients, Seats};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
@@ -57,6 +58,9 @@ pub struct Runtime {
     tag_keys: Vec<Option<Rc<ownership::Keys>>>,
     tag_plans: ownership::Plans,
     introspections: RefCell<Introspections>,
+    pub(super) seats: Rc<RefCell<Seats>>,
+    /// `None`: clients cannot be told apart.
+    pub(super) clients: Option<Rc<dyn Clients>>,
     warnings: RefCell<Vec<String>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
@@ -119,6 +123,8 @@ impl Runtime {
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             introspections: RefCell::default(),
+            seats: Rc::default(),
+            clients: None,
             holds: Cell::new(false),
             tag_keys,
             tag_plans: ownership::Plans::default(),
@@ -339,6 +345,7 @@ impl Runtime {
             .chain(self.sources.due(now))
             .chain(self.due_credentials(now))
             .chain(self.due_remotes(now))
+            .chain(self.due_questions())
             .collect()
     }
 
