@@ -75,7 +75,8 @@ impl Arrived {
     /// What is there but not read: to be told of as soon as somebody reads.
     pub fn unread(&mut self, reading: Reading) -> Option<Part> {
         let reads = matches!(reading, Reading::Rest | Reading::ForId);
-        (reads && (self.limit(reading) > self.taken || (self.ended && !self.end_told))).then(|| self.part(reading))
+        let end_is_due = self.ended && !self.end_told && self.limit(reading) >= self.held;
+        (reads && (self.limit(reading) > self.taken || end_is_due)).then(|| self.part(reading))
     }
 
     /// Where reading ends for now.
@@ -90,8 +91,10 @@ impl Arrived {
     fn part(&mut self, reading: Reading) -> Part {
         let start = if reading == Reading::Passing { 0 } else { self.taken };
         self.taken = self.limit(reading).max(start);
-        self.end_told |= self.ended && reading != Reading::Nothing;
-        Part { range: start..self.taken, held: self.held, ended: self.ended }
+        // Where reading stops short of the end, that is no end for whoever reads.
+        let ended = self.ended && (reading != Reading::ForId || self.taken >= self.held);
+        self.end_told |= ended && reading != Reading::Nothing;
+        Part { range: start..self.taken, held: self.held, ended }
     }
 }
 
@@ -118,8 +121,10 @@ mod tests {
     #[test]
     fn for_an_id_no_more_is_read_than_it_takes() {
         let mut arrived = Arrived::default();
-        arrived.come(1_000_000, false, Reading::Nothing);
-        assert_eq!(arrived.unread(Reading::ForId).unwrap().range, 0..MAX_BYTES_FOR_ID);
+        arrived.come(1_000_000, true, Reading::Nothing);
+        let part = arrived.unread(Reading::ForId).unwrap();
+        assert_eq!((part.range, part.ended), (0..MAX_BYTES_FOR_ID, false));
+        assert_eq!(arrived.unread(Reading::ForId), None);
         assert!(arrived.come(1_500_000, false, Reading::ForId).range.is_empty());
     }
 

@@ -39,6 +39,7 @@ mod suite;
 mod tokens;
 mod tour;
 mod vectors;
+mod waiting;
 mod watching;
 
 use std::process::ExitCode;
@@ -86,5 +87,6 @@ fn main() -> ExitCode {
     remote_cards::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
+    waiting::add(&mut suite);
     suite.run()
 }
