@@ -28,3 +28,5 @@ mod shared;
 mod vectors;
 #[path = "abi/vm.rs"]
 mod vm;
+#[path = "abi/waiting.rs"]
+mod waiting;

@@ -108,8 +108,18 @@ mod tests {
         for path in ["", "/", "card", "/a//b", "/a/", "/a?b", "/%61", "/a;b"] {
             assert_eq!(configured(&[(Version::V1_0, path)]), Err((Version::V1_0, PathError::NotPlain)), "{path}");
         }
-        for path in ["/v1/card", "/extendedAgentCard", "/tasks", "/tasks/x", "/t/message:send", "/v1/message:stream", "/V1/Card", "/TASKS/x",
-            "/tasks/x:SUBSCRIBE", "/extendedagentcard"] {
+        for path in [
+            "/v1/card",
+            "/extendedAgentCard",
+            "/tasks",
+            "/tasks/x",
+            "/t/message:send",
+            "/v1/message:stream",
+            "/V1/Card",
+            "/TASKS/x",
+            "/tasks/x:SUBSCRIBE",
+            "/extendedagentcard",
+        ] {
             assert_eq!(configured(&[(Version::V0_3, path)]), Err((Version::V0_3, PathError::Taken)), "{path}");
         }
     }

@@ -2,6 +2,7 @@
 
 use super::certificate::Bound;
 use super::secret::named;
+use super::waiting::{self, Fairness};
 use super::{Claims, ConfigError, HttpUri, Secret, SecretRef, duration};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -37,6 +38,12 @@ pub struct Introspection {
     /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
     #[serde(default)]
     pub certificate_bound: Option<Bound>,
+    /// Most requests that wait for an answer at a time in one worker; as many again whose tokens were good before.
+    #[serde(default = "waiting::of_a_scheme")]
+    pub max_waiting: usize,
+    /// How clients share these places, and whose token is asked about next.
+    #[serde(default)]
+    pub fairness: Fairness,
 }
 
 /// A client of the authorization server.
@@ -85,7 +92,7 @@ impl Introspection {
         if let Some(bound) = &self.certificate_bound {
             bound.from.check(&format!("{at}.certificate_bound.from"))?;
         }
-        Ok(())
+        waiting::check(&format!("{at}."), self.max_waiting)
     }
 }
 

@@ -31,6 +31,7 @@ mod target;
 mod tasks;
 mod uri;
 mod voucher;
+mod waiting;
 
 pub use access::{Kind, Operations, Require, Rule};
 pub use agent::{Agent, Forward, Offer, Token};
@@ -64,6 +65,7 @@ pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 pub use voucher::Voucher;
+pub use waiting::Fairness;
 
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
@@ -121,6 +123,9 @@ pub struct Config {
     /// Who may see how a request was decided.
     #[serde(default)]
     pub debug: Option<Trace>,
+    /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
+    #[serde(default = "waiting::in_all")]
+    pub max_waiting: usize,
 }
 
 const fn yes() -> bool {
@@ -205,6 +210,7 @@ impl Config {
             return Err(ConfigError::new("max_path_bytes", "must be 128 to 65536"));
         }
         let mut places = target::Places::default();
+        waiting::check("", self.max_waiting)?;
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
@@ -359,6 +365,13 @@ mod tests {
             ("/hold_headers", json!("yes"), "hold_headers: "),
             ("/max_path_bytes", json!(127), "max_path_bytes: must be 128 to 65536"),
             ("/max_path_bytes", json!(65537), "max_path_bytes: must be 128 to 65536"),
+            ("/max_waiting", json!(0), "max_waiting: must be at least 1"),
+            ("/schemes/oauth2", json!({"bearer": {"issuers": ["corp"], "max_waiting": 0}}), "schemes.oauth2.bearer.max_waiting: must"),
+            (
+                "/schemes/oauth2",
+                json!({"bearer": {"issuers": ["corp"], "fairness": "ip"}}),
+                "schemes.oauth2.bearer.fairness: unknown variant",
+            ),
             ("/audit", json!({"level": "some"}), "audit.level: unknown variant"),
             ("/audit", json!({"subjects": "none"}), "audit.subjects: unknown field"),
             ("/debug", json!({"header": "cookie", "allow": ["a"]}), "debug.header: "),

@@ -3,6 +3,7 @@
 use super::certificate::{Bound, CertificateSource, MutualTls};
 use super::introspection::Introspection;
 use super::key::{ApiKey, Basic};
+use super::waiting::{self, Fairness};
 use super::{ConfigError, Issuer, Secret};
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -34,6 +35,12 @@ pub struct Bearer {
     /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
     #[serde(default)]
     pub certificate_bound: Option<Bound>,
+    /// Most requests that wait for its issuers' keys at a time in one worker.
+    #[serde(default = "waiting::of_a_scheme")]
+    pub max_waiting: usize,
+    /// How clients share these places.
+    #[serde(default)]
+    pub fairness: Fairness,
 }
 
 /// `none: {}`.
@@ -48,6 +55,7 @@ impl Scheme {
                 if let Some(bound) = &bearer.certificate_bound {
                     bound.from.check(&format!("{at}.bearer.certificate_bound.from"))?;
                 }
+                waiting::check(&format!("{at}.bearer."), bearer.max_waiting)?;
                 let at = format!("{at}.bearer.issuers");
                 if bearer.issuers.is_empty() {
                     return Err(ConfigError::new(at, "name at least one issuer"));
@@ -88,6 +96,17 @@ impl Scheme {
         match self {
             Self::MutualTls(tls) => Some(&tls.from),
             _ => self.bound().map(|bound| &bound.from),
+        }
+    }
+
+    /// Most requests that wait for it at a time in one worker, and how clients share these places. `None` for schemes that
+    /// nobody waits for.
+    #[must_use]
+    pub const fn waiting(&self) -> Option<(usize, Fairness)> {
+        match self {
+            Self::Bearer(bearer) => Some((bearer.max_waiting, bearer.fairness)),
+            Self::Introspection(introspection) => Some((introspection.max_waiting, introspection.fairness)),
+            Self::ApiKey(_) | Self::Basic(_) | Self::MutualTls(_) | Self::None(_) => None,
         }
     }
 

@@ -64,7 +64,10 @@ impl TryFrom<String> for HostPattern {
         let part = text.strip_prefix('*').or_else(|| text.strip_suffix('*')).unwrap_or(&text);
         let port = port_start(part).and_then(|colon| part.get(colon.saturating_add(1)..));
         let host = part.get(..port_start(part).unwrap_or(part.len())).unwrap_or_default();
-        if part.is_empty() || !part.bytes().all(is_host_byte) || port.is_some_and(|port| !is_port(port) && !(port.is_empty() && text.ends_with('*'))) {
+        if part.is_empty()
+            || !part.bytes().all(is_host_byte)
+            || port.is_some_and(|port| !is_port(port) && !(port.is_empty() && text.ends_with('*')))
+        {
             return Err(WRONG);
         }
         if host.ends_with('.') && !text.ends_with(".*") {
@@ -142,7 +145,8 @@ impl Match {
             let (first, place) = places.ports.get_or_insert_with(|| (ports, format!("{at}.ports")));
             if *first != ports {
                 let (said, here) = (first.as_str(), ports.as_str());
-                let reason = format!("is {here}, but {place} is {said}: the routes of one listener know one of them, so say the same everywhere");
+                let reason =
+                    format!("is {here}, but {place} is {said}: the routes of one listener know one of them, so say the same everywhere");
                 return Err(ConfigError::new(format!("{at}.ports"), reason));
             }
         }
@@ -233,7 +237,24 @@ mod tests {
         ] {
             assert_eq!(pattern(text).covers(host), covers, "{text} {host}");
         }
-        for odd in ["", "a:", "a:x", "a:x*", "*.", "a/b", "a*b", "*a*", "**", ":*", "a.example.", "a.example.:80", "*.example.", "[::1", "::1", "user@a"] {
+        for odd in [
+            "",
+            "a:",
+            "a:x",
+            "a:x*",
+            "*.",
+            "a/b",
+            "a*b",
+            "*a*",
+            "**",
+            ":*",
+            "a.example.",
+            "a.example.:80",
+            "*.example.",
+            "[::1",
+            "::1",
+            "user@a",
+        ] {
             assert!(HostPattern::try_from(odd.to_owned()).is_err(), "{odd}");
         }
         assert_eq!(pattern("a.example:80").host(), Some("a.example"));

@@ -167,6 +167,12 @@ impl Policy {
         (self.takes_tokens() || self.is_open()) && !is_password
     }
 
+    /// The first scheme that takes tokens of this issuer (index).
+    #[must_use]
+    pub fn scheme_of(&self, issuer: usize) -> Option<usize> {
+        self.bearers.iter().find(|(_, issuers)| issuers.contains(&issuer)).map(|(scheme, _)| *scheme)
+    }
+
     /// The schemes of API keys.
     #[must_use]
     pub fn keys(&self) -> &[usize] {

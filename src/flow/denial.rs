@@ -57,6 +57,7 @@ pub enum Reason {
     KeysUnavailable,
     IntrospectionUnavailable,
     CredentialUnavailable,
+    Overloaded,
     CredentialRefused,
     SubjectRefused,
     ConsentRequired,
@@ -120,7 +121,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 49] = [
+    pub const ALL: [Self; 50] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -165,6 +166,7 @@ impl Reason {
         Self::KeysUnavailable,
         Self::IntrospectionUnavailable,
         Self::CredentialUnavailable,
+        Self::Overloaded,
         Self::CredentialRefused,
         Self::SubjectRefused,
         Self::ConsentRequired,
@@ -220,6 +222,7 @@ impl Reason {
             Self::KeysUnavailable => "keys_unavailable",
             Self::IntrospectionUnavailable => "introspection_unavailable",
             Self::CredentialUnavailable => "credential_unavailable",
+            Self::Overloaded => "overloaded",
             Self::CredentialRefused => "credential_refused",
             Self::SubjectRefused => "subject_refused",
             Self::ConsentRequired => "consent_required",
@@ -281,7 +284,9 @@ impl Reason {
             Self::Unmatched => class(404, -32601, Code::NotFound),
             Self::TaskNotFound => class(404, -32001, Code::TaskNotFound),
             Self::CardUnavailable | Self::AnswerUnusable => class(502, -32006, Code::Internal),
-            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::CredentialUnavailable => class(503, -32053, Code::Unavailable),
+            Self::KeysUnavailable | Self::IntrospectionUnavailable | Self::CredentialUnavailable | Self::Overloaded => {
+                class(503, -32053, Code::Unavailable)
+            }
             Self::CredentialRefused => class(502, -32053, Code::Unavailable),
             Self::ConnectionMismatch | Self::HeadersNotHeld => class(500, -32603, Code::Internal),
         }
@@ -334,6 +339,7 @@ impl Reason {
             Self::KeysUnavailable => "The token cannot be verified at the moment: try again shortly.",
             Self::IntrospectionUnavailable => "The token's issuer cannot be asked at the moment: try again shortly.",
             Self::CredentialUnavailable => "The credential for this connection is not available at the moment: try again shortly.",
+            Self::Overloaded => "Too many requests wait here at the moment: try again shortly.",
             Self::CredentialRefused => "The authorization server gives this connection no credential: tell its operator.",
             Self::SubjectRefused => "The authorization server does not exchange this token: get a new one.",
             Self::ConsentRequired => "The user must sign in or agree first: let the user do that, then try again with a new token.",

@@ -149,9 +149,8 @@ impl Outbound {
     /// Whether the method can still come.
     fn may_read(&self, context: &Context<'_>) -> bool {
         let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
-        let reads = self.reader.is_some() || self.pause.is_none();
         // Without that the proxy delivers no body before the headers have gone.
-        !self.ended && !has_come && reads && context.runtime.config().hold_headers
+        !self.ended && !has_come && context.runtime.config().hold_headers
     }
 
     pub(super) const fn awaits(&self) -> Option<Want> {
@@ -165,8 +164,9 @@ impl Outbound {
         matches!(self.pause, Some(Pause::Method))
     }
 
+    /// Whether the body is read. While something is fetched it stays in the proxy.
     pub(super) const fn reads(&self) -> bool {
-        self.reader.is_some() && !self.ended
+        matches!(self.pause, Some(Pause::Method)) && self.reader.is_some() && !self.ended
     }
 
     pub(super) fn on(
@@ -177,14 +177,11 @@ impl Outbound {
         sent: &mut Option<Sent>,
     ) -> (Stage, Step) {
         match (event, self.pause) {
-            (Event::RequestBody { end, chunk, .. }, pause) => {
+            (Event::RequestBody { end, chunk, .. }, Some(Pause::Method)) => {
                 // Whether the remote agent can read it is its own affair; an id may have been found all the same.
                 let failed = self.reader.as_mut().is_some_and(|reader| reader.read(&chunk, end).is_err());
                 self.ended |= end || failed;
-                match pause {
-                    Some(Pause::Method) if !self.may_read(context) => self.again(context, effects, sent),
-                    _ => (Stage::Outbound(self), Step::Pause),
-                }
+                if self.may_read(context) { (Stage::Outbound(self), Step::Pause) } else { self.again(context, effects, sent) }
             }
             (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
             (Event::BodyWithheld, Some(Pause::Method)) => withheld(Some(self.binding), effects),
@@ -234,9 +231,9 @@ impl Outbound {
         (Stage::Outbound(self), Step::Pause)
     }
 
-    /// Nothing has come of the body before the first pause.
+    /// The proxy holds all that has come of the body.
     fn begin_reading(&mut self) {
-        if self.pause.is_none() && self.binding == Binding::Jsonrpc && !self.ended {
+        if self.reader.is_none() && self.binding == Binding::Jsonrpc && !self.ended {
             self.reader = Some(Box::new(plain_reader()));
         }
     }

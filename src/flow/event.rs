@@ -27,7 +27,7 @@ pub enum Event {
         bytes: u64,
         /// The body is complete.
         end: bool,
-        /// The bytes that came since the last event, if [`super::Exchange::reads`] asks for them; empty otherwise.
+        /// The bytes that [`super::Exchange::body_came`] asks for: what came since it last did.
         chunk: Vec<u8>,
     },
     /// The response's headers arrived.

@@ -1,6 +1,7 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
+use super::arrived::{Arrived, MAX_BYTES_FOR_ID, Part, Reading};
 use super::denial::{Denial, Reason};
 use super::egress::{self, Outbound, Sent};
 use super::event::{Effect, Event, Level, Outcome, Step, Value};
@@ -23,9 +24,6 @@ use crate::wire::header::Headers;
 use crate::wire::scan::Limits;
 use std::rc::Rc;
 
-/// Of a body that is refused anyway, at most this much is waited for to read the request's id.
-const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
-
 /// Effects of an event that decides.
 const USUAL: usize = 16;
 
@@ -36,6 +34,8 @@ const REDIRECTED: &str = "x-envoy-original-url";
 #[derive(Debug, Default)]
 pub struct Exchange {
     stage: Stage,
+    /// What has come of the body.
+    arrived: Arrived,
     /// The answer to expect, if it matters.
     expected: Option<Expected>,
     /// A credential of ours went out with the request.
@@ -149,15 +149,43 @@ impl Exchange {
         record(effects, &mut self.facts, context.runtime.config())
     }
 
-    /// Whether the bytes of the body should come with its events.
-    #[must_use]
-    pub fn reads(&self) -> bool {
+    /// How much is read of the body as far as it has come.
+    fn reading(&self) -> Reading {
+        let rest = |reads| if reads { Reading::Rest } else { Reading::Nothing };
         match &self.stage {
-            Stage::Inbound(inbound) => inbound.reads(),
-            Stage::Outbound(outbound) => outbound.reads(),
-            Stage::Refusing(..) | Stage::Watching(..) => true,
-            Stage::New | Stage::Passing(_) | Stage::Done => false,
+            Stage::Inbound(inbound) => rest(inbound.reads()),
+            Stage::Outbound(outbound) => rest(outbound.reads()),
+            Stage::Refusing(..) => Reading::ForId,
+            Stage::Watching(..) => Reading::Passing,
+            Stage::New | Stage::Passing(_) | Stage::Done => Reading::Nothing,
         }
+    }
+
+    /// A part of the body has come, or its end. `size`: bytes in the proxy's buffer, everything so far while the request is
+    /// paused, else this part alone. What is to be read of it, for [`Part::event`].
+    pub fn body_came(&mut self, size: usize, end: bool) -> Part {
+        let reading = self.reading();
+        self.arrived.come(size, end, reading)
+    }
+
+    /// Trailers have come: they end a body whose last part did not say so. As [`Exchange::body_came`].
+    pub fn trailers_came(&mut self) -> Part {
+        // What an undecided request holds is still there.
+        let size = if self.is_undecided() { self.arrived.held() } else { 0 };
+        self.body_came(size, true)
+    }
+
+    /// What the proxy holds of the body that nobody has read, if somebody reads now. To be asked, and told, after
+    /// [`Event::Settled`].
+    pub fn unread_body(&mut self) -> Option<Part> {
+        let reading = self.reading();
+        self.arrived.unread(reading)
+    }
+
+    /// Whether anything of the body has come.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        self.arrived.has_begun()
     }
 
     /// Whether the response's body should come when it is complete.
@@ -194,6 +222,12 @@ impl Exchange {
             Stage::Outbound(outbound) => outbound.awaits_body(),
             Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
         }
+    }
+
+    /// Whether it waited in a place that somebody else has now: it is to be told so, by [`Event::Settled`].
+    #[must_use]
+    pub fn is_displaced(&self) -> bool {
+        matches!(&self.stage, Stage::Inbound(inbound) if inbound.is_displaced())
     }
 
     /// What is waited for.
@@ -323,7 +357,7 @@ fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects
     let id = match (reader.id(), failed) {
         (Some(id), _) => id,
         (None, Some(wrong)) => wrong.1,
-        (None, None) if end || bytes > MAX_BYTES_FOR_ID => Id::default(),
+        (None, None) if end || bytes > u64::try_from(MAX_BYTES_FOR_ID).unwrap_or(u64::MAX) => Id::default(),
         (None, None) => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     answer(&denial, Some(Binding::Jsonrpc), &id, effects)

@@ -4,6 +4,7 @@
 mod identity;
 mod owning;
 mod told;
+mod waiting;
 
 use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
@@ -19,6 +20,7 @@ use super::head::{Head, Target};
 use super::inspect::{self, Reader};
 use super::ownership::Owned;
 use super::runtime::Context;
+use super::seats::Seat;
 use super::source::Lookup;
 use crate::config::{CardAccess, SkillFrom, Token};
 use crate::identity::Peer;
@@ -39,6 +41,8 @@ pub struct Inbound {
     body: Body,
     /// Bytes of the body that the proxy holds.
     held: u64,
+    /// How many of them have been read.
+    read: u64,
     /// Bytes that the client announced.
     announced: Option<u64>,
     limit: u64,
@@ -50,6 +54,8 @@ pub struct Inbound {
     place: Place,
     /// The card that is being fetched to be the answer.
     wanted: Option<Want>,
+    /// Its place among those who wait, while it does.
+    seat: Option<Seat>,
     /// Where the request says which skill it is for.
     spoken: Spoken,
     /// The rules have let it pass.
@@ -124,6 +130,7 @@ pub(super) fn begin(
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let asks = config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header));
     let is_public = is_card && agent.card.access == CardAccess::Public;
+    let mut seat = None;
     let identity = if is_public {
         Identity::Known(None)
     } else {
@@ -139,6 +146,10 @@ pub(super) fn begin(
                 return refuse(denial, binding, body_follows, context, effects);
             }
             Admission::Wait(want) => {
+                seat = context.runtime.sit(want, index, context.now);
+                if seat.is_none() {
+                    return refuse(Denial::new(Reason::Overloaded).at(&agent.name), binding, body_follows, context, effects);
+                }
                 effects.push(Effect::Fetch(want));
                 Identity::Pending { want, credentials: Box::new(credentials.into_owned()) }
             }
@@ -185,6 +196,7 @@ pub(super) fn begin(
         identity,
         body,
         held: 0,
+        read: 0,
         announced,
         limit,
         headers,
@@ -198,6 +210,7 @@ pub(super) fn begin(
             known: if is_card { CardRequest::known(head.headers) } else { Vec::new() },
         },
         wanted: None,
+        seat,
         spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
         permitted: false,
         owned,
@@ -207,8 +220,9 @@ pub(super) fn begin(
 }
 
 impl Inbound {
+    /// Whether the body is read. Nothing of it is before its sender is known: it stays in the proxy.
     pub(super) const fn reads(&self) -> bool {
-        matches!(self.body, Body::Reading { complete: false, .. })
+        matches!((&self.body, &self.identity), (Body::Reading { complete: false, .. }, Identity::Known(_) | Identity::Shadowed))
     }
 
     pub(super) fn awaits_body(&self) -> bool {
@@ -237,44 +251,26 @@ impl Inbound {
                 self.held = bytes;
                 // With the announced length everything is here, whether the proxy says so yet or not.
                 let end = end || self.announced == Some(bytes);
+                let reads = self.reads();
+                self.read = self.read.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
                 let body = std::mem::replace(&mut self.body, Body::TooLong);
                 self.body = match body {
                     _ if bytes > self.limit => Body::TooLong,
-                    Body::Reading { mut reader, complete: false } => match self.read(&mut reader, &chunk, end) {
+                    // What does not come cannot be judged.
+                    Body::Reading { .. } if reads && self.read != bytes => {
+                        Body::Wrong(Box::new((Denial::new(Reason::BodyMalformed), Id::default())))
+                    }
+                    Body::Reading { mut reader, complete: false } if reads => match self.read(&mut reader, &chunk, end) {
                         Ok(()) => Body::Reading { reader, complete: end },
                         Err(wrong) => Body::Wrong(wrong),
                     },
                     other => other,
                 };
             }
-            Event::Settled => {
-                if let Identity::Pending { want: settled, credentials } = &mut self.identity {
-                    let is_card = self.operation == Some(Operation::GetAgentCard);
-                    let ask = |may_wait| {
-                        admit(self.agent, is_card, context.runtime.identify(self.agent, credentials, may_wait, context), context)
-                    };
-                    let admission = match ask(true) {
-                        // It has been waited for already.
-                        Admission::Wait(again) if again == *settled => ask(false),
-                        other => other,
-                    };
-                    match admission {
-                        Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
-                        Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
-                        Admission::Refused(known, denial) => {
-                            if let Some(known) = known {
-                                told::tell_caller(&known, self.agent, self.asks, None, context, effects);
-                            }
-                            return self.deny(denial, context, effects);
-                        }
-                        Admission::Wait(next) => {
-                            effects.push(Effect::Fetch(next));
-                            *settled = next;
-                            return (Stage::Inbound(self), Step::Pause);
-                        }
-                    }
-                }
-            }
+            Event::Settled => match self.settle(context, effects) {
+                Ok(settled) => self = settled,
+                Err(stopped) => return stopped,
+            },
             Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
         }
@@ -349,7 +345,9 @@ impl Inbound {
         let wanted = self.wanted.take();
         match (request, found) {
             (_, Lookup::Wait(want)) if wanted != Some(want) => {
-                effects.push(Effect::Fetch(want));
+                if let Err(denial) = self.wait(want, context, effects) {
+                    return self.deny(denial, context, effects);
+                }
                 self.wanted = Some(want);
                 return (Stage::Inbound(self), Step::Pause);
             }
@@ -377,7 +375,7 @@ impl Inbound {
                 Err(mismatch(operation.name(), belongs))
             }
             (Some(Binding::Jsonrpc), Some(Some((operation, _)))) => Ok(Some(operation)),
-            _ if self.reads() && self.held == 0 => Ok(None),
+            _ if self.reads() && self.read == 0 => Ok(None),
             _ => Ok(self.operation),
         }
     }

@@ -140,7 +140,9 @@ impl Matcher {
         // The same host on another port: ours to whoever wrote the configuration, but not to Envoy's routes.
         let elsewhere = if entry.is_none() && authority.has_port() { self.entry(authority.host()) } else { None };
         if target.len() > self.max_path_bytes && (entry.or(elsewhere).is_some() || self.unmatched == Unmatched::Refuse) {
-            return Err(Denial::new(Reason::PathTooLong).advise(format!("The path is too long: send {} bytes at most.", self.max_path_bytes)));
+            return Err(
+                Denial::new(Reason::PathTooLong).advise(format!("The path is too long: send {} bytes at most.", self.max_path_bytes))
+            );
         }
         let Some(entry) = entry else {
             let Some(entry) = elsewhere else { return Ok(None) };

@@ -1,6 +1,7 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
 mod accepts;
+mod arrived;
 pub mod authenticate;
 pub mod authorize;
 pub mod card;
@@ -31,12 +32,14 @@ pub mod record;
 pub mod refusal;
 pub mod remote;
 pub mod runtime;
+pub mod seats;
 pub mod shared;
 pub mod source;
 pub mod tasks;
 pub mod token_notes;
 pub mod tokens;
 
+pub use arrived::Part;
 pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;
 pub use fetch::{Answer, Call, Want};

@@ -13,6 +13,7 @@ use super::keys::{Found, Keyrings};
 use super::matcher::Matcher;
 use super::metadata;
 use super::metric::{self, Tally};
+use super::seats::{Clients, Seats};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
@@ -60,6 +61,9 @@ pub struct Runtime {
     tag_plans: ownership::Plans,
     introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
+    pub(super) seats: Rc<RefCell<Seats>>,
+    /// `None`: clients cannot be told apart.
+    pub(super) clients: Option<Rc<dyn Clients>>,
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
     tally: Tally,
@@ -123,6 +127,8 @@ impl Runtime {
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             introspections: RefCell::default(),
+            seats: Rc::default(),
+            clients: None,
             holds: Cell::new(false),
             tag_keys,
             tag_plans: ownership::Plans::default(),
@@ -351,6 +357,7 @@ impl Runtime {
             .chain(self.sources.due(now))
             .chain(self.due_credentials(now))
             .chain(self.due_remotes(now))
+            .chain(self.due_questions())
             .collect()
     }
 

@@ -5,10 +5,12 @@ use crate::config::Pin;
 use crate::flow::head::misplaced;
 use crate::flow::metric::credential_uses;
 use crate::flow::record::Record;
-use crate::flow::{Effect, Level, Reply, Runtime, Value};
+use crate::flow::seats::Clients;
+use crate::flow::{Effect, Event, Level, Part, Reply, Runtime, Value};
 use crate::identity::Peer;
 use crate::wire::header::Headers;
 use crate::wire::hex;
+use crate::wire::network::Network;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
@@ -39,6 +41,16 @@ pub fn request_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
 }
 
+/// The event for a part of the body of the request at hand.
+pub fn body(part: &Part) -> Event {
+    let (start, length) = (part.range.start, part.range.len());
+    let chunk = match length {
+        0 => Vec::new(),
+        _ => hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).ok().flatten().unwrap_or_default(),
+    };
+    part.event(chunk)
+}
+
 /// The headers of the response at hand.
 pub fn response_headers() -> Headers {
     Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
@@ -61,6 +73,17 @@ pub fn peer() -> Option<Box<Peer>> {
     let subject = if uri.is_none() && dns.is_none() { text("subject_peer_certificate") } else { None };
     let digest = text("sha256_peer_certificate_digest").as_deref().and_then(hex::decode);
     Some(Box::new(Peer { uri, dns, subject, digest }))
+}
+
+/// The clients as Envoy has them: with trusted proxies in front, whom those speak for.
+#[derive(Debug)]
+pub struct HostClients;
+
+impl Clients for HostClients {
+    fn network(&self) -> Option<Network> {
+        let address = hostcalls::get_property(vec!["source", "address"]).ok().flatten()?;
+        Network::parse(std::str::from_utf8(&address).ok()?)
+    }
 }
 
 /// Removes trailers that an agent could take for headers of ours.

@@ -49,8 +49,6 @@ pub struct Shared {
 pub struct Waiting {
     pub exchange: Rc<RefCell<Exchange>>,
     pub since: UnixTime,
-    /// The host has delivered body bytes.
-    pub has_body: bool,
 }
 
 /// What a request is to be told.
@@ -58,6 +56,8 @@ pub struct Waiting {
 enum News {
     /// What it waits for has ended.
     Settled(Want),
+    /// Somebody else has its place.
+    Displaced,
     BodyWithheld,
 }
 
@@ -66,6 +66,7 @@ impl News {
     fn concerns(self, exchange: &Exchange) -> bool {
         match self {
             Self::Settled(want) => exchange.awaits() == Some(want),
+            Self::Displaced => exchange.is_displaced(),
             Self::BodyWithheld => exchange.awaits_body(),
         }
     }
@@ -131,7 +132,7 @@ impl Root {
                 call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
-        Ok(Runtime::new(config, secrets)?.signing_with(Rc::new(HostSigner)))
+        Ok(Runtime::new(config, secrets)?.signing_with(Rc::new(HostSigner)).telling_apart(Rc::new(call::HostClients)))
     }
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
@@ -142,8 +143,9 @@ impl Root {
                 if let Some(complaint) = runtime.complaint() {
                     call::log(Level::Warn, &complaint);
                 }
-                // What could not begin has ended for those who wait for it.
-                if !self.calls.values().any(|pending| pending.want == want) && !self.followed.contains_key(&want) {
+                // What could not begin, and will not, has ended for those who wait for it.
+                let is_under_way = self.calls.values().any(|pending| pending.want == want) || self.followed.contains_key(&want);
+                if !is_under_way && !runtime.has_turn(want) {
                     self.settled(want, now);
                 }
             }
@@ -285,16 +287,22 @@ impl Root {
             }
             self.told = self.told.saturating_add(1);
             let event = match news {
-                News::Settled(_) => Event::Settled,
+                News::Settled(_) | News::Displaced => Event::Settled,
                 News::BodyWithheld => Event::BodyWithheld,
             };
-            let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
+            let mut next = Some(event);
+            while let Some(event) = next {
+                let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
+                let goes_on = call::perform(effects, &self.shared.metrics) && step == Step::Continue;
+                // What came of its body meanwhile is read now that its sender is known.
+                next = if goes_on { None } else { exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
+                if goes_on {
+                    let _ = hostcalls::resume_http_request();
+                }
+            }
             let waits = exchange.borrow().awaits().is_some() || exchange.borrow().awaits_body();
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
-            }
-            if call::perform(effects, &self.shared.metrics) && step == Step::Continue {
-                let _ = hostcalls::resume_http_request();
             }
         }
         let _ = hostcalls::set_effective_context(self.id);
@@ -303,7 +311,8 @@ impl Root {
     /// Ends a callback: the next comes when there is something to do.
     fn rest(&mut self) {
         self.told = 0;
-        let next = if !self.untold.is_empty() {
+        let is_due = self.runtime.as_ref().is_some_and(|runtime| runtime.has_due_questions());
+        let next = if is_due || !self.untold.is_empty() {
             NEXT
         } else if !self.followed.is_empty() {
             FOLLOWING
@@ -321,7 +330,9 @@ impl Root {
             .borrow()
             .iter()
             .filter(|(_, waiting)| {
-                !waiting.has_body && waiting.exchange.borrow().awaits_body() && now.since(waiting.since) >= BODY_PATIENCE
+                !waiting.exchange.borrow().has_body()
+                    && waiting.exchange.borrow().awaits_body()
+                    && now.since(waiting.since) >= BODY_PATIENCE
             })
             .map(|(id, _)| *id)
             .collect();
@@ -383,7 +394,9 @@ impl RootContext for Root {
         let mut wanted: BTreeSet<Want> = runtime.due(now).into_iter().collect();
         let waiting = self.shared.waiting.borrow();
         let unheard = waiting.iter().filter(|(id, _)| !self.untold.contains_key(id));
-        wanted.extend(unheard.filter_map(|(_, waiting)| waiting.exchange.borrow().awaits()));
+        let awaited = unheard.filter_map(|(_, waiting)| waiting.exchange.borrow().awaits());
+        // What has its turn is due then.
+        wanted.extend(awaited.filter(|want| !runtime.has_turn(*want)));
         drop(waiting);
         self.tell_some(now);
         for want in wanted {
@@ -391,6 +404,9 @@ impl RootContext for Root {
         }
         for (want, call) in std::mem::take(&mut self.followed) {
             self.obtain(want, call, now);
+        }
+        if runtime.has_displaced() {
+            self.tell(|_, exchange| exchange.is_displaced(), News::Displaced, now);
         }
         runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));

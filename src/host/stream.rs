@@ -15,8 +15,6 @@ pub struct Stream {
     shared: Rc<Shared>,
     runtime: Rc<Runtime>,
     exchange: Rc<RefCell<Exchange>>,
-    /// Bytes that the host said it holds of the body.
-    held: usize,
     /// The same of the response's body.
     response_held: usize,
     /// The state machine is registered with the root context.
@@ -25,11 +23,10 @@ pub struct Stream {
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
-        Self { id, shared, runtime, exchange: Rc::default(), held: 0, response_held: 0, waits: false }
+        Self { id, shared, runtime, exchange: Rc::default(), response_held: 0, waits: false }
     }
 
     fn tell(&mut self, event: Event) -> Action {
-        let is_body = matches!(event, Event::RequestBody { .. });
         let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
         let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
         let waits = {
@@ -37,7 +34,7 @@ impl Stream {
             exchange.awaits().is_some() || exchange.awaits_body()
         };
         if waits {
-            let waiting = Waiting { exchange: Rc::clone(&self.exchange), since: context.now, has_body: is_body || self.held > 0 };
+            let waiting = Waiting { exchange: Rc::clone(&self.exchange), since: context.now };
             self.shared.waiting.borrow_mut().insert(self.id, waiting);
         } else if self.waits {
             self.shared.waiting.borrow_mut().remove(&self.id);
@@ -47,23 +44,6 @@ impl Stream {
             (true, Step::Continue) => Action::Continue,
             (false, _) | (_, Step::Pause) => Action::Pause,
         }
-    }
-
-    /// `size`: bytes in the host's buffer, which keeps what came before as long as there is no verdict.
-    fn body(&mut self, size: usize, end: bool) -> Action {
-        let (undecided, reads) = {
-            let exchange = self.exchange.borrow();
-            (exchange.is_undecided(), exchange.reads())
-        };
-        let start = if undecided { self.held } else { 0 };
-        let length = size.saturating_sub(start);
-        let chunk = if reads && length > 0 {
-            hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).ok().flatten().unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        self.held = size;
-        self.tell(Event::RequestBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end, chunk })
     }
 }
 
@@ -96,14 +76,14 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        self.body(size, end_of_stream)
+        let part = self.exchange.borrow_mut().body_came(size, end_of_stream);
+        self.tell(call::body(&part))
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         call::clean_trailers(&self.runtime);
-        // Trailers end a body whose last part did not say so; what an undecided request holds is still there.
-        let held = if self.exchange.borrow().is_undecided() { self.held } else { 0 };
-        self.body(held, true)
+        let part = self.exchange.borrow_mut().trailers_came();
+        self.tell(call::body(&part))
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {

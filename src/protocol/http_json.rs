@@ -151,9 +151,7 @@ fn shared(method: &str, segments: &[&str]) -> Option<Operation> {
         },
         ("POST", ["tasks", id, "pushNotificationConfigs"]) if is_id(id) => Some(Operation::CreateTaskPushNotificationConfig),
         ("GET", ["tasks", id, "pushNotificationConfigs"]) if is_id(id) => Some(Operation::ListTaskPushNotificationConfigs),
-        ("GET", ["tasks", id, "pushNotificationConfigs", own]) if is_id(id) && is_id(own) => {
-            Some(Operation::GetTaskPushNotificationConfig)
-        }
+        ("GET", ["tasks", id, "pushNotificationConfigs", own]) if is_id(id) && is_id(own) => Some(Operation::GetTaskPushNotificationConfig),
         ("DELETE", ["tasks", id, "pushNotificationConfigs", own]) if is_id(id) && is_id(own) => {
             Some(Operation::DeleteTaskPushNotificationConfig)
         }
@@ -306,7 +304,9 @@ mod tests {
         ] {
             assert_eq!(route(method, path), None, "{method} {path}");
         }
-        for id in ["T-1", "a%3Ab", "a%20b", "50%25", "%C3%A9t%C3%A9", "a:b:c", "SUBSCRIBE", "subscribe", "a:subscribed", "arn%3Aaws%3Ax", "v1"] {
+        for id in
+            ["T-1", "a%3Ab", "a%20b", "50%25", "%C3%A9t%C3%A9", "a:b:c", "SUBSCRIBE", "subscribe", "a:subscribed", "arn%3Aaws%3Ax", "v1"]
+        {
             assert_eq!(route("GET", &format!("/tasks/{id}")), Some((Operation::GetTask, Version::V1_0)), "{id}");
         }
     }

@@ -19,7 +19,8 @@ impl Authority {
         let port = text.get(host..)?.strip_prefix(':');
         let is_bracketed = name.starts_with('[');
         let closes = name.len() > 2 && name.ends_with(']') && name.matches(['[', ']']).count() == 2;
-        let is_host = !name.is_empty() && name.bytes().all(is_host_byte) && if is_bracketed { closes } else { !name.contains(['[', ']', ':']) };
+        let is_host =
+            !name.is_empty() && name.bytes().all(is_host_byte) && if is_bracketed { closes } else { !name.contains(['[', ']', ':']) };
         (is_host && port.is_none_or(is_port)).then(|| Self { text: text.to_ascii_lowercase(), host })
     }
 
@@ -96,7 +97,25 @@ mod tests {
 
     #[test]
     fn what_is_no_host_is_none() {
-        for odd in ["", ":80", "user@host", "host:", "host:80:80", "host:+1", "host:99999", "a b", "[::1", "::1", "[]", "[::1]x", "[::1]:", "a[b]", "é", "a/b", "a%2e"] {
+        for odd in [
+            "",
+            ":80",
+            "user@host",
+            "host:",
+            "host:80:80",
+            "host:+1",
+            "host:99999",
+            "a b",
+            "[::1",
+            "::1",
+            "[]",
+            "[::1]x",
+            "[::1]:",
+            "a[b]",
+            "é",
+            "a/b",
+            "a%2e",
+        ] {
             assert_eq!(Authority::parse(odd), None, "{odd}");
         }
     }

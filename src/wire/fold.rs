@@ -95,7 +95,8 @@ fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
                 }
             };
             let tail = after.get(..length).filter(|tail| tail.iter().all(|byte| byte & 0xc0 == 0x80));
-            let code = tail.and_then(|tail| char::from_u32(tail.iter().fold(u32::from(bits), |code, byte| code << 6 | u32::from(byte & 0x3f))));
+            let code =
+                tail.and_then(|tail| char::from_u32(tail.iter().fold(u32::from(bits), |code, byte| code << 6 | u32::from(byte & 0x3f))));
             rest = if code.is_some() { after.get(length..).unwrap_or_default() } else { after };
             if code.is_some() {
                 return code;

@@ -12,6 +12,7 @@ pub mod hex;
 pub mod jcs;
 pub mod json;
 pub mod kept;
+pub mod network;
 pub mod path;
 pub mod protobuf;
 pub mod rewrite;

@@ -153,6 +153,15 @@ impl Guest<'_, '_> {
                 Ok((id.to_string(), if known { OK } else { BAD_ARGUMENT }))
             }
             "proxy_get_buffer_bytes" => self.buffer(at(0), at(1), at(2)),
+            "proxy_set_buffer_bytes" => {
+                // The body of a request as a whole: nothing else is replaced here.
+                let (kind, start, length, bytes) = (at(0), at(1), at(2), self.bytes(3));
+                let Some(stream) = self.host().stream().filter(|_| (kind, start, length) == (0, 0, u32::MAX)) else {
+                    return Ok((kind.to_string(), BAD_ARGUMENT));
+                };
+                stream.held = bytes;
+                done(kind.to_string())
+            }
             "proxy_get_header_map_pairs" => self.pairs(at(0)),
             "proxy_get_header_map_value" => self.header(at(0)),
             "proxy_replace_header_map_value" | "proxy_remove_header_map_value" | "proxy_add_header_map_value" => self.change_header(name),

@@ -9,7 +9,7 @@
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
-use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Runtime, Step, Value as HeaderValue, Want};
+use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Part, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::Peer;
 use attache::identity::signature::Software;
 use attache::wire::caching::Caching;
@@ -116,7 +116,8 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     };
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
-    let mut held = 0;
+    // What the proxy holds of the body.
+    let mut buffer: Vec<u8> = Vec::new();
     let mut paused = true;
     for event in case["events"].as_array().unwrap() {
         let event = event.as_object().unwrap();
@@ -126,13 +127,14 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(part) = event.get("body").filter(|_| !event.contains_key("fetched")) {
             if !paused {
-                held = 0;
+                buffer.clear();
             }
-            let part = body(part);
-            held += part.len();
-            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(held as u64);
-            let chunk = if exchange.reads() { part } else { Vec::new() };
-            Event::RequestBody { bytes, end, chunk }
+            buffer.extend(body(part));
+            let size = event.get("bytes").and_then(Value::as_u64).map_or(buffer.len(), |bytes| usize::try_from(bytes).unwrap());
+            // `bytes`: the part is longer, by letters that say nothing.
+            buffer.resize(size, b'x');
+            let part = exchange.body_came(size, end);
+            part.event(read(&buffer, &part))
         } else if let Some(answer) = event.get("keys") {
             let body = jwks().to_string();
             assert!(runtime.begin(Want::Keys(0), now).is_some(), "a fetch can begin");
@@ -196,11 +198,25 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             now = now.plus(std::time::Duration::from_secs(event["later"].as_u64().unwrap()));
             continue;
         };
-        let outcome = exchange.on(happened, &Context { runtime: &runtime, verifier: &Software, now });
+        let context = Context { runtime: &runtime, verifier: &Software, now };
+        let settled = matches!(happened, Event::Settled);
+        let mut outcome = exchange.on(happened, &context);
+        // What came while it waited is told of at once.
+        while settled && outcome.step == Step::Pause {
+            let Some(part) = exchange.unread_body() else { break };
+            let next = exchange.on(part.event(read(&buffer, &part)), &context);
+            outcome.effects.extend(next.effects);
+            outcome.step = next.step;
+        }
         paused = outcome.step == Step::Pause;
         outcomes.push(readable(&outcome, case["record"] == true, now));
     }
     Value::Array(outcomes)
+}
+
+/// The bytes of `part`.
+fn read(buffer: &[u8], part: &Part) -> Vec<u8> {
+    buffer[part.range.clone()].to_vec()
 }
 
 /// A call to an endpoint, with its secrets: they are those of the case.

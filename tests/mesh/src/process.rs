@@ -116,6 +116,27 @@ impl Process {
         Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 
+    /// Bytes of linear memory of all its WebAssembly instances. V8 reserves gigabytes of addresses for each, so that no access can
+    /// leave them, and makes readable what is in use. That never shrinks.
+    pub fn linear_memory(&self) -> Result<u64> {
+        const RESERVED: u64 = 1 << 30;
+        let maps = std::fs::read_to_string(format!("/proc/{}/maps", self.pid))?;
+        let regions: Vec<(u64, u64, bool)> = maps
+            .lines()
+            .filter_map(|line| {
+                let (range, rest) = line.split_once(' ')?;
+                let (start, end) = range.split_once('-')?;
+                let number = |text| u64::from_str_radix(text, 16).ok();
+                Some((number(start)?, number(end)?, rest.starts_with("rw-p")))
+            })
+            .collect();
+        let used = regions.windows(2).filter_map(|pair| match pair {
+            [(start, end, true), (next, last, false)] if end == next && last - next >= RESERVED => Some(end - start),
+            _ => None,
+        });
+        Ok(used.sum())
+    }
+
     /// Everything the process wrote to standard error so far.
     pub fn log(&self) -> String {
         read_lossy(&self.log)

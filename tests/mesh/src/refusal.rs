@@ -83,6 +83,7 @@ pub const ALL: &[Refusal] = &[
     row("keys_unavailable", 503, -32053, "UNAVAILABLE"),
     row("introspection_unavailable", 503, -32053, "UNAVAILABLE"),
     row("credential_unavailable", 503, -32053, "UNAVAILABLE"),
+    row("overloaded", 503, -32053, "UNAVAILABLE"),
     row("credential_refused", 502, -32053, "UNAVAILABLE"),
     row("subject_refused", 401, -32050, "UNAUTHENTICATED"),
     row("consent_required", 401, -32050, "UNAUTHENTICATED"),

@@ -40,6 +40,7 @@ mod suite;
 mod tokens;
 mod tour;
 mod vectors;
+mod waiting;
 mod watching;
 
 use std::process::ExitCode;
@@ -88,5 +89,6 @@ fn main() -> ExitCode {
     remote_cards::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
+    waiting::add(&mut suite);
     suite.run()
 }

@@ -10,6 +10,7 @@ mod cpu;
 mod load;
 mod report;
 mod rows;
+mod strangers;
 mod tokens;
 
 use std::process::ExitCode;
@@ -105,6 +106,9 @@ async fn run() -> Result<()> {
     let first = targets.first().context("no rows")?;
     let envoy = version(&first.envoy).await?;
     drop(targets);
+    println!("Bad requests");
+    let strangers = strangers::measure(rounds, seconds / 2.0, &names, &issuer, &base).await?;
+    println!("Cold calls");
     let cold = cold::measure(rounds, upstream).await?;
     let setup = Setup {
         rounds,
@@ -116,6 +120,7 @@ async fn run() -> Result<()> {
         module: std::fs::metadata(place::module(false))?.len(),
         envoy,
         cold,
+        strangers,
     };
     let path = place::root().join("docs/performance.md");
     std::fs::create_dir_all(place::root().join("docs"))?;
@@ -148,8 +153,14 @@ fn loads(names: &Names, tokens: &[String]) -> Result<Vec<(Kind, Arc<Load>)>> {
         let body = body::send_message(bytes)?;
         for values in [&one, &all] {
             let kind = Kind { bytes, tokens: values.len() };
-            let load =
-                Load { path: names.path.clone(), headers: headers.clone(), body: body.clone().into(), tokens: values.as_slice().into() };
+            let load = Load {
+                method: http::Method::POST,
+                path: names.path.clone(),
+                headers: headers.clone(),
+                body: body.clone().into(),
+                tokens: values.as_slice().into(),
+                answers: vec![http::StatusCode::OK],
+            };
             loads.push((kind, Arc::new(load)));
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::cold::{CALLS, Round};
 use crate::load::{CONNECTIONS, Sample};
 use crate::rows::{CACHE, DEFAULT_CACHE, Row, TOKENS};
+use crate::strangers::Line;
 use crate::tokens::KEY_BITS;
 
 /// One load.
@@ -50,6 +51,8 @@ pub struct Setup {
     pub envoy: String,
     /// Rounds of cold calls.
     pub cold: Vec<Round>,
+    /// Requests that anybody can send.
+    pub strangers: Vec<Line>,
 }
 
 /// Median and extremes of the rounds.
@@ -194,6 +197,10 @@ impl Report {
                 text.push('\n');
             }
         }
+        text += "\nWhat a bad request costs, relative to a good one:\n";
+        for line in strangers(&setup.strangers)?.iter().skip(1) {
+            let _ = writeln!(text, "  {}", line.join("  "));
+        }
         Ok(text)
     }
 
@@ -215,6 +222,10 @@ impl Report {
             let _ = writeln!(text, "\n## Body of {}\n", kind.title());
             text += &markdown(&self.table(kind)?);
         }
+        text += "\n## What a bad request costs\n\n\
+                 CPU time of Envoy, as a ratio to a good request of 437 bytes with a token seen before (1.00) that the same Envoy passes to an\n\
+                 agent. Anybody can send all of these but the last three. Endpoints that are asked, and the agent, run in the bench program.\n\n";
+        text += &markdown(&strangers(&setup.strangers)?);
         let _ = writeln!(
             text,
             "\n## Cold calls\n\n\
@@ -247,7 +258,7 @@ impl Report {
                Attaché must also refuse a token without the scope and a body that is not A2A. Afterwards Envoy's counters must\n  \
                show that caches were hit, or not, as the row says.\n\
              - This run: {cores} {arch} cores, `attache.wasm` of {module} KiB.\n\n\
-             Repeat with `make bench`; it takes about four minutes. `ROUNDS=3 SECONDS=0.3 make bench` is quicker and noisier.\n",
+             Repeat with `make bench`; it takes about six minutes. `ROUNDS=3 SECONDS=0.3 make bench` is quicker and noisier.\n",
             envoy = setup.envoy,
             token = setup.token,
             rounds = setup.rounds,
@@ -276,6 +287,18 @@ fn cold(rounds: &[Round]) -> Result<Vec<Vec<String>>> {
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// Columns: kind of request, ratio, its spread, microseconds.
+fn strangers(lines: &[Line]) -> Result<Vec<Vec<String>>> {
+    let mut table = vec![["request", "ratio", "min..max", "CPU µs"].map(str::to_owned).to_vec()];
+    for line in lines {
+        let mut cells = vec![line.title.clone()];
+        cells.extend(Spread::of(line.ratios.iter().copied()).context("no samples")?.ratio());
+        cells.extend(Spread::of(line.costs.iter().copied()).context("no samples")?.micros().into_iter().take(1));
+        table.push(cells);
+    }
+    Ok(table)
 }
 
 fn markdown(lines: &[Vec<String>]) -> String {

@@ -146,6 +146,11 @@ impl Base {
         Ok(Self { file, jwks, issuer: issuer.clone(), audience: audience.clone(), scope: scope.clone(), body_limit })
     }
 
+    /// The file that all rows are made of.
+    pub fn file(&self) -> &EnvoyFile {
+        &self.file
+    }
+
     fn jwt_authn(&self, cache: Option<Value>) -> Value {
         let mut provider = json!({
             "issuer": self.issuer,

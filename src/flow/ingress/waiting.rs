@@ -1,0 +1,70 @@
+//! A request that waits for something to be fetched: it has one of the places for those who do, or is refused.
+
+use super::{Identity, Inbound, told};
+use crate::flow::authorize::{Admission, admit};
+use crate::flow::denial::{Denial, Reason};
+use crate::flow::event::{Effect, Step};
+use crate::flow::exchange::Stage;
+use crate::flow::fetch::Want;
+use crate::flow::runtime::Context;
+use crate::protocol::Operation;
+
+impl Inbound {
+    /// Whether its place has gone to somebody else, and it does not know that yet.
+    pub(in crate::flow) fn is_displaced(&self) -> bool {
+        self.seat.as_ref().is_some_and(crate::flow::seats::Seat::is_displaced)
+    }
+
+    /// Waits for `want`, which is fetched.
+    ///
+    /// # Errors
+    /// If too many wait.
+    pub(super) fn wait(&mut self, want: Want, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Denial> {
+        self.seat = None;
+        self.seat = context.runtime.sit(want, self.agent, context.now);
+        if self.seat.is_none() {
+            return Err(Denial::new(Reason::Overloaded));
+        }
+        effects.push(Effect::Fetch(want));
+        Ok(())
+    }
+
+    /// What it waited for has ended, or its place is gone. `Err`: that is all for now.
+    pub(super) fn settle(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Box<Self>, (Stage, Step)> {
+        if self.is_displaced() {
+            return Err(self.deny(Denial::new(Reason::Overloaded), context, effects));
+        }
+        let Identity::Pending { want: settled, credentials } = &self.identity else {
+            self.seat = None;
+            return Ok(self);
+        };
+        let is_card = self.operation == Some(Operation::GetAgentCard);
+        let ask = |may_wait| admit(self.agent, is_card, context.runtime.identify(self.agent, credentials, may_wait, context), context);
+        // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
+        let admission = match ask(!matches!(settled, Want::Introspection(_))) {
+            Admission::Wait(again) if again == *settled => ask(false),
+            other => other,
+        };
+        match admission {
+            Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
+            Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
+            Admission::Refused(known, denial) => {
+                if let Some(known) = known {
+                    told::tell_caller(&known, self.agent, self.asks, None, context, effects);
+                }
+                return Err(self.deny(denial, context, effects));
+            }
+            Admission::Wait(next) => {
+                if let Err(denial) = self.wait(next, context, effects) {
+                    return Err(self.deny(denial, context, effects));
+                }
+                if let Identity::Pending { want, .. } = &mut self.identity {
+                    *want = next;
+                }
+                return Err((Stage::Inbound(self), Step::Pause));
+            }
+        }
+        self.seat = None;
+        Ok(self)
+    }
+}
