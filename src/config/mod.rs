@@ -19,6 +19,7 @@ mod issuer;
 mod key;
 mod keys;
 mod limits;
+mod pin;
 mod profile;
 mod push;
 mod remote;
@@ -40,7 +41,7 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::{Connection, Pin};
+pub use connection::Connection;
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf, Passthrough,
     Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
@@ -51,6 +52,7 @@ pub use issuer::{Issuer, Preset, TENANT};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
+pub use pin::{Pin, Placement};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
@@ -100,6 +102,9 @@ pub struct Config {
     /// Whether secrets may stand in the configuration itself: for tests.
     #[serde(default)]
     allow_inline_secrets: bool,
+    /// Where Envoy runs the filter.
+    #[serde(default)]
+    pub placement: Placement,
     /// Requests that nothing matches.
     #[serde(default)]
     pub unmatched: Unmatched,
@@ -136,6 +141,7 @@ impl Config {
         reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
+        config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));
         config.check()?;
         Ok(config)
     }
@@ -162,6 +168,14 @@ impl Config {
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
         &self.secrets.0
+    }
+
+    /// What is allowed, but an operator should know of, with its path.
+    pub fn cautions(&self) -> impl Iterator<Item = String> {
+        let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
+        unpinned.map(|(index, Connection { name, .. })| {
+            format!("connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters")
+        })
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -229,6 +243,7 @@ mod tests {
                         "versions": {"1.0": {"bindings": ["jsonrpc"]}, "0.3": {"bindings": ["jsonrpc", "http_json"]}},
                         "default_version": "0.3", "security": [{"oauth2": ["agent:execute"]}]}],
             "connections": [{"name": "partner", "match": {"hosts": ["partner.example.com"], "path_prefix": "/"}, "version": "1.0",
+                             "pin": {"clusters": ["partner"]},
                              "credential": {"header": {"name": "x-api-key", "value": {"secret": "key"}}}}],
             "secrets": {"key": {"env": "KEY"}}
         })
@@ -319,6 +334,10 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/connections/0/version", json!("2.0"), "connections[0].version: unknown variant"),
+            ("/connections/0/pin", Value::Null, "connections[0].pin: is missing. Add one of these lines"),
+            ("/connections/0/pin", json!({"clusters": []}), "connections[0].pin.clusters: "),
+            ("/connections/0/pin", json!("own_cluster"), "connections[0].pin: unknown variant"),
+            ("/placement", json!("upstream"), "placement: unknown variant"),
             ("/connections/0/require_signed_card", json!({"jwks": {"inline": {}}}), "connections[0].card: say where"),
             ("/connections/0/version", json!("auto"), "connections[0].card: say where"),
             (
@@ -336,6 +355,21 @@ mod tests {
             let answer = with(pointer, value.clone());
             assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");
         }
+    }
+
+    #[test]
+    fn a_pin_is_implied_in_a_cluster_only_and_none_is_warned_of() {
+        let parse = |config: &Value| Config::parse(config.to_string().as_bytes());
+        let mut config = good();
+        assert_eq!(parse(&config).unwrap().cautions().count(), 0);
+        config["connections"][0]["pin"] = json!("none");
+        let cautions: Vec<String> = parse(&config).unwrap().cautions().collect();
+        assert!(matches!(cautions.as_slice(), [one] if one.starts_with("connections[0].pin: is \"none\"")), "{cautions:?}");
+        config["connections"][0].as_object_mut().unwrap().remove("pin");
+        assert!(parse(&config).unwrap_err().to_string().starts_with("connections[0].pin: is missing"));
+        config["placement"] = json!("cluster");
+        let config = parse(&config).unwrap();
+        assert!(config.connections[0].pin == Some(super::Pin::OwnCluster) && config.cautions().count() == 0);
     }
 
     /// A secret that somebody wrote where its name belongs.

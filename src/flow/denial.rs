@@ -39,6 +39,7 @@ pub enum Reason {
     VersionNotSupported,
     VersionMismatch,
     OperationUnknown,
+    MethodRefused,
     BodyMalformed,
     RequestMalformed,
     BodyTooLarge,
@@ -82,6 +83,7 @@ pub(super) enum Code {
     PermissionDenied,
     ResourceExhausted,
     FailedPrecondition,
+    Unimplemented,
     Internal,
     Unavailable,
     Unauthenticated,
@@ -95,6 +97,7 @@ impl Code {
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -105,7 +108,7 @@ impl Code {
         match self {
             Self::InvalidArgument => 3,
             // What a server does not have is UNIMPLEMENTED in gRPC; NOT_FOUND is for tasks.
-            Self::NotFound => 12,
+            Self::NotFound | Self::Unimplemented => 12,
             Self::TaskNotFound => 5,
             Self::PermissionDenied => 7,
             Self::ResourceExhausted => 8,
@@ -119,7 +122,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 48] = [
+    pub const ALL: [Self; 49] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -146,6 +149,7 @@ impl Reason {
         Self::VersionNotSupported,
         Self::VersionMismatch,
         Self::OperationUnknown,
+        Self::MethodRefused,
         Self::BodyMalformed,
         Self::RequestMalformed,
         Self::BodyTooLarge,
@@ -200,6 +204,7 @@ impl Reason {
             Self::VersionNotSupported => "version_not_supported",
             Self::VersionMismatch => "version_mismatch",
             Self::OperationUnknown => "operation_unknown",
+            Self::MethodRefused => "method_refused",
             Self::BodyMalformed => "body_malformed",
             Self::RequestMalformed => "request_malformed",
             Self::BodyTooLarge => "body_too_large",
@@ -266,6 +271,7 @@ impl Reason {
                 class(400, -32009, Code::FailedPrecondition)
             }
             Self::OperationUnknown => class(404, -32601, Code::NotFound),
+            Self::MethodRefused => class(405, -32601, Code::Unimplemented),
             Self::BodyMalformed => class(400, -32700, Code::InvalidArgument),
             Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
             Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
@@ -312,6 +318,7 @@ impl Reason {
             Self::VersionNotSupported => "This A2A version is not offered here.",
             Self::VersionMismatch => "The operation belongs to another A2A version than the one selected.",
             Self::OperationUnknown => "There is no such A2A operation here.",
+            Self::MethodRefused => "A2A uses GET, POST and DELETE, and HEAD for agent cards: send one of them.",
             Self::BodyMalformed => "The body is not one JSON document in UTF-8.",
             Self::RequestMalformed => "The request has no single meaning.",
             Self::BodyTooLarge => "The body is too long: send a shorter one.",

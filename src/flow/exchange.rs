@@ -13,7 +13,7 @@ use super::inspect::Reader;
 use super::metric::Tally;
 use super::ownership::Owned;
 use super::runtime::Context;
-use super::{classify, ingress, metadata};
+use super::{classify, ingress, metadata, methods};
 use crate::config::{Config, Unmatched};
 use crate::identity::Peer;
 use crate::protocol::Binding;
@@ -260,6 +260,13 @@ fn begin(
         if let Some(target) = context.runtime.places().target(head.target) {
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
+    }
+    if let Ok(Some(target)) = target
+        && let Err(denial) = methods::check(&head, target, context.runtime.config())
+    {
+        effects.push(Effect::Note(Note::For(target)));
+        let binding = classify::binding(&head, head.path, None);
+        return answer(&denial, binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects);
     }
     match target {
         Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),

@@ -21,6 +21,7 @@ pub mod inspect;
 pub mod introspect;
 mod keys;
 pub mod metadata;
+pub mod methods;
 pub mod metric;
 mod negotiate;
 pub mod obtain;

@@ -131,6 +131,9 @@ fn leads_to(pin: &Pin, connection: &str) -> bool {
         Pin::RouteMetadata(_) => {
             property(vec!["xds", "route_metadata", "filter_metadata", "attache", "connection"]) == connection.as_bytes()
         }
+        // Only behind the router is there an attempt to count.
+        Pin::OwnCluster => property(vec!["upstream", "request_attempt_count"]).iter().any(|byte| *byte != 0),
+        Pin::None => true,
     }
 }
 

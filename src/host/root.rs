@@ -364,7 +364,7 @@ impl RootContext for Root {
         match Self::configure(&json) {
             Ok(runtime) => {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
-                runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
+                runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| call::log(Level::Warn, &warning));
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
