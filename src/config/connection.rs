@@ -1,6 +1,6 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{CalledWith, ConfigError, Credential, Issuer, Match, Pin, Placement, RemoteCard, Secret, SignedCard};
+use super::{CalledWith, ConfigError, Credential, Fields, Issuer, Match, Pin, Placement, RemoteCard, Secret, SignedCard};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -26,6 +26,12 @@ pub struct Connection {
     /// Where Envoy's route must lead. Otherwise nothing goes out. [`super::Config::parse`] makes sure that it is said.
     #[serde(default)]
     pub pin: Option<Pin>,
+    /// Headers and query parameters of clients that do not leave, beside those that look like credentials.
+    #[serde(default)]
+    pub drop: Fields,
+    /// Those that leave although they look like credentials, or are in `drop`.
+    #[serde(default)]
+    pub keep: Fields,
     /// Most requests of one worker that wait for the credential at a time; more are refused.
     #[serde(default = "a_thousand")]
     pub max_waiting: usize,

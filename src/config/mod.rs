@@ -14,6 +14,7 @@ mod connection;
 mod credential;
 mod duration;
 mod error;
+mod fields;
 mod introspection;
 mod issuer;
 mod key;
@@ -47,6 +48,7 @@ pub use credential::{
     Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
 pub use error::ConfigError;
+pub use fields::{FieldName, Fields, folded};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, TENANT};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
@@ -66,6 +68,7 @@ pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 
 use crate::wire::json::UniqueMap;
+use crate::wire::{header, steering};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -105,6 +108,9 @@ pub struct Config {
     /// Where Envoy runs the filter.
     #[serde(default)]
     pub placement: Placement,
+    /// Headers that steer Envoy and may come from clients all the same.
+    #[serde(default)]
+    pub keep_headers: Vec<String>,
     /// Requests that nothing matches.
     #[serde(default)]
     pub unmatched: Unmatched,
@@ -170,6 +176,27 @@ impl Config {
         &self.secrets.0
     }
 
+    /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
+    #[must_use]
+    pub fn credential_headers(&self) -> BTreeSet<&str> {
+        let of_connections = self.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
+        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(Place::Header)).collect()
+    }
+
+    /// Query parameters in which it has some.
+    #[must_use]
+    pub fn credential_parameters(&self) -> BTreeSet<&str> {
+        self.keys_in(Place::Query).collect()
+    }
+
+    fn keys_in(&self, place: Place) -> impl Iterator<Item = &str> {
+        let keys = self.schemes.0.values().filter_map(|scheme| match scheme {
+            Scheme::ApiKey(key) => Some(key),
+            _ => None,
+        });
+        keys.filter(move |key| key.place == place).map(|key| key.name.as_str())
+    }
+
     /// What is allowed, but an operator should know of, with its path.
     pub fn cautions(&self) -> impl Iterator<Item = String> {
         let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
@@ -186,6 +213,11 @@ impl Config {
         issuer::unique(&self.issuers)?;
         unique("agents", "name", self.agents.iter().map(|agent| agent.name.as_str()))?;
         unique("connections", "name", self.connections.iter().map(|connection| connection.name.as_str()))?;
+        for (index, name) in self.keep_headers.iter().enumerate() {
+            if !header::is_name(name) || !steering::is_steering(name) {
+                return Err(ConfigError::new(format!("keep_headers[{index}]"), "is none of the x-envoy- headers that can be kept"));
+            }
+        }
         for (index, issuer) in self.issuers.iter().enumerate() {
             issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
         }
@@ -206,6 +238,7 @@ impl Config {
             let path = format!("connections[{index}]");
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &mut places)?;
+            connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
         for (name, secret) in &self.secrets.0 {
             secret.check(&format!("secrets.{name}"), self.allow_inline_secrets)?;
@@ -337,6 +370,10 @@ mod tests {
             ("/connections/0/pin", Value::Null, "connections[0].pin: is missing. Add one of these lines"),
             ("/connections/0/pin", json!({"clusters": []}), "connections[0].pin.clusters: "),
             ("/connections/0/pin", json!("own_cluster"), "connections[0].pin: unknown variant"),
+            ("/keep_headers", json!(["x-envoy-retry-on", "x-request-id"]), "keep_headers[1]: is none of the x-envoy-"),
+            ("/keep_headers", json!(["X-Envoy-Retry-On"]), "keep_headers[0]: is none of the x-envoy-"),
+            ("/connections/0/keep", json!({"headers": ["x_api_key"]}), "connections[0].keep.headers[0]: a credential of"),
+            ("/connections/0/drop", json!({"headers": ["a*b"]}), "connections[0].drop.headers[0]: a name, or one with a star"),
             ("/placement", json!("upstream"), "placement: unknown variant"),
             ("/connections/0/require_signed_card", json!({"jwks": {"inline": {}}}), "connections[0].card: say where"),
             ("/connections/0/version", json!("auto"), "connections[0].card: say where"),

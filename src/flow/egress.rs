@@ -87,9 +87,11 @@ pub(super) fn begin(
             return refuse(denial, Some(binding), !end_of_stream, context, effects);
         }
     };
-    for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
-        effects.push(Effect::RemoveHeader(name.clone().into()));
-    }
+    let dropped = context.runtime.dropped(index);
+    effects.extend(dropped.into_iter().flat_map(|dropped| dropped.headers(head.headers)));
+    let target = dropped.and_then(|dropped| dropped.target(head.target));
+    effects.extend(target.iter().map(|target| Effect::SetHeader(":path".into(), Value::Text(target.clone()))));
+    let head = &head.with_target(target.as_deref());
     let spoken = match negotiate::begin(head, connection, effects) {
         Ok(spoken) => spoken,
         Err(denial) => return refuse(denial, Some(binding), !end_of_stream, context, effects),

@@ -13,7 +13,7 @@ use super::inspect::Reader;
 use super::metric::Tally;
 use super::ownership::Owned;
 use super::runtime::Context;
-use super::{classify, ingress, metadata, methods};
+use super::{carried, classify, ingress, metadata, methods, steering};
 use crate::config::{Config, Unmatched};
 use crate::identity::Peer;
 use crate::protocol::Binding;
@@ -28,9 +28,6 @@ const MAX_BYTES_FOR_ID: u64 = 64 * 1024;
 
 /// Effects of an event that decides.
 const USUAL: usize = 16;
-
-/// Envoy sets this on a request that it sends on by an internal redirect.
-const REDIRECTED: &str = "x-envoy-original-url";
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -261,8 +258,9 @@ fn begin(
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }
+    let config = context.runtime.config();
     if let Ok(Some(target)) = target
-        && let Err(denial) = methods::check(&head, target, context.runtime.config())
+        && let Err(denial) = steering::clean(headers, target, config, effects).and_then(|()| methods::check(&head, target, config))
     {
         effects.push(Effect::Note(Note::For(target)));
         let binding = classify::binding(&head, head.path, None);
@@ -274,7 +272,7 @@ fn begin(
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
-                if headers.has(REDIRECTED) {
+                if headers.has(carried::REDIRECTED) {
                     let carried = context.runtime.credential_headers().iter().filter(|name| headers.has(name));
                     effects.extend(carried.map(|name| Effect::RemoveHeader(name.clone().into())));
                 }

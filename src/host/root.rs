@@ -19,7 +19,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
 use secrecy::ExposeSecret;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ const NEXT: Duration = Duration::from_millis(1);
 pub struct Shared {
     pub verifier: HostFirst,
     pub metrics: Metrics,
+    /// The host keeps marks beyond internal redirects.
+    pub keeps_marks: Cell<bool>,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -293,7 +295,7 @@ impl Root {
             if !waits {
                 self.shared.waiting.borrow_mut().remove(&id);
             }
-            if call::perform(effects, &self.shared.metrics) && step == Step::Continue {
+            if call::perform(effects, &self.shared) && step == Step::Continue {
                 let _ = hostcalls::resume_http_request();
             }
         }
@@ -365,6 +367,7 @@ impl RootContext for Root {
             Ok(runtime) => {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
                 runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| call::log(Level::Warn, &warning));
+                self.shared.keeps_marks.set(call::keeps_marks());
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()

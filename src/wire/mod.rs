@@ -15,4 +15,5 @@ pub mod protobuf;
 pub mod rewrite;
 pub mod scan;
 pub mod sse;
+pub mod steering;
 pub mod time;
