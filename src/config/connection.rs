@@ -1,6 +1,6 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{CalledWith, ConfigError, Credential, Issuer, Match, Nothing, RemoteCard, Secret, SignedCard};
+use super::{CalledWith, ConfigError, Credential, Fields, Issuer, Match, Pin, Placement, RemoteCard, Secret, SignedCard};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -23,25 +23,26 @@ pub struct Connection {
     pub require_signed_card: Option<SignedCard>,
     /// What is attached.
     pub credential: Credential,
-    /// Where Envoy's route must lead. Otherwise nothing goes out.
+    /// Where Envoy's route must lead. Otherwise nothing goes out. [`super::Config::parse`] makes sure that it is said.
     #[serde(default)]
     pub pin: Option<Pin>,
+    /// Headers and query parameters of clients that do not leave, beside those that look like credentials.
+    #[serde(default)]
+    pub drop: Fields,
+    /// Those that leave although they look like credentials, or are in `drop`.
+    #[serde(default)]
+    pub keep: Fields,
     /// Most requests of one worker that wait for the credential at a time; more are refused.
     #[serde(default = "a_thousand")]
     pub max_waiting: usize,
 }
 
-/// What a route must have for a credential to go out on it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Pin {
-    /// It leads to one of these clusters.
-    Clusters(Vec<String>),
-    /// Its metadata names the connection: `filter_metadata: {attache: {connection: <name>}}`.
-    RouteMetadata(Nothing),
-}
-
 impl Connection {
+    /// Fills in what the filter's place implies.
+    pub(super) fn fill(&mut self, placement: Placement) {
+        self.pin = self.pin.take().or_else(|| Pin::implied(placement));
+    }
+
     pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
         if self.target.grpc {
@@ -50,12 +51,7 @@ impl Connection {
         if self.max_waiting == 0 {
             return fail("max_waiting", "must be at least 1");
         }
-        match &self.pin {
-            Some(Pin::Clusters(clusters)) if clusters.is_empty() || clusters.iter().any(String::is_empty) => {
-                return fail("pin.clusters", "name at least one Envoy cluster");
-            }
-            _ => {}
-        }
+        Pin::check(self.pin.as_ref(), &format!("{at}.pin"), &self.name)?;
         let decides = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
         let goes_by_card = decides || self.require_signed_card.is_some();
         match &self.card {

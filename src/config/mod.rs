@@ -14,11 +14,13 @@ mod connection;
 mod credential;
 mod duration;
 mod error;
+mod fields;
 mod introspection;
 mod issuer;
 mod key;
 mod keys;
 mod limits;
+mod pin;
 mod profile;
 mod push;
 mod remote;
@@ -42,17 +44,19 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::{Connection, Pin};
+pub use connection::Connection;
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf, Passthrough,
     Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
 pub use error::ConfigError;
+pub use fields::{FieldName, Fields, folded};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality};
+pub use pin::{Pin, Placement};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
@@ -68,6 +72,7 @@ pub use voucher::Voucher;
 pub use waiting::Fairness;
 
 use crate::wire::json::UniqueMap;
+use crate::wire::{header, steering};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -104,6 +109,12 @@ pub struct Config {
     /// Whether secrets may stand in the configuration itself: for tests.
     #[serde(default)]
     allow_inline_secrets: bool,
+    /// Where Envoy runs the filter.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Headers that steer Envoy and may come from clients all the same.
+    #[serde(default)]
+    pub keep_headers: Vec<String>,
     /// Requests that nothing matches.
     #[serde(default)]
     pub unmatched: Unmatched,
@@ -154,6 +165,7 @@ impl Config {
         reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
+        config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));
         config.ports = config.check()?;
         Ok(config)
     }
@@ -188,6 +200,37 @@ impl Config {
         &self.secrets.0
     }
 
+    /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
+    #[must_use]
+    pub fn credential_headers(&self) -> BTreeSet<&str> {
+        let of_connections = self.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
+        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(Place::Header)).collect()
+    }
+
+    /// Query parameters in which it has some.
+    #[must_use]
+    pub fn credential_parameters(&self) -> BTreeSet<&str> {
+        self.keys_in(Place::Query).collect()
+    }
+
+    fn keys_in(&self, place: Place) -> impl Iterator<Item = &str> {
+        let keys = self.schemes.0.values().filter_map(|scheme| match scheme {
+            Scheme::ApiKey(key) => Some(key),
+            _ => None,
+        });
+        keys.filter(move |key| key.place == place).map(|key| key.name.as_str())
+    }
+
+    /// What is allowed, but an operator should know of, with its path.
+    pub fn cautions(&self) -> impl Iterator<Item = String> {
+        let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
+        unpinned.map(|(index, Connection { name, .. })| {
+            format!(
+                "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
+            )
+        })
+    }
+
     fn check(&self) -> Result<Ports, ConfigError> {
         if self.agents.is_empty() && self.connections.is_empty() {
             return Err(ConfigError::new("", "give at least one of agents or connections"));
@@ -196,6 +239,11 @@ impl Config {
         issuer::unique(&self.issuers)?;
         unique("agents", "name", self.agents.iter().map(|agent| agent.name.as_str()))?;
         unique("connections", "name", self.connections.iter().map(|connection| connection.name.as_str()))?;
+        for (index, name) in self.keep_headers.iter().enumerate() {
+            if !header::is_name(name) || !steering::is_steering(name) {
+                return Err(ConfigError::new(format!("keep_headers[{index}]"), "is none of the x-envoy- headers that can be kept"));
+            }
+        }
         for (index, issuer) in self.issuers.iter().enumerate() {
             issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
         }
@@ -221,6 +269,7 @@ impl Config {
             let path = format!("connections[{index}]");
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &mut places)?;
+            connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
         for (name, secret) in &self.secrets.0 {
             secret.check(&format!("secrets.{name}"), self.allow_inline_secrets)?;
@@ -265,6 +314,7 @@ mod tests {
                         "versions": {"1.0": {"bindings": ["jsonrpc"]}, "0.3": {"bindings": ["jsonrpc", "http_json"]}},
                         "default_version": "0.3", "security": [{"oauth2": ["agent:execute"]}]}],
             "connections": [{"name": "partner", "match": {"hosts": ["partner.example.com"], "path_prefix": "/"}, "version": "1.0",
+                             "pin": {"clusters": ["partner"]},
                              "credential": {"header": {"name": "x-api-key", "value": {"secret": "key"}}}}],
             "secrets": {"key": {"env": "KEY"}}
         })
@@ -355,6 +405,14 @@ mod tests {
             ("/connections/0/match", json!({"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}), "connections[0].match: "),
             ("/secrets/key", json!({"env": ""}), "secrets.key.env: "),
             ("/connections/0/version", json!("2.0"), "connections[0].version: unknown variant"),
+            ("/connections/0/pin", Value::Null, "connections[0].pin: is missing. Add one of these lines"),
+            ("/connections/0/pin", json!({"clusters": []}), "connections[0].pin.clusters: "),
+            ("/connections/0/pin", json!("own_cluster"), "connections[0].pin: unknown variant"),
+            ("/keep_headers", json!(["x-envoy-retry-on", "x-request-id"]), "keep_headers[1]: is none of the x-envoy-"),
+            ("/keep_headers", json!(["X-Envoy-Retry-On"]), "keep_headers[0]: is none of the x-envoy-"),
+            ("/connections/0/keep", json!({"headers": ["x_api_key"]}), "connections[0].keep.headers[0]: a credential of"),
+            ("/connections/0/drop", json!({"headers": ["a*b"]}), "connections[0].drop.headers[0]: a name, or one with a star"),
+            ("/placement", json!("upstream"), "placement: unknown variant"),
             ("/connections/0/require_signed_card", json!({"jwks": {"inline": {}}}), "connections[0].card: say where"),
             ("/connections/0/version", json!("auto"), "connections[0].card: say where"),
             (
@@ -381,6 +439,21 @@ mod tests {
             let answer = with(pointer, value.clone());
             assert!(answer.starts_with(expected), "{pointer} = {value}: {answer}");
         }
+    }
+
+    #[test]
+    fn a_pin_is_implied_in_a_cluster_only_and_none_is_warned_of() {
+        let parse = |config: &Value| Config::parse(config.to_string().as_bytes());
+        let mut config = good();
+        assert_eq!(parse(&config).unwrap().cautions().count(), 0);
+        config["connections"][0]["pin"] = json!("none");
+        let cautions: Vec<String> = parse(&config).unwrap().cautions().collect();
+        assert!(matches!(cautions.as_slice(), [one] if one.starts_with("connections[0].pin: is \"none\"")), "{cautions:?}");
+        config["connections"][0].as_object_mut().unwrap().remove("pin");
+        assert!(parse(&config).unwrap_err().to_string().starts_with("connections[0].pin: is missing"));
+        config["placement"] = json!("cluster");
+        let config = parse(&config).unwrap();
+        assert!(config.connections[0].pin == Some(super::Pin::OwnCluster) && config.cautions().count() == 0);
     }
 
     /// A secret that somebody wrote where its name belongs.

@@ -137,7 +137,7 @@ mod tests {
 
     fn fault(change: impl Fn(&mut Value)) -> String {
         let mut connection = json!({"name": "x", "match": {"hosts": ["a.example"], "path_prefix": "/p"}, "version": "auto",
-            "card": {"remote": {"uri": "https://a.example:8443", "cluster": "c"}}, "credential": {"none": {}}});
+            "card": {"remote": {"uri": "https://a.example:8443", "cluster": "c"}}, "credential": {"none": {}}, "pin": "none"});
         change(&mut connection);
         let json = json!({ "connections": [connection] }).to_string();
         Config::parse(json.as_bytes()).map(drop).map_err(|error| error.to_string()).err().unwrap_or_default()

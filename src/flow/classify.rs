@@ -4,6 +4,7 @@ use super::denial::{Denial, Reason};
 use super::facts::is_shadowed;
 use super::head::Head;
 use super::inspect::check_query;
+use super::methods;
 use crate::card::{CardPath, CardPaths};
 use crate::config::Agent;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
@@ -64,10 +65,6 @@ pub fn classify(
         Err(error) => object(Denial::new(error.into())).map(|()| None)?,
     };
     let selected = requested.unwrap_or(agent.default_version);
-    // A tunnel: what follows would be no body, and nobody would read it.
-    if head.headers.has("upgrade") || head.method == "CONNECT" {
-        return Err(Denial::new(Reason::RequestMalformed).advise("A2A requests are not upgraded to other protocols."));
-    }
     let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
     if head.method != "POST" && announces_body {
         return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
@@ -82,7 +79,9 @@ pub fn classify(
         }
         Some(Binding::Jsonrpc) => (selected, None),
         Some(Binding::HttpJson) => {
-            let (operation, belongs) = http_json::route(head.method, suffix).ok_or_else(unknown)?;
+            let route =
+                http_json::route(head.method, suffix).ok_or_else(|| if head.method == "HEAD" { methods::refused() } else { unknown() });
+            let (operation, belongs) = route?;
             if belongs != selected {
                 object(mismatch("This route", belongs))?;
             }

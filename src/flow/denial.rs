@@ -39,6 +39,7 @@ pub enum Reason {
     VersionNotSupported,
     VersionMismatch,
     OperationUnknown,
+    MethodRefused,
     BodyMalformed,
     RequestMalformed,
     BodyTooLarge,
@@ -84,6 +85,7 @@ pub(super) enum Code {
     PermissionDenied,
     ResourceExhausted,
     FailedPrecondition,
+    Unimplemented,
     Internal,
     Unavailable,
     Unauthenticated,
@@ -97,6 +99,7 @@ impl Code {
             Self::PermissionDenied => "PERMISSION_DENIED",
             Self::ResourceExhausted => "RESOURCE_EXHAUSTED",
             Self::FailedPrecondition => "FAILED_PRECONDITION",
+            Self::Unimplemented => "UNIMPLEMENTED",
             Self::Internal => "INTERNAL",
             Self::Unavailable => "UNAVAILABLE",
             Self::Unauthenticated => "UNAUTHENTICATED",
@@ -107,7 +110,7 @@ impl Code {
         match self {
             Self::InvalidArgument => 3,
             // What a server does not have is UNIMPLEMENTED in gRPC; NOT_FOUND is for tasks.
-            Self::NotFound => 12,
+            Self::NotFound | Self::Unimplemented => 12,
             Self::TaskNotFound => 5,
             Self::PermissionDenied => 7,
             Self::ResourceExhausted => 8,
@@ -121,7 +124,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 50] = [
+    pub const ALL: [Self; 51] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -148,6 +151,7 @@ impl Reason {
         Self::VersionNotSupported,
         Self::VersionMismatch,
         Self::OperationUnknown,
+        Self::MethodRefused,
         Self::BodyMalformed,
         Self::RequestMalformed,
         Self::BodyTooLarge,
@@ -204,6 +208,7 @@ impl Reason {
             Self::VersionNotSupported => "version_not_supported",
             Self::VersionMismatch => "version_mismatch",
             Self::OperationUnknown => "operation_unknown",
+            Self::MethodRefused => "method_refused",
             Self::BodyMalformed => "body_malformed",
             Self::RequestMalformed => "request_malformed",
             Self::BodyTooLarge => "body_too_large",
@@ -272,6 +277,7 @@ impl Reason {
                 class(400, -32009, Code::FailedPrecondition)
             }
             Self::OperationUnknown => class(404, -32601, Code::NotFound),
+            Self::MethodRefused => class(405, -32601, Code::Unimplemented),
             Self::BodyMalformed => class(400, -32700, Code::InvalidArgument),
             Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
             Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
@@ -321,6 +327,7 @@ impl Reason {
             Self::VersionNotSupported => "This A2A version is not offered here.",
             Self::VersionMismatch => "The operation belongs to another A2A version than the one selected.",
             Self::OperationUnknown => "There is no such A2A operation here.",
+            Self::MethodRefused => "A2A uses GET, POST and DELETE, and HEAD for agent cards: send one of them.",
             Self::BodyMalformed => "The body is not one JSON document in UTF-8.",
             Self::RequestMalformed => "The request has no single meaning.",
             Self::BodyTooLarge => "The body is too long: send a shorter one.",

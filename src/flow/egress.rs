@@ -12,7 +12,7 @@ use super::negotiate::{self, Spoken};
 use super::obtain::{Attachment, Obtained};
 use super::record::Used;
 use super::runtime::Context;
-use crate::config::Connection;
+use crate::config::{Connection, Pin};
 use crate::credential::Key;
 use crate::credential::cache::Token;
 use crate::identity::bearer::{self, BearerError};
@@ -87,9 +87,11 @@ pub(super) fn begin(
             return refuse(denial, Some(binding), !end_of_stream, context, effects);
         }
     };
-    for name in context.runtime.credential_headers().iter().filter(|name| head.headers.has(name)) {
-        effects.push(Effect::RemoveHeader(name.clone().into()));
-    }
+    let dropped = context.runtime.dropped(index);
+    effects.extend(dropped.into_iter().flat_map(|dropped| dropped.headers(head.headers)));
+    let target = dropped.and_then(|dropped| dropped.target(head.target));
+    effects.extend(target.iter().map(|target| Effect::SetHeader(":path".into(), Value::Text(target.clone()))));
+    let head = &head.with_target(target.as_deref());
     let spoken = match negotiate::begin(head, connection, effects) {
         Ok(spoken) => spoken,
         Err(denial) => return refuse(denial, Some(binding), !end_of_stream, context, effects),
@@ -275,7 +277,7 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
     let Attachment { headers, method, origin, age, token, caller } = attachment;
     let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
     effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
-    if let Some(pin) = &connection.pin {
+    if let Some(pin) = connection.pin.as_ref().filter(|pin| **pin != Pin::None) {
         // Last of all that changes the request: every change lets Envoy choose its route anew.
         let mut otherwise: Vec<Effect> = names.into_iter().map(|name| Effect::RemoveHeader(name.into())).collect();
         let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));

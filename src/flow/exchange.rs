@@ -14,7 +14,7 @@ use super::inspect::Reader;
 use super::metric::Tally;
 use super::ownership::Owned;
 use super::runtime::Context;
-use super::{classify, ingress, metadata};
+use super::{carried, classify, ingress, metadata, methods, steering};
 use crate::config::{Config, Unmatched};
 use crate::identity::Peer;
 use crate::protocol::Binding;
@@ -26,9 +26,6 @@ use std::rc::Rc;
 
 /// Effects of an event that decides.
 const USUAL: usize = 16;
-
-/// Envoy sets this on a request that it sends on by an internal redirect.
-const REDIRECTED: &str = "x-envoy-original-url";
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -298,13 +295,21 @@ fn begin(
     if !matches!(target, Ok(Some(_))) {
         effects.extend(context.runtime.matcher().warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
     }
+    let config = context.runtime.config();
+    if let Ok(Some(target)) = target
+        && let Err(denial) = steering::clean(headers, target, config, effects).and_then(|()| methods::check(&head, target, config))
+    {
+        effects.push(Effect::Note(Note::For(target)));
+        let binding = classify::binding(&head, head.path, None);
+        return answer(&denial, binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects);
+    }
     match target {
         Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
         Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects, sent),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
-                if headers.has(REDIRECTED) {
+                if headers.has(carried::REDIRECTED) {
                     let carried = context.runtime.credential_headers().iter().filter(|name| headers.has(name));
                     effects.extend(carried.map(|name| Effect::RemoveHeader(name.clone().into())));
                 }

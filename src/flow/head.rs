@@ -1,12 +1,13 @@
 //! The parts of a request's headers that both directions read, and the cleaning that both begin with.
 
 use super::denial::{Denial, Reason};
+use super::dropped;
 use super::event::{Effect, Value};
 use super::runtime::Runtime;
 use crate::protocol::version;
 use crate::wire::authority::Authority;
 use crate::wire::header::Headers;
-use crate::wire::path;
+use crate::wire::{path, steering};
 
 /// The head of a request.
 #[derive(Debug)]
@@ -50,6 +51,17 @@ impl<'a> Head<'a> {
             .ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("The host is not a name or address with an optional port."))?;
         let (path, query) = path::split_query(target);
         Ok(Self { headers, method, target, path, query, authority })
+    }
+
+    /// The same with another query in its target, if there is one.
+    #[must_use]
+    pub fn with_target<'b>(&self, target: Option<&'b str>) -> Head<'b>
+    where
+        'a: 'b,
+    {
+        let target = target.unwrap_or(self.target);
+        let (path, query) = path::split_query(target);
+        Head { headers: self.headers, method: self.method, target, path, query, authority: self.authority.clone() }
     }
 
     /// What the request is for.
@@ -136,7 +148,12 @@ pub fn reserved(headers: &Headers) -> Vec<String> {
 #[must_use]
 pub fn misplaced(trailers: &Headers, runtime: &Runtime) -> Vec<String> {
     let mut names = reserved(trailers);
-    let known = |name: &&str| *name == version::HEADER || runtime.credential_headers().contains(*name);
+    let known = |name: &&str| {
+        *name == version::HEADER
+            || steering::is_steering(name)
+            || dropped::is_credential(name)
+            || runtime.credential_headers().contains(*name)
+    };
     names.extend(trailers.names().filter(known).map(str::to_owned));
     names
 }

@@ -88,6 +88,10 @@ impl Denial {
             let lines = self.challenges.as_ref().map_or_else(|| Challenges::of_tokens().headers(&said), |known| known.headers(&said));
             headers.extend(lines.into_iter().map(|line| ("www-authenticate", line)));
         }
+        if class.http == 405 {
+            // RFC 9110 section 15.5.6 asks for it.
+            headers.push(("allow", super::methods::ALLOWED.to_owned()));
+        }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
         }

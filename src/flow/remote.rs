@@ -275,7 +275,7 @@ mod tests {
     fn runtime_with(refresh: &str, max_stale: &str) -> Runtime {
         let config = json!({"connections": [{"name": "x", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "version": "auto",
             "card": {"remote": {"uri": "https://a.example", "cluster": "c", "refresh": refresh, "max_stale": max_stale}},
-            "credential": {"none": {}}}]});
+            "credential": {"none": {}}, "pin": "none"}]});
         Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), Secrets::default()).unwrap()
     }
 

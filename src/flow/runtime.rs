@@ -6,6 +6,7 @@ use super::card::Statement;
 use super::challenge::Challenges;
 use super::conceal::Places;
 use super::denial::{Denial, Reason};
+use super::dropped::Dropped;
 use super::fetch::{Answer, Call, Want};
 use super::inspect::Plans;
 use super::introspect::Introspections;
@@ -17,7 +18,7 @@ use super::seats::{Clients, Seats};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Credential, Demanded, Issuer, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Demanded, Issuer, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
@@ -52,6 +53,8 @@ pub struct Runtime {
     /// The certificate of the connection matters.
     asks_peer: bool,
     credential_headers: BTreeSet<String>,
+    /// By connection.
+    dropped: Vec<Dropped>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     pub(super) keyrings: RefCell<Keyrings>,
@@ -101,10 +104,8 @@ impl Runtime {
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).chain(keyrings.warnings(&config)).collect();
         let matcher = Matcher::new(&config);
-        let configured = config.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
-        let configured = configured.map(|header| header.name.as_str());
-        let credential_headers =
-            CLIENT_CREDENTIALS.into_iter().chain(configured).map(str::to_owned).chain(places.headers().cloned()).collect();
+        let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(config.credential_headers()).map(str::to_owned).collect();
+        let dropped = Dropped::of(&config);
         let statement = |(index, agent)| Statement::new(&config, agent, &format!("agents[{index}]"));
         let statements = config.agents.iter().enumerate().map(statement).collect::<Result<_, _>>()?;
         let plans = config.agents.iter().map(Plans::new).collect();
@@ -124,6 +125,7 @@ impl Runtime {
             places,
             asks_peer,
             credential_headers,
+            dropped,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             introspections: RefCell::default(),
@@ -160,6 +162,12 @@ impl Runtime {
     #[must_use]
     pub const fn credential_headers(&self) -> &BTreeSet<String> {
         &self.credential_headers
+    }
+
+    /// What calls of connection `index` do not take along.
+    #[must_use]
+    pub fn dropped(&self, index: usize) -> Option<&Dropped> {
+        self.dropped.get(index)
     }
 
     /// What agent `index` asks of callers.

@@ -1,7 +1,9 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
 use super::metrics::Metrics;
+use super::root::Shared;
 use crate::config::Pin;
+use crate::flow::carried;
 use crate::flow::head::misplaced;
 use crate::flow::metric::credential_uses;
 use crate::flow::record::Record;
@@ -13,7 +15,7 @@ use crate::wire::hex;
 use crate::wire::network::Network;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType};
+use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType, Status};
 use secrecy::ExposeSecret;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -97,19 +99,23 @@ pub fn clean_trailers(runtime: &Runtime) {
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
 /// see to that. `false` if the request was refused on the way, so that it must not go on.
 #[must_use]
-pub fn perform(effects: Vec<Effect>, metrics: &Metrics) -> bool {
+pub fn perform(effects: Vec<Effect>, shared: &Shared) -> bool {
+    let metrics = &shared.metrics;
     let mut reply_headers = Vec::new();
     for effect in effects {
         match effect {
             Effect::Pin { pin, connection, otherwise } => {
                 if !leads_to(&pin, &connection) {
-                    let _ = perform(otherwise, metrics);
+                    let _ = perform(otherwise, shared);
                     return false;
                 }
             }
             Effect::CountUse { connection, method, origin } => metrics.add(&credential_uses(&connection, method, origin), 1),
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
-            Effect::SetHeader(name, Value::Secret(value)) => set_header(&name, Some(value.expose_secret().as_bytes())),
+            Effect::SetHeader(name, Value::Secret(value)) => {
+                mark(&name, shared);
+                set_header(&name, Some(value.expose_secret().as_bytes()));
+            }
             Effect::RemoveHeader(name) => set_header(&name, None),
             Effect::SetState(key, value) => {
                 let _ = hostcalls::set_property(vec![key], Some(value.as_bytes()));
@@ -153,6 +159,57 @@ fn leads_to(pin: &Pin, connection: &str) -> bool {
         }
         Pin::RouteMetadata(_) => {
             property(vec!["xds", "route_metadata", "filter_metadata", "attache", "connection"]) == connection.as_bytes()
+        }
+        // Only behind the router is there an attempt to count.
+        Pin::OwnCluster => property(vec!["upstream", "request_attempt_count"]).iter().any(|byte| *byte != 0),
+        Pin::None => true,
+    }
+}
+
+/// Makes Envoy keep the names of headers with credentials of ours beyond its own redirects.
+#[must_use]
+pub fn keeps_marks() -> bool {
+    match hostcalls::call_foreign_function("declare_property", Some(&carried::declaration())) {
+        // It was declared before, by this root.
+        Ok(_) | Err(Status::BadArgument) => true,
+        Err(_) => {
+            log(
+                Level::Warn,
+                "the proxy has no declare_property: of a request that it sends on by an internal redirect, every header that may hold a \
+                 credential is removed",
+            );
+            false
+        }
+    }
+}
+
+/// The headers of the request at hand, without what we attached before Envoy sent it on by itself.
+pub fn own_request_headers(runtime: &Runtime, shared: &Shared) -> Headers {
+    let mut headers = request_headers();
+    if !carried::may_be(&headers, runtime) {
+        return headers;
+    }
+    let property = |name| hostcalls::get_property(vec![name]).ok().flatten().unwrap_or_default();
+    let names: Vec<String> = if shared.keeps_marks.get() {
+        let mark = property(carried::MARK);
+        let is_of_before = !mark.is_empty() && property(carried::OF_THIS_REQUEST).is_empty();
+        carried::names(&mark).filter(|name| is_of_before && headers.has(name)).map(str::to_owned).collect()
+    } else {
+        carried::unmarked(&headers, runtime).cloned().collect()
+    };
+    for name in names {
+        set_header(&name, None);
+        headers.remove(&name);
+    }
+    headers
+}
+
+/// Notes that a credential of ours is in header `name`.
+fn mark(name: &str, shared: &Shared) {
+    if shared.keeps_marks.get() {
+        let mark = hostcalls::get_property(vec![carried::MARK]).ok().flatten().unwrap_or_default();
+        if let Some(mark) = carried::with(&mark, name) {
+            let _ = hostcalls::set_property(vec![carried::MARK], Some(&mark));
         }
     }
 }

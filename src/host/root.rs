@@ -19,7 +19,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
 use secrecy::ExposeSecret;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +41,8 @@ const NEXT: Duration = Duration::from_millis(1);
 pub struct Shared {
     pub verifier: HostFirst,
     pub metrics: Metrics,
+    /// The host keeps marks beyond internal redirects.
+    pub keeps_marks: Cell<bool>,
     /// Paused requests, by context id.
     pub waiting: RefCell<BTreeMap<u32, Waiting>>,
 }
@@ -293,7 +295,7 @@ impl Root {
             let mut next = Some(event);
             while let Some(event) = next {
                 let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
-                let goes_on = call::perform(effects, &self.shared.metrics) && step == Step::Continue;
+                let goes_on = call::perform(effects, &self.shared) && step == Step::Continue;
                 // What came of its body meanwhile is read now that its sender is known.
                 next = if goes_on { None } else { exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
                 if goes_on {
@@ -375,7 +377,8 @@ impl RootContext for Root {
         match Self::configure(&json) {
             Ok(runtime) => {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
-                runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
+                runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| call::log(Level::Warn, &warning));
+                self.shared.keeps_marks.set(call::keeps_marks());
                 self.runtime = Some(Rc::new(runtime));
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()

@@ -40,7 +40,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        match (call::perform(effects, &self.shared.metrics), step) {
+        match (call::perform(effects, &self.shared), step) {
             (true, Step::Continue) => Action::Continue,
             (false, _) | (_, Step::Pause) => Action::Pause,
         }
@@ -62,7 +62,7 @@ impl HostContext for Stream {}
 
 impl HttpContext for Stream {
     fn on_http_request_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        let headers = call::request_headers();
+        let headers = call::own_request_headers(&self.runtime, &self.shared);
         #[cfg(feature = "test-trap")]
         if headers.has("x-attache-test-trap") {
             core::arch::wasm32::unreachable();

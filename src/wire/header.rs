@@ -36,6 +36,11 @@ impl Headers {
         self.0.iter().any(|(given, _)| given == name)
     }
 
+    /// The same without the header `name`.
+    pub fn remove(&mut self, name: &str) {
+        self.0.retain(|(given, _)| given != name);
+    }
+
     /// Every name, repeats included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())

@@ -18,4 +18,5 @@ pub mod protobuf;
 pub mod rewrite;
 pub mod scan;
 pub mod sse;
+pub mod steering;
 pub mod time;

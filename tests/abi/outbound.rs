@@ -10,11 +10,11 @@ const SECRET: &str = "s3cr3t-of-the-partner";
 fn vm(environment: &[&str]) -> Vm {
     let configuration = json!({
         "connections": [
-            {"name": "partner", "match": {"hosts": ["partner.example.com"], "path_prefix": "/"}, "version": "1.0",
+            {"name": "partner", "match": {"hosts": ["partner.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
              "credential": {"header": {"name": "x-api-key", "value": {"secret": "partner_key"}}}},
-            {"name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}, "version": "0.3",
+            {"name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"}, "version": "0.3", "pin": "none",
              "credential": {"header": {"name": "authorization", "prefix": "Bearer ", "value": {"secret": "partner_key"}}}},
-            {"name": "open", "match": {"hosts": ["open.example.com"], "path_prefix": "/"}, "version": "1.0", "credential": {"none": {}}}],
+            {"name": "open", "match": {"hosts": ["open.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none", "credential": {"none": {}}}],
         "secrets": {"partner_key": {"env": "PARTNER_KEY"}}
     });
     let environment = environment.iter().map(|entry| (*entry).to_owned()).collect();

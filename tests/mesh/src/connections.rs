@@ -43,7 +43,8 @@ pub fn outbound(mesh: &Mesh, connections: &[Value], secrets: &Value, clusters: &
 
 /// A connection `name` to `<name>.example.com`.
 pub fn connection(name: &str, credential: &Value) -> Value {
-    json!({"name": name, "match": {"hosts": [format!("{name}.example.com")], "path_prefix": "/"}, "version": "1.0", "credential": credential})
+    json!({"name": name, "match": {"hosts": [format!("{name}.example.com")], "path_prefix": "/"}, "version": "1.0",
+           "pin": {"clusters": ["remote"]}, "credential": credential})
 }
 
 /// A client of the authorization server.

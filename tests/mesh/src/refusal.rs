@@ -65,6 +65,7 @@ pub const ALL: &[Refusal] = &[
     row("version_not_supported", 400, -32009, "FAILED_PRECONDITION"),
     row("version_mismatch", 400, -32009, "FAILED_PRECONDITION"),
     row("operation_unknown", 404, -32601, "NOT_FOUND"),
+    row("method_refused", 405, -32601, "UNIMPLEMENTED"),
     row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
     row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),

@@ -51,6 +51,7 @@ impl Methods {
         let mut connections = credentials.map(|(name, credential)| connection(name, &credential)).to_vec();
         let card = json!({"remote": {"uri": format!("http://127.0.0.1:{}", mesh.partner.port), "cluster": "partner"}, "credential": {"header": {"name": "x-api-key", "value": {"secret": "partner"}}}});
         connections.push(json!({"name": "card", "match": {"hosts": ["127.0.0.1"], "path_prefix": "/"}, "version": "auto", "card": card,
+            "pin": {"clusters": ["partner"]},
             "credential": {"auto": [
                 {"credential": {"client_credentials": {"client": own("caller"), "request": request()}}},
                 {"credential": {"header": {"name": "x-api-key", "value": {"secret": "partner"}}}}]}}));

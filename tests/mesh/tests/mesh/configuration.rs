@@ -39,11 +39,11 @@ const BAD: &[(&str, &str, Edit)] = &[
     ("odd_unmatched", "unmatched: ", |plugin| plugin["unmatched"] = json!("ignore")),
     ("unknown_secret", "connections[0].credential.header.value.secret: ", |plugin| {
         plugin["connections"] = json!([{"name": "p", "match": {"hosts": ["p.example"], "path_prefix": "/"}, "version": "1.0",
-            "credential": {"header": {"name": "x-api-key", "value": {"secret": "kee"}}}}]);
+            "pin": "none", "credential": {"header": {"name": "x-api-key", "value": {"secret": "kee"}}}}]);
     }),
     ("agent_and_connection_at_one_place", "connections[0].match: ", |plugin| {
         let place = plugin["agents"][0]["match"].clone();
-        plugin["connections"] = json!([{"name": "p", "match": place, "version": "1.0", "credential": {"none": {}}}]);
+        plugin["connections"] = json!([{"name": "p", "match": place, "version": "1.0", "pin": "none", "credential": {"none": {}}}]);
     }),
 ];
 

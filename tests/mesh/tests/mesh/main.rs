@@ -35,6 +35,7 @@ mod requests;
 mod schemes;
 mod sdk;
 mod skills;
+mod steering;
 mod streams;
 mod suite;
 mod tokens;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     credentials_faults::add(&mut suite);
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
+    steering::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);

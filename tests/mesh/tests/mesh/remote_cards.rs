@@ -21,6 +21,7 @@ const RPC: fn() -> Form = || Form::Rpc(json!("call"));
 /// A connection to the agent at `port` of this machine, called by what its card says.
 fn connection(port: u16, credential: &Value) -> Value {
     json!({"name": "remote", "match": {"hosts": ["127.0.0.1"], "path_prefix": "/"}, "version": "auto", "credential": credential,
+        "pin": {"clusters": ["remote", "cards"]},
         "card": {"remote": {"uri": format!("http://127.0.0.1:{port}"), "cluster": "remote", "refresh": "1s", "timeout": "2s"}}})
 }
 

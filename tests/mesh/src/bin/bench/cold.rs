@@ -105,7 +105,7 @@ fn file(rounds: usize, agent: u16, endpoint: u16) -> Result<EnvoyFile> {
             let client = json!({"token_endpoint": {"uri": "http://idp.example/token", "cluster": "idp", "timeout": "60s"},
                 "client_id": format!("client{round}"), "authentication": {"client_secret_post": {"secret": "secret"}}});
             json!({"name": format!("cold{round}"), "match": {"hosts": [format!("cold{round}.example.com")], "path_prefix": "/"},
-                "version": "1.0", "credential": {"client_credentials": {"client": client}}})
+                "version": "1.0", "pin": "none", "credential": {"client_credentials": {"client": client}}})
         })
         .collect();
     file.edit_plugin(|plugin| *plugin = json!({"connections": connections, "secrets": {"secret": {"env": "SECRET"}}}))?;
