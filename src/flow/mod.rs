@@ -42,6 +42,7 @@ pub mod steering;
 pub mod tasks;
 pub mod token_notes;
 pub mod tokens;
+mod whose;
 
 pub use arrived::Part;
 pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
