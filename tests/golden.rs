@@ -97,6 +97,11 @@ fn remote_cards() {
 }
 
 #[test]
+fn matching() {
+    room("matching");
+}
+
+#[test]
 fn record() {
     room("record");
 }

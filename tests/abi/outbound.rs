@@ -38,7 +38,7 @@ fn the_connections_credential_takes_the_place_of_the_clients() {
     let mut vm = vm(&["OTHER=x", &format!("PARTNER_KEY={SECRET}"), "PARTNER_KEY_2=y"]);
     for (headers, name, value) in [
         (call("partner.example.com", "/"), "x-api-key", SECRET.to_owned()),
-        (call("expense.example.com:8443", "/agents/expense/tasks"), "authorization", format!("Bearer {SECRET}")),
+        (call("EXPENSE.example.com", "/agents/expense/tasks"), "authorization", format!("Bearer {SECRET}")),
     ] {
         for parts in [&[SEND][..], &[]] {
             let Verdict::Passed(sent, _) = vm.request(&headers, parts) else { panic!("{name}") };

@@ -79,6 +79,11 @@ fn remote_cards() {
 }
 
 #[wasm_bindgen_test]
+fn matching() {
+    room(include_str!("matching.json"));
+}
+
+#[wasm_bindgen_test]
 fn record() {
     room(include_str!("record.json"));
 }

@@ -70,6 +70,37 @@ pub async fn http1_slowly(port: u16, pieces: &[Vec<u8>], pace: Duration) -> Resu
     tokio::time::timeout(LIMIT, exchange).await.context("no answer to a raw HTTP/1.1 request")?
 }
 
+/// A client of 127.0.0.1:`port` that keeps its HTTP/1.1 connection as long as the server does.
+pub struct Kept {
+    port: u16,
+    stream: Option<TcpStream>,
+}
+
+impl Kept {
+    /// Connects with the first request.
+    pub fn new(port: u16) -> Self {
+        Self { port, stream: None }
+    }
+
+    /// Writes a request and reads its response.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Reply> {
+        tokio::time::timeout(LIMIT, self.exchange(request)).await.context("no answer to a raw HTTP/1.1 request")?
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<Reply> {
+        let mut stream = match self.stream.take() {
+            Some(stream) => stream,
+            None => TcpStream::connect(("127.0.0.1", self.port)).await?,
+        };
+        stream.set_nodelay(true)?;
+        stream.write_all(request).await?;
+        let reply = read_response(&mut stream).await?;
+        let closes = reply.headers.get("connection").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+        self.stream = (!closes).then_some(stream);
+        Ok(reply)
+    }
+}
+
 async fn read_response(reader: &mut (impl AsyncReadExt + Unpin)) -> Result<Reply> {
     let mut buffer = BytesMut::new();
     loop {

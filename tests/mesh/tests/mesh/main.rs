@@ -32,6 +32,7 @@ mod record;
 mod reload;
 mod remote_cards;
 mod requests;
+mod router;
 mod schemes;
 mod sdk;
 mod skills;
@@ -92,5 +93,6 @@ fn main() -> ExitCode {
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
+    router::add(&mut suite);
     suite.run()
 }
