@@ -22,6 +22,7 @@ pub mod inspect;
 pub mod introspect;
 mod keys;
 pub mod matcher;
+mod media;
 mod metadata;
 pub mod metric;
 mod negotiate;

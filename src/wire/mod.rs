@@ -1,4 +1,4 @@
-//! Bytes and their shapes: headers, URIs, JSON, event streams, protocol buffers, gRPC messages, base64url, time. Knows nothing
+//! Bytes and their shapes: headers, media types, URIs, JSON, event streams, protocol buffers, gRPC messages, base64url, time. Knows nothing
 //! of A2A.
 
 pub mod address;
@@ -13,6 +13,7 @@ pub mod jcs;
 pub mod json;
 pub mod kept;
 pub mod network;
+pub mod media_type;
 pub mod path;
 pub mod protobuf;
 pub mod rewrite;
