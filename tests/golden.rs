@@ -100,3 +100,8 @@ fn remote_cards() {
 fn record() {
     room("record");
 }
+
+#[test]
+fn media_types() {
+    room("media_types");
+}

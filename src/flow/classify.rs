@@ -74,7 +74,7 @@ pub fn classify(
     // Whoever takes it for another framing sees another end of the body.
     let mut codings = head.headers.all("transfer-encoding");
     if codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
-        return Err(Denial::new(Reason::RequestMalformed).advise("transfer-encoding is chunked, once, or nothing."));
+        return Err(Denial::new(Reason::RequestMalformed).advise("transfer-encoding is chunked, once, or absent."));
     }
     let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
     if head.method != "POST" && announces_body {

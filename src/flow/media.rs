@@ -23,7 +23,9 @@ const LOOKALIKES: [&str; 4] = ["content_type", "content_encoding", "content_leng
 /// If the body is not JSON in UTF-8 for every reader.
 pub(super) fn untyped(head: &Head<'_>, binding: Binding, version: Version) -> Result<bool, Denial> {
     if LOOKALIKES.iter().any(|name| head.headers.has(name)) {
-        return Err(Denial::new(Reason::RequestMalformed).advise("A header tells of the body, but has an underscore in its name."));
+        return Err(
+            Denial::new(Reason::RequestMalformed).advise("A header about the body has an underscore in its name: send it with a hyphen.")
+        );
     }
     let is_a2a = binding == Binding::HttpJson && version == Version::V1_0;
     let send = if is_a2a { "send application/a2a+json or application/json" } else { "send content-type application/json" };
@@ -35,12 +37,12 @@ pub(super) fn untyped(head: &Head<'_>, binding: Binding, version: Version) -> Re
         Ok(None) => Ok(true),
         Ok(Some(found)) if !(found.is(JSON) || is_a2a && found.is(A2A_JSON)) => Err(refused("This content-type is not accepted")),
         Ok(Some(found)) if !found.is_utf8() => Err(refused("This charset is not accepted")),
-        Ok(Some(found)) if found.has_others => Err(refused("Its content-type has no parameters but charset")),
+        Ok(Some(found)) if found.has_others => Err(refused("This content-type has another parameter than charset")),
         Ok(Some(_)) => Ok(false),
         Err(MediaTypeError::Repeated) => Err(refused("The request has several content-type lines")),
-        Err(MediaTypeError::List) => Err(refused("Its content-type is a list")),
-        Err(MediaTypeError::RepeatedCharset) => Err(refused("Its content-type names more than one charset")),
-        Err(MediaTypeError::Malformed) => Err(refused("Its content-type cannot be read")),
+        Err(MediaTypeError::List) => Err(refused("The content-type is a list")),
+        Err(MediaTypeError::RepeatedCharset) => Err(refused("The content-type names more than one charset")),
+        Err(MediaTypeError::Malformed) => Err(refused("The content-type cannot be read")),
     }
 }
 

@@ -82,3 +82,8 @@ fn remote_cards() {
 fn record() {
     room(include_str!("record.json"));
 }
+
+#[wasm_bindgen_test]
+fn media_types() {
+    room(include_str!("media_types.json"));
+}

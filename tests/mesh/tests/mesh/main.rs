@@ -1,7 +1,9 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
 mod at_hand;
+mod attack_corpora;
 mod attack_credentials;
+mod attack_readers;
 mod attacks;
 mod cards;
 mod configuration;
@@ -59,7 +61,9 @@ fn main() -> ExitCode {
     live_update::add(&mut suite);
     hold::add(&mut suite);
     attacks::add(&mut suite);
+    attack_corpora::add(&mut suite);
     attack_credentials::add(&mut suite);
+    attack_readers::add(&mut suite);
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
