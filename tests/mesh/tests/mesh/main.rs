@@ -21,6 +21,7 @@ mod istio;
 mod jwks;
 mod keys;
 mod live_update;
+mod media_types;
 mod names;
 mod odd_framing;
 mod odd_requests;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    media_types::add(&mut suite);
     names::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);
