@@ -85,7 +85,9 @@ async fn answers(mesh: &'static Mesh) -> Result<()> {
         let id = reply.json()["result"]["task"]["id"].as_str().map(str::to_owned);
         ensure!(reply.status == 200 && id.is_some_and(|id| id.starts_with("t1~")), "{good:?}: {} {}", reply.status, reply.text());
     }
-    for bad in [&["application/json; charset=utf-7"][..], &["application/json; charset=utf-16"], &["json"], &["application/json", "text/html"]] {
+    for bad in
+        [&["application/json; charset=utf-7"][..], &["application/json; charset=utf-16"], &["json"], &["application/json", "text/html"]]
+    {
         agent.answer(with(bad, CARD));
         let reply = card.send(envoy.port()).await?;
         refusal::check(&reply, "card_unavailable", &Form::Status).with_context(|| format!("{bad:?}"))?;
