@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build unit test lint mesh bench run
+.PHONY: help setup build unit test lint mesh attacks bench run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -20,6 +20,9 @@ unit: build ## test the filter without Envoy: natively, on wasm32 under Node, an
 
 mesh: build ## test real Envoys, agents, clients and an authorization server together
 	cargo test --locked -p attache-mesh
+
+attacks: build ## play the attack corpora alone (the mesh plays them too): what is refused, what passes, in one table
+	@cargo test --locked -q -p attache-mesh --test mesh -- attacks::
 
 test: unit mesh ## unit and mesh
 

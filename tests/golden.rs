@@ -105,3 +105,8 @@ fn matching() {
 fn record() {
     room("record");
 }
+
+#[test]
+fn media_types() {
+    room("media_types");
+}

@@ -4,6 +4,7 @@
 use super::authorize::{Admitted, usable};
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Level, Reply, Step};
+use super::media;
 use super::runtime::{Context, Runtime};
 use super::source::{Lookup, describe};
 use crate::card::paths::WELL_KNOWN;
@@ -148,6 +149,8 @@ pub struct CardRequest {
     reads: bool,
     /// The response's headers wait for its body.
     held: bool,
+    /// What its headers say that makes it unreadable.
+    problem: Option<&'static str>,
 }
 
 /// How a card comes.
@@ -194,7 +197,7 @@ impl CardRequest {
             Some(Binding::HttpJson) => Form::Answer,
             None => Form::Bare,
         };
-        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false })
+        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false, problem: None })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -215,8 +218,8 @@ impl CardRequest {
         self.reads
     }
 
-    /// The agent answers with this status.
-    pub fn on_headers(&mut self, status: u16, end: bool, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+    /// The agent answers with this status and these headers.
+    pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         // A gRPC call that failed may be answered with nothing but headers.
         if status != 200 || (self.form == Form::Message && end) {
             return Step::Continue;
@@ -229,6 +232,9 @@ impl CardRequest {
             (false, false) => {}
         }
         self.reads = true;
+        if self.form != Form::Message {
+            self.problem = media::unreadable(headers);
+        }
         self.held = context.runtime.can_hold_responses();
         if self.held {
             return Step::Pause;
@@ -357,6 +363,9 @@ impl CardRequest {
     }
 
     fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {
+        if let Some(problem) = self.problem {
+            return Err(problem.to_owned());
+        }
         // An error is no card and goes on as it is.
         match self.form {
             Form::Bare | Form::Answer => {

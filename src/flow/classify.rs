@@ -4,7 +4,7 @@ use super::denial::{Denial, Reason};
 use super::facts::is_shadowed;
 use super::head::Head;
 use super::inspect::check_query;
-use super::methods;
+use super::{media, methods};
 use crate::card::{CardPath, CardPaths};
 use crate::config::Agent;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
@@ -20,6 +20,8 @@ pub struct Classified {
     pub negotiated: bool,
     /// What is wrong with the version that the request names, where that is only told.
     pub doubt: Option<Reason>,
+    /// It names no media type: nothing may follow.
+    pub untyped: bool,
 }
 
 /// The binding by place and method alone, so that even a refusal can be said in it. `None` for cards: no binding's
@@ -65,6 +67,11 @@ pub fn classify(
         Err(error) => object(Denial::new(error.into())).map(|()| None)?,
     };
     let selected = requested.unwrap_or(agent.default_version);
+    // Whoever takes it for another framing sees another end of the body.
+    let mut codings = head.headers.all("transfer-encoding");
+    if codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
+        return Err(Denial::new(Reason::RequestMalformed).advise("transfer-encoding is chunked, once, or absent."));
+    }
     let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
     if head.method != "POST" && announces_body {
         return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
@@ -127,8 +134,14 @@ pub fn classify(
         let over = binding.map(|binding| format!(" over {binding}")).unwrap_or_default();
         object(Denial::new(Reason::VersionNotSupported).advise(format!("A2A {version} is not offered here{over}.")))?;
     }
+    let untyped = match binding {
+        Some(binding @ (Binding::Jsonrpc | Binding::HttpJson)) if head.method == "POST" && body_follows => {
+            media::untyped(head, binding, version)?
+        }
+        _ => false,
+    };
     let negotiated = binding.is_none() && cards.and_then(|cards| cards.find(suffix)) == Some(CardPath::Negotiated);
-    Ok(Classified { version, operation, negotiated, doubt })
+    Ok(Classified { version, operation, negotiated, doubt, untyped })
 }
 
 /// The versions that `agent` offers, as a list with commas.

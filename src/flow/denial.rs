@@ -45,6 +45,7 @@ pub enum Reason {
     BodyTooLarge,
     PathTooLong,
     EncodingRefused,
+    MediaTypeRefused,
     StreamingNotOffered,
     ContentRefused,
     LimitExceeded,
@@ -124,7 +125,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 51] = [
+    pub const ALL: [Self; 52] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -157,6 +158,7 @@ impl Reason {
         Self::BodyTooLarge,
         Self::PathTooLong,
         Self::EncodingRefused,
+        Self::MediaTypeRefused,
         Self::StreamingNotOffered,
         Self::ContentRefused,
         Self::LimitExceeded,
@@ -214,6 +216,7 @@ impl Reason {
             Self::BodyTooLarge => "body_too_large",
             Self::PathTooLong => "path_too_long",
             Self::EncodingRefused => "encoding_refused",
+            Self::MediaTypeRefused => "media_type_refused",
             Self::StreamingNotOffered => "streaming_not_offered",
             Self::ContentRefused => "content_refused",
             Self::LimitExceeded => "limit_exceeded",
@@ -282,7 +285,7 @@ impl Reason {
             Self::RequestMalformed => class(400, -32600, Code::InvalidArgument),
             Self::BodyTooLarge => class(413, -32052, Code::ResourceExhausted),
             Self::PathTooLong => class(414, -32052, Code::ResourceExhausted),
-            Self::EncodingRefused => class(415, -32005, Code::InvalidArgument),
+            Self::EncodingRefused | Self::MediaTypeRefused => class(415, -32005, Code::InvalidArgument),
             Self::StreamingNotOffered => class(400, -32004, Code::FailedPrecondition),
             Self::ContentRefused => class(400, -32005, Code::InvalidArgument),
             Self::LimitExceeded | Self::PushTargetRefused | Self::ContextMissing => class(400, -32602, Code::InvalidArgument),
@@ -333,6 +336,7 @@ impl Reason {
             Self::BodyTooLarge => "The body is too long: send a shorter one.",
             Self::PathTooLong => "The path is too long: send a shorter one.",
             Self::EncodingRefused => "Compressed bodies are not accepted: send the body as it is.",
+            Self::MediaTypeRefused => "The body has no content-type: send content-type application/json, in UTF-8.",
             Self::StreamingNotOffered => "Streaming is not offered here.",
             Self::ContentRefused => "This content is not accepted here.",
             Self::LimitExceeded => "The request asks for too much.",

@@ -18,8 +18,8 @@ impl Expected {
     /// A part of the answer came; any other event is none of its business.
     pub fn on(&mut self, event: &Event, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         match (self, event) {
-            (Self::Card(card), Event::ResponseHeaders { status, end_of_stream, .. }) => {
-                card.on_headers(*status, *end_of_stream, context, effects)
+            (Self::Card(card), Event::ResponseHeaders { status, end_of_stream, headers }) => {
+                card.on_headers(*status, *end_of_stream, headers, context, effects)
             }
             (Self::Card(card), Event::ResponseBody { bytes, end, content }) => card.on_body(*bytes, *end, content, context, effects),
             (Self::Tasks(tasks), Event::ResponseHeaders { status, end_of_stream, headers }) => {

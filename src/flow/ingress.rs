@@ -18,6 +18,7 @@ use super::facts::{Note, is_shadowed};
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::{self, Reader};
+use super::media;
 use super::ownership::Owned;
 use super::runtime::Context;
 use super::seats::Seat;
@@ -46,6 +47,8 @@ pub struct Inbound {
     /// Bytes that the client announced.
     announced: Option<u64>,
     limit: u64,
+    /// It names no media type, so nothing may follow.
+    untyped: bool,
     /// Effects that the headers call for, to be done with the others when they go on.
     headers: Vec<Effect>,
     /// The headers went on already (without `hold_headers`).
@@ -156,6 +159,7 @@ pub(super) fn begin(
         }
     };
     let limit = match (head.method, agent.limits.max_body_bytes) {
+        ("POST", _) if classified.untyped => 0,
         ("POST", 0) => u64::MAX,
         ("POST", limit) => limit,
         _ => 0,
@@ -199,6 +203,7 @@ pub(super) fn begin(
         read: 0,
         announced,
         limit,
+        untyped: classified.untyped,
         headers,
         released: false,
         place: Place {
@@ -283,7 +288,7 @@ impl Inbound {
             return (Stage::Inbound(self), Step::Pause);
         }
         let asked = match &self.body {
-            Body::TooLong => Err(Denial::new(Reason::BodyTooLarge)),
+            Body::TooLong => Err(self.too_long()),
             Body::Wrong(wrong) => Err(wrong.0.clone()),
             Body::NotNeeded => Ok(self.operation),
             Body::Reading { reader, .. } => self.asked(reader, context),
@@ -428,16 +433,21 @@ impl Inbound {
     }
 
     fn meter(&self, context: &Context<'_>) -> Meter {
-        let denial = match self.limit {
-            0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
-            _ => Denial::new(Reason::BodyTooLarge),
-        };
         Meter {
             passed: self.held,
             announced: self.announced,
             limit: self.limit,
-            denial: self.named(denial, context),
+            denial: self.named(self.too_long(), context),
             binding: self.binding,
+        }
+    }
+
+    /// The refusal of a body with more than may come.
+    fn too_long(&self) -> Denial {
+        match self.limit {
+            _ if self.untyped => media::missing(),
+            0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
+            _ => Denial::new(Reason::BodyTooLarge),
         }
     }
 

@@ -24,6 +24,7 @@ pub mod inspect;
 pub mod introspect;
 mod keys;
 pub mod matcher;
+mod media;
 mod metadata;
 pub mod methods;
 pub mod metric;

@@ -110,7 +110,9 @@ impl Denial {
                 ("VERSION_NOT_SUPPORTED".to_owned(), A2A)
             }
             Reason::StreamingNotOffered => (A2aError::UnsupportedOperation.reason().to_owned(), A2A),
-            Reason::EncodingRefused | Reason::ContentRefused => (A2aError::ContentTypeNotSupported.reason().to_owned(), A2A),
+            Reason::EncodingRefused | Reason::MediaTypeRefused | Reason::ContentRefused => {
+                (A2aError::ContentTypeNotSupported.reason().to_owned(), A2A)
+            }
             Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
             Reason::TaskNotFound => ("TASK_NOT_FOUND".to_owned(), A2A),
             Reason::LimitExceeded | Reason::PushTargetRefused | Reason::ContextMissing => {

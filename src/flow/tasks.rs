@@ -4,11 +4,13 @@
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Level, Step};
 use super::exchange::answer;
+use super::media;
 use super::runtime::Context;
 use crate::ownership::{Answer, Places, Tagger};
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
+use crate::wire::media_type::MediaType;
 use std::rc::Rc;
 
 /// Longest list of tasks, in bytes: nothing of a list goes on before all of it is known to be the caller's.
@@ -67,16 +69,20 @@ impl TaskAnswer {
             self.state = State::Plain;
             return Step::Continue;
         }
-        let kind = headers.all("content-type").next().unwrap_or_default();
-        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-        let is_stream = kind == b"text/event-stream";
-        let is_json = kind.ends_with(b"/json") || kind.ends_with(b"+json");
+        let problem = media::unreadable(headers);
+        let kind = MediaType::of(headers);
+        let is_stream = kind.is_ok_and(|kind| kind.is_some_and(|kind| kind.is("text/event-stream")));
+        // What cannot be read may be anything.
+        let is_json = kind.map_or(true, |kind| kind.is_some_and(|kind| kind.is_json()));
         // What an agent, or a proxy before it, says in other words when it fails names no tasks.
         if !(200..=299).contains(&status) && !is_stream && !is_json {
             return Step::Continue;
         }
         if headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
             return self.refuse("it is encoded", context, effects);
+        }
+        if let Some(problem) = problem {
+            return self.refuse(problem, context, effects);
         }
         effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
         let is_list = self.listed.is_some();

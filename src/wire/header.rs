@@ -82,7 +82,7 @@ pub fn is_name(name: &str) -> bool {
 /// Whether `name` is a `token` (RFC 9110 section 5.6.2), in any case.
 #[must_use]
 pub fn is_token(name: &str) -> bool {
-    is_name(&name.to_ascii_lowercase())
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]

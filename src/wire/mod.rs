@@ -1,4 +1,4 @@
-//! Bytes and their shapes: headers, URIs, JSON, event streams, protocol buffers, gRPC messages, base64url, time. Knows nothing
+//! Bytes and their shapes: headers, media types, URIs, JSON, event streams, protocol buffers, gRPC messages, base64url, time. Knows nothing
 //! of A2A.
 
 pub mod address;
@@ -12,6 +12,7 @@ pub mod hex;
 pub mod jcs;
 pub mod json;
 pub mod kept;
+pub mod media_type;
 pub mod network;
 pub mod path;
 pub mod protobuf;

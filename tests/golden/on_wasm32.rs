@@ -87,3 +87,8 @@ fn matching() {
 fn record() {
     room(include_str!("record.json"));
 }
+
+#[wasm_bindgen_test]
+fn media_types() {
+    room(include_str!("media_types.json"));
+}

@@ -119,7 +119,7 @@ class CallRecorder(grpc.aio.ServerInterceptor):
         return await continuation(handler_call_details)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Says when it listens, and on which ports."""
 
     def __init__(self, config: uvicorn.Config, more_ports: dict[str, int]):
@@ -147,12 +147,12 @@ def serve(
 
     async def run() -> None:
         if add_service is None:
-            return await _Server(config, {}).serve(sockets=[args.listener])
+            return await Server(config, {}).serve(sockets=[args.listener])
         calls = grpc.aio.server(interceptors=[CallRecorder(requests)])
         add_service(calls)
         port = calls.add_insecure_port('127.0.0.1:0')
         await calls.start()
-        await _Server(config, {'grpc_port': port}).serve(sockets=[args.listener])
+        await Server(config, {'grpc_port': port}).serve(sockets=[args.listener])
         await calls.stop(grace=1)
 
     asyncio.run(run())

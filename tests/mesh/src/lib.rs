@@ -25,5 +25,6 @@ pub mod tls;
 pub mod tour;
 mod tour_callers;
 mod tour_methods;
+pub mod verdicts;
 pub mod wait;
 pub mod wiretap;

@@ -92,6 +92,16 @@ pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     agent("partner", stating(command, url_file)).await
 }
 
+/// Starts servers that tell how they read requests: a script of the peers' folder.
+pub async fn readers(script: &str) -> Result<Agent> {
+    let command = match script {
+        "readers_1_0.py" => python("py-1.0", script),
+        "readers_0_3.py" => python("py-0.3", script),
+        _ => node(script),
+    };
+    agent("readers", command).await
+}
+
 /// The official SDKs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {

@@ -71,6 +71,7 @@ pub const ALL: &[Refusal] = &[
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
     row("path_too_long", 414, -32052, "RESOURCE_EXHAUSTED"),
     row("encoding_refused", 415, -32005, "INVALID_ARGUMENT"),
+    row("media_type_refused", 415, -32005, "INVALID_ARGUMENT"),
     row("streaming_not_offered", 400, -32004, "FAILED_PRECONDITION"),
     row("content_refused", 400, -32005, "INVALID_ARGUMENT"),
     row("limit_exceeded", 400, -32602, "INVALID_ARGUMENT"),

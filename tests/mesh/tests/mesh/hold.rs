@@ -99,7 +99,8 @@ pub fn add(suite: &mut Suite) {
         let reply = raw::http1_slowly(mesh.inbound.port(), &pieces, Duration::from_secs(3)).await?;
         ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
         // The same for a refusal that waits for the id.
-        let open = head(&format!("POST {AGENT}"), &[("host", b"expense.example.com"), ("transfer-encoding", b"chunked")]);
+        let json: (&str, &[u8]) = ("content-type", b"application/json");
+        let open = head(&format!("POST {AGENT}"), &[("host", b"expense.example.com"), json, ("transfer-encoding", b"chunked")]);
         let pieces = [vec![open], chunked(&body, body.len(), &[])].concat();
         let reply = raw::http1_slowly(mesh.inbound.port(), &pieces, Duration::from_secs(3)).await?;
         refusal::check(&reply, "credentials_missing", &Form::Rpc(json!("slow")))

@@ -1,7 +1,9 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
 mod at_hand;
+mod attack_corpora;
 mod attack_credentials;
+mod attack_readers;
 mod attacks;
 mod cards;
 mod configuration;
@@ -19,6 +21,7 @@ mod istio;
 mod jwks;
 mod keys;
 mod live_update;
+mod media_types;
 mod names;
 mod odd_framing;
 mod odd_requests;
@@ -61,10 +64,13 @@ fn main() -> ExitCode {
     live_update::add(&mut suite);
     hold::add(&mut suite);
     attacks::add(&mut suite);
+    attack_corpora::add(&mut suite);
     attack_credentials::add(&mut suite);
+    attack_readers::add(&mut suite);
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    media_types::add(&mut suite);
     names::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);

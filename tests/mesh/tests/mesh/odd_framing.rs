@@ -291,8 +291,13 @@ pub fn add(suite: &mut Suite) {
     suite.add("odd_framing::trailers_belong_to_their_request", async |mesh| {
         let here = Lenient::standing(mesh).await?;
         let token = format!("Bearer {}", here.token);
-        let headers: [(&str, &[u8]); 4] =
-            [("host", HOST.as_bytes()), ("a2a-version", b"1.0"), ("authorization", token.as_bytes()), ("transfer-encoding", b"chunked")];
+        let headers: [(&str, &[u8]); 5] = [
+            ("host", HOST.as_bytes()),
+            ("content-type", b"application/json"),
+            ("a2a-version", b"1.0"),
+            ("authorization", token.as_bytes()),
+            ("transfer-encoding", b"chunked"),
+        ];
         let trailers = [
             ("x-checksum", "7"),
             ("a2a-version", "mallory"),

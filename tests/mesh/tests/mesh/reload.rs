@@ -71,7 +71,12 @@ pub fn add(suite: &mut Suite) {
         let body = rpc(json!("w"), "SendMessage", message_1_0("w")).to_string().into_bytes();
         let open = raw::head(
             &format!("POST {AGENT}?mark=waits-in-trap"),
-            &[("host", b"expense.example.com"), ("a2a-version", b"1.0"), ("transfer-encoding", b"chunked")],
+            &[
+                ("host", b"expense.example.com"),
+                ("content-type", b"application/json"),
+                ("a2a-version", b"1.0"),
+                ("transfer-encoding", b"chunked"),
+            ],
         );
         // Without a token, so that nothing may ever come of it.
         let pieces = [vec![open], raw::chunked(&body, body.len(), &[])].concat();

@@ -267,7 +267,7 @@ pub fn add(suite: &mut Suite) {
         let host = send_1_0("odd").bearer(&token).header("host", b"expense\xff.example.com").send(mesh.inbound.port()).await?;
         ensure!([400, 404].contains(&host.status), "{} {}", host.status, host.text());
         let kind = send_1_0("odd").bearer(&token).header("content-type", b"\xff").send(mesh.inbound.port()).await?;
-        ensure!(kind.reason().is_some() || kind.status < 500, "{} {}", kind.status, kind.text());
+        refusal::check(&kind, "media_type_refused", &Form::Rpc(json!("odd")))?;
         works(mesh.inbound.port(), &token).await?;
         Ok(())
     });

@@ -16,6 +16,7 @@ use attache_mesh::mint::Mint;
 use attache_mesh::place;
 use attache_mesh::process::{self, EndAll};
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::verdicts;
 use libtest_mimic::{Arguments, Failed, Trial};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -101,9 +102,13 @@ impl Suite {
         let unseen = if all { refusal::unseen() } else { Vec::new() };
         if !unseen.is_empty() {
             eprintln!("no test was refused for: {}", unseen.join(", "));
-            return ExitCode::FAILURE;
         }
-        if leaks.is_empty() { conclusion.exit_code() } else { ExitCode::FAILURE }
+        let played = verdicts::table();
+        let (table, is_good) = played.unwrap_or_else(|| (String::new(), true));
+        if !table.is_empty() {
+            println!("{table}");
+        }
+        if leaks.is_empty() && unseen.is_empty() && is_good { conclusion.exit_code() } else { ExitCode::FAILURE }
     }
 }
 
