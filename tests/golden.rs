@@ -92,6 +92,11 @@ fn remote_cards() {
 }
 
 #[test]
+fn steering() {
+    room("steering");
+}
+
+#[test]
 fn record() {
     room("record");
 }
