@@ -102,6 +102,11 @@ fn matching() {
 }
 
 #[test]
+fn steering() {
+    room("steering");
+}
+
+#[test]
 fn record() {
     room("record");
 }

@@ -223,12 +223,17 @@ impl Config {
 
     /// What is allowed, but an operator should know of, with its path.
     pub fn cautions(&self) -> impl Iterator<Item = String> {
+        let kept = self.keep_headers.iter().enumerate().map(|(index, name)| {
+            let effect = steering::effect(name).unwrap_or("steers Envoy in a way that is not known here");
+            format!("keep_headers[{index}]: clients may send {name}: {effect}")
+        });
         let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
-        unpinned.map(|(index, Connection { name, .. })| {
+        let unpinned = unpinned.map(|(index, Connection { name, .. })| {
             format!(
                 "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
             )
-        })
+        });
+        kept.chain(unpinned)
     }
 
     fn check(&self) -> Result<Ports, ConfigError> {
@@ -442,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pin_is_implied_in_a_cluster_only_and_none_is_warned_of() {
+    fn what_is_allowed_on_purpose_is_warned_of() {
         let parse = |config: &Value| Config::parse(config.to_string().as_bytes());
         let mut config = good();
         assert_eq!(parse(&config).unwrap().cautions().count(), 0);
@@ -452,6 +457,11 @@ mod tests {
         config["connections"][0].as_object_mut().unwrap().remove("pin");
         assert!(parse(&config).unwrap_err().to_string().starts_with("connections[0].pin: is missing"));
         config["placement"] = json!("cluster");
+        config["keep_headers"] = json!(["x-envoy-retry-on", "x-envoy-new"]);
+        let cautions: Vec<String> = parse(&config).unwrap().cautions().collect();
+        assert_eq!(cautions.len(), 2, "{cautions:?}");
+        assert!(cautions[0].starts_with("keep_headers[0]: clients may send x-envoy-retry-on: when the router"), "{cautions:?}");
+        config["keep_headers"] = json!([]);
         let config = parse(&config).unwrap();
         assert!(config.connections[0].pin == Some(super::Pin::OwnCluster) && config.cautions().count() == 0);
     }

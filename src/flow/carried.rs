@@ -13,7 +13,8 @@ pub const MARK: &str = "attache.carried";
 /// by another filter of ours before this one.
 pub const OF_THIS_REQUEST: &str = "attache.credential";
 
-/// Envoy sets this on a request that it sends on by an internal redirect. Clients may send it, too: it makes us look, no more.
+/// Envoy sets this on a request that it sends on by an internal redirect, and takes it off again from clients that it takes for
+/// external ones. Clients may send it, too. So it decides only where there is nothing better.
 pub const REDIRECTED: &str = "x-envoy-original-url";
 
 /// What makes Envoy keep the mark for the whole of a client's request (`declare_property`: name, type String, span
@@ -21,12 +22,6 @@ pub const REDIRECTED: &str = "x-envoy-original-url";
 #[must_use]
 pub fn declaration() -> Vec<u8> {
     [b"\x0a\x0f".as_slice(), MARK.as_bytes(), b"\x18\x01\x28\x01"].concat()
-}
-
-/// Whether a request with these headers may be one that was sent on.
-#[must_use]
-pub fn may_be(headers: &Headers, runtime: &Runtime) -> bool {
-    !runtime.config().connections.is_empty() || headers.has(REDIRECTED)
 }
 
 /// `mark` with `name`; `None` if it is in there.

@@ -29,11 +29,6 @@ impl Places {
         Self { headers: of(Place::Header), parameters: of(Place::Query), cookies: of(Place::Cookie) }
     }
 
-    /// Headers that hold keys.
-    pub fn headers(&self) -> impl Iterator<Item = &String> {
-        self.headers.iter()
-    }
-
     /// What removes keys from the head of a request. (The target is [`Places::target`].)
     #[must_use]
     pub fn conceal(&self, headers: &Headers) -> Vec<Effect> {

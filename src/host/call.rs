@@ -186,9 +186,6 @@ pub fn keeps_marks() -> bool {
 /// The headers of the request at hand, without what we attached before Envoy sent it on by itself.
 pub fn own_request_headers(runtime: &Runtime, shared: &Shared) -> Headers {
     let mut headers = request_headers();
-    if !carried::may_be(&headers, runtime) {
-        return headers;
-    }
     let property = |name| hostcalls::get_property(vec![name]).ok().flatten().unwrap_or_default();
     let names: Vec<String> = if shared.keeps_marks.get() {
         let mark = property(carried::MARK);

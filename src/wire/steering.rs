@@ -101,4 +101,13 @@ mod tests {
             assert!(!is_steering(name), "{name}");
         }
     }
+
+    #[test]
+    #[cfg(not(target_arch = "wasm32"))]
+    fn the_list_is_documented() {
+        let docs = include_str!("../../docs/configuration.md");
+        for (name, effect) in known() {
+            assert!(docs.contains(&format!("| `{name}` | {effect} |")), "{name}");
+        }
+    }
 }

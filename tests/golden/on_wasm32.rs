@@ -74,6 +74,11 @@ fn outbound() {
 }
 
 #[wasm_bindgen_test]
+fn steering() {
+    room(include_str!("steering.json"));
+}
+
+#[wasm_bindgen_test]
 fn remote_cards() {
     room(include_str!("remote_cards.json"));
 }

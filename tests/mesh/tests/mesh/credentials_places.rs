@@ -164,9 +164,65 @@ async fn retried(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// In the cluster: a client that may have chosen the host gets no credential sent there. A filter that only says that it is in a
+/// cluster attaches nothing. An internal redirect carries the credential as far as the next filter of ours, in the listener, and no
+/// further.
+async fn behind_the_router(mesh: &Mesh) -> Result<()> {
+    let agent =
+        StandIn::start(Answer::new("302 Found", "text/plain", "").header("location", "http://elsewhere.example.com/?mark=behind")).await?;
+    let mut file = in_cluster(mesh, agent.port, "behind")?;
+    let filter = {
+        let mut filter = EnvoyFile::load("outbound-cluster.yaml")?.wasm()?.clone();
+        filter["vm_config"]["vm_id"] = json!("attache-listener");
+        filter["vm_config"].as_object_mut().map(|vm| vm.remove("environment_variables"));
+        filter["configuration"]["value"] = json!(
+            json!({"unmatched": "pass", "schemes": {"open": {"none": {}}}, "agents": [
+            {"name": "own", "match": {"hosts": ["own.example.com"], "path_prefix": "/"}, "default_version": "1.0",
+             "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "security": [{"open": []}]}]})
+            .to_string()
+        );
+        json!({"name": "attache", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": filter}})
+    };
+    file.copy_cluster("idp", "elsewhere")?;
+    file.cluster("elsewhere", mesh.partner.port)?;
+    let manager = file.http_manager()?;
+    manager["http_filters"].as_array_mut().context("filters")?.insert(0, filter);
+    let policy = json!({"max_internal_redirects": 1, "allow_cross_scheme_redirect": true, "redirect_response_codes": [302]});
+    manager["route_config"]["virtual_hosts"] = json!([
+        {"name": "elsewhere", "domains": ["elsewhere.example.com"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "elsewhere"}}]},
+        {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "partner", "internal_redirect_policy": policy}}]},
+    ]);
+    let options = || Options::default().env("CLIENT_SECRET", "behind-secret");
+    let envoy = Envoy::start("behind", &file, options()).await?;
+    let call = || Call::get("/tasks/1").host("partner.example.com").bearer("mine");
+    let reply = call().send(envoy.port()).await?;
+    ensure!(reply.status == 401, "the other agent wants a key: {} {}", reply.status, reply.text());
+    let seen = at_partner(mesh, "mark=behind").await?.context("Envoy followed the redirect")?;
+    ensure!(agent.heads() == 1 && issued(&mesh.authorization, "behind").await? == 1, "it went out with a credential");
+    ensure!(seen["headers"].get("authorization").is_none(), "the credential went along: {seen}");
+    let chosen = call().header("x-envoy-original-dst-host", "127.0.0.1:9").send(envoy.port()).await?;
+    refusal::check(&chosen, "connection_mismatch", &Form::Status)?;
+    ensure!(agent.heads() == 1, "it left");
+    // The same configuration in a listener.
+    let secrets = json!({"key": {"env": "PARTNER_KEY"}});
+    let mut file = outbound(mesh, &[connection("astray", &key())], &secrets, &[])?;
+    file.cluster("remote", agent.port)?;
+    file.edit_plugin(|plugin| {
+        plugin["placement"] = json!("cluster");
+        plugin["connections"][0].as_object_mut().map(|connection| connection.remove("pin"));
+    })?;
+    let envoy = Envoy::start("astray", &file, self::options()).await?;
+    let reply = Call::get("/tasks/1").host("astray.example.com").send(envoy.port()).await?;
+    refusal::check(&reply, "connection_mismatch", &Form::Status)?;
+    ensure!(agent.heads() == 1, "it left");
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("credentials_places::a_pinned_credential_goes_nowhere_else", pins);
     suite.add("credentials_places::an_internal_redirect_carries_none_along", redirected);
     suite.add("credentials_places::in_the_cluster_mirrors_get_none", mirrored);
+    suite.add("credentials_places::in_the_cluster_nothing_is_chosen_or_carried_on_by_others", behind_the_router);
     suite.add("credentials_places::in_the_cluster_a_retry_has_a_fresh_token", retried);
 }

@@ -166,7 +166,11 @@ async fn agents(mesh: &Mesh, ports: &str) -> Result<()> {
     let envoy = Envoy::start(&format!("router-{ports}"), &file, Options::default()).await?;
     let tally = ask(&envoy, &data, "x-agent", 1).await?;
     tally.check(&format!("agents, ports {ports}"), 1500)?;
-    ensure!(tally.allowed.len() * 5 >= places(&data, ports)?.iter().map(|(_, prefixes)| prefixes.len()).sum::<usize>() * 4, "{:?}", tally.allowed);
+    ensure!(
+        tally.allowed.len() * 5 >= places(&data, ports)?.iter().map(|(_, prefixes)| prefixes.len()).sum::<usize>() * 4,
+        "{:?}",
+        tally.allowed
+    );
     if ports == "exact" {
         envoy.logged(&["because of its port alone", "match.ports"]).await?;
     }
@@ -175,9 +179,7 @@ async fn agents(mesh: &Mesh, ports: &str) -> Result<()> {
 
 async fn connections(mesh: &Mesh, ports: &str) -> Result<()> {
     let data: Value = serde_json::from_str(DATA)?;
-    let connection = |name: &str, target: Value| {
-        json!({"name": name, "match": target, "version": "1.0", "credential": {"header": {"name": "x-partner-key", "value": {"secret": name}}}})
-    };
+    let connection = |name: &str, target: Value| json!({"name": name, "match": target, "version": "1.0", "credential": {"header": {"name": "x-partner-key", "value": {"secret": name}}}});
     let file = file(mesh, &data, ports, "connections", connection)?;
     let envoy = Envoy::start(&format!("router-out-{ports}"), &file, Options::default()).await?;
     ask(&envoy, &data, "x-credential", 5).await?.check(&format!("connections, ports {ports}"), 300)

@@ -104,6 +104,8 @@ impl Here {
                 {"match": {"prefix": "/"}, "route": {"cluster": "moved", "internal_redirect_policy": redirects}}]},
             {"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "remote", "timeout": "0s"}}]},
         ]);
+        // The addresses of clients that Envoy believes more; without that it drops some of the headers itself.
+        manager["internal_address_config"] = json!({"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]});
         if !hold {
             // Envoy then drops some headers itself, of clients that it takes for external ones.
             manager["use_remote_address"] = json!(true);
@@ -145,7 +147,8 @@ async fn gone(here: &Here) -> Result<()> {
         for host in ["partner", "agent"] {
             for call in [get(host), message(host)] {
                 here.tap.forget();
-                let reply = here.send(&with(call, &row, here.tap.port)).await?;
+                let sent = here.send(&with(call, &row, here.tap.port)).await;
+                let reply = sent.with_context(|| format!("{row} {host}"))?;
                 let heard = here.tap.heard();
                 let [one] = heard.as_slice() else { bail!("{row} {host}: {} {}, {heard:?}", reply.status, reply.text()) };
                 ensure!(reply.status == 200, "{row} {host}: {} {}", reply.status, reply.text());
