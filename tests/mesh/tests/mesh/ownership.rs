@@ -411,7 +411,7 @@ pub fn add(suite: &mut Suite) {
         let within = |tenant: &str, route: &str| if tenant.is_empty() { route.to_owned() } else { format!("/{tenant}{route}") };
         let params = |tenant: &str, first: bool, params: &Value| {
             let (tenant, rest) = (format!("\"tenant\":{}", json!(tenant)), params.to_string());
-            let rest = rest.trim_start_matches('{').trim_end_matches('}');
+            let rest = rest.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')).unwrap_or_default();
             if first { format!("{{{tenant},{rest}}}") } else { format!("{{{rest},{tenant}}}") }
         };
         let call = |method: &str, params: String| {
