@@ -135,13 +135,13 @@ impl Introspections {
         self.jobs.get(key).map(|job| (job.room, Rc::clone(&job.interest)))
     }
 
-    /// Notes that `token` should be asked about, by one client.
+    /// Notes that `token` should be asked about, by one client. `most`: requests that may wait, whatever for.
     fn note(&mut self, key: Key, room: Room, token: &str, client: impl FnOnce() -> Option<Network>, most: usize) {
         if self.jobs.contains_key(&key) {
             return;
         }
         // No more wait than have places. The others have gone: they are cleared away now and then.
-        let live = most.saturating_mul(2).saturating_add(self.lanes.values().map(|lane| lane.asked).sum());
+        let live = most.saturating_add(self.lanes.values().map(|lane| lane.asked).sum());
         if self.jobs.len() > live.saturating_add(SLACK) {
             let idle: Vec<Key> = self.jobs.iter().filter(|(_, job)| job.is_idle()).map(|(key, _)| *key).collect();
             idle.iter().for_each(|key| drop(self.remove(key)));
@@ -212,7 +212,7 @@ impl Runtime {
         let config = self.introspection(scheme).filter(|config| self.secrets().value(&config.client.secret.secret).is_ok());
         match config {
             Some(config) if may_wait && !rests => {
-                state.note(key, room, token, || self.client(config.fairness), config.max_waiting);
+                state.note(key, room, token, || self.client(config.fairness), self.config().max_waiting);
                 Authentication::Wait(Want::Introspection(key))
             }
             _ => Authentication::Refused(Reason::IntrospectionUnavailable),

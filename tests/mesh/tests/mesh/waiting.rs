@@ -102,7 +102,9 @@ async fn memory(mesh: &Mesh) -> Result<()> {
     let envoy = start("waiting-memory", &file).await?;
     let (port, process) = (envoy.port(), envoy.process());
     let text = "x".repeat(SIZE);
-    let body = send(&text, "").body.context("no body")?;
+    let mut message = message_1_0("large");
+    message["message"]["parts"][0]["text"] = json!(text);
+    let body = rpc(json!("w"), "SendMessage", message).to_string();
     let call = |token: &str| send("", token).body(body.clone());
     endpoint.open(true);
     refusal::check(&call("made-up").send(port).await?, "token_inactive", &Form::Rpc(json!("w")))?;
@@ -241,10 +243,11 @@ async fn odd(mesh: &Mesh) -> Result<()> {
     let port = envoy.port();
     for status in ["429 Too Many Requests", "502 Bad Gateway", "503 Service Unavailable", "504 Gateway Timeout"] {
         endpoint.answer(Answer::new(status, "text/plain", "canary"));
-        let reply = send("odd", &format!("odd-{status}")).send(port).await?;
+        let number = status.split(' ').next().unwrap_or_default();
+        let reply = send("odd", &format!("odd-{number}")).send(port).await?;
         refusal::check(&reply, "introspection_unavailable", &Form::Rpc(json!("w")))?;
         endpoint.answer(active());
-        let reply = send("good", &format!("good-{status}")).send(port).await?;
+        let reply = send("good", &format!("good-{number}")).send(port).await?;
         ensure!(reply.status == 200, "after one {status}: {} {}", reply.status, reply.text());
     }
     Ok(())
