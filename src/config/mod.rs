@@ -6,6 +6,7 @@ mod agent;
 mod algorithm;
 mod audit;
 mod card;
+mod carriers;
 mod certificate;
 mod choice;
 mod claims;
@@ -198,42 +199,6 @@ impl Config {
     #[must_use]
     pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
         &self.secrets.0
-    }
-
-    /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
-    #[must_use]
-    pub fn credential_headers(&self) -> BTreeSet<&str> {
-        let of_connections = self.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
-        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(Place::Header)).collect()
-    }
-
-    /// Query parameters in which it has some.
-    #[must_use]
-    pub fn credential_parameters(&self) -> BTreeSet<&str> {
-        self.keys_in(Place::Query).collect()
-    }
-
-    fn keys_in(&self, place: Place) -> impl Iterator<Item = &str> {
-        let keys = self.schemes.0.values().filter_map(|scheme| match scheme {
-            Scheme::ApiKey(key) => Some(key),
-            _ => None,
-        });
-        keys.filter(move |key| key.place == place).map(|key| key.name.as_str())
-    }
-
-    /// What is allowed, but an operator should know of, with its path.
-    pub fn cautions(&self) -> impl Iterator<Item = String> {
-        let kept = self.keep_headers.iter().enumerate().map(|(index, name)| {
-            let effect = steering::effect(name).unwrap_or("steers Envoy in a way that is not known here");
-            format!("keep_headers[{index}]: clients may send {name}: {effect}")
-        });
-        let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
-        let unpinned = unpinned.map(|(index, Connection { name, .. })| {
-            format!(
-                "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
-            )
-        });
-        kept.chain(unpinned)
     }
 
     fn check(&self) -> Result<Ports, ConfigError> {
