@@ -406,7 +406,7 @@ pub fn add(suite: &mut Suite) {
     });
     suite.add("ownership::a_task_is_of_its_tenant", async |mesh| {
         let place = Place::standing(mesh).await?;
-        let (rpc, http) = (EVERYWHERE[0], EVERYWHERE[1]);
+        let http = EVERYWHERE[1];
         // In a tenant: over HTTP+JSON the path names it, over JSON-RPC a parameter, before or behind the others.
         let within = |tenant: &str, route: &str| if tenant.is_empty() { route.to_owned() } else { format!("/{tenant}{route}") };
         let params = |tenant: &str, first: bool, params: &Value| {
@@ -478,19 +478,16 @@ pub fn add(suite: &mut Suite) {
         }
         // Two readers must not see two tenants.
         let (task, _) = task_of(&first)?;
+        place.hides(&http.http(Method::GET, &format!("/tasks/{task}?tenant=acme"), None), "ann").await?;
         let mut two = message_1_0("two");
         two["tenant"] = json!("bolt");
-        let query = http.http(Method::GET, &format!("/acme/tasks/{task}?tenant=bolt"), None);
-        let only_query = http.http(Method::GET, &format!("/tasks/{task}?tenant=acme"), None);
-        let old = rpc.rpc(["", "tasks/get"], json!({"id": task, "tenant": "acme"}));
-        let old = Over { version: "0.3", rpc: true }
-            .rpc(["", "tasks/get"], serde_json::from_slice::<Value>(&old.body.unwrap_or_default())?["params"].clone());
+        let mut old = message_0_3("two");
+        old["tenant"] = json!("bolt");
         for call in [
-            query,
-            only_query,
+            http.http(Method::GET, &format!("/acme/tasks/{task}?tenant=bolt"), None),
             http.http(Method::POST, "/acme/message:send", Some(two.clone())),
             http.http(Method::POST, "/message:send", Some(two)),
-            old,
+            EVERYWHERE[2].rpc(["", "message/send"], old),
         ] {
             refusal::check(&place.send(&call, "ann").await?, "request_malformed", &form(&call)).with_context(|| format!("{call:?}"))?;
         }
