@@ -171,7 +171,8 @@ pub(super) fn conceal(index: usize, head: &Head<'_>, policy: Option<&Policy>, ru
     let dropped = runtime.dropped(index);
     effects.extend(dropped.into_iter().flat_map(|dropped| dropped.headers(head.headers)));
     // What callers on this side are known by stays here, whatever `keep` says.
-    if policy.is_some_and(Policy::asks_proxies) && head.headers.has("x-forwarded-client-cert") {
+    let is_gone = |effect: &Effect| matches!(effect, Effect::RemoveHeader(name) if name == "x-forwarded-client-cert");
+    if policy.is_some_and(Policy::asks_proxies) && head.headers.has("x-forwarded-client-cert") && !effects.iter().any(is_gone) {
         effects.push(Effect::RemoveHeader("x-forwarded-client-cert".into()));
     }
     let target = dropped.and_then(|dropped| dropped.target(head.target));

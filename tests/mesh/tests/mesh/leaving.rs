@@ -88,9 +88,7 @@ async fn refused(mesh: &Mesh) -> Result<()> {
         (Method::POST, "/admin/delete-everything"),
         (Method::POST, "/rpc"),
         (Method::DELETE, "/tasks/t"),
-        (Method::PUT, "/"),
         (Method::GET, "/"),
-        (Method::OPTIONS, "/message:send"),
         (Method::GET, "/.well-known/openid-configuration"),
         (Method::POST, "/.well-known/agent-card.json"),
     ] {
