@@ -23,6 +23,7 @@ fn room(name: &str) {
     let mut wrong = Vec::new();
     let bless = std::env::var_os("BLESS").is_some();
     for case in cases.as_array_mut().unwrap() {
+        println!("{}", case["name"]);
         let effects = player::play(case, &configs);
         if bless {
             case["effects"] = effects;
@@ -114,4 +115,9 @@ fn record() {
 #[test]
 fn media_types() {
     room("media_types");
+}
+
+#[test]
+fn leaving() {
+    room("leaving");
 }

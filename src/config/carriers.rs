@@ -38,6 +38,12 @@ impl Config {
                 "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
             )
         });
-        kept.chain(unpinned)
+        let attaches = |connection: &Connection| connection.credential.each().any(|own| !matches!(own, Credential::None(_)));
+        let early = (!self.hold_headers && self.connections.iter().any(attaches)).then(|| {
+            "hold_headers: is off: the head of a JSON-RPC call leaves with its connection's credential before its method is known; only the \
+             body waits for that"
+                .to_owned()
+        });
+        early.into_iter().chain(kept).chain(unpinned)
     }
 }

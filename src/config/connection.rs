@@ -1,6 +1,10 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
-use super::{CalledWith, ConfigError, Credential, Fields, Issuer, Match, Pin, Placement, RemoteCard, Secret, SignedCard};
+use super::{
+    CalledWith, ConfigError, Credential, Demanded, Fields, Issuer, Match, Operations, Pin, Placement, RemoteCard, Scheme, Secret,
+    SignedCard,
+};
+use crate::protocol::Operation;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
@@ -21,6 +25,15 @@ pub struct Connection {
     /// Whose signature that card needs. A card without a good one is as no card.
     #[serde(default)]
     pub require_signed_card: Option<SignedCard>,
+    /// What a caller on this side must bring. `None`: who reaches the listener may call.
+    #[serde(default)]
+    pub security: Option<Demanded>,
+    /// The operations that leave.
+    #[serde(default = "any")]
+    pub operations: Vec<Operations>,
+    /// What becomes of requests that are not A2A.
+    #[serde(default)]
+    pub other: Other,
     /// What is attached.
     pub credential: Credential,
     /// Where Envoy's route must lead. Otherwise nothing goes out. [`super::Config::parse`] makes sure that it is said.
@@ -37,10 +50,44 @@ pub struct Connection {
     pub max_waiting: usize,
 }
 
+/// What becomes of a request at a connection that is not A2A.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Other {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It goes on without a credential.
+    Pass,
+}
+
 impl Connection {
     /// Fills in what the filter's place implies.
     pub(super) fn fill(&mut self, placement: Placement) {
         self.pin = self.pin.take().or_else(|| Pin::implied(placement));
+    }
+
+    /// Whether `operation` may leave.
+    #[must_use]
+    pub fn lets(&self, operation: Operation) -> bool {
+        self.operations.iter().any(|operations| operations.cover(operation))
+    }
+
+    /// Checks who may call, and what.
+    pub(super) fn check_callers(&self, at: &str, schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+        if self.operations.is_empty() {
+            return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+        }
+        match &self.security {
+            None => Ok(()),
+            Some(Demanded::FromCard) => {
+                Err(ConfigError::new(format!("{at}.security"), "from_card is for agents: list what callers on this side must bring"))
+            }
+            Some(Demanded::Requirements(list)) if list.is_empty() => {
+                Err(ConfigError::new(format!("{at}.security"), "give at least one requirement, or leave security out"))
+            }
+            Some(demanded) => demanded.check(&format!("{at}.security"), schemes),
+        }
     }
 
     pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
@@ -67,6 +114,10 @@ impl Connection {
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }
+}
+
+fn any() -> Vec<Operations> {
+    vec![Operations::Any]
 }
 
 const fn a_thousand() -> usize {

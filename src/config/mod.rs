@@ -45,7 +45,7 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::Connection;
+pub use connection::{Connection, Other};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf, Passthrough,
     Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
@@ -238,6 +238,7 @@ impl Config {
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
             connection.check(&path, &self.secrets.0, &self.issuers)?;
+            connection.check_callers(&path, &self.schemes.0)?;
             connection.target.check(&format!("{path}.match"), &mut places)?;
             connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
@@ -340,6 +341,13 @@ mod tests {
             ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
             ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
             ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),
+            ("/connections/0/security", json!("from_card"), "connections[0].security: from_card is for agents"),
+            ("/connections/0/security", json!([]), "connections[0].security: give at least one requirement"),
+            ("/connections/0/security", json!([{}]), "connections[0].security[0]: an empty requirement"),
+            ("/connections/0/security", json!([{"key": []}]), "connections[0].security[0].key: there is no scheme"),
+            ("/connections/0/operations", json!([]), "connections[0].operations: name at least one operation"),
+            ("/connections/0/operations", json!(["write"]), "connections[0].operations[0]: an operation is any"),
+            ("/connections/0/other", json!("allow"), "connections[0].other: unknown variant"),
             ("/agents/0/tasks", json!("own"), "agents[0].tasks: unknown variant"),
             ("/agents/0/tasks", json!({"owned": {}}), "agents[0].tasks.owned: missing field `keys`"),
             ("/agents/0/tasks", json!({"owned": {"keys": []}}), "agents[0].tasks.owned.keys: give 1 to 8 keys"),

@@ -4,6 +4,7 @@ use super::challenge::Challenges;
 use super::credentials::Credentials;
 use super::denial::Reason;
 use super::fetch::Want;
+use super::head::Target;
 use super::runtime::{Context, Runtime};
 use super::source::Lookup;
 use crate::config::{CertificateSource, Config, Entry, Place, Scheme};
@@ -218,10 +219,10 @@ impl Policy {
 }
 
 impl Runtime {
-    /// What `credentials` prove to agent `index`. With `may_wait`, what is missing is waited for.
+    /// What `credentials` prove at `target`. With `may_wait`, what is missing is waited for.
     #[must_use]
-    pub fn identify(&self, index: usize, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
-        let policy = match self.policy(index, context.now) {
+    pub fn identify(&self, target: Target, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+        let policy = match self.policy_at(target, context.now) {
             Ok(policy) => policy,
             Err(Lookup::Wait(want)) if may_wait => return Identified::Wait(want),
             Err(_) => return Identified::Refused(Reason::CardUnavailable),

@@ -5,6 +5,7 @@ use super::authenticate::{Identified, Policy};
 use super::denial::{Denial, Reason};
 use super::facts::is_shadowed;
 use super::fetch::Want;
+use super::head::Target;
 use super::inspect::{Plans, Reader};
 use super::runtime::Context;
 use crate::config::{Agent, Config, SkillFrom};
@@ -37,16 +38,20 @@ pub enum Admission {
     Wait(Want),
 }
 
-/// Holds what is proved against the agent's policy. A card needs an accepted identity; everything else its scopes as well.
+/// Holds what is proved against the policy of `target`. A card needs an accepted identity; everything else its scopes as well.
 #[must_use]
-pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
-    let refuse = |admitted, denial: Denial| match context.runtime.config().agents.get(index) {
+pub fn admit(target: Target, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
+    let agent = match target {
+        Target::Agent(index) => context.runtime.config().agents.get(index),
+        Target::Connection(_) => None,
+    };
+    let refuse = |admitted, denial: Denial| match agent {
         Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
         _ => Admission::Refused(admitted, denial),
     };
     let (proofs, policy, lacking) = match identified {
         Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
-        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(index, reason, context.now)),
+        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(target, reason, context.now)),
         Identified::Wait(want) => return Admission::Wait(want),
     };
     let met = match policy.demand.knows(&proofs) {
@@ -55,11 +60,11 @@ pub fn admit(index: usize, is_card: bool, identified: Identified, context: &Cont
     };
     match met {
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
-        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(index, lacking, context.now)),
+        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(target, lacking, context.now)),
         Err(Unmet::Scopes(scopes)) => {
             let known = policy.demand.knows(&proofs).map(|caller| Admitted { caller, proofs, policy });
             let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
-            refuse(known, context.runtime.at(index, denial, context.now))
+            refuse(known, context.runtime.at(target, denial, context.now))
         }
     }
 }

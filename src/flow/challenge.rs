@@ -1,7 +1,13 @@
 //! What a caller is asked for: the challenges of refusals (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 7617), and where
 //! the metadata is that says how to come by a token (RFC 9728 section 5.1).
 
+use super::denial::{Denial, Reason};
+use super::head::Target;
+use super::metadata;
+use super::runtime::Runtime;
 use crate::config::{ApiKey, Place};
+use crate::wire::time::UnixTime;
+use std::rc::Rc;
 
 /// What an agent asks of callers who are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +111,52 @@ impl Challenges {
         } else {
             format!("Send what this agent asks for: {}; or {last}.", others.join("; "))
         }
+    }
+}
+
+impl Runtime {
+    /// A refusal of a credential, or for want of one, at `target`, with what a client needs to get a better one.
+    #[must_use]
+    pub fn unauthenticated(&self, target: Target, reason: Reason, now: UnixTime) -> Denial {
+        let mut denial = self.at(target, Denial::new(reason), now);
+        if let Ok(policy) = self.policy_at(target, now) {
+            denial.scopes = policy.demand.first_scopes();
+            let audience = || policy.issuers.first().and_then(|issuer| self.config().issuers.get(*issuer)?.audiences.first());
+            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
+                denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
+            }
+        }
+        match (reason, denial.challenges.clone()) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
+            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
+                denial.advise("Send one Authorization header at most, and each API key once.")
+            }
+            _ => denial,
+        }
+    }
+
+    /// `denial` at `target`, with its challenges.
+    #[must_use]
+    pub fn at(&self, target: Target, denial: Denial, now: UnixTime) -> Denial {
+        let (name, metadata) = match target {
+            Target::Agent(index) => {
+                (self.config().agents.get(index).map(|agent| &agent.name), self.metadata().get(index).and_then(Option::as_ref))
+            }
+            Target::Connection(index) => (self.config().connections.get(index).map(|connection| &connection.name), None),
+        };
+        let denial = match name {
+            Some(name) => denial.at(name),
+            None => denial,
+        };
+        // Only these have challenges; the others are made for requests that are never refused, too.
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy_at(target, now)) else { return denial };
+        let metadata = metadata.filter(|_| policy.takes_tokens());
+        let challenges = policy.challenges(self.config(), metadata.map(metadata::Place::url));
+        let denial = match denial.reason {
+            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
+            _ => denial,
+        };
+        Denial { challenges: Some(Rc::new(challenges)), ..denial }
     }
 }
 

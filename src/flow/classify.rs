@@ -67,23 +67,13 @@ pub fn classify(
         Err(error) => object(Denial::new(error.into())).map(|()| None)?,
     };
     let selected = requested.unwrap_or(agent.default_version);
-    // Whoever takes it for another framing sees another end of the body.
-    let mut codings = head.headers.all("transfer-encoding");
-    if codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
-        return Err(Denial::new(Reason::RequestMalformed).advise("transfer-encoding is chunked, once, or absent."));
-    }
-    let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
-    if head.method != "POST" && announces_body {
-        return Err(Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."));
-    }
-    if head.headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) && body_follows {
+    check_body(head)?;
+    if is_encoded(head) && body_follows {
         return Err(Denial::new(Reason::EncodingRefused));
     }
     let unknown = || Denial::new(Reason::OperationUnknown);
     let (version, operation) = match binding {
-        Some(Binding::Jsonrpc) if !body_follows => {
-            return Err(Denial::new(Reason::BodyMalformed).advise("A JSON-RPC request has a body."));
-        }
+        Some(Binding::Jsonrpc) if !body_follows => return Err(no_body()),
         Some(Binding::Jsonrpc) => (selected, None),
         Some(Binding::HttpJson) => {
             let route =
@@ -142,6 +132,38 @@ pub fn classify(
     };
     let negotiated = binding.is_none() && cards.and_then(|cards| cards.find(suffix)) == Some(CardPath::Negotiated);
     Ok(Classified { version, operation, negotiated, doubt, untyped })
+}
+
+/// Whether the body is in a form that nothing here reads.
+#[must_use]
+pub fn is_encoded(head: &Head<'_>) -> bool {
+    head.headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Whether the head announces a body where A2A has none.
+///
+/// # Errors
+/// The refusal if it does, or if the length is no number.
+pub fn check_body(head: &Head<'_>) -> Result<(), Denial> {
+    // Whoever takes it for another framing sees another end of the body.
+    let mut codings = head.headers.all("transfer-encoding");
+    if codings.next().is_some_and(|coding| !coding.eq_ignore_ascii_case(b"chunked")) || codings.next().is_some() {
+        return Err(Denial::new(Reason::RequestMalformed).advise("transfer-encoding is chunked, once, or absent."));
+    }
+    let announces_body = head.headers.has("transfer-encoding") || head.content_length()?.is_some_and(|length| length > 0);
+    if head.method != "POST" && announces_body { Err(only_post()) } else { Ok(()) }
+}
+
+/// The refusal of a body where A2A has none.
+#[must_use]
+pub fn only_post() -> Denial {
+    Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here.")
+}
+
+/// The refusal of a JSON-RPC request that has nothing to read.
+#[must_use]
+pub fn no_body() -> Denial {
+    Denial::new(Reason::BodyMalformed).advise("A JSON-RPC request has a body.")
 }
 
 /// The versions that `agent` offers, as a list with commas.

@@ -1,49 +1,69 @@
-//! A call to a remote agent: the client's own credentials go, the connection's credential comes, and only
-//! there. No credential, no request.
+//! A call to a remote agent: classify, ask who calls, read what the body tells, and only then attach the connection's credential. The
+//! client's own credentials go. What is not A2A gets none. No credential, no request.
 
+mod finding;
+
+use self::finding::{Method, Next, permit, subject};
+use super::classify::only_post;
+use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
-use super::exchange::{Stage, answer, plain_reader, refuse, withheld};
+use super::exchange::{Meter, Stage, Watched, answer, withheld};
 use super::facts::Note;
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::Reader;
-use super::negotiate::{self, Spoken};
-use super::obtain::{Attachment, Obtained};
+use super::leaving::{self, Call, Place, not_a2a};
+use super::negotiate;
+use super::obtain::Attachment;
 use super::record::Used;
 use super::runtime::Context;
+use super::seats::Seat;
 use crate::config::{Connection, Pin};
 use crate::credential::Key;
 use crate::credential::cache::Token;
-use crate::identity::bearer::{self, BearerError};
-use crate::protocol::envelope::Id;
-use crate::protocol::{Binding, http_json};
-use crate::wire::path;
+use crate::identity::Peer;
+use crate::protocol::envelope::{EnvelopeReader, Id};
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::scan::Limits;
 use secrecy::SecretString;
 use std::rc::Rc;
 
-/// No call needs more fetches than this: a secret, keys, an actor token, the token, the agent's card.
-const MOST_WAITS: usize = 6;
+/// No call needs more fetches than this: keys and an answer about its caller; a secret, keys, an actor token, the token, the agent's card.
+const MOST_WAITS: usize = 8;
 
-/// A call that has no credential yet.
+/// A call that has no credential yet, or whose head went out with one before its method was known (without `hold_headers`).
 #[derive(Debug)]
 pub struct Outbound {
     connection: usize,
-    binding: Binding,
-    /// What its version depends on, if that is not set yet.
-    spoken: Option<Spoken>,
+    call: Call,
+    place: Place,
+    /// What shows who calls, until that is known.
+    caller: Option<Box<Credentials<'static>>>,
     /// The caller's own token, if the credential is made of it.
-    caller: Option<SecretString>,
+    subject: Result<Option<SecretString>, Reason>,
     /// What was waited for.
     waited: Vec<Want>,
     /// What is waited for now; nothing before the first time.
     pause: Option<Pause>,
     /// One of the places that a connection has for those who wait for a fetch, once it does.
     seat: Option<Rc<()>>,
+    /// A place among those whose senders are not known yet.
+    strangers_seat: Option<Seat>,
     /// Reads the body of a JSON-RPC request: its method, and its id for a refusal.
     reader: Option<Box<Reader>>,
-    /// The body is complete, or cannot be read.
+    /// The body is no JSON-RPC request; with the id to answer with.
+    wrong: Option<Box<(Denial, Id)>>,
+    /// Bytes of the body that the proxy holds.
+    held: u64,
+    /// Bytes that the client announced.
+    announced: Option<u64>,
+    /// Nothing more comes of the body.
     ended: bool,
+    /// No body follows the head.
+    bodiless: bool,
+    /// The version in force, once the head has gone out with it.
+    released: Option<Version>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +84,7 @@ pub struct Sent {
 pub(super) fn begin(
     index: usize,
     head: &Head<'_>,
+    peer: Option<&Peer>,
     end_of_stream: bool,
     context: &Context<'_>,
     effects: &mut Vec<Effect>,
@@ -74,85 +95,35 @@ pub(super) fn begin(
     let Some(connection) = config.connections.get(index) else {
         return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
     };
-    let binding = binding(head, connection);
-    let for_caller = connection.credential.each().any(|credential| credential.subject().is_some());
-    let is_sure = connection.credential.subject().is_some();
-    let caller = match for_caller.then(|| bearer::token(head.headers)) {
-        None => None,
-        Some(Ok(token)) => Some(SecretString::from(token.to_owned())),
-        // It may turn out not to be needed.
-        Some(Err(BearerError::Missing)) if !is_sure => None,
-        Some(Err(error)) => {
-            let denial = Denial::new(error.into()).at(&connection.name);
-            return refuse(denial, Some(binding), !end_of_stream, context, effects);
-        }
-    };
-    let dropped = context.runtime.dropped(index);
-    effects.extend(dropped.into_iter().flat_map(|dropped| dropped.headers(head.headers)));
-    let target = dropped.and_then(|dropped| dropped.target(head.target));
-    effects.extend(target.iter().map(|target| Effect::SetHeader(":path".into(), Value::Text(target.clone()))));
-    let head = &head.with_target(target.as_deref());
-    let spoken = match negotiate::begin(head, connection, effects) {
-        Ok(spoken) => spoken,
-        Err(denial) => return refuse(denial, Some(binding), !end_of_stream, context, effects),
-    };
+    let policy = context.runtime.callers(index);
+    let target = leaving::conceal(index, head, policy.as_deref(), context.runtime, effects);
+    let call = Call::new(head, target, connection, !end_of_stream);
     let outbound = Outbound {
         connection: index,
-        binding,
-        spoken,
-        caller,
+        place: call.place(connection, None),
+        call,
+        caller: policy.map(|policy| Box::new(Credentials::read(&policy, config, head, peer).into_owned())),
+        subject: subject(head, connection),
         waited: Vec::new(),
         pause: None,
         seat: None,
+        strangers_seat: None,
         reader: None,
+        wrong: None,
+        held: 0,
+        announced: head.content_length().ok().flatten(),
         ended: end_of_stream,
+        bodiless: end_of_stream,
+        released: None,
     };
     Box::new(outbound).go_on(connection, context, effects, sent)
 }
 
-/// What becomes of a call now.
-enum Next {
-    Go(Attachment),
-    Refuse(Denial),
-    Wait(Want),
-    /// The method is needed.
-    Read,
-}
-
 impl Outbound {
-    /// Finds version and credential, or what they have to wait for.
-    fn next(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
-        let agent = connection.card.as_ref().map(|_| context.runtime.remote_agent(self.connection, &self.waited, context.now));
-        if let (Some(Ok(agent)), Some(spoken)) = (&agent, &self.spoken) {
-            if spoken.needs_method(&agent.offers, connection) && self.may_read(context) {
-                self.binding = Binding::Jsonrpc;
-                return Next::Read;
-            }
-            let method = self.reader.as_ref().and_then(|reader| reader.method());
-            let (binding, settled) = spoken.settle(&agent.offers, connection, method, effects);
-            self.binding = binding.unwrap_or(self.binding);
-            if let Err(denial) = settled {
-                return Next::Refuse(denial);
-            }
-            self.spoken = None;
-        }
-        let obtained = match agent {
-            Some(Err(stopped)) => *stopped,
-            Some(Ok(_)) | None => context.runtime.obtain(self.connection, self.caller.as_ref(), &self.waited, context),
-        };
-        match obtained {
-            Obtained::Attach(attachment) => Next::Go(attachment),
-            Obtained::Wait(want) if self.waited.len() < MOST_WAITS => Next::Wait(want),
-            Obtained::Wait(_) => Next::Refuse(denial(connection, Reason::CredentialUnavailable, None, effects)),
-            Obtained::Refused(reason, cause) => Next::Refuse(denial(connection, reason, cause, effects)),
-        }
-    }
-
-    /// Whether the method can still come.
+    /// Whether the method can still come before the head goes on.
     fn may_read(&self, context: &Context<'_>) -> bool {
         let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
-        // Without that the proxy delivers no body before the headers have gone.
-        !self.ended && !has_come && context.runtime.config().hold_headers
+        !self.ended && self.wrong.is_none() && !has_come && context.runtime.config().hold_headers
     }
 
     pub(super) const fn awaits(&self) -> Option<Want> {
@@ -166,9 +137,15 @@ impl Outbound {
         matches!(self.pause, Some(Pause::Method))
     }
 
-    /// Whether the body is read. While something is fetched it stays in the proxy.
+    /// Whether the body is read. Until the caller is known it stays in the proxy; what has been read from is read on, so that nothing
+    /// goes on unread.
     pub(super) const fn reads(&self) -> bool {
-        matches!(self.pause, Some(Pause::Method)) && self.reader.is_some() && !self.ended
+        self.reader.is_some() && self.wrong.is_none() && !self.ended
+    }
+
+    /// Whether its place has gone to another, and it does not know that yet.
+    pub(super) fn is_displaced(&self) -> bool {
+        self.strangers_seat.as_ref().is_some_and(Seat::is_displaced)
     }
 
     pub(super) fn on(
@@ -179,16 +156,69 @@ impl Outbound {
         sent: &mut Option<Sent>,
     ) -> (Stage, Step) {
         match (event, self.pause) {
-            (Event::RequestBody { end, chunk, .. }, Some(Pause::Method)) => {
-                // Whether the remote agent can read it is its own affair; an id may have been found all the same.
-                let failed = self.reader.as_mut().is_some_and(|reader| reader.read(&chunk, end).is_err());
-                self.ended |= end || failed;
-                if self.may_read(context) { (Stage::Outbound(self), Step::Pause) } else { self.again(context, effects, sent) }
+            (Event::RequestBody { bytes, end, chunk }, pause) => {
+                self.read(bytes, end, &chunk);
+                match (pause, self.released) {
+                    (_, Some(version)) => {
+                        let (stage, step) = self.judge(version, context, effects);
+                        if matches!(stage, Stage::Done) {
+                            // The answer is ours, and says nothing of the credential.
+                            *sent = None;
+                        }
+                        (stage, step)
+                    }
+                    (Some(Pause::Method), None) if !self.may_read(context) => self.again(context, effects, sent),
+                    _ => (Stage::Outbound(self), Step::Pause),
+                }
+            }
+            (Event::Settled, Some(Pause::Fetch(_))) if self.is_displaced() => {
+                let denial = Denial::new(Reason::Overloaded);
+                match context.runtime.config().connections.get(self.connection) {
+                    Some(connection) => self.turn_away(denial, connection, context, effects),
+                    None => answer(&denial, None, &Id::default(), effects),
+                }
             }
             (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
-            (Event::BodyWithheld, Some(Pause::Method)) => withheld(Some(self.binding), effects),
+            (Event::BodyWithheld, Some(Pause::Method)) => withheld(self.binding(), effects),
             _ => (Stage::Outbound(self), Step::Pause),
         }
+    }
+
+    /// Reads what has come of the body.
+    fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
+        self.held = bytes;
+        // What nobody reads yet has not ended either: it is told of when somebody does.
+        if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
+            // With the announced length everything is here, whether the proxy says so yet or not.
+            self.ended = end || self.announced == Some(bytes);
+            self.wrong = reader.read(chunk, self.ended).err();
+        }
+    }
+
+    /// The head went out with the credential before the method was known: the body follows only if it is what may leave.
+    fn judge(self: Box<Self>, version: Version, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
+            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
+        };
+        let operation = match self.method() {
+            Err(denial) => return self.refuse(denial, connection, context, effects),
+            Ok(Method::Unknown) if !self.ended => return (Stage::Outbound(self), Step::Pause),
+            // Whatever passes without a credential: this has one.
+            Ok(Method::Unknown | Method::Other) => {
+                return self.refuse(not_a2a(), connection, context, effects);
+            }
+            Ok(Method::Is(operation, belongs)) => {
+                effects.push(Effect::Note(Note::Is { version, binding: self.place.binding(), operation: Some(operation) }));
+                let checked =
+                    negotiate::check(Some((operation, Some(belongs))), version).and_then(|()| permit(Some(operation), connection));
+                if let Err(denial) = checked {
+                    return self.refuse(denial, connection, context, effects);
+                }
+                operation
+            }
+        };
+        effects.push(Effect::Note(Note::Allowed));
+        self.onward(operation, version, connection)
     }
 
     fn again(self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, sent: &mut Option<Sent>) -> (Stage, Step) {
@@ -206,19 +236,45 @@ impl Outbound {
         sent: &mut Option<Sent>,
     ) -> (Stage, Step) {
         match self.next(connection, context, effects) {
-            Next::Go(attachment) => {
-                *sent = Some(attach(self.connection, connection, attachment, self.binding, effects));
+            Next::Go(attachment, version, operation) => {
+                negotiate::set(&self.call, version, effects);
+                *sent = Some(attach(self.connection, connection, *attachment, self.place.binding(), effects));
+                if let Some(operation) = operation {
+                    effects.push(Effect::Note(Note::Allowed));
+                    return self.onward(operation, version, connection);
+                }
+                self.begin_reading(connection, context);
+                (self.released, self.pause, self.seat) = (Some(version), None, None);
+                (Stage::Outbound(self), Step::Continue)
+            }
+            Next::Pass => {
+                effects.push(Effect::Note(Note::Allowed));
                 (Stage::Done, Step::Continue)
             }
-            Next::Refuse(denial) => self.refuse(denial, context, effects),
-            Next::Read => self.pause(Pause::Method),
+            Next::Refuse(denial) => self.turn_away(denial, connection, context, effects),
+            Next::Sit(want) => {
+                self.strangers_seat = None;
+                self.strangers_seat = context.runtime.sit(want, Target::Connection(self.connection), context.now);
+                if self.strangers_seat.is_none() {
+                    return self.turn_away(Denial::new(Reason::Overloaded), connection, context, effects);
+                }
+                self.waited.push(want);
+                effects.push(Effect::Fetch(want));
+                self.pause(Pause::Fetch(want))
+            }
+            Next::Read => {
+                // Only who waits for a fetch has one.
+                self.seat = None;
+                self.begin_reading(connection, context);
+                self.pause(Pause::Method)
+            }
             Next::Wait(want) => {
                 self.seat = self.seat.take().or_else(|| context.runtime.seat(self.connection));
                 if self.seat.is_none() {
                     let cause =
                         format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
                     let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
-                    return self.refuse(denial, context, effects);
+                    return self.turn_away(denial, connection, context, effects);
                 }
                 self.waited.push(want);
                 effects.push(Effect::Fetch(want));
@@ -227,27 +283,71 @@ impl Outbound {
         }
     }
 
+    /// Refuses, and reads what is still needed for that.
+    fn turn_away(
+        mut self: Box<Self>,
+        denial: Denial,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> (Stage, Step) {
+        self.begin_reading(connection, context);
+        self.refuse(denial, connection, context, effects)
+    }
+
+    /// What came of the body goes on; the rest must not contradict what was decided.
+    fn onward(self: Box<Self>, operation: Operation, version: Version, connection: &Connection) -> (Stage, Step) {
+        let binding = self.place.binding();
+        let meter = |limit, denial: Denial| Meter {
+            passed: self.held,
+            announced: self.announced,
+            limit,
+            denial: denial.at(&connection.name),
+            binding,
+        };
+        let stage = match (self.place, self.reader) {
+            (Place::Jsonrpc, Some(reader)) => {
+                let meter = meter(u64::MAX, Denial::new(Reason::BodyTooLarge));
+                if self.ended {
+                    Stage::Passing(meter.ended())
+                } else {
+                    Stage::Watching(Box::new(Watched { reader, meter, agent: None, operation, version, owned: None }))
+                }
+            }
+            _ if !self.call.is_post() && !self.bodiless => Stage::Passing(meter(0, only_post())),
+            _ => Stage::Done,
+        };
+        (stage, Step::Continue)
+    }
+
     fn pause(mut self: Box<Self>, pause: Pause) -> (Stage, Step) {
-        self.begin_reading();
         self.pause = Some(pause);
         (Stage::Outbound(self), Step::Pause)
     }
 
     /// The proxy holds all that has come of the body.
-    fn begin_reading(&mut self) {
-        if self.reader.is_none() && self.binding == Binding::Jsonrpc && !self.ended {
-            self.reader = Some(Box::new(plain_reader()));
+    fn begin_reading(&mut self, connection: &Connection, context: &Context<'_>) {
+        if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, connection) {
+            self.reader = Some(Box::new(Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), context.runtime.envelope()))));
         }
     }
 
+    /// The binding of a refusal: before the card is known, a POST on no route may be JSON-RPC.
+    fn binding(&self) -> Option<Binding> {
+        if self.reader.is_some() && !matches!(self.place, Place::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
+    }
+
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
-    fn refuse(mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
-        self.begin_reading();
-        match self.reader.filter(|_| self.binding == Binding::Jsonrpc) {
-            Some(reader) if reader.id().is_none() && !self.ended && context.runtime.config().hold_headers => {
-                (Stage::Refusing(Box::new(denial), reader), Step::Pause)
-            }
-            reader => answer(&denial, Some(self.binding), &reader.and_then(|reader| reader.id()).unwrap_or_default(), effects),
+    fn refuse(self, denial: Denial, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+        let denial = if denial.realm.is_none() { denial.at(&connection.name) } else { denial };
+        let binding = self.binding();
+        if let (Some(wrong), Some(Binding::Jsonrpc)) = (&self.wrong, binding) {
+            return answer(&denial, binding, &wrong.1, effects);
+        }
+        let may_wait = !self.ended && self.released.is_none() && context.runtime.config().hold_headers;
+        match self.reader.filter(|_| binding == Some(Binding::Jsonrpc)) {
+            Some(reader) if reader.id().is_none() && may_wait => (Stage::Refusing(Box::new(denial), reader), Step::Pause),
+            reader => answer(&denial, binding, &reader.and_then(|reader| reader.id()).unwrap_or_default(), effects),
         }
     }
 }
@@ -273,7 +373,7 @@ impl Sent {
 }
 
 /// Puts the credential on the request, says so, and lets it go only where the connection's route leads.
-fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Binding, effects: &mut Vec<Effect>) -> Sent {
+fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Option<Binding>, effects: &mut Vec<Effect>) -> Sent {
     let Attachment { headers, method, origin, age, token, caller } = attachment;
     let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
     effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
@@ -282,7 +382,7 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
         let mut otherwise: Vec<Effect> = names.into_iter().map(|name| Effect::RemoveHeader(name.into())).collect();
         let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
         let denial = denial(connection, Reason::ConnectionMismatch, cause, &mut otherwise);
-        answer(&denial, Some(binding), &Id::default(), &mut otherwise);
+        answer(&denial, binding, &Id::default(), &mut otherwise);
         effects.push(Effect::Pin { pin: pin.clone(), connection: connection.name.clone(), otherwise });
     }
     let told = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
@@ -290,17 +390,10 @@ fn attach(index: usize, connection: &Connection, attachment: Attachment, binding
     effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
     effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
     effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
-    effects.push(Effect::Note(Note::Allowed));
     Sent { connection: index, method, token }
 }
 
 fn denial(connection: &Connection, reason: Reason, cause: Option<String>, effects: &mut Vec<Effect>) -> Denial {
     effects.extend(cause.map(|cause| Effect::Log(Level::Warn, cause)));
     Denial::new(reason).at(&connection.name)
-}
-
-/// The binding of a call that is refused: a POST on no HTTP+JSON route is JSON-RPC.
-fn binding(head: &Head<'_>, connection: &Connection) -> Binding {
-    let suffix = path::strip_segments(head.path, connection.target.path_prefix.as_str()).unwrap_or_default();
-    if head.method == "POST" && http_json::route(head.method, suffix).is_none() { Binding::Jsonrpc } else { Binding::HttpJson }
 }

@@ -65,8 +65,8 @@ pub(super) enum Stage {
 pub(super) struct Watched {
     pub reader: Box<Reader>,
     pub meter: Meter,
-    /// Index of the agent.
-    pub agent: usize,
+    /// Index of the agent; none for a call that leaves, of which only the envelope matters.
+    pub agent: Option<usize>,
     pub operation: Operation,
     pub version: Version,
     /// Takes the tags off what it names.
@@ -144,6 +144,11 @@ impl Exchange {
     /// Keeps the notes, and makes records of those that are decisions.
     fn note(&mut self, effects: Vec<Effect>, context: &Context<'_>) -> Vec<Effect> {
         record(effects, &mut self.facts, context.runtime.config())
+    }
+
+    /// The host has answered already: what still comes of the request is ignored.
+    pub fn stop(&mut self) {
+        self.stage = Stage::Done;
     }
 
     /// How much is read of the body as far as it has come.
@@ -224,7 +229,11 @@ impl Exchange {
     /// Whether it waited in a place that somebody else has now: it is to be told so, by [`Event::Settled`].
     #[must_use]
     pub fn is_displaced(&self) -> bool {
-        matches!(&self.stage, Stage::Inbound(inbound) if inbound.is_displaced())
+        match &self.stage {
+            Stage::Inbound(inbound) => inbound.is_displaced(),
+            Stage::Outbound(outbound) => outbound.is_displaced(),
+            Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
+        }
     }
 
     /// What is waited for.
@@ -305,7 +314,7 @@ fn begin(
     }
     match target {
         Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
-        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, end_of_stream, context, effects, sent),
+        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, peer, end_of_stream, context, effects, sent),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
@@ -387,9 +396,8 @@ fn watching(
         return answer(&meter.denial, binding, &reader.id().unwrap_or_default(), effects);
     }
     let inspected = reader.read(chunk, end).and_then(|()| {
-        let (Some(plans), Some(agent)) = (context.runtime.plans(*agent), context.runtime.config().agents.get(*agent)) else {
-            return Ok(());
-        };
+        let known = agent.and_then(|index| Some((context.runtime.plans(index)?, context.runtime.config().agents.get(index)?)));
+        let Some((plans, agent)) = known else { return Ok(()) };
         let inspected = plans.inspect(reader, *operation, *version, agent);
         let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk, end)));
         let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;

@@ -8,7 +8,7 @@ mod waiting;
 
 use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
-use super::classify::{binding, classify, mismatch};
+use super::classify::{binding, classify, mismatch, only_post};
 use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
@@ -138,8 +138,8 @@ pub(super) fn begin(
         Identity::Known(None)
     } else {
         let credentials = Credentials::read(&looked_at, config, head, peer);
-        let identified = context.runtime.identify(index, &credentials, true, context);
-        match admit(index, is_card, identified, context) {
+        let identified = context.runtime.identify(Target::Agent(index), &credentials, true, context);
+        match admit(Target::Agent(index), is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
             Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
             Admission::Refused(known, denial) => {
@@ -149,7 +149,7 @@ pub(super) fn begin(
                 return refuse(denial, binding, body_follows, context, effects);
             }
             Admission::Wait(want) => {
-                seat = context.runtime.sit(want, index, context.now);
+                seat = context.runtime.sit(want, Target::Agent(index), context.now);
                 if seat.is_none() {
                     return refuse(Denial::new(Reason::Overloaded).at(&agent.name), binding, body_follows, context, effects);
                 }
@@ -424,8 +424,14 @@ impl Inbound {
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
                 let owned = self.owned.take();
-                let watched =
-                    self.operation.map(|operation| Watched { reader, meter, agent: self.agent, operation, version: self.version, owned });
+                let watched = self.operation.map(|operation| Watched {
+                    reader,
+                    meter,
+                    agent: Some(self.agent),
+                    operation,
+                    version: self.version,
+                    owned,
+                });
                 (watched.map_or(Stage::Done, |watched| Stage::Watching(Box::new(watched))), Step::Continue)
             }
             _ => (Stage::Passing(meter.ended()), Step::Continue),
@@ -446,14 +452,14 @@ impl Inbound {
     fn too_long(&self) -> Denial {
         match self.limit {
             _ if self.untyped => media::missing(),
-            0 => Denial::new(Reason::RequestMalformed).advise("Only POST requests have a body here."),
+            0 => only_post(),
             _ => Denial::new(Reason::BodyTooLarge),
         }
     }
 
     fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
         match context.runtime.config().agents.get(self.agent) {
-            Some(_) if denial.realm.is_none() => context.runtime.at(self.agent, denial, context.now),
+            Some(_) if denial.realm.is_none() => context.runtime.at(Target::Agent(self.agent), denial, context.now),
             _ => denial,
         }
     }

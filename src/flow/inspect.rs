@@ -271,14 +271,22 @@ pub fn is_offered(operation: Operation, limits: &AgentLimits) -> Result<(), Deni
 /// # Errors
 /// If it does.
 pub fn check_query(query: Option<&str>, version: Version, limits: &AgentLimits) -> Result<(), Denial> {
-    // Frameworks take another method from it.
-    if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("_method")) {
-        return Err(Denial::new(Reason::RequestMalformed).advise("The query names another method."));
-    }
+    check_method(query)?;
     form_urlencoded::parse(query.unwrap_or_default().as_bytes())
         .filter(|(name, _)| HISTORY_LENGTH_PARAMETERS.iter().any(|known| name.eq_ignore_ascii_case(known)))
         .try_for_each(|(_, value)| limits::check_history_length(&value, version, limits))
         .map_err(over_limit)
+}
+
+/// Whether the query names another method: frameworks take it from there.
+///
+/// # Errors
+/// If it does.
+pub fn check_method(query: Option<&str>) -> Result<(), Denial> {
+    if form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case("_method")) {
+        return Err(Denial::new(Reason::RequestMalformed).advise("The query names another method."));
+    }
+    Ok(())
 }
 
 fn over_limit(refusal: LimitRefusal) -> Denial {

@@ -23,6 +23,7 @@ pub mod ingress;
 pub mod inspect;
 pub mod introspect;
 mod keys;
+mod leaving;
 pub mod matcher;
 mod media;
 mod metadata;

@@ -180,8 +180,13 @@ impl Search<'_> {
             Credential::Passthrough(own) => Some(own.audiences.as_slice()),
             _ => None,
         };
-        let may_wait = !self.waited.iter().any(|want| matches!(want, Want::Keys(_)));
-        match self.runtime.authenticate_for(audiences, &accepted, token.expose_secret(), may_wait, self.context) {
+        let ask = |may_wait| self.runtime.authenticate_for(audiences, &accepted, token.expose_secret(), may_wait, self.context);
+        let authentication = match ask(true) {
+            // They have been waited for already.
+            Authentication::Wait(want) if self.waited.contains(&want) => ask(false),
+            other => other,
+        };
+        match authentication {
             Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
             Authentication::Refused(reason) => Err(Box::new(Obtained::Refused(reason, None))),
             Authentication::Wait(want) => Err(Box::new(Obtained::Wait(want))),

@@ -3,7 +3,7 @@
 
 use crate::card::Card;
 use crate::config::HttpUri;
-use crate::protocol::{Binding, Operation, Version, http_json};
+use crate::protocol::{Binding, Version};
 use crate::wire::path;
 use std::fmt::Write as _;
 
@@ -27,14 +27,14 @@ struct Interface {
 /// A call, as far as its version depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'a> {
-    /// `:method`.
-    pub method: &'a str,
     /// The path without the query.
     pub path: &'a str,
-    /// The connection's prefix.
-    pub prefix: &'a str,
+    /// Its binding; `None` for cards, which belong to no binding.
+    pub binding: Option<Binding>,
+    /// The version whose route it is on.
+    pub belongs: Option<Version>,
     /// The version that the client named, if it named one.
-    pub version: Option<Version>,
+    pub named: Option<Version>,
 }
 
 /// Why a call cannot be made.
@@ -53,13 +53,16 @@ impl Offers {
     pub fn of(card: &Card, own: &HttpUri, prefix: &str) -> (Self, Option<String>) {
         let (mut offers, mut stranger) = (Self(Vec::new()), None);
         for stated in card.interfaces().into_iter().take(MOST) {
-            let binding = match stated.binding {
-                "JSONRPC" => Binding::Jsonrpc,
-                "HTTP+JSON" => Binding::HttpJson,
+            let (binding, url) = match stated.binding {
+                "JSONRPC" => (Binding::Jsonrpc, stated.url.to_owned()),
+                "HTTP+JSON" => (Binding::HttpJson, stated.url.to_owned()),
+                // Its paths are fixed by the protocol, and its place may be written without a scheme.
+                "GRPC" if prefix == "/" && stated.url.contains("://") => (Binding::Grpc, stated.url.to_owned()),
+                "GRPC" if prefix == "/" => (Binding::Grpc, format!("{}://{}", own.scheme(), stated.url)),
                 _ => continue,
             };
             let Some(version) = stated.version else { continue };
-            let uri = HttpUri::try_from(stated.url.to_owned()).ok().filter(|uri| uri.has_origin_of(own));
+            let uri = HttpUri::try_from(url).ok().filter(|uri| uri.has_origin_of(own) && (binding != Binding::Grpc || uri.path() == "/"));
             let path = uri.as_ref().map(|uri| path::split_query(uri.path()).0);
             match path.filter(|path| !path::is_ambiguous(path) && path::strip_segments(path, prefix).is_some()) {
                 Some(path) => offers.0.push(Interface { binding, version, path: trimmed(path).to_owned() }),
@@ -69,38 +72,37 @@ impl Offers {
         (offers, stranger)
     }
 
-    /// The binding of a call, and its version: the newest that the card offers for it and that it can be in. A call that is none
-    /// of A2A, such as one for the card, has no binding and gets the newest of all.
-    pub fn choose(&self, asked: Asked<'_>) -> (Option<Binding>, Result<Version, NotOffered>) {
-        let (binding, belongs) = self.classify(asked);
-        (binding, self.version(asked, binding, belongs))
-    }
-
-    fn version(&self, asked: Asked<'_>, binding: Option<Binding>, belongs: Option<Version>) -> Result<Version, NotOffered> {
-        if let (Some(named), Some(belongs)) = (asked.version, belongs)
+    /// The version of a call: the newest that the card offers for it and that it can be in. One for the card gets the newest of all.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn choose(&self, asked: Asked<'_>) -> Result<Version, NotOffered> {
+        if let (Some(named), Some(belongs)) = (asked.named, asked.belongs)
             && named != belongs
         {
             return Err(NotOffered::Mismatch);
         }
-        let wanted = asked.version.or(belongs);
-        self.candidates(asked, binding).filter(|version| wanted.is_none_or(|wanted| *version == wanted)).max().ok_or(NotOffered::Version)
+        let wanted = asked.named.or(asked.belongs);
+        self.candidates(asked).filter(|version| wanted.is_none_or(|wanted| *version == wanted)).max().ok_or(NotOffered::Version)
     }
 
     /// Whether a call over JSON-RPC could have either version, by all that is known of it.
+    #[must_use]
     pub fn is_open(&self, asked: Asked<'_>) -> bool {
-        let (binding, belongs) = self.classify(asked);
-        let mut versions = self.candidates(asked, binding);
+        let mut versions = self.candidates(asked);
         let first = versions.next();
         let several = versions.any(|version| Some(version) != first);
-        binding == Some(Binding::Jsonrpc) && asked.version.or(belongs).is_none() && several
+        asked.binding == Some(Binding::Jsonrpc) && asked.named.is_none() && several
     }
 
     /// The versions of the interfaces that a call may be for.
-    fn candidates(&self, asked: Asked<'_>, binding: Option<Binding>) -> impl Iterator<Item = Version> {
-        let fits = move |interface: &&Interface| binding.is_none_or(|binding| interface.binding == binding);
+    fn candidates(&self, asked: Asked<'_>) -> impl Iterator<Item = Version> {
+        let fits = move |interface: &&Interface| asked.binding.is_none_or(|binding| interface.binding == binding);
         let is_here = move |interface: &&Interface| match interface.binding {
             Binding::Jsonrpc => trimmed(asked.path) == interface.path,
-            Binding::HttpJson | Binding::Grpc => below(asked.path, interface).is_some(),
+            Binding::HttpJson => below(asked.path, interface).is_some(),
+            // At every host it is everywhere, which tells nothing apart.
+            Binding::Grpc => false,
         };
         // An Envoy may rewrite paths on the way: only if some interface is here do the others not count.
         let somewhere = self.0.iter().filter(fits).any(|interface| is_here(&interface));
@@ -108,21 +110,15 @@ impl Offers {
         candidates.map(|interface| interface.version)
     }
 
-    /// The binding of a call, and the version whose route it is on.
-    fn classify(&self, asked: Asked<'_>) -> (Option<Binding>, Option<Version>) {
-        let is_endpoint = |interface: &Interface| interface.binding == Binding::Jsonrpc && trimmed(asked.path) == interface.path;
-        if asked.method == "POST" && self.0.iter().any(is_endpoint) {
-            return (Some(Binding::Jsonrpc), None);
-        }
-        let interfaces = self.0.iter().filter(|interface| interface.binding == Binding::HttpJson);
-        let mut suffixes =
-            interfaces.filter_map(|interface| below(asked.path, interface)).chain(path::strip_segments(asked.path, asked.prefix));
-        match suffixes.find_map(|suffix| http_json::route(asked.method, suffix)) {
-            // Agents of 0.3 have it beside JSON-RPC, too.
-            Some((Operation::GetExtendedAgentCard, version)) => (None, Some(version)),
-            Some((_, version)) => (Some(Binding::HttpJson), Some(version)),
-            None => ((asked.method == "POST").then_some(Binding::Jsonrpc), None),
-        }
+    /// Whether the card says that JSON-RPC is at `path`.
+    #[must_use]
+    pub fn has_endpoint(&self, path: &str) -> bool {
+        self.0.iter().any(|interface| interface.binding == Binding::Jsonrpc && trimmed(path) == interface.path)
+    }
+
+    /// What follows in `path` the places where the card says that HTTP+JSON is.
+    pub fn suffixes<'a>(&self, path: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(|interface| interface.binding == Binding::HttpJson).filter_map(move |interface| below(path, interface))
     }
 
     /// Versions and bindings for people: `JSON-RPC 1.0, HTTP+JSON 0.3`.
@@ -163,6 +159,7 @@ mod tests {
 
     const JSONRPC: Option<Binding> = Some(Binding::Jsonrpc);
     const HTTP_JSON: Option<Binding> = Some(Binding::HttpJson);
+    const GRPC: Option<Binding> = Some(Binding::Grpc);
 
     fn interface(url: &str, binding: &str, version: &str) -> Value {
         json!({"url": url, "protocolBinding": binding, "protocolVersion": version})
@@ -173,13 +170,9 @@ mod tests {
         Offers::of(&card, &HttpUri::try_from("https://a.example/card".to_owned()).unwrap(), prefix)
     }
 
-    fn asked<'a>(call: &'a str, version: Option<Version>) -> Asked<'a> {
-        let (method, path) = call.split_once(' ').unwrap();
-        Asked { method, path, prefix: "/", version }
-    }
-
     #[test]
     fn the_newest_version_in_the_calls_binding_is_chosen() {
+        use Version::{V0_3, V1_0};
         let (offers, stranger) = offers(
             &[
                 interface("https://a.example/rpc", "JSONRPC", "0.3"),
@@ -190,30 +183,34 @@ mod tests {
             ],
             "/",
         );
-        assert_eq!((stranger, offers.describe().as_str()), (None, "JSON-RPC 1.0, JSON-RPC 0.3, HTTP+JSON 0.3"));
+        assert_eq!((stranger, offers.describe().as_str()), (None, "JSON-RPC 1.0, gRPC 1.0, JSON-RPC 0.3, HTTP+JSON 0.3"));
         assert_eq!(offers.versions(), "1.0,0.3");
-        let choose = |call: &str, version| offers.choose(asked(call, version));
-        assert_eq!(choose("POST /rpc", None), (JSONRPC, Ok(Version::V1_0)));
-        assert_eq!(choose("POST /rpc", Some(Version::V0_3)), (JSONRPC, Ok(Version::V0_3)));
-        assert_eq!(choose("POST /elsewhere", None), (JSONRPC, Ok(Version::V1_0)));
-        assert_eq!(choose("POST /rest/v1/message:send", None), (HTTP_JSON, Ok(Version::V0_3)));
-        assert_eq!(choose("POST /rest/message:send", None), (HTTP_JSON, Err(NotOffered::Version)));
-        assert_eq!(choose("POST /message:send", None), (HTTP_JSON, Err(NotOffered::Version)));
-        assert_eq!(choose("POST /v1/message:send", None), (HTTP_JSON, Ok(Version::V0_3)));
-        assert_eq!(choose("POST /v1/message:send", Some(Version::V1_0)), (HTTP_JSON, Err(NotOffered::Mismatch)));
-        assert_eq!(choose("GET /.well-known/agent-card.json", None), (None, Ok(Version::V1_0)));
-        assert_eq!(choose("GET /agent/authenticatedExtendedCard", None), (None, Ok(Version::V0_3)));
+        let choose = |path, binding, belongs, named| offers.choose(Asked { path, binding, belongs, named });
+        assert_eq!(choose("/rpc", JSONRPC, None, None), Ok(V1_0));
+        assert_eq!(choose("/rpc", JSONRPC, None, Some(V0_3)), Ok(V0_3));
+        assert_eq!(choose("/", JSONRPC, None, None), Ok(V1_0));
+        assert_eq!(choose("/rest/v1/message:send", HTTP_JSON, Some(V0_3), None), Ok(V0_3));
+        assert_eq!(choose("/rest/message:send", HTTP_JSON, Some(V1_0), None), Err(NotOffered::Version));
+        assert_eq!(choose("/v1/message:send", HTTP_JSON, Some(V0_3), None), Ok(V0_3));
+        assert_eq!(choose("/v1/message:send", HTTP_JSON, Some(V0_3), Some(V1_0)), Err(NotOffered::Mismatch));
+        assert_eq!(choose("/.well-known/agent-card.json", None, None, None), Ok(V1_0));
+        assert_eq!(choose("/agent/authenticatedExtendedCard", None, Some(V0_3), None), Ok(V0_3));
+        assert_eq!(choose("/lf.a2a.v1.A2AService/GetTask", GRPC, Some(V1_0), None), Ok(V1_0));
+        assert_eq!(choose("/a2a.v1.A2AService/GetTask", GRPC, Some(V0_3), None), Err(NotOffered::Version));
+        assert!(offers.has_endpoint("/rpc") && offers.has_endpoint("/rpc/") && !offers.has_endpoint("/") && !offers.has_endpoint("/rpc/a"));
+        assert_eq!(offers.suffixes("/rest/tasks").collect::<Vec<_>>(), ["/tasks"]);
+        assert_eq!(offers.suffixes("/restless").count(), 0);
     }
 
     #[test]
     fn endpoints_of_two_versions_are_told_apart_by_their_paths() {
         let (offers, _) =
             offers(&[interface("https://a.example/old", "JSONRPC", "0.3"), interface("https://a.example", "JSONRPC", "1.0")], "/");
-        let choose = |call: &str, version| offers.choose(asked(call, version));
-        assert_eq!(choose("POST /old", None), (JSONRPC, Ok(Version::V0_3)));
-        assert_eq!(choose("POST /old/", None), (JSONRPC, Ok(Version::V0_3)));
-        assert_eq!(choose("POST /", None), (JSONRPC, Ok(Version::V1_0)));
-        assert_eq!(choose("POST /old", Some(Version::V1_0)), (JSONRPC, Err(NotOffered::Version)));
+        let choose = |path, named| offers.choose(Asked { path, binding: JSONRPC, belongs: None, named });
+        assert_eq!(choose("/old", None), Ok(Version::V0_3));
+        assert_eq!(choose("/old/", None), Ok(Version::V0_3));
+        assert_eq!(choose("/", None), Ok(Version::V1_0));
+        assert_eq!(choose("/old", Some(Version::V1_0)), Err(NotOffered::Version));
     }
 
     #[test]
@@ -230,11 +227,17 @@ mod tests {
         ] {
             let (offers, stranger) = offers(&[interface(url, "JSONRPC", "1.0")], "/p");
             assert_eq!((stranger.as_deref(), offers.0.len()), (Some(url), 0), "{url}");
-            assert_eq!(offers.choose(Asked { prefix: "/p", ..asked("POST /p", None) }), (JSONRPC, Err(NotOffered::Version)));
+            let asked = Asked { path: "/p", binding: JSONRPC, belongs: None, named: None };
+            assert_eq!(offers.choose(asked), Err(NotOffered::Version));
         }
+        for url in ["b.example:443", "a.example:8443", "http://a.example:443", "https://a.example/p", "dns:///a.example:443", "u@a.example"]
+        {
+            let (offers, stranger) = offers(&[interface(url, "GRPC", "1.0")], "/");
+            assert_eq!((stranger.as_deref(), offers.0.len()), (Some(url), 0), "{url}");
+        }
+        assert_eq!(offers(&[interface("a.example:443", "GRPC", "1.0")], "/p"), (Offers(Vec::new()), None));
         let (offers, stranger) = offers(&[interface("https://a.example/p/q?x", "HTTP+JSON", "1.0")], "/p");
-        assert_eq!((stranger, offers.0.len()), (None, 1));
-        assert_eq!(offers.choose(Asked { prefix: "/p", ..asked("GET /p/q/tasks", None) }), (HTTP_JSON, Ok(Version::V1_0)));
+        assert_eq!((stranger, offers.suffixes("/p/q/tasks").collect::<Vec<_>>()), (None, vec!["/tasks"]));
     }
 
     #[test]

@@ -3,11 +3,11 @@
 
 use super::authenticate::{Authentication, Policy};
 use super::card::Statement;
-use super::challenge::Challenges;
 use super::conceal::Places;
-use super::denial::{Denial, Reason};
+use super::denial::Reason;
 use super::dropped::Dropped;
 use super::fetch::{Answer, Call, Want};
+use super::head::Target;
 use super::inspect::Plans;
 use super::introspect::Introspections;
 use super::keys::{Found, Keyrings};
@@ -18,13 +18,14 @@ use super::seats::{Clients, Seats};
 use super::shared::Terms;
 use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
-use crate::config::{Agent, CertificateSource, Config, ConfigError, Demanded, Issuer, Scheme};
+use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Demanded, Issuer, Scheme};
 use crate::credential::secrets::Secrets;
 use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
 use crate::identity::verify;
 use crate::ownership;
+use crate::protocol::envelope::Questions;
 use crate::wire::caching::Caching;
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
@@ -42,6 +43,8 @@ pub struct Runtime {
     matcher: Matcher,
     /// `None` where the agent's card is the policy.
     policies: Vec<Option<Rc<Policy>>>,
+    /// Those of connections; `None` where nothing is asked of callers.
+    callers: Vec<Option<Rc<Policy>>>,
     /// Looks at all that any scheme looks at.
     everything: Rc<Policy>,
     sources: Sources,
@@ -62,6 +65,7 @@ pub struct Runtime {
     /// The keys of owned tasks by agent; `None` where tasks are shared, or a key has no value.
     tag_keys: Vec<Option<Rc<ownership::Keys>>>,
     tag_plans: ownership::Plans,
+    envelope: Rc<Questions>,
     introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
     pub(super) seats: Rc<RefCell<Seats>>,
@@ -97,6 +101,11 @@ impl Runtime {
             }
         };
         let policies = config.agents.iter().map(policy).collect();
+        let caller = |connection: &Connection| {
+            let list = connection.security.as_ref()?.requirements();
+            Some(Rc::new(Policy::new(&config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
+        };
+        let callers = config.connections.iter().map(caller).collect();
         let everything = Rc::new(Policy::of_everything(&config));
         let metadata = config.agents.iter().map(metadata::Place::new).collect();
         let places = Places::new(&config);
@@ -116,6 +125,7 @@ impl Runtime {
             config,
             matcher,
             policies,
+            callers,
             everything,
             sources,
             plans,
@@ -134,6 +144,7 @@ impl Runtime {
             holds: Cell::new(false),
             tag_keys,
             tag_plans: ownership::Plans::default(),
+            envelope: Rc::default(),
             warnings: RefCell::new(warnings),
             told: RefCell::default(),
             tally: Tally::default(),
@@ -179,6 +190,23 @@ impl Runtime {
             (Some(Some(policy)), _) => Ok(Rc::clone(policy)),
             (_, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
             (_, missing) => Err(missing),
+        }
+    }
+
+    /// What connection `index` asks of callers, if it asks anything.
+    #[must_use]
+    pub fn callers(&self, index: usize) -> Option<Rc<Policy>> {
+        self.callers.get(index)?.clone()
+    }
+
+    /// What is asked of callers at `target`.
+    ///
+    /// # Errors
+    /// Why that is not known, or that nothing is.
+    pub fn policy_at(&self, target: Target, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+        match target {
+            Target::Agent(index) => self.policy(index, now),
+            Target::Connection(index) => self.callers(index).ok_or(Lookup::Unavailable),
         }
     }
 
@@ -282,6 +310,12 @@ impl Runtime {
     #[must_use]
     pub const fn tag_plans(&self) -> &ownership::Plans {
         &self.tag_plans
+    }
+
+    /// What is asked of a JSON-RPC body of which only the envelope matters.
+    #[must_use]
+    pub fn envelope(&self) -> Rc<Questions> {
+        Rc::clone(&self.envelope)
     }
 
     /// Verifies `token` for an agent that takes tokens of `accepted` issuers. With `may_wait`, missing keys are waited
@@ -425,44 +459,6 @@ impl Runtime {
             Want::Keys(index) => self.complete_keys(index, at, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
             Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
         }
-    }
-
-    /// A refusal of a credential, or for want of one, at agent `index`, with what a client needs to get a better one.
-    #[must_use]
-    pub fn unauthenticated(&self, index: usize, reason: Reason, now: UnixTime) -> Denial {
-        let mut denial = self.at(index, Denial::new(reason), now);
-        if let Ok(policy) = self.policy(index, now) {
-            denial.scopes = policy.demand.first_scopes();
-            let audience = || policy.issuers.first().and_then(|issuer| self.config.issuers.get(*issuer)?.audiences.first());
-            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
-                denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
-            }
-        }
-        match (reason, denial.challenges.clone()) {
-            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
-            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
-                denial.advise("Send one Authorization header at most, and each API key once.")
-            }
-            _ => denial,
-        }
-    }
-
-    /// `denial` at agent `index`, with its challenges.
-    #[must_use]
-    pub fn at(&self, index: usize, denial: Denial, now: UnixTime) -> Denial {
-        let denial = match self.config.agents.get(index) {
-            Some(agent) => denial.at(&agent.name),
-            None => denial,
-        };
-        // Only these have challenges; the others are made for requests that are never refused, too.
-        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy(index, now)) else { return denial };
-        let metadata = self.metadata.get(index).and_then(Option::as_ref).filter(|_| policy.takes_tokens());
-        let challenges: Challenges = policy.challenges(&self.config, metadata.map(metadata::Place::url));
-        let denial = match denial.reason {
-            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
-            _ => denial,
-        };
-        Denial { challenges: Some(Rc::new(challenges)), ..denial }
     }
 }
 

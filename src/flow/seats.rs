@@ -2,6 +2,7 @@
 //! each scheme and in all. When they are taken, a client that holds the most of them gives one up to a client that holds fewer.
 
 use super::fetch::Want;
+use super::head::Target;
 use super::runtime::Runtime;
 use crate::config::Fairness;
 use crate::wire::network::Network;
@@ -156,15 +157,15 @@ impl Runtime {
         }
     }
 
-    /// A place for a request to agent `index` that waits for `want`; `None` if it has to be refused.
-    pub(super) fn sit(&self, want: Want, index: usize, now: UnixTime) -> Option<Seat> {
+    /// A place for a request to `target` that waits for `want`; `None` if it has to be refused.
+    pub(super) fn sit(&self, want: Want, target: Target, now: UnixTime) -> Option<Seat> {
         let (room, interest) = match want {
             Want::Introspection(key) => {
                 let (room, interest) = self.introspections().borrow().room(&key)?;
                 (room, Some(interest))
             }
             Want::Keys(issuer) => {
-                let scheme = self.policy(index, now).ok().and_then(|policy| policy.scheme_of(issuer));
+                let scheme = self.policy_at(target, now).ok().and_then(|policy| policy.scheme_of(issuer));
                 (Room { scheme, known: false }, None)
             }
             _ => (Room { scheme: None, known: false }, None),

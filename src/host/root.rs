@@ -295,7 +295,11 @@ impl Root {
             let mut next = Some(event);
             while let Some(event) = next {
                 let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
-                let goes_on = call::perform(effects, &self.shared) && step == Step::Continue;
+                let performed = call::perform(effects, &self.shared);
+                if !performed {
+                    exchange.borrow_mut().stop();
+                }
+                let goes_on = performed && step == Step::Continue;
                 // What came of its body meanwhile is read now that its sender is known.
                 next = if goes_on { None } else { exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
                 if goes_on {

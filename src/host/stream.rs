@@ -42,7 +42,11 @@ impl Stream {
         self.waits = waits;
         match (call::perform(effects, &self.shared), step) {
             (true, Step::Continue) => Action::Continue,
-            (false, _) | (_, Step::Pause) => Action::Pause,
+            (true, Step::Pause) => Action::Pause,
+            (false, _) => {
+                self.exchange.borrow_mut().stop();
+                Action::Pause
+            }
         }
     }
 }

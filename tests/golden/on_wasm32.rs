@@ -97,3 +97,8 @@ fn record() {
 fn media_types() {
     room(include_str!("media_types.json"));
 }
+
+#[wasm_bindgen_test]
+fn leaving() {
+    room(include_str!("leaving.json"));
+}

@@ -6,6 +6,7 @@ use crate::flow::denial::{Denial, Reason};
 use crate::flow::event::{Effect, Step};
 use crate::flow::exchange::Stage;
 use crate::flow::fetch::Want;
+use crate::flow::head::Target;
 use crate::flow::runtime::Context;
 use crate::protocol::Operation;
 
@@ -21,7 +22,7 @@ impl Inbound {
     /// If too many wait.
     pub(super) fn wait(&mut self, want: Want, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Denial> {
         self.seat = None;
-        self.seat = context.runtime.sit(want, self.agent, context.now);
+        self.seat = context.runtime.sit(want, Target::Agent(self.agent), context.now);
         if self.seat.is_none() {
             return Err(Denial::new(Reason::Overloaded));
         }
@@ -39,7 +40,8 @@ impl Inbound {
             return Ok(self);
         };
         let is_card = self.operation == Some(Operation::GetAgentCard);
-        let ask = |may_wait| admit(self.agent, is_card, context.runtime.identify(self.agent, credentials, may_wait, context), context);
+        let target = Target::Agent(self.agent);
+        let ask = |may_wait| admit(target, is_card, context.runtime.identify(target, credentials, may_wait, context), context);
         // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
         let admission = match ask(!matches!(settled, Want::Introspection(_))) {
             Admission::Wait(again) if again == *settled => ask(false),

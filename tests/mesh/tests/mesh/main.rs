@@ -20,6 +20,7 @@ mod identity;
 mod istio;
 mod jwks;
 mod keys;
+mod leaving;
 mod live_update;
 mod media_types;
 mod names;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
     steering::add(&mut suite);
+    leaving::add(&mut suite);
     ratelimit::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
