@@ -43,6 +43,7 @@ pub mod steering;
 pub mod tasks;
 pub mod token_notes;
 pub mod tokens;
+pub mod whole;
 mod whose;
 
 pub use arrived::Part;
@@ -50,3 +51,4 @@ pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;
 pub use fetch::{Answer, Call, Want};
 pub use runtime::{Context, Runtime};
+pub use whole::Whole;

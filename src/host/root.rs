@@ -1,7 +1,7 @@
 //! The root context of one configuration in one VM: takes the configuration, fetches keys for everyone who
 //! waits, and looks after requests whose body never comes.
 
-use super::call;
+use super::call::{self, Room};
 use super::metrics::Metrics;
 use super::shared::Board;
 use super::signature::{HostFirst, HostSigner};
@@ -295,7 +295,8 @@ impl Root {
             let mut next = Some(event);
             while let Some(event) = next {
                 let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
-                let goes_on = call::perform(effects, &self.shared) && step == Step::Continue;
+                let room = Room { request: exchange.borrow().held_body(), ..Room::NONE };
+                let goes_on = call::perform(effects, &self.shared, room) && step == Step::Continue;
                 // What came of its body meanwhile is read now that its sender is known.
                 next = if goes_on { None } else { exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
                 if goes_on {
