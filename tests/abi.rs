@@ -16,6 +16,8 @@ mod host;
 mod inbound;
 #[path = "abi/keys.rs"]
 mod keys;
+#[path = "abi/held.rs"]
+mod held;
 #[path = "abi/module.rs"]
 mod module;
 #[path = "abi/outbound.rs"]

@@ -27,14 +27,20 @@ pub struct Whole {
 }
 
 impl Whole {
-    /// An answer that has the agent's status and headers, except for those about the connection and for `stale` ones, and no body yet.
+    /// An answer of JSON that has the agent's status and headers, except for those about the connection and for `stale` ones, and
+    /// no body yet.
     /// A value that is not UTF-8 is left out: no such value can be handed to the proxy.
     #[must_use]
     pub fn like(status: u16, headers: &Headers, stale: &[&str]) -> Self {
         let dropped = |name: &str| name.starts_with(':') || OF_THE_HOP.contains(&name) || stale.contains(&name);
         let kept = headers.pairs().filter(|(name, _)| !dropped(name));
         let kept = kept.filter_map(|(name, value)| Some((name.to_owned(), std::str::from_utf8(value).ok()?.to_owned())));
-        Self { status, headers: kept.collect(), body: Vec::new() }
+        let mut whole = Self { status, headers: kept.collect(), body: Vec::new() };
+        // Where an agent says nothing, Envoy would say that its own answer is plain text.
+        if !headers.has("content-type") {
+            whole.set("content-type", "application/json".to_owned());
+        }
+        whole
     }
 
     /// Sets a header, in place of all of its name.
