@@ -10,14 +10,14 @@ mod attacks;
 mod boring;
 #[path = "abi/given.rs"]
 mod given;
+#[path = "abi/held.rs"]
+mod held;
 #[path = "abi/host.rs"]
 mod host;
 #[path = "abi/inbound.rs"]
 mod inbound;
 #[path = "abi/keys.rs"]
 mod keys;
-#[path = "abi/held.rs"]
-mod held;
 #[path = "abi/module.rs"]
 mod module;
 #[path = "abi/outbound.rs"]

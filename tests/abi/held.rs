@@ -124,9 +124,12 @@ fn answers_about_owned_tasks_never_outgrow_what_is_held_of_them() {
         let tagged = |text: &str| text.replace("\"t\"", &format!("\"{task}\"")).replace("\"c\"", &format!("\"{context}\""));
         let history = vec![json!({"taskId": "t", "contextId": "c"}); 200];
         for length in (limit - 128..=limit + 64).step_by(64) {
-            let task_json = json!({"id": "t", "contextId": "c", "history": history, "metadata": {"text": "d".repeat(length - 7000)}}).to_string();
+            let task_json =
+                json!({"id": "t", "contextId": "c", "history": history, "metadata": {"text": "d".repeat(length - 7000)}}).to_string();
             let list = format!("{{\"tasks\":[{task_json}]}} ");
-            for (path, body) in [(format!("/agents/expense/tasks/{task}"), task_json), (format!("/agents/expense/tasks?contextId={context}"), list)] {
+            for (path, body) in
+                [(format!("/agents/expense/tasks/{task}"), task_json), (format!("/agents/expense/tasks?contextId={context}"), list)]
+            {
                 let ask = with(with(headers(), ":path", &path), ":method", "GET");
                 for (size, trailers) in PARTS.into_iter().flat_map(|size| [(size, false), (size, true)]) {
                     let id = vm.open(&ask);

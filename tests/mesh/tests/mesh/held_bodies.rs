@@ -185,7 +185,9 @@ async fn tasks(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
         let event = json!({"statusUpdate": {"taskId": "t", "contextId": "c"}});
         let events = format!("data: {{\"task\":{text}}}\n\ndata: {event}\n\n");
         let lists = format!("{{\"tasks\":[{text},{{\"id\":\"t\",\"contextId\":\"c\"}}]}}");
-        for (call, kind, text) in [(&get, "application/json", text), (&list, "application/json", lists), (&follow, "text/event-stream", events)] {
+        for (call, kind, text) in
+            [(&get, "application/json", text), (&list, "application/json", lists), (&follow, "text/event-stream", events)]
+        {
             agent.answer(Answer::new("200 OK", kind, text.clone()));
             let what = || format!("{} with {} bytes, limit {bytes}, hold {hold}", call.path, text.len());
             let reply = over(port, call, index % 4 < 2).await.with_context(what)?;
@@ -193,7 +195,8 @@ async fn tasks(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
             ensure!(reply.text() == shown(&text), "{}: {} bytes that are not those", what(), reply.body.len());
         }
         agent.answer(json_answer(&own));
-        let said = http.message(&"w".repeat(size.min(64 * KIB)), &json!({"taskId": task, "contextId": context})).bearer(&place.token("ann"));
+        let said =
+            http.message(&"w".repeat(size.min(64 * KIB)), &json!({"taskId": task, "contextId": context})).bearer(&place.token("ann"));
         let reply = over(port, &said, index % 2 == 0).await;
         ensure!(reply.as_ref().map_or(true, |reply| [200, 413].contains(&reply.status)), "a request of {size}: {reply:?}");
     }
