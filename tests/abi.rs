@@ -10,6 +10,8 @@ mod attacks;
 mod boring;
 #[path = "abi/given.rs"]
 mod given;
+#[path = "abi/held.rs"]
+mod held;
 #[path = "abi/host.rs"]
 mod host;
 #[path = "abi/inbound.rs"]

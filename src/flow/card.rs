@@ -7,6 +7,8 @@ use super::event::{Effect, Level, Reply, Step};
 use super::media;
 use super::runtime::{Context, Runtime};
 use super::source::{Lookup, describe};
+use super::whole::{Collected, Whole};
+use crate::card::model::MAX_BYTES;
 use crate::card::paths::WELL_KNOWN;
 use crate::card::protobuf;
 use crate::card::validators::{self, Audience};
@@ -145,12 +147,20 @@ pub struct CardRequest {
     admitted: Option<Admitted>,
     /// The client's `If-None-Match` lines.
     known: Vec<Vec<u8>>,
-    /// The answer is a card that is to be projected.
-    reads: bool,
-    /// The response's headers wait for its body.
-    held: bool,
     /// What its headers say that makes it unreadable.
     problem: Option<&'static str>,
+    state: State,
+}
+
+/// What has become of the answer.
+#[derive(Debug)]
+enum State {
+    /// It has not come, or is none of ours.
+    Plain,
+    /// It is a card that is to be projected. With the head of the answer that replaces it, unless the agent's own goes on.
+    Taken(Collected, Option<Box<Whole>>),
+    /// The card has gone on; nothing may follow.
+    Sent(Collected),
 }
 
 /// How a card comes.
@@ -197,7 +207,7 @@ impl CardRequest {
             Some(Binding::HttpJson) => Form::Answer,
             None => Form::Bare,
         };
-        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, reads: false, held: false, problem: None })
+        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, problem: None, state: State::Plain })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -212,10 +222,10 @@ impl CardRequest {
         headers.all("if-none-match").map(<[u8]>::to_vec).collect()
     }
 
-    /// Whether the response's body should come when it is complete.
+    /// Whether the parts of the response's body should come.
     #[must_use]
     pub const fn reads(&self) -> bool {
-        self.reads
+        !matches!(self.state, State::Plain)
     }
 
     /// The agent answers with this status and these headers.
@@ -224,6 +234,15 @@ impl CardRequest {
         if status != 200 || (self.form == Form::Message && end) {
             return Step::Continue;
         }
+        if self.form != Form::Message {
+            self.problem = media::unreadable(headers);
+        }
+        let can_hold = context.runtime.can_hold_responses();
+        if can_hold && !self.head && !end && self.form != Form::Message {
+            let whole = Whole::like(status, headers, &validators::STALE);
+            self.state = State::Taken(Collected::stream(MAX_BYTES), Some(Box::new(whole)));
+            return Step::Pause;
+        }
         effects.extend(validators::STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
         match (self.head, end) {
             // What it says of a body would be the agent's.
@@ -231,68 +250,83 @@ impl CardRequest {
             (false, true) => return self.refuse("it is empty", context, effects),
             (false, false) => {}
         }
-        self.reads = true;
-        if self.form != Form::Message {
-            self.problem = media::unreadable(headers);
-        }
-        self.held = context.runtime.can_hold_responses();
-        if self.held {
-            return Step::Pause;
-        }
-        self.describe(context, effects);
-        Step::Continue
-    }
-
-    /// A part of the body arrived; `content` is all of it if `end`.
-    pub fn on_body(&mut self, length: u64, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        if !self.reads {
-            return Step::Continue;
-        }
-        if !end && length <= crate::card::model::MAX_BYTES as u64 {
-            return Step::Pause;
-        }
-        self.reads = false;
-        if self.form == Form::Message && end && length == 0 {
-            // A call that failed: the trailers say how.
-            return Step::Continue;
-        }
-        let projected = self.projected(content, context);
-        effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
-        let bytes = match projected {
-            Ok(bytes) => bytes,
-            Err(error) => return self.refuse(&error, context, effects),
-        };
         if self.form == Form::Message {
-            effects.push(Effect::ReplaceResponseBody(bytes));
-            return Step::Continue;
+            self.state = State::Taken(Collected::frame(MAX_BYTES), None);
+            // Until the first part of it has come, which is most often all.
+            return if can_hold { Step::Pause } else { Step::Continue };
         }
-        if self.held {
-            self.describe(context, effects);
-            let etag = validators::etag(&bytes);
-            let is_known = self.form != Form::Wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
-            effects.push(Effect::SetResponseHeader("etag".into(), etag));
-            if is_known {
-                effects.push(Effect::SetResponseHeader(":status".into(), "304".to_owned()));
-                effects.push(Effect::ReplaceResponseBody(Vec::new()));
-                return Step::Continue;
-            }
-            effects.push(Effect::SetResponseHeader("content-length".into(), bytes.len().to_string()));
-        }
-        effects.push(Effect::ReplaceResponseBody(bytes));
-        Step::Continue
-    }
-
-    /// Says who may keep the card, and what chose its shape. No cache keeps answers of gRPC.
-    fn describe(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
-        if self.form == Form::Message {
-            return;
-        }
+        self.state = State::Taken(Collected::document(MAX_BYTES), None);
         let (cache_control, vary) = self.validity(context);
         effects.push(Effect::SetResponseHeader("cache-control".into(), cache_control));
         if let Some(vary) = vary {
             // What else the agent makes its answer depend on still counts.
             effects.push(Effect::AddResponseHeader("vary".into(), vary));
         }
+        Step::Continue
+    }
+
+    /// A part of the body arrived.
+    pub fn on_body(&mut self, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        // It is taken out of the proxy's buffer.
+        let emptied = (!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new()));
+        let (collected, is_held) = match &mut self.state {
+            State::Plain => return Step::Continue,
+            State::Sent(collected) => {
+                if collected.add(content).is_err() {
+                    return self.refuse("something follows it", context, effects);
+                }
+                effects.extend(emptied);
+                return Step::Continue;
+            }
+            State::Taken(collected, whole) => (collected, whole.is_some()),
+        };
+        if let Err(error) = collected.add(content) {
+            return self.refuse(&error, context, effects);
+        }
+        if self.form == Form::Message && end && collected.is_empty() {
+            // A call that failed: the trailers say how.
+            self.state = State::Plain;
+            return Step::Continue;
+        }
+        if !end && !collected.is_complete() {
+            effects.extend(emptied);
+            return if is_held { Step::Pause } else { Step::Continue };
+        }
+        let bytes = collected.take();
+        let projected = self.projected(&bytes, context);
+        effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
+        let bytes = match projected {
+            Ok(bytes) => bytes,
+            Err(error) => return self.refuse(&error, context, effects),
+        };
+        match std::mem::replace(&mut self.state, State::Plain) {
+            State::Taken(_, Some(whole)) => {
+                effects.push(Effect::Answer(Box::new(self.whole(*whole, bytes, context))));
+                Step::Pause
+            }
+            State::Taken(collected, None) => {
+                effects.push(Effect::ReplaceResponseBody(bytes));
+                self.state = State::Sent(collected);
+                Step::Continue
+            }
+            State::Plain | State::Sent(_) => Step::Continue,
+        }
+    }
+
+    /// The answer with this body, or 304 if the client has it.
+    fn whole(&self, whole: Whole, body: Vec<u8>, context: &Context<'_>) -> Whole {
+        let (cache_control, vary) = self.validity(context);
+        let etag = validators::etag(&body);
+        let is_known = self.form != Form::Wrapped && validators::is_known(self.known.iter().map(Vec::as_slice), &etag);
+        let (status, body) = if is_known { (304, Vec::new()) } else { (whole.status, body) };
+        let mut whole = Whole { status, body, ..whole };
+        whole.set("cache-control", cache_control);
+        whole.set("etag", etag);
+        if let Some(vary) = vary {
+            // What else the agent makes its answer depend on still counts.
+            whole.join("vary", &vary);
+        }
+        whole
     }
 
     /// `cache-control` and `vary`.

@@ -3,6 +3,7 @@
 use super::facts::Note;
 use super::fetch::Want;
 use super::record::Record;
+use super::whole::Whole;
 use crate::config::Pin;
 use crate::identity::Peer;
 use crate::wire::header::Headers;
@@ -39,14 +40,12 @@ pub enum Event {
         /// All of them, repeats included.
         headers: Headers,
     },
-    /// A part of the response's body arrived; what came before is still there if it was answered with a pause.
+    /// A part of the response's body arrived, or its end (the last part, or trailers). Only those that
+    /// [`super::Exchange::reads_response`] asks for are told.
     ResponseBody {
-        /// Bytes in the proxy's buffer.
-        bytes: u64,
         /// The body is complete.
         end: bool,
-        /// All of it, if it is complete and [`super::Exchange::reads_response`] asks for it; this part, if
-        /// [`super::Exchange::reads_response_parts`] does; empty otherwise.
+        /// This part: what the proxy's buffer holds, which is less than came before if that was taken out.
         content: Vec<u8>,
     },
     /// The fetch that it waited for ended, one way or the other.
@@ -112,10 +111,13 @@ pub enum Effect {
     AddResponseHeader(Cow<'static, str>, String),
     /// Remove every value of a response header.
     RemoveResponseHeader(Cow<'static, str>),
-    /// Put this in place of the request's body, or of the part of it that has just come.
+    /// Put this in place of the request's body, or of the part of it that has just come. Never longer than that.
     ReplaceRequestBody(Vec<u8>),
-    /// Put this in place of the response's body, or of the part of it that has just come.
+    /// Put this in place of what the proxy's buffer holds of the response's body. Longer only if no part of the body
+    /// was answered with a pause: a proxy that holds a body ends the stream when it outgrows its buffer.
     ReplaceResponseBody(Vec<u8>),
+    /// Answer with this in place of the agent's answer, whose headers are held. Nothing else happens to the request afterwards.
+    Answer(Box<Whole>),
     /// Add one to the counter of credentials that were attached.
     CountUse {
         /// The connection's name.

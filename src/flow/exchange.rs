@@ -37,8 +37,22 @@ pub struct Exchange {
     expected: Option<Expected>,
     /// A credential of ours went out with the request.
     sent: Option<Sent>,
+    answered: Answered,
+    /// The agent has begun to answer.
+    responding: bool,
     /// For its record.
     facts: Box<Facts>,
+}
+
+/// Whether the proxy answered itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Answered {
+    #[default]
+    No,
+    /// What comes back is that answer.
+    Instead,
+    /// In place of the agent's answer: what still comes of that goes nowhere.
+    Over,
 }
 
 #[derive(Debug, Default)]
@@ -100,7 +114,23 @@ impl Meter {
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+        let is_response = matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. });
+        match (self.answered, &event) {
+            (Answered::Over, Event::ResponseBody { content, .. }) => {
+                let emptied = (!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new()));
+                return Outcome { effects: emptied.into_iter().collect(), step: Step::Pause };
+            }
+            (Answered::Instead | Answered::Over, _) if is_response => {
+                self.answered = Answered::Instead;
+                return Outcome { effects: Vec::new(), step: Step::Continue };
+            }
+            _ => {}
+        }
         let Outcome { effects, step } = self.decide(event, context);
+        if effects.iter().any(|effect| matches!(effect, Effect::Reply(_) | Effect::Answer(_))) {
+            self.answered = if is_response || self.responding { Answered::Over } else { Answered::Instead };
+        }
+        self.responding |= is_response;
         Outcome { effects: self.note(effects, context), step }
     }
 
@@ -190,22 +220,30 @@ impl Exchange {
         self.arrived.has_begun()
     }
 
-    /// Whether the response's body should come when it is complete.
+    /// Bytes of the body in the proxy's buffer, as the last callback told.
     #[must_use]
-    pub fn reads_response(&self) -> bool {
-        self.expected.as_ref().is_some_and(Expected::reads_whole)
+    pub const fn held_body(&self) -> usize {
+        self.arrived.held()
     }
 
-    /// Whether the response's body should come part by part.
+    /// Whether the parts of the response's body should come.
     #[must_use]
-    pub fn reads_response_parts(&self) -> bool {
-        self.expected.as_ref().is_some_and(Expected::reads_parts)
+    pub fn reads_response(&self) -> bool {
+        match self.answered {
+            Answered::No => self.expected.as_ref().is_some_and(Expected::reads),
+            Answered::Instead => false,
+            Answered::Over => true,
+        }
     }
 
     /// Whether the response matters at all.
     #[must_use]
     pub const fn awaits_response(&self) -> bool {
-        self.expected.is_some() || self.sent.is_some() || self.facts.is_traced()
+        match self.answered {
+            Answered::No => self.expected.is_some() || self.sent.is_some() || self.facts.is_traced(),
+            Answered::Instead => false,
+            Answered::Over => true,
+        }
     }
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
@@ -256,6 +294,10 @@ fn record(effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effec
             Effect::Reply(reply) => {
                 noted.extend(facts.trace(config).map(|(name, value)| Effect::ReplyHeader(name, value)));
                 noted.push(Effect::Reply(reply));
+            }
+            Effect::Answer(mut whole) => {
+                facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value));
+                noted.push(Effect::Answer(whole));
             }
             Effect::Pin { pin, connection, otherwise } => {
                 // What is said if the pin does not hold is not known to be said.

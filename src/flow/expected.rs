@@ -21,30 +21,21 @@ impl Expected {
             (Self::Card(card), Event::ResponseHeaders { status, end_of_stream, headers }) => {
                 card.on_headers(*status, *end_of_stream, headers, context, effects)
             }
-            (Self::Card(card), Event::ResponseBody { bytes, end, content }) => card.on_body(*bytes, *end, content, context, effects),
+            (Self::Card(card), Event::ResponseBody { end, content }) => card.on_body(*end, content, context, effects),
             (Self::Tasks(tasks), Event::ResponseHeaders { status, end_of_stream, headers }) => {
                 tasks.on_headers(*status, *end_of_stream, headers, context, effects)
             }
-            (Self::Tasks(tasks), Event::ResponseBody { bytes, end, content }) => tasks.on_body(*bytes, *end, content, context, effects),
+            (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, context, effects),
             _ => Step::Continue,
         }
     }
 
-    /// Whether the response's body should come when it is complete.
+    /// Whether the parts of the response's body should come.
     #[must_use]
-    pub const fn reads_whole(&self) -> bool {
+    pub const fn reads(&self) -> bool {
         match self {
             Self::Card(card) => card.reads(),
-            Self::Tasks(tasks) => tasks.is_held(),
-        }
-    }
-
-    /// Whether the response's body should come part by part.
-    #[must_use]
-    pub const fn reads_parts(&self) -> bool {
-        match self {
-            Self::Card(_) => false,
-            Self::Tasks(tasks) => tasks.is_passing(),
+            Self::Tasks(tasks) => tasks.reads(),
         }
     }
 }

@@ -44,6 +44,7 @@ pub mod steering;
 pub mod tasks;
 pub mod token_notes;
 pub mod tokens;
+pub mod whole;
 mod whose;
 
 pub use arrived::Part;
@@ -51,3 +52,4 @@ pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
 pub use exchange::Exchange;
 pub use fetch::{Answer, Call, Want};
 pub use runtime::{Context, Runtime};
+pub use whole::Whole;

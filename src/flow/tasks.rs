@@ -6,6 +6,7 @@ use super::event::{Effect, Level, Step};
 use super::exchange::answer;
 use super::media;
 use super::runtime::Context;
+use super::whole::Whole;
 use crate::ownership::{Answer, Places, Tagger};
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
@@ -14,7 +15,10 @@ use crate::wire::media_type::MediaType;
 use std::rc::Rc;
 
 /// Longest list of tasks, in bytes: nothing of a list goes on before all of it is known to be the caller's.
-const MAX_LIST_BYTES: u64 = 4 * 1024 * 1024;
+const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest list with its tags: a tag is longer than most ids.
+const MAX_TAGGED_BYTES: usize = 2 * MAX_LIST_BYTES;
 
 /// Response headers that tell of bytes which are no longer those.
 const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
@@ -37,10 +41,20 @@ enum State {
     Plain,
     /// Its body changes while it passes.
     Passing(Box<Answer>),
-    /// Its body waits until it is complete.
-    Held(Box<Answer>),
-    /// Nothing more of it goes on.
-    Refused,
+    /// Nothing of its body goes on before it is complete.
+    Held(Box<List>),
+}
+
+/// A list that is arriving.
+#[derive(Debug)]
+struct List {
+    answer: Answer,
+    /// Bytes that have come.
+    come: usize,
+    /// What they are with their tags.
+    tagged: Vec<u8>,
+    /// The head of the answer that replaces the agent's, unless that has gone on.
+    whole: Option<Whole>,
 }
 
 impl TaskAnswer {
@@ -50,23 +64,15 @@ impl TaskAnswer {
         Self { agent: index, binding, places, tagger, listed, state: State::Plain }
     }
 
-    /// Whether the response's body should come when it is complete.
+    /// Whether the parts of the response's body should come.
     #[must_use]
-    pub const fn is_held(&self) -> bool {
-        matches!(self.state, State::Held(_))
-    }
-
-    /// Whether the response's body should come part by part.
-    #[must_use]
-    pub const fn is_passing(&self) -> bool {
-        matches!(self.state, State::Passing(_) | State::Refused)
+    pub const fn reads(&self) -> bool {
+        !matches!(self.state, State::Plain)
     }
 
     /// The agent answers with these headers.
     pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        // After a refusal these are the headers of our own answer.
-        if end || matches!(self.state, State::Refused) {
-            self.state = State::Plain;
+        if end {
             return Step::Continue;
         }
         let problem = media::unreadable(headers);
@@ -84,53 +90,94 @@ impl TaskAnswer {
         if let Some(problem) = problem {
             return self.refuse(problem, context, effects);
         }
-        effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
         let is_list = self.listed.is_some();
-        let answer = Answer::new(Rc::clone(&self.places), Rc::clone(&self.tagger), self.listed.take(), is_stream);
-        if !is_list {
-            self.state = State::Passing(Box::new(answer));
-            return Step::Continue;
-        }
-        if is_stream {
+        if is_list && is_stream {
             return self.refuse("a list is no stream", context, effects);
         }
-        self.state = State::Held(Box::new(answer));
-        if context.runtime.can_hold_responses() { Step::Pause } else { Step::Continue }
+        let is_held = is_list && context.runtime.can_hold_responses();
+        if !is_held {
+            effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
+        }
+        let answer = Answer::new(Rc::clone(&self.places), Rc::clone(&self.tagger), self.listed.take(), is_stream);
+        self.state = if is_list {
+            let whole = is_held.then(|| Whole::like(status, headers, &STALE));
+            State::Held(Box::new(List { answer, come: 0, tagged: Vec::new(), whole }))
+        } else {
+            State::Passing(Box::new(answer))
+        };
+        if is_held { Step::Pause } else { Step::Continue }
     }
 
-    /// A part of the body arrived; `content` is all of a held one if `end`.
-    pub fn on_body(&mut self, length: u64, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        let (answer, is_held) = match &mut self.state {
-            State::Plain => return Step::Continue,
-            State::Refused => {
-                effects.push(Effect::ReplaceResponseBody(Vec::new()));
-                return Step::Pause;
+    /// A part of the body arrived.
+    pub fn on_body(&mut self, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        match &mut self.state {
+            State::Plain => Step::Continue,
+            State::Passing(answer) => {
+                let out = answer.feed(content).and_then(|out| if end { answer.end().map(|()| out) } else { Ok(out) });
+                match out {
+                    Err(problem) => self.refuse(&problem.to_string(), context, effects),
+                    Ok(out) => {
+                        if !content.is_empty() {
+                            effects.push(Effect::ReplaceResponseBody(out));
+                        }
+                        Step::Continue
+                    }
+                }
             }
-            State::Held(_) if length > MAX_LIST_BYTES => return self.refuse("the list is too long", context, effects),
-            State::Held(_) if !end => return Step::Pause,
-            State::Held(answer) => (answer, true),
-            State::Passing(answer) => (answer, false),
-        };
-        let out = answer.feed(content).and_then(|out| if end { answer.end().map(|()| out) } else { Ok(out) });
-        match out {
-            Err(problem) => self.refuse(&problem.to_string(), context, effects),
-            Ok(out) => {
-                if !content.is_empty() {
-                    effects.push(Effect::ReplaceResponseBody(out));
+            State::Held(list) => match list.feed(content, end) {
+                Err(problem) => self.refuse(&problem, context, effects),
+                Ok(is_complete) => self.list(is_complete, content, effects),
+            },
+        }
+    }
+
+    /// A part of a list has been read.
+    fn list(&mut self, is_complete: bool, content: &[u8], effects: &mut Vec<Effect>) -> Step {
+        if !is_complete {
+            // It is taken out of the proxy's buffer.
+            effects.extend((!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new())));
+            let is_held = matches!(&self.state, State::Held(list) if list.whole.is_some());
+            return if is_held { Step::Pause } else { Step::Continue };
+        }
+        match std::mem::replace(&mut self.state, State::Plain) {
+            State::Held(list) => {
+                let List { answer, tagged, whole, .. } = *list;
+                if let Some(whole) = whole {
+                    effects.push(Effect::Answer(Box::new(Whole { body: tagged, ..whole })));
+                    return Step::Pause;
                 }
-                if end || is_held {
-                    self.state = State::Plain;
-                }
+                effects.push(Effect::ReplaceResponseBody(tagged));
+                // White space may follow.
+                self.state = State::Passing(Box::new(answer));
                 Step::Continue
             }
+            State::Plain | State::Passing(_) => Step::Continue,
         }
     }
 
     fn refuse(&mut self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        self.state = State::Refused;
+        self.state = State::Plain;
         let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
         effects.push(Effect::Log(Level::Warn, format!("an answer of agent {name:?} cannot be used: {error}")));
         let _ = answer(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding), &Id::default(), effects);
         Step::Pause
+    }
+}
+
+impl List {
+    /// A part came: whether it was the last. With the head gone the document tells by itself: if trailers end it, nothing can
+    /// be sent any more.
+    fn feed(&mut self, content: &[u8], end: bool) -> Result<bool, String> {
+        self.come = self.come.saturating_add(content.len());
+        let tagged = self.answer.feed(content).map_err(|problem| problem.to_string())?;
+        self.tagged.extend_from_slice(&tagged);
+        if self.come > MAX_LIST_BYTES || self.tagged.len() > MAX_TAGGED_BYTES {
+            return Err("the list is too long".to_owned());
+        }
+        let is_complete = end || (self.whole.is_none() && self.answer.has_ended());
+        if is_complete {
+            self.answer.end().map_err(|problem| problem.to_string())?;
+        }
+        Ok(is_complete)
     }
 }

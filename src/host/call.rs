@@ -96,17 +96,56 @@ pub fn clean_trailers(runtime: &Runtime) {
     }
 }
 
+/// How many bytes may be written into the bodies of the request at hand.
+///
+/// When a body that Envoy holds (a callback was answered with a pause, or another filter paused) outgrows its buffer's limit, Envoy
+/// answers or resets the stream at once: inside the host call that made it grow. That destroys the stream and calls back into
+/// this VM, in the middle of a callback of the same stream, which the SDK's dispatcher takes for a fault. The VM traps, and Envoy,
+/// which is in the middle of that call, ends with it. No other host call that this filter makes was seen to call back: local
+/// answers, continued streams and the outcomes of calls wait until the callback has returned.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Into the request's: never more than was there.
+    pub request: usize,
+    /// Into the response's. `None`: the part at hand passes and is not held, so that it may grow.
+    pub response: Option<usize>,
+}
+
+impl Room {
+    /// Nothing may be written.
+    pub const NONE: Self = Self { request: 0, response: Some(0) };
+}
+
+/// Puts `bytes` in place of what the host has of a body, if that much may be there. The only place that writes into bodies.
+fn write(body: BufferType, room: Option<usize>, bytes: &[u8]) -> bool {
+    match room {
+        Some(room) if bytes.len() > room => {
+            log(Level::Error, "a body would have outgrown what Envoy holds of it: the request is refused. Please report this");
+            false
+        }
+        Some(0) => true,
+        _ => hostcalls::set_buffer(body, 0, usize::MAX, bytes).is_ok(),
+    }
+}
+
+/// Refuses the request at hand because of a fault of ours or of the host: never a reason to let bytes pass that were not read.
+pub fn fail() {
+    let _ = hostcalls::send_http_response(500, vec![("cache-control", "no-store")], None);
+}
+
 /// Does `effects` to the request at hand. Headers are touched only while they are held: the state machines
 /// see to that. `false` if the request was refused on the way, so that it must not go on.
+///
+/// No state is borrowed here: the effects were collected before.
 #[must_use]
-pub fn perform(effects: Vec<Effect>, shared: &Shared) -> bool {
+pub fn perform(effects: Vec<Effect>, shared: &Shared, room: Room) -> bool {
     let metrics = &shared.metrics;
     let mut reply_headers = Vec::new();
     for effect in effects {
         match effect {
             Effect::Pin { pin, connection, otherwise } => {
                 if !leads_to(&pin, &connection) {
-                    let _ = perform(otherwise, shared);
+                    let _ = perform(otherwise, shared, room);
                     return false;
                 }
             }
@@ -130,10 +169,20 @@ pub fn perform(effects: Vec<Effect>, shared: &Shared) -> bool {
                 let _ = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, &name, None);
             }
             Effect::ReplaceRequestBody(bytes) => {
-                let _ = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, usize::MAX, &bytes);
+                if !write(BufferType::HttpRequestBody, Some(room.request), &bytes) {
+                    fail();
+                    return false;
+                }
             }
             Effect::ReplaceResponseBody(bytes) => {
-                let _ = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, usize::MAX, &bytes);
+                if !write(BufferType::HttpResponseBody, room.response, &bytes) {
+                    fail();
+                    return false;
+                }
+            }
+            Effect::Answer(whole) => {
+                let headers = whole.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                let _ = hostcalls::send_http_response(u32::from(whole.status), headers, Some(&whole.body));
             }
             Effect::Audit(record) => audit(&record, metrics),
             Effect::ReplyHeader(name, value) => reply_headers.push((name, value)),

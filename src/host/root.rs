@@ -1,7 +1,7 @@
 //! The root context of one configuration in one VM: takes the configuration, fetches keys for everyone who
 //! waits, and looks after requests whose body never comes.
 
-use super::call;
+use super::call::{self, Room};
 use super::metrics::Metrics;
 use super::shared::Board;
 use super::signature::{HostFirst, HostSigner};
@@ -295,7 +295,8 @@ impl Root {
             let mut next = Some(event);
             while let Some(event) = next {
                 let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
-                let performed = call::perform(effects, &self.shared);
+                let room = Room { request: exchange.borrow().held_body(), ..Room::NONE };
+                let performed = call::perform(effects, &self.shared, room);
                 if !performed {
                     exchange.borrow_mut().stop();
                 }

@@ -1,8 +1,8 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
-use super::call;
+use super::call::{self, Room};
 use super::root::{Shared, Waiting};
-use crate::flow::{Context, Event, Exchange, Outcome, Runtime, Step};
+use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -15,18 +15,19 @@ pub struct Stream {
     shared: Rc<Shared>,
     runtime: Rc<Runtime>,
     exchange: Rc<RefCell<Exchange>>,
-    /// The same of the response's body.
-    response_held: usize,
+    /// The host was told to keep what it has of the response's body.
+    holds_response: bool,
     /// The state machine is registered with the root context.
     waits: bool,
 }
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
-        Self { id, shared, runtime, exchange: Rc::default(), response_held: 0, waits: false }
+        Self { id, shared, runtime, exchange: Rc::default(), holds_response: false, waits: false }
     }
 
-    fn tell(&mut self, event: Event) -> Action {
+    /// The state machine decides first, and its effects are collected. Then they are done, with nothing borrowed.
+    fn tell(&mut self, event: Event, room: Room) -> Action {
         let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
         let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
         let waits = {
@@ -40,7 +41,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        match (call::perform(effects, &self.shared), step) {
+        match (call::perform(effects, &self.shared, room), step) {
             (true, Step::Continue) => Action::Continue,
             (true, Step::Pause) => Action::Pause,
             (false, _) => {
@@ -49,17 +50,35 @@ impl Stream {
             }
         }
     }
+
+    /// A part of the request's body; it is never replaced by more than the host has of it.
+    fn body(&mut self, part: &crate::flow::Part) -> Action {
+        let room = Room { request: self.exchange.borrow().held_body(), ..Room::NONE };
+        self.tell(call::body(part), room)
+    }
+
+    /// All that the host has of the response's body is taken; the state machine says what stays in its place.
+    fn response_body(&mut self, size: usize, end: bool) -> Action {
+        let Some(content) = part(BufferType::HttpResponseBody, 0, size) else { return Self::fail() };
+        let room = Room { response: self.holds_response.then_some(size), ..Room::NONE };
+        let action = self.tell(Event::ResponseBody { end, content }, room);
+        self.holds_response = action == Action::Pause;
+        action
+    }
+
+    fn fail() -> Action {
+        call::log(Level::Error, "Envoy did not hand out a body that it has: the request is refused");
+        call::fail();
+        Action::Pause
+    }
 }
 
-impl Stream {
-    fn response_body(&mut self, end: bool) -> Action {
-        let size = self.response_held;
-        let content = match end || self.exchange.borrow().reads_response_parts() {
-            true => hostcalls::get_buffer(BufferType::HttpResponseBody, 0, size).ok().flatten().unwrap_or_default(),
-            false => Vec::new(),
-        };
-        self.tell(Event::ResponseBody { bytes: u64::try_from(size).unwrap_or(u64::MAX), end, content })
+/// So many bytes of a body from `start`; `None` if the host has not that many. Nothing that was not read may pass.
+fn part(body: BufferType, start: usize, length: usize) -> Option<Vec<u8>> {
+    if length == 0 {
+        return Some(Vec::new());
     }
+    hostcalls::get_buffer(body, start, length).ok().flatten().filter(|bytes| bytes.len() == length)
 }
 
 impl HostContext for Stream {}
@@ -76,18 +95,18 @@ impl HttpContext for Stream {
             return Action::Pause;
         }
         let peer = if self.runtime.asks_peer() { call::peer() } else { None };
-        self.tell(Event::RequestHeaders { headers, peer, end_of_stream })
+        self.tell(Event::RequestHeaders { headers, peer, end_of_stream }, Room::NONE)
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         let part = self.exchange.borrow_mut().body_came(size, end_of_stream);
-        self.tell(call::body(&part))
+        self.body(&part)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         call::clean_trailers(&self.runtime);
         let part = self.exchange.borrow_mut().trailers_came();
-        self.tell(call::body(&part))
+        self.body(&part)
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
@@ -96,32 +115,22 @@ impl HttpContext for Stream {
         }
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()).unwrap_or(0);
-        self.tell(Event::ResponseHeaders { status, end_of_stream, headers: call::response_headers() })
+        self.tell(Event::ResponseHeaders { status, end_of_stream, headers: call::response_headers() }, Room::NONE)
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let reads = {
-            let exchange = self.exchange.borrow();
-            exchange.reads_response() || exchange.reads_response_parts()
-        };
-        if !reads {
+        if !self.exchange.borrow().reads_response() {
             return Action::Continue;
         }
-        self.response_held = size;
-        self.response_body(end_of_stream)
+        self.response_body(size, end_of_stream)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        let (whole, parts) = {
-            let exchange = self.exchange.borrow();
-            (exchange.reads_response(), exchange.reads_response_parts())
-        };
-        // Trailers end a body whose last part did not say so. A held one is still there, the parts of a passing one are gone.
-        match (whole, parts) {
-            (true, _) => self.response_body(true),
-            (false, true) => self.tell(Event::ResponseBody { bytes: 0, end: true, content: Vec::new() }),
-            (false, false) => Action::Continue,
+        if !self.exchange.borrow().reads_response() {
+            return Action::Continue;
         }
+        // Trailers end a body whose last part did not say so. All of it has been taken, and nothing can be put in its place now.
+        self.tell(Event::ResponseBody { end: true, content: Vec::new() }, Room::NONE)
     }
 
     fn on_log(&mut self) {

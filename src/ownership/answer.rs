@@ -60,6 +60,15 @@ impl Answer {
         Ok(out)
     }
 
+    /// Whether the one document has ended, so that only white space may follow. Event streams and bare numbers never tell.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        match &self.form {
+            Form::Json(document) => document.has_ended(),
+            Form::Events(_) => false,
+        }
+    }
+
     /// Tells that nothing more comes.
     ///
     /// # Errors

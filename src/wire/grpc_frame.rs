@@ -6,7 +6,7 @@ use super::scan::{Asked, Findings, Limits};
 use std::rc::Rc;
 
 /// Bytes before a message.
-const HEAD: usize = 5;
+pub const HEAD: usize = 5;
 
 /// A body that is arriving.
 #[derive(Clone, Debug)]
@@ -79,6 +79,14 @@ const fn check_flag(flag: u8) -> Result<(), Fault> {
         1 => Err(Fault::Compressed),
         _ => Err(Fault::Flag),
     }
+}
+
+/// Bytes of the first message of a body that begins with `bytes`, those before it included; `None` as long as it is not known.
+#[must_use]
+pub fn length(bytes: &[u8]) -> Option<usize> {
+    let (_, length) = bytes.split_first()?;
+    let length = usize::try_from(u32::from_be_bytes(*length.first_chunk()?)).unwrap_or(usize::MAX);
+    Some(length.saturating_add(HEAD))
 }
 
 /// The one message of a whole `body`.

@@ -41,6 +41,11 @@ impl Headers {
         self.0.retain(|(given, _)| given != name);
     }
 
+    /// Every name and value, repeats included.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    }
+
     /// Every name, repeats included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_str())

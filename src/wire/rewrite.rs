@@ -69,6 +69,12 @@ impl Rewriter {
         }
     }
 
+    /// Whether the document has ended, as [`Scanner::has_ended`].
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.scanner.has_ended()
+    }
+
     /// Tells that nothing more comes. Nothing is left to go on then: only a bare number at the root ends so late, and
     /// the root itself is no place.
     ///

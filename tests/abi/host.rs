@@ -33,7 +33,25 @@ pub struct Stream {
     pub released: bool,
     pub resumed: u32,
     pub reply: Option<Reply>,
+    pub response: Response,
     pub state: BTreeMap<String, String>,
+}
+
+/// The agent's answer on its way.
+#[derive(Default)]
+pub struct Response {
+    pub headers: Pairs,
+    /// The headers went on.
+    pub released: bool,
+    /// What a body callback is about: the part, or if the body is held all of it that is there.
+    pub buffer: Vec<u8>,
+    /// A body callback was answered with a pause, so that the buffer has a limit.
+    pub held: bool,
+    /// A callback is under way in which the buffer can be touched.
+    pub open: bool,
+    pub forwarded: Vec<u8>,
+    /// The stream was reset: the answer is cut off.
+    pub reset: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,6 +83,8 @@ pub struct Host {
     /// The context that calls are about.
     pub effective: u32,
     pub streams: BTreeMap<u32, Stream>,
+    /// Most bytes of a body that is held (`per_connection_buffer_limit_bytes`); 0 stands for Envoy's 1 MiB.
+    pub limit: usize,
     /// Headers and body of the answer that is being delivered.
     pub answer: (Pairs, Vec<u8>),
     pub tick: u32,
@@ -90,6 +110,7 @@ impl Host {
         match kind {
             0 => self.stream().filter(|stream| !stream.released).map(|stream| &mut stream.headers),
             1 => self.stream().and_then(|stream| stream.trailers.as_mut()),
+            2 => self.stream().filter(|stream| !stream.response.released).map(|stream| &mut stream.response.headers),
             // Of a call that was reset, or that took too long, Envoy has no headers.
             6 => Some(&mut self.answer.0).filter(|headers| !headers.is_empty()),
             _ => None,
@@ -153,15 +174,7 @@ impl Guest<'_, '_> {
                 Ok((id.to_string(), if known { OK } else { BAD_ARGUMENT }))
             }
             "proxy_get_buffer_bytes" => self.buffer(at(0), at(1), at(2)),
-            "proxy_set_buffer_bytes" => {
-                // The body of a request as a whole: nothing else is replaced here.
-                let (kind, start, length, bytes) = (at(0), at(1), at(2), self.bytes(3));
-                let Some(stream) = self.host().stream().filter(|_| (kind, start, length) == (0, 0, u32::MAX)) else {
-                    return Ok((kind.to_string(), BAD_ARGUMENT));
-                };
-                stream.held = bytes;
-                done(kind.to_string())
-            }
+            "proxy_set_buffer_bytes" => self.replace(at(0), at(1), at(2)),
             "proxy_get_header_map_pairs" => self.pairs(at(0)),
             "proxy_get_header_map_value" => self.header(at(0)),
             "proxy_replace_header_map_value" | "proxy_remove_header_map_value" | "proxy_add_header_map_value" => self.change_header(name),
@@ -284,6 +297,7 @@ impl Guest<'_, '_> {
         let host = self.host();
         let whole = match kind {
             0 => host.stream().map(|stream| stream.held.clone()),
+            1 => host.stream().filter(|stream| stream.response.open).map(|stream| stream.response.buffer.clone()),
             4 => Some(host.answer.1.clone()),
             7 => Some(host.configuration.clone()),
             _ => None,
@@ -293,6 +307,35 @@ impl Guest<'_, '_> {
         let (start, length) = (usize::try_from(start).unwrap(), usize::try_from(length).unwrap());
         let part = whole.get(start..whole.len().min(start.saturating_add(length))).unwrap_or_default();
         self.give(3, part)?;
+        Ok((about, OK))
+    }
+
+    /// Replaces all of a body. One that is held and outgrows its limit is answered by Envoy inside of this call: it destroys the
+    /// stream, which calls back.
+    fn replace(&mut self, kind: u32, start: u32, length: u32) -> Result<(String, u32), Error> {
+        assert!(start == 0 && length == u32::MAX, "what was there goes");
+        let (bytes, about) = (self.bytes(3), format!("{kind}"));
+        let host = self.host();
+        let (id, most) = (host.effective, if host.limit == 0 { 1 << 20 } else { host.limit });
+        let Some(stream) = host.stream().filter(|stream| stream.reply.is_none()) else { return Ok((about, BAD_ARGUMENT)) };
+        let (buffer, held) = match kind {
+            0 => (&mut stream.held, !stream.released),
+            1 if stream.response.open => (&mut stream.response.buffer, stream.response.held),
+            _ => return Ok((about, BAD_ARGUMENT)),
+        };
+        let grows = bytes.len() > buffer.len();
+        *buffer = bytes;
+        let outgrown = held && buffer.len() > most;
+        if held && grows {
+            host.misuse.push(format!("a body that is held grew: {about}"));
+        }
+        if outgrown {
+            for callback in ["proxy_on_done", "proxy_on_log", "proxy_on_delete"] {
+                let function = self.caller.get_export(callback).and_then(Extern::into_func).unwrap();
+                let mut results = vec![Val::I32(0); function.ty(&*self.caller).results().len()];
+                function.call(&mut *self.caller, &[Val::I32(id.cast_signed())], &mut results)?;
+            }
+        }
         Ok((about, OK))
     }
 
@@ -320,7 +363,7 @@ impl Guest<'_, '_> {
         let value = if call == "proxy_remove_header_map_value" { Vec::new() } else { self.bytes(3) };
         let kind = self.arguments[0];
         let answered = self.host().stream().is_none_or(|stream| stream.reply.is_some());
-        let Some(headers) = self.host().map(kind).filter(|_| !answered && kind < 2) else { return Ok((name, BAD_ARGUMENT)) };
+        let Some(headers) = self.host().map(kind).filter(|_| !answered && kind < 3) else { return Ok((name, BAD_ARGUMENT)) };
         match call {
             "proxy_remove_header_map_value" => headers.retain(|(given, _)| *given != name),
             "proxy_replace_header_map_value" => match headers.iter_mut().find(|(given, _)| *given == name) {

@@ -126,6 +126,12 @@ impl Vm {
         assert!(count <= MOST_AT_ONCE, "{export}: {count} requests go on or are answered when the callback ends, one inside of the other");
         for id in self.answered().into_iter().filter(|id| !answered.contains(id)) {
             self.host_mut().effective = id;
+            let stream = self.host_mut().streams.get_mut(&id).unwrap();
+            // Once the agent has begun to answer, Envoy sends its own past the filters, or resets the stream.
+            if !stream.response.headers.is_empty() {
+                stream.response.reset = stream.response.released;
+                continue;
+            }
             let headers = u32::try_from(self.stream(id).reply.as_ref().unwrap().headers.len()).unwrap();
             let length = u32::try_from(self.stream(id).reply.as_ref().unwrap().body.len()).unwrap();
             assert_eq!(self.call("proxy_on_response_headers", &[id, headers, 0]), 0);
@@ -179,6 +185,50 @@ impl Vm {
             stream.released = true;
             let held = std::mem::take(&mut stream.held);
             stream.forwarded.extend(held);
+        }
+        action
+    }
+
+    /// The agent begins to answer.
+    pub fn response(&mut self, id: u32, headers: &Pairs, end: bool) -> Action {
+        self.host_mut().streams.get_mut(&id).unwrap().response.headers = headers.clone();
+        let action = self.callback("proxy_on_response_headers", &[id, u32::try_from(headers.len()).unwrap(), end.into()]);
+        let stream = self.host_mut().streams.get_mut(&id).unwrap();
+        stream.response.released = action == Action::Continue && stream.reply.is_none();
+        action
+    }
+
+    /// A part of the agent's answer. Envoy answers with 500 itself, or resets, when what it holds exceeds its limit.
+    pub fn response_body(&mut self, id: u32, part: &[u8], end: bool) -> Action {
+        let response = &mut self.host_mut().streams.get_mut(&id).unwrap().response;
+        assert!(!response.reset, "Envoy delivers nothing after a reset");
+        response.buffer.extend_from_slice(part);
+        response.open = true;
+        let length = u32::try_from(response.buffer.len()).unwrap();
+        let action = self.callback("proxy_on_response_body", &[id, length, end.into()]);
+        let stream = self.host_mut().streams.get_mut(&id).unwrap();
+        let response = &mut stream.response;
+        response.open = false;
+        if stream.reply.is_none() {
+            response.held = action == Action::Pause;
+            if action == Action::Continue {
+                response.released = true;
+                let passed = std::mem::take(&mut response.buffer);
+                response.forwarded.extend(passed);
+            }
+        }
+        action
+    }
+
+    /// Trailers end the agent's answer.
+    pub fn response_trailers(&mut self, id: u32) -> Action {
+        let action = self.callback("proxy_on_response_trailers", &[id, 0]);
+        let stream = self.host_mut().streams.get_mut(&id).unwrap();
+        if action == Action::Continue && stream.reply.is_none() {
+            let response = &mut stream.response;
+            response.released = true;
+            let held = std::mem::take(&mut response.buffer);
+            response.forwarded.extend(held);
         }
         action
     }

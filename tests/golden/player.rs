@@ -188,10 +188,14 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers: with(event) }
         } else if let Some(content) = event.get("response_body") {
-            let content = body(content);
-            let bytes = event.get("bytes").and_then(Value::as_u64).unwrap_or(content.len() as u64);
-            let reads = (end && exchange.reads_response()) || exchange.reads_response_parts();
-            Event::ResponseBody { bytes, end, content: if reads { content } else { Vec::new() } }
+            if !exchange.reads_response() {
+                outcomes.push(json!(["continue"]));
+                continue;
+            }
+            let mut content = body(content);
+            let least = event.get("bytes").and_then(Value::as_u64).map_or(0, |bytes| usize::try_from(bytes).unwrap());
+            content.resize(content.len().max(least), b' ');
+            Event::ResponseBody { end, content }
         } else if event.contains_key("withheld") {
             Event::BodyWithheld
         } else {
@@ -268,6 +272,11 @@ fn effect(effect: &Effect) -> Value {
             json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
         }
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
+        Effect::Answer(whole) => {
+            let headers: Vec<String> = whole.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            let body = serde_json::from_slice(&whole.body).unwrap_or_else(|_| json!(String::from_utf8_lossy(&whole.body)));
+            json!({"answer": whole.status, "headers": headers, "body": body})
+        }
         Effect::ReplyHeader(name, value) => json!(format!("reply {name}: {value}")),
         Effect::Audit(_) | Effect::Note(_) => panic!("told elsewhere, or to nobody"),
         Effect::Fetch(Want::Keys(issuer)) => json!(format!("fetch keys of issuer {issuer}")),

@@ -153,6 +153,12 @@ impl Scanner {
         }
     }
 
+    /// Whether the document has ended, so that only white space may follow. A number at the root never tells.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.place, Place::End)
+    }
+
     /// Whether what is asked for cannot be found any more, or not again.
     #[must_use]
     pub fn is_settled(&self, asked: Asked) -> bool {

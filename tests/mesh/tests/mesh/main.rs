@@ -13,6 +13,7 @@ mod credentials_places;
 mod from_card;
 mod grpc;
 mod grpc_messages;
+mod held_bodies;
 mod hold;
 mod http1;
 mod http2;
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
     cards::add(&mut suite);
     projected::add(&mut suite);
     ownership::add(&mut suite);
+    held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);
     from_card::add(&mut suite);

@@ -24,8 +24,8 @@ const OLD: &str = "0123456789abcdef0123456789abcdef";
 const NEW: &str = "fedcba9876543210fedcba9876543210";
 
 /// An Envoy before an agent whose tasks are owned, and whoever calls.
-struct Place {
-    envoy: Envoy,
+pub struct Place {
+    pub envoy: Envoy,
     mint: Mint,
     audience: String,
     url: String,
@@ -53,7 +53,7 @@ impl Place {
         STANDING.get_or_try_init(async || Self::start(mesh, "owned", &["new", "old"], |_| Ok(())).await).await
     }
 
-    async fn start(mesh: &Mesh, name: &str, keys: &[&str], edit: impl FnOnce(&mut EnvoyFile) -> Result<()>) -> Result<Self> {
+    pub async fn start(mesh: &Mesh, name: &str, keys: &[&str], edit: impl FnOnce(&mut EnvoyFile) -> Result<()>) -> Result<Self> {
         let (mint, port) = (Mint::new("house-1")?, Reserved::new()?);
         let url = format!("http://127.0.0.1:{}{AGENT}", port.port());
         let mut file = mesh.inbound_file()?;
@@ -77,13 +77,13 @@ impl Place {
     }
 
     /// A token of a person.
-    fn token(&self, who: &str) -> String {
+    pub fn token(&self, who: &str) -> String {
         let mut claims = House::claims_for(who, &self.audience);
         claims["scp"] = json!(SCOPES);
         self.mint.sign(&claims)
     }
 
-    async fn send(&self, call: &Call, who: &str) -> Result<Reply> {
+    pub async fn send(&self, call: &Call, who: &str) -> Result<Reply> {
         call.clone().bearer(&self.token(who)).send(self.envoy.port()).await
     }
 
@@ -112,12 +112,12 @@ fn form(call: &Call) -> Form {
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Over {
+pub struct Over {
     version: &'static str,
     rpc: bool,
 }
 
-const EVERYWHERE: [Over; 4] = [
+pub const EVERYWHERE: [Over; 4] = [
     Over { version: "1.0", rpc: true },
     Over { version: "1.0", rpc: false },
     Over { version: "0.3", rpc: true },
@@ -141,7 +141,7 @@ impl Over {
     }
 
     /// A message, with more members of its own. With `wait` its task goes on until it is cancelled.
-    fn message(self, text: &str, more: &Value) -> Call {
+    pub fn message(self, text: &str, more: &Value) -> Call {
         let (mut params, wait) = match (self.version, self.rpc) {
             ("1.0", _) => (message_1_0(text), json!({"returnImmediately": true})),
             (_, true) => (message_0_3(text), json!({"blocking": false})),
@@ -157,7 +157,7 @@ impl Over {
         }
     }
 
-    fn get(self, id: &str) -> Call {
+    pub fn get(self, id: &str) -> Call {
         match self.rpc {
             true => self.rpc(["GetTask", "tasks/get"], json!({"id": id})),
             false => self.http(Method::GET, &format!("/tasks/{id}"), None),
@@ -212,7 +212,7 @@ impl Over {
 }
 
 /// The task of an answer: its id and its context's.
-fn task_of(reply: &Reply) -> Result<(String, String)> {
+pub fn task_of(reply: &Reply) -> Result<(String, String)> {
     let body = reply.json();
     let places = ["/result/task", "/result", "/task", ""];
     let task = places.iter().filter_map(|place| body.pointer(place)).find(|value| value["contextId"].is_string());
