@@ -66,7 +66,7 @@ impl TryFrom<String> for HostPattern {
         let host = part.get(..port_start(part).unwrap_or(part.len())).unwrap_or_default();
         if part.is_empty()
             || !part.bytes().all(is_host_byte)
-            || port.is_some_and(|port| !is_port(port) && !(port.is_empty() && text.ends_with('*')))
+            || port.is_some_and(|port| !(is_port(port) || port.is_empty() && text.ends_with('*')))
         {
             return Err(WRONG);
         }

@@ -274,7 +274,7 @@ impl Inbound {
             }
             Event::Settled => match self.settle(context, effects) {
                 Ok(settled) => self = settled,
-                Err(stopped) => return stopped,
+                Err(stopped) => return *stopped,
             },
             Event::BodyWithheld => return withheld(self.binding, effects),
             Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}

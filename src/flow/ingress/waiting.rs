@@ -31,9 +31,9 @@ impl Inbound {
     }
 
     /// What it waited for has ended, or its place is gone. `Err`: that is all for now.
-    pub(super) fn settle(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Box<Self>, (Stage, Step)> {
+    pub(super) fn settle(mut self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Box<Self>, Box<(Stage, Step)>> {
         if self.is_displaced() {
-            return Err(self.deny(Denial::new(Reason::Overloaded), context, effects));
+            return Err(Box::new(self.deny(Denial::new(Reason::Overloaded), context, effects)));
         }
         let Identity::Pending { want: settled, credentials } = &self.identity else {
             self.seat = None;
@@ -54,16 +54,16 @@ impl Inbound {
                 if let Some(known) = known {
                     told::tell_caller(&known, self.agent, self.asks, None, context, effects);
                 }
-                return Err(self.deny(denial, context, effects));
+                return Err(Box::new(self.deny(denial, context, effects)));
             }
             Admission::Wait(next) => {
                 if let Err(denial) = self.wait(next, context, effects) {
-                    return Err(self.deny(denial, context, effects));
+                    return Err(Box::new(self.deny(denial, context, effects)));
                 }
                 if let Identity::Pending { want, .. } = &mut self.identity {
                     *want = next;
                 }
-                return Err((Stage::Inbound(self), Step::Pause));
+                return Err(Box::new((Stage::Inbound(self), Step::Pause)));
             }
         }
         self.seat = None;

@@ -191,9 +191,13 @@ fn kinds(names: &Names, issuer: &Issuer) -> Result<Vec<Kind>> {
         add(format!("a path of {} KB, no token, agents: {agents}", PATH / 1000), place, load.load(&[400, 401, 404, 414])?);
     }
     add(format!("no token, agents: {AGENTS}"), 1, sent().load(&REFUSED)?);
-    add("a good token, a body that is no JSON".into(), 0, sent().bearer(&[good.clone()])?.body(b"{\"a\":".to_vec()).load(&[200, 400])?);
+    add(
+        "a good token, a body that is no JSON".into(),
+        0,
+        sent().bearer(std::slice::from_ref(&good))?.body(b"{\"a\":".to_vec()).load(&[200, 400])?,
+    );
     add("a good token, a method that does not exist".into(), 0, {
-        sent().bearer(&[good.clone()])?.body(br#"{"jsonrpc":"2.0","id":1,"method":"Nothing"}"#.to_vec()).load(&[200, 404])?
+        sent().bearer(std::slice::from_ref(&good))?.body(br#"{"jsonrpc":"2.0","id":1,"method":"Nothing"}"#.to_vec()).load(&[200, 404])?
     });
     add("a good token, a compressed body".into(), 0, sent().bearer(&[good])?.header("content-encoding", "gzip").load(&[415])?);
     Ok(kinds)
