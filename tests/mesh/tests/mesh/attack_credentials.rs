@@ -163,10 +163,10 @@ fn merge(base: &mut Value, changes: &Value) {
 }
 
 async fn every_row(mesh: &'static Mesh) -> Result<()> {
+    let mut corpus = Corpus::new("credentials.json");
     let attacks: Value = serde_json::from_str(FILE)?;
     let here = Here::start(mesh, &attacks["config"]).await?;
     let mut unsent = Vec::new();
-    let mut corpus = Corpus::new("credentials.json");
     for (number, row) in attacks["rows"].as_array().context("rows")?.iter().enumerate() {
         let place = format!("{} at {}", row["name"], row["agent"]);
         let expect = row["expect"].as_str().context("expect")?;

@@ -216,6 +216,8 @@ async fn guard(mesh: &Mesh, programs: &[Agent], normalizes: bool) -> Result<Envo
 }
 
 async fn every_row(mesh: &'static Mesh) -> Result<()> {
+    let mut corpora: BTreeMap<&str, Corpus> =
+        READERS.iter().map(|(reader, ..)| (*reader, Corpus::new(format!("readers.json: {reader}")))).collect();
     let rows = Arc::new(Rows::read()?);
     ensure!(rows.rows.len() >= 150, "{} rows", rows.rows.len());
     let (node, py10, py03) =
@@ -234,8 +236,6 @@ async fn every_row(mesh: &'static Mesh) -> Result<()> {
         readings.extend(told.as_object().cloned().context("no readings")?);
     }
     bless(&rows, &readings)?;
-    let mut corpora: BTreeMap<&str, Corpus> =
-        READERS.iter().map(|(reader, ..)| (*reader, Corpus::new(format!("readers.json: {reader}")))).collect();
     let mut misled: BTreeMap<&str, usize> = BTreeMap::new();
     for case in &rows.cases {
         let row = rows.row(case)?;

@@ -25,6 +25,7 @@ pub fn add(suite: &mut Suite) {
 }
 
 async fn every_row(mesh: &'static Mesh) -> Result<()> {
+    let mut corpus = Corpus::new("tokens.json");
     let attacks: Value = serde_json::from_str(FILE)?;
     let secret = attacks["secret"].as_str().context("secret")?;
     let mut file = mesh.inbound_file()?;
@@ -37,7 +38,6 @@ async fn every_row(mesh: &'static Mesh) -> Result<()> {
     })?;
     file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["ATTACKS_SECRET"]});
     let envoy = Envoy::start("attacks", &file, Options::default().env("ATTACKS_SECRET", secret)).await?;
-    let mut corpus = Corpus::new("tokens.json");
     for row in attacks["rows"].as_array().context("rows")?.iter().filter(|row| row["sendable"] != json!(false)) {
         let (name, expect) = (row["name"].as_str().context("name")?, row["expect"].as_str().context("expect")?);
         let mut call = send_1_0("attack");
@@ -118,6 +118,7 @@ fn vectors() -> Result<Vec<Vector>> {
 }
 
 async fn wycheproof(mesh: &'static Mesh) -> Result<()> {
+    let mut corpus = Corpus::new("wycheproof");
     let mut file = mesh.inbound_file()?;
     file.module(&place::module(true))?;
     let envoy = Envoy::start("wycheproof", &file, Options::default()).await?;
@@ -141,7 +142,6 @@ async fn wycheproof(mesh: &'static Mesh) -> Result<()> {
             Ok::<_, anyhow::Error>(wrong)
         });
     }
-    let mut corpus = Corpus::new("wycheproof");
     while let Some(lane) = tasks.join_next().await {
         lane??.into_iter().for_each(|what| corpus.wrong(what));
     }
