@@ -35,6 +35,7 @@ const CLIENTS = {
   basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800 },
   brief2: { secret: 'brief2-secret', scopes: SCOPES, lifetime: 1800 },
   mirrored: { secret: 'mirrored-secret', scopes: SCOPES, lifetime: 1800 },
+  behind: { secret: 'behind-secret', scopes: SCOPES, lifetime: 1800 },
   retried: { secret: 'retried-secret', scopes: SCOPES, lifetime: 1800 },
   basic: { secret: 'b:s%c r+et/&=', scopes: SCOPES, lifetime: 1800, method: 'client_secret_basic' },
   cold: { secret: 'cold-secret', scopes: SCOPES, lifetime: 1800 },
