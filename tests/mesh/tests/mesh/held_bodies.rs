@@ -109,7 +109,7 @@ async fn cards(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
                 Ok(reply) if is_card => ensure_shown(reply, &reply.json(), &card).with_context(what)?,
                 Ok(reply) => ensure!(reply.status == 502 && reply.reason().as_deref() == Some("card_unavailable"), "{}: {reply:?}", what()),
                 // With the head gone it is cut off.
-                Err(error) => ensure!(!is_card && !(hold && is_proven), "{}: {error:#}", what()),
+                Err(error) => ensure!(!(is_card || hold && is_proven), "{}: {error:#}", what()),
             }
             if is_card && index % 4 == 0 {
                 let reply = over(port, &answered, index % 8 == 0).await.with_context(what)?;
