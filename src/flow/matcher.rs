@@ -146,14 +146,7 @@ impl Matcher {
         }
         let Some(entry) = entry else {
             let Some(entry) = elsewhere else { return Ok(None) };
-            if !entry.told.replace(true) {
-                self.warnings.borrow_mut().push(format!(
-                    "a request for {:?} matches nothing because of its port alone: match.hosts has {:?}. Name the port there too, or \
-                     set match.ports: ignore if Envoy's routes have ignore_port_in_host_matching",
-                    authority.as_str(),
-                    authority.host()
-                ));
-            }
+            self.warn_of_port(entry, authority);
             return if self.unmatched == Unmatched::Pass && entry.resembles(path) { Err(Denial::new(Reason::Unmatched)) } else { Ok(None) };
         };
         if path::is_ambiguous(path) {
@@ -166,7 +159,24 @@ impl Matcher {
         if found.is_none() && self.unmatched == Unmatched::Pass && entry.resembles(path) {
             return Err(malformed("The path is nearly an agent's: send it exactly as the agent's card has it."));
         }
+        // A less exact entry took the host because of its port, as Envoy's routes do.
+        if found.is_none() && authority.has_port() && self.ports == Ports::Exact {
+            let meant = self.entry(authority.host()).filter(|meant| !std::ptr::eq(*meant, entry) && meant.find(path).is_some());
+            meant.into_iter().for_each(|meant| self.warn_of_port(meant, authority));
+        }
         Ok(found)
+    }
+
+    /// Says once for each entry that nothing was found because of a port.
+    fn warn_of_port(&self, meant: &Entry, authority: &Authority) {
+        if !meant.told.replace(true) {
+            self.warnings.borrow_mut().push(format!(
+                "a request for {:?} matches nothing because of its port alone: match.hosts has {:?}. Name the port there too, or set \
+                 match.ports: ignore if Envoy's routes have ignore_port_in_host_matching",
+                authority.as_str(),
+                authority.host()
+            ));
+        }
     }
 
     /// What the operator should know and has not been told.

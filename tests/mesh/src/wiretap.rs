@@ -85,7 +85,7 @@ async fn listen(mut stream: TcpStream, notes: Notes) -> Result<()> {
     // Of the body that is coming: bytes until the answer is due.
     let mut owed = None;
     while stream.read_buf(&mut unread).await? > 0 {
-        while let Some(piece) = next(&mut unread) {
+        while let Some(piece) = next(&mut unread, missing(&lock(&notes), owed)) {
             if note(&mut lock(&notes), piece, &mut owed) {
                 let switch = lock(&notes).last().is_some_and(|last| !last.header("upgrade").is_empty());
                 stream.write_all(if switch { SWITCH } else { ANSWER }).await?;
@@ -124,8 +124,19 @@ enum Piece {
     Rest(Vec<u8>),
 }
 
-/// Takes a head, or all that is none. A body here is JSON or in chunks, so it does not begin as a head does.
-fn next(unread: &mut Vec<u8>) -> Option<Piece> {
+/// How much is missing of a body whose length its head said.
+fn missing(notes: &[Heard], owed: Option<usize>) -> usize {
+    let owed = owed.filter(|owed| *owed < usize::MAX).unwrap_or(0);
+    owed.saturating_sub(notes.last().map_or(0, |last| last.rest.len()))
+}
+
+/// Takes what is missing of a body, a head, or all that is none. A body in chunks does not begin as a head does; one of known length
+/// can come in parts that do.
+fn next(unread: &mut Vec<u8>, missing: usize) -> Option<Piece> {
+    if missing > 0 && !unread.is_empty() {
+        let rest = unread.split_off(missing.min(unread.len()));
+        return Some(Piece::Rest(std::mem::replace(unread, rest)));
+    }
     if !unread.first()?.is_ascii_uppercase() {
         return Some(Piece::Rest(std::mem::take(unread)));
     }

@@ -139,7 +139,9 @@ fn open(plugin: &mut Value) {
     plugin["agents"][0]["push_notifications"] = json!({"schemes": ["https", "http"], "hosts": ["*"], "private_addresses": true});
     plugin["agents"][0]["match"]["path_prefix"] = json!("/");
     // What the rooms alone are asked in `tests/corpus.rs`: without a rule nothing of a message is looked at.
-    plugin["agents"][0]["limits"] = json!({"max_parts": 1_000_000, "modalities": ["text", "file", "data"]});
+    plugin["agents"][0]["limits"] = json!({
+        "max_parts": 1_000_000, "modalities": ["text", "file", "data"], "max_history_length": i32::MAX, "output_modes": ["*/*"]
+    });
     plugin["agents"][0]["skill_from"] = json!({"metadata_key": "skill"});
 }
 

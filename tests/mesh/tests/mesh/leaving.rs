@@ -347,7 +347,7 @@ async fn official_clients(mesh: &Mesh) -> Result<()> {
         std::fs::write(&url_file, "")?;
         let agent = if version == "1.0" { peer::agent_1_0(Some(&url_file)).await? } else { peer::agent_0_3(Some(&url_file)).await? };
         let mut own = keyed("own", &json!({"version": version}));
-        own["match"]["hosts"] = json!(["127.0.0.1"]);
+        own["match"]["hosts"] = json!(["127.0.0.1:*"]);
         let envoy = start("leaving-sdk", &file(mesh, &[own], agent.port)?).await?;
         let url = format!("http://127.0.0.1:{}", envoy.port());
         std::fs::write(&url_file, &url)?;
@@ -364,7 +364,7 @@ async fn official_clients(mesh: &Mesh) -> Result<()> {
 /// gRPC leaves by its path, with the key, and its messages are not touched.
 async fn over_grpc(mesh: &Mesh) -> Result<()> {
     let mut own = keyed("own", &json!({"operations": ["execute"]}));
-    own["match"]["hosts"] = json!(["127.0.0.1"]);
+    own["match"]["hosts"] = json!(["127.0.0.1:*"]);
     let mut file = file(mesh, &[own], mesh.agent_1_0.grpc_port.context("the agent speaks no gRPC")?)?;
     let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("clusters")?;
     let remote = clusters.iter_mut().find(|cluster| cluster["name"] == "remote").context("remote")?;
