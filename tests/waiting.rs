@@ -107,7 +107,13 @@ impl Host {
     fn open(&self, client: &str, token: &str, body: &[u8]) -> Request {
         client.clone_into(&mut self.at.0.borrow_mut());
         let (method, path) = if body.is_empty() { ("GET", "/tasks/t") } else { ("POST", "/") };
-        let headers = [(":method", method), (":path", path), (":authority", "expense.example.com"), ("authorization", token)];
+        let headers = [
+            (":method", method),
+            (":path", path),
+            (":authority", "expense.example.com"),
+            ("authorization", token),
+            ("content-type", "application/json"),
+        ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let mut request =
             Request { exchange: Exchange::default(), reason: None, passed: false, body: body.to_vec(), read: 0, reply: String::new() };
