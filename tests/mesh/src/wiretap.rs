@@ -85,7 +85,9 @@ async fn listen(mut stream: TcpStream, notes: Notes) -> Result<()> {
     // Of the body that is coming: bytes until the answer is due.
     let mut owed = None;
     while stream.read_buf(&mut unread).await? > 0 {
-        while let Some(piece) = next(&mut unread, missing(&lock(&notes), owed)) {
+        loop {
+            let missing = missing(&lock(&notes), owed);
+            let Some(piece) = next(&mut unread, missing) else { break };
             if note(&mut lock(&notes), piece, &mut owed) {
                 let switch = lock(&notes).last().is_some_and(|last| !last.header("upgrade").is_empty());
                 stream.write_all(if switch { SWITCH } else { ANSWER }).await?;
