@@ -3,7 +3,7 @@
 
 use p256::ecdsa::signature::Verifier as _;
 use rsa::pkcs1v15;
-use rsa::pkcs8::DecodePublicKey as _;
+use rsa::pkcs8::SubjectPublicKeyInfoRef;
 use rsa::sha2::{Sha256, Sha384, Sha512};
 
 /// What comes before the point in the DER of a P-256 key.
@@ -35,7 +35,7 @@ fn verify(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> bool {
         assert_eq!(hash, b"sha512");
         return p521::ecdsa::Signature::from_der(signature).is_ok_and(|signature| key.verify(text, &signature).is_ok());
     }
-    let key = rsa::RsaPublicKey::from_public_key_der(key).expect("a key in DER");
+    let key = rsa_key(key);
     let Ok(signature) = pkcs1v15::Signature::try_from(signature) else { return false };
     match hash {
         b"sha256" => pkcs1v15::VerifyingKey::<Sha256>::new(key).verify(text, &signature).is_ok(),
@@ -43,6 +43,14 @@ fn verify(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> bool {
         b"sha512" => pkcs1v15::VerifyingKey::<Sha512>::new(key).verify(text, &signature).is_ok(),
         other => panic!("no such hash: {other:?}"),
     }
+}
+
+/// A key of up to 8192 bits, as BoringSSL takes it; the crate's own limit is 4096.
+fn rsa_key(der: &[u8]) -> rsa::RsaPublicKey {
+    let info = SubjectPublicKeyInfoRef::try_from(der).expect("a key in DER");
+    let key = rsa::pkcs1::RsaPublicKey::try_from(info.subject_public_key.raw_bytes()).expect("an RSA key");
+    let number = |bytes: &[u8]| rsa::BigUint::from_bytes_be(bytes);
+    rsa::RsaPublicKey::new_with_max_size(number(key.modulus.as_bytes()), number(key.public_exponent.as_bytes()), 8192).expect("an RSA key")
 }
 
 /// Field `number` of a protobuf message whose fields all have a length.
