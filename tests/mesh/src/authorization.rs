@@ -14,7 +14,7 @@ use crate::http::Call;
 use crate::process::{self, Process};
 use crate::{canary, peer, place, wait};
 
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(240);
 
 /// A running authorization server. It can be stopped and started again with the same keys on the same port.
 pub struct AuthorizationServer {

@@ -66,6 +66,6 @@ pub fn call(name: &str) -> Call {
 /// The endpoints from which Azure gives its machines tokens.
 pub async fn azure() -> Result<Agent> {
     let process = process::spawn(&place::unique("azure"), peer::node("azure.mjs"))?;
-    let port = process.ready_port(Duration::from_secs(60)).await?;
+    let port = process.ready_port(Duration::from_secs(240)).await?;
     Ok(Agent { process, port, grpc_port: None })
 }

@@ -15,8 +15,8 @@ use crate::http::Call;
 use crate::process::{self, Process};
 use crate::{canary, place, wait};
 
-/// Loading the filter takes half a second of one core; many Envoys start at once on few cores.
-const START: Duration = Duration::from_secs(60);
+/// Loading the filter takes seconds of one core where others want it, too.
+const START: Duration = Duration::from_secs(240);
 
 /// A running Envoy.
 pub struct Envoy {
@@ -73,6 +73,7 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
 impl Envoy {
     /// Starts Envoy and returns when it serves.
     pub async fn start(name: &str, file: &EnvoyFile, options: Options) -> Result<Self> {
+        let _turn = process::turn().await;
         let (process, admin_file) = launch(name, file, &options)?;
         let started = Self::serve(process.clone(), admin_file).await;
         started.with_context(|| format!("Envoy {name} did not start\n{}", process.tail()))
@@ -113,6 +114,7 @@ impl Envoy {
 
     /// Runs Envoy on a configuration that it must refuse; returns its exit code and its log.
     pub async fn refuse(name: &str, file: &EnvoyFile, options: Options) -> Result<(Option<i32>, String)> {
+        let _turn = process::turn().await;
         let (process, _) = launch(name, file, &options)?;
         let status = process.exit(START).await.with_context(|| process.tail())?;
         Ok((status.code(), process.log()))

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::canary;
 
 /// No single exchange of the mesh takes longer than this; more is a hang.
-pub const LIMIT: Duration = Duration::from_secs(20);
+pub const LIMIT: Duration = crate::wait::PATIENCE;
 
 /// A request to be.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ use crate::place;
 use crate::process::{self, Process};
 
 /// Python imports of an SDK take seconds when both cores are busy.
-const START: Duration = Duration::from_secs(60);
-const CALLER: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(240);
+const CALLER: Duration = Duration::from_secs(240);
 
 /// An agent that listens.
 pub struct Agent {
@@ -52,6 +52,7 @@ pub fn node(script: &str) -> Command {
 }
 
 async fn agent(name: &str, command: Command) -> Result<Agent> {
+    let _turn = process::turn().await;
     let process = process::spawn(&place::unique(name), command)?;
     let ready = process.ready(START).await?;
     let grpc_port = process::port_of(&ready, "grpc_port").ok();
@@ -163,6 +164,7 @@ impl Sdk {
         if let Some(token) = token {
             command.args(["--token", token]);
         }
+        let _turn = process::turn_to_run().await;
         let process = process::spawn(&place::unique(&format!("client-{}", self.name())), command)?;
         process.exit(CALLER).await.with_context(|| process.tail())?;
         let line = process.out().lines().rev().find(|line| line.starts_with('{')).map(str::to_owned);

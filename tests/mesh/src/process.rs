@@ -13,12 +13,30 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::{place, wait};
 
 /// How long a process may take to end after SIGTERM before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 const TAIL_LINES: usize = 40;
+
+/// Starting an Envoy or an SDK takes all of a core for seconds. This many may start at once: more would only make each of them
+/// late.
+pub async fn turn() -> Option<SemaphorePermit<'static>> {
+    static TURNS: OnceLock<Semaphore> = OnceLock::new();
+    TURNS.get_or_init(|| Semaphore::new(at_once())).acquire().await.ok()
+}
+
+/// The same for programs that run to their end. They may wait for something that starts, so their turns are others.
+pub async fn turn_to_run() -> Option<SemaphorePermit<'static>> {
+    static TURNS: OnceLock<Semaphore> = OnceLock::new();
+    TURNS.get_or_init(|| Semaphore::new(at_once())).acquire().await.ok()
+}
+
+fn at_once() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).saturating_add(1)
+}
 
 struct Order {
     command: Command,

@@ -24,7 +24,7 @@ use crate::projected::{PUBLIC, both, conversation, ensure_card, json_answer, own
 use crate::suite::{Suite, works};
 
 const WELL_KNOWN: &str = "/.well-known/agent-card.json";
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(240);
 /// After failures the filter pauses up to 16 s before it asks again.
 pub const RECOVERY: Duration = Duration::from_secs(40);
 
@@ -101,6 +101,7 @@ impl Stating {
         std::fs::write(&file, card.to_string())?;
         let mut command = Command::new(place::tool("py-1.0/bin/python"));
         command.arg(place::peer("agent_stating.py")).env("PYTHONDONTWRITEBYTECODE", "1").env("PYTHONUNBUFFERED", "1");
+        let _turn = process::turn().await;
         let process = process::spawn(&name, {
             command.env("CARD_FILE", &file);
             command

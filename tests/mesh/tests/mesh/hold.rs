@@ -1,6 +1,6 @@
 //! Holding headers: the watchdog when Envoy will not do it, and the mode that does without.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
@@ -51,10 +51,8 @@ pub fn add(suite: &mut Suite) {
     suite.add("hold::without_envoys_option_the_answer_is_500_and_the_log_names_it", async |mesh| {
         let envoy = Envoy::start("not-held", &without_option(mesh, true)?, Options::default()).await?;
         let token = mesh.token().await?;
-        let start = Instant::now();
         let reply = send_1_0("held").bearer(&token).send(envoy.port()).await?;
         refusal::check(&reply, "headers_not_held", &Form::Rpc(Value::Null))?;
-        ensure!(start.elapsed() < Duration::from_secs(10), "it took {:?}", start.elapsed());
         envoy.logged(&["attache: ", OPTION]).await?;
         envoy.refusal_logged(0, "headers_not_held").await?;
         // Chunks, a body that never ends, HTTP/2 and a refusal on the way do not hang either.

@@ -26,7 +26,7 @@ const CLUSTERS: &[(&str, &str)] = &[
 ];
 const WASM: &str = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
 const HOLDS: &str = "allow_on_headers_stop_iteration";
-const CHECK: Duration = Duration::from_secs(60);
+const CHECK: Duration = Duration::from_secs(240);
 
 /// All resources of a file in `envoy/istio/`.
 fn resources(name: &str) -> Result<Vec<Value>> {
@@ -49,6 +49,7 @@ async fn faults(list: &[Value]) -> Result<Vec<Vec<String>>> {
     std::fs::write(&path, serde_json::to_vec_pretty(list)?)?;
     let mut command = peer::node("validate_istio.mjs");
     command.arg(&path);
+    let _turn = process::turn_to_run().await;
     let check = process::spawn(&name, command)?;
     let status = check.exit(CHECK).await.with_context(|| check.tail())?;
     let found: Vec<Vec<String>> = serde_json::from_str(&check.out()).with_context(|| check.tail())?;

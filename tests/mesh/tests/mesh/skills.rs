@@ -20,7 +20,7 @@ use crate::suite::{Suite, works};
 
 const ADMIN: &str = "agent:read agent:execute agent:admin";
 const EXTENSION: &str = "https://example.com/skill/v1";
-const CALLER: Duration = Duration::from_secs(60);
+const CALLER: Duration = Duration::from_secs(240);
 
 /// Where messages say it.
 #[derive(Clone, Copy, PartialEq)]
@@ -288,6 +288,7 @@ async fn official(mesh: &Mesh, place: Place, binding: &str) -> Result<()> {
         }
         let host = format!("Host: {}", place.host());
         command.args(["--url", &here.url, "--token", &token, "--binding", binding, "--header", &host]);
+        let _turn = process::turn_to_run().await;
         let client = process::spawn(&place::unique("client-with-skill"), command)?;
         client.exit(CALLER).await.with_context(|| client.tail())?;
         let line: Value = serde_json::from_str(client.out().trim()).with_context(|| client.tail())?;

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::io::Write;
 use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, anyhow, ensure};
@@ -45,6 +45,12 @@ async fn standing() -> Result<&'static Mesh> {
     mesh.as_ref().map_err(|error| anyhow!("the mesh did not start: {error}"))
 }
 
+/// What has failed so far, in a line each.
+fn failures() -> MutexGuard<'static, Vec<String>> {
+    static FAILURES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+    FAILURES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Adds a line to `times.txt` in the log folder: where a long run spends its time.
 fn note_time(name: &str, start: Instant) {
     let file = std::fs::OpenOptions::new().create(true).append(true).open(place::logs().join("times.txt"));
@@ -78,6 +84,7 @@ impl Suite {
             });
             note_time(&label, start);
             outcome.map_err(|error: anyhow::Error| {
+                failures().push(format!("{label}: {}", error.root_cause()));
                 let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
                 Failed::from(causes.join("\n"))
             })
@@ -107,6 +114,12 @@ impl Suite {
         let (table, is_good) = played.unwrap_or_else(|| (String::new(), true));
         if !table.is_empty() {
             println!("{table}");
+        }
+        // Once more at the end, where a long log is looked at first, and in the words of the runner.
+        failures().iter().for_each(|failure| println!("failed: {}", failure.chars().take(600).collect::<String>()));
+        if conclusion.num_passed > 0 || conclusion.has_failed() {
+            let verdict = if conclusion.has_failed() { "FAILED" } else { "ok" };
+            println!("test result: {verdict}. {} passed; {} failed", conclusion.num_passed, conclusion.num_failed);
         }
         if leaks.is_empty() && unseen.is_empty() && is_good { conclusion.exit_code() } else { ExitCode::FAILURE }
     }
