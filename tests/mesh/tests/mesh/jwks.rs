@@ -264,7 +264,7 @@ pub fn add(suite: &mut Suite) {
         let stand_in = StandIn::start(Answer::new("200 OK", "application/json", keys.to_string())).await?;
         stand_in.open(false);
         let file = asking(mesh, stand_in.port, |remote| {
-            remote["timeout"] = json!("30s");
+            remote["timeout"] = json!("120s");
             remote["refresh"] = json!("300s");
         })?;
         let envoy = Envoy::start("jwks-shared", &file, Options::default().workers(4)).await?;
