@@ -33,12 +33,11 @@ check_imports() {
 key_of_module() { (inputs; echo "$1") | sha256sum; }
 is_current() { [ -f "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; }
 
-# compile OUTPUT [CARGO ARGUMENT...]. As a cdylib alone: beside an rlib cargo leaves link-time optimisation out. Inlining has
-# a limit of its own: that of opt-level 3 makes the module a third larger, for speed that is not in what requests run.
+# compile OUTPUT [CARGO ARGUMENT...]. As a cdylib alone: beside an rlib cargo leaves link-time optimisation out.
 compile() {
     local output=$1
     shift
-    tools/wasm-cargo.sh rustc --profile module --lib --crate-type cdylib "$@" -- -C llvm-args=-inline-threshold=50
+    tools/wasm-cargo.sh rustc --profile module --lib --crate-type cdylib "$@"
     check_dependencies
     cp "$built" "$output"
 }
