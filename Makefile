@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build unit test lint mesh attacks bench run
+.PHONY: help setup build quick unit test bless lint doc deny mesh attacks bench run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -13,21 +13,35 @@ setup: ## install the tools of build and tests into a cache (first time about 2 
 build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the tests
 	@tools/build.sh
 
+quick: ## test natively, without the wasm build: units, golden cases, shape (TEST=policy: those of that name)
+	cargo test --locked --lib --test golden --test shape -- $(TEST)
+
+bless: ## rewrite what golden cases expect (TEST=policy: of those); then read the difference
+	BLESS=1 cargo test --locked -q --test golden -- $(TEST)
+	@git --no-pager diff --stat -- tests/golden
+	@echo "bless: read the difference, line by line: git diff tests/golden"
+
 unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
 	@tools/test_setup.sh
 	cargo test --locked
 	$(runner) tools/wasm-cargo.sh test --lib
 
-mesh: build ## test real Envoys, agents, clients and an authorization server together
-	cargo test --locked -p attache-mesh
+mesh: build ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)
+	cargo test --locked -p attache-mesh $(if $(TEST),--test mesh -- $(TEST))
 
 attacks: build ## play the attack corpora alone (the mesh plays them too): what is refused, what passes, in one table
 	@cargo test --locked -q -p attache-mesh --test mesh -- attacks::
 
 test: unit mesh ## unit and mesh
 
-lint: setup ## check formatting, clippy, scripts and names
+lint: setup ## check formatting, clippy, documentation, scripts, names and dependencies
 	@tools/lint.sh
+
+doc: ## make the documentation of the code (target/doc); warnings are errors
+	@tools/doc.sh
+
+deny: setup ## check licences, sources and known vulnerabilities of dependencies
+	@tools/deny.sh
 
 bench: build ## measure what the filter costs in a real Envoy
 	cargo run --release --locked -p attache-mesh --bin bench

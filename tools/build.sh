@@ -3,7 +3,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
-built=target/wasm/wasm32-unknown-unknown/release/attache.wasm
+built=target/wasm/wasm32-unknown-unknown/module/attache.wasm
 
 # What the module is made from. The name of the wasm-opt folder holds a hash of its version.
 inputs() {
@@ -37,7 +37,7 @@ is_current() { [ -f "$1" ] && [ "$(cat "$1.key" 2>/dev/null)" = "$2" ]; }
 compile() {
     local output=$1
     shift
-    tools/wasm-cargo.sh rustc --release --lib --crate-type cdylib "$@"
+    tools/wasm-cargo.sh rustc --profile module --lib --crate-type cdylib "$@"
     check_dependencies
     cp "$built" "$output"
 }
@@ -48,7 +48,22 @@ finish() {
     rm -f "$2.key"
     mv -f "$1" "$2"
     printf '%s\n' "$3" >"$2.key"
-    echo "build: $2: $(stat -c %s "$2") bytes, $(gzip -nc "$2" | wc -c) gzipped, $((SECONDS - started)) s"
+    echo "build: $2: $(stat -c %s "$2") bytes, $(gzip -9nc "$2" | wc -c) gzipped, $((SECONDS - started)) s"
+}
+
+# The module's limits, plain and gzipped. They are those of a build with a standard library of its own; the one that
+# rustup ships is compiled for speed, and larger.
+check_budget() {
+    local is what limit over=0
+    for what in bytes gzip; do
+        limit=$(sed -n "s/^ *\"$what\": *\([0-9]*\).*/\1/p" tests/budget.json)
+        [ -n "$limit" ] || { echo "build: tests/budget.json says no $what" >&2; exit 1; }
+        if [ "$what" = bytes ]; then is=$(stat -c %s "$1"); else is=$(gzip -9nc "$1" | wc -c); fi
+        [ "$is" -le "$limit" ] && continue
+        echo "build: $1 has $is $what, over its budget of $limit (tests/budget.json)" >&2
+        over=1
+    done
+    [ "$over" = 0 ] || ! grep -q BUILD_STD .tools/wasm-env || exit 1
 }
 
 optimise() {
@@ -75,3 +90,4 @@ if ! is_current target/attache-trap.wasm "$trap_key"; then
     finish target/wasm/trap.wasm target/attache-trap.wasm "$trap_key"
 fi
 if [ -n "$optimiser" ]; then wait "$optimiser"; fi
+check_budget target/attache.wasm

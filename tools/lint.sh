@@ -59,6 +59,7 @@ check "formatting" cargo fmt --all --check
 check "formatting of $runner" rustfmt --check --edition 2021 $runner/src/main.rs
 check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 check "the sources for wasm32" wasm_sources
+check "documentation" tools/doc.sh
 check "wasm-bindgen is one version in both lock files" same_wasm_bindgen
 check "shell scripts" shell_scripts
 check "Python scripts, A2A 1.0" python_scripts .tools/py-1.0/bin/python
@@ -67,6 +68,8 @@ check "Node scripts" node_scripts
 check "no path of one machine" nothing_matches '/(root|work)/|/(home|Users)/[a-z]' . ':!tools/lint.sh'
 check "pins name no registry" nothing_matches '"resolved"|index-url|find-links' \
     tests/mesh/peers/package-lock.json '*requirements*.txt'
+# Last, so that what it could not check is read.
+check "dependencies" tools/deny.sh
 
 [ -z "$failed" ] || { echo "lint: failed" >&2; exit 1; }
 echo "lint: ok"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests the choices of setup: which Envoy is taken, where wasm32's standard library comes from, and that an interrupted
-# install does not count. The Envoys and the func-e here are scripts that answer as the real ones do; the choice only
-# reads their answers.
+# install does not count; and what `make deny` makes of a database that cannot be had. The Envoys, the func-e and the
+# cargo-deny here are scripts that answer as the real ones do; the choice only reads their answers.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 scratch=$(mktemp -d)
@@ -109,5 +109,26 @@ expect "and is named" "setup: MISSING: thing (what happened is above, all of it 
 
 expect "1.40.0 is at least 1.40" 0 "$(at_least 1.40.0 1.40; echo $?)"
 expect "1.9 is not at least 1.40" 1 "$(at_least 1.9 1.40; echo $?)"
+
+# denied FETCHES FINDS [VARIABLE=VALUE]: the status of tools/deny.sh with a cargo-deny that can fetch the database or not (yes,
+# no) and finds something in it or not. What it said is in $scratch/said.
+denied() {
+    program "$scratch/deny" "case \"\$*\" in *fetch*) [ $1 = yes ];; *advisories*) [ $2 = no ];; esac"
+    env ATTACHE_DENY="$scratch/deny" CARGO_HOME="$scratch/home" ${3:+"$3"} "$root/tools/deny.sh" >"$scratch/said" 2>&1
+    echo $?
+}
+said() { grep -c "$1" "$scratch/said"; }
+
+expect "dependencies without a finding pass" 0 "$(denied yes no)"
+expect "and nothing says that they were not checked" 0 "$(said 'NOT CHECKED')"
+expect "a finding fails" 1 "$(denied yes yes)"
+expect "without a database nothing fails" 0 "$(denied no yes)"
+expect "but it is said that nothing was checked" 1 "$(said 'NOT CHECKED')"
+expect "which fails where it is required" 1 "$(denied no yes ATTACHE_ADVISORIES=required)"
+expect "a copy that is none fails" 1 "$(denied yes no ATTACHE_ADVISORY_DB=$scratch/nothing)"
+mkdir -p "$scratch/home/advisory-dbs" && git init -q "$scratch/home/advisory-dbs/advisory-db-1" &&
+    git -C "$scratch/home/advisory-dbs/advisory-db-1" -c user.name=t -c user.email=t@t commit -q --allow-empty -m one
+expect "an older database is used where none can be fetched" 1 "$(denied no yes)"
+expect "and its age is told" 1 "$(said 'the one at hand is of 20')"
 
 if [ "$failed" = 0 ]; then echo "setup tests: ok, $passed passed"; else echo "setup tests: $failed failed"; exit 1; fi

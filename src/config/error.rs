@@ -36,13 +36,10 @@ impl ConfigError {
         Self { path: path.into(), reason: reason.into() }
     }
 
-    /// What serde found, at the place where it found it.
+    /// What serde found at `path`. The message ends with line and column: the path says more, but they help in long files.
     #[must_use]
-    pub fn from_json(error: serde_path_to_error::Error<serde_json::Error>) -> Self {
-        let path = error.path().to_string();
-        // serde_json appends the position to its messages; the path says more, but the line helps in long files.
-        let message = unquoted(error.into_inner().to_string());
-        Self::new(if path == "." { String::new() } else { path }, message)
+    pub fn from_json(path: &str, message: String) -> Self {
+        Self::new(path, unquoted(message))
     }
 }
 

@@ -24,6 +24,7 @@ mod limits;
 mod pin;
 mod profile;
 mod push;
+mod reader;
 mod remote;
 mod remote_card;
 mod scheme;
@@ -161,9 +162,7 @@ impl Config {
         if json.first() == Some(&0x0a) && serde_json::from_slice::<serde::de::IgnoredAny>(json).is_err() {
             return Err(ConfigError::new("", "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct"));
         }
-        let mut reader = serde_json::Deserializer::from_slice(json);
-        let mut config: Self = serde_path_to_error::deserialize(&mut reader).map_err(ConfigError::from_json)?;
-        reader.end().map_err(|error| ConfigError::new("", error.to_string()))?;
+        let mut config: Self = reader::read(json)?;
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
         config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));

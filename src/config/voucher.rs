@@ -16,7 +16,7 @@ pub enum Voucher<'c> {
 }
 
 impl<'c> Voucher<'c> {
-    /// The name. [`unique`] made sure that no issuer and no scheme share one.
+    /// The name. `unique` made sure that no issuer and no scheme share one.
     #[must_use]
     pub const fn name(self) -> &'c str {
         match self {

@@ -2,8 +2,10 @@
 //! that are served and the security that is enforced. An agent without `public_url` has its card passed unchanged.
 
 use super::authorize::{Admitted, usable};
+use super::classify::Classified;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Level, Reply, Step};
+use super::head::Head;
 use super::media;
 use super::runtime::{Context, Runtime};
 use super::source::{Lookup, describe};
@@ -130,6 +132,21 @@ pub struct Place {
     pub head: bool,
     /// The client's `If-None-Match` lines.
     pub known: Vec<Vec<u8>>,
+}
+
+impl Place {
+    /// What `head` says, before it is known who asks.
+    pub fn of(head: &Head<'_>, classified: &Classified, public: bool) -> Self {
+        let is_card = classified.operation == Some(Operation::GetAgentCard);
+        Self {
+            version: classified.version,
+            negotiated: classified.negotiated,
+            public,
+            admitted: None,
+            head: head.method == "HEAD",
+            known: if is_card { CardRequest::known(head.headers) } else { Vec::new() },
+        }
+    }
 }
 
 /// A request whose answer is a card.

@@ -23,7 +23,7 @@ use super::ownership::Owned;
 use super::runtime::Context;
 use super::seats::Seat;
 use super::source::Lookup;
-use crate::config::{CardAccess, SkillFrom, Token};
+use crate::config::{Agent, CardAccess, SkillFrom, Token};
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
@@ -158,25 +158,12 @@ pub(super) fn begin(
             }
         }
     };
-    let limit = match (head.method, agent.limits.max_body_bytes) {
-        ("POST", _) if classified.untyped => 0,
-        ("POST", 0) => u64::MAX,
-        ("POST", limit) => limit,
-        _ => 0,
-    };
-    let mut headers = Vec::new();
+    let limit = limit(agent, head, classified.untyped);
     let target = context.runtime.places().target(head.target);
     let target = target.as_deref().unwrap_or(head.target);
+    let mut headers = Vec::new();
     head.set_version(target, &mut headers, classified.version);
-    let source = context.runtime.statement(index).and_then(|statement| statement.source(agent.target.path_prefix.as_str(), suffix));
-    let is_elsewhere = source.is_some();
-    if let Some(path) = source {
-        headers.push(Effect::SetHeader(":path".into(), Value::Text(path)));
-    }
-    // (A card that the agent has elsewhere is asked for there already.)
-    if let (Some((_, rest)), false) = (in_path, is_elsewhere) {
-        headers.push(Effect::SetHeader(":path".into(), Value::Text(Head::at(target, agent.target.path_prefix.as_str(), rest))));
-    }
+    headers.extend(other_path(index, agent, target, suffix, in_path.is_some(), context));
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
@@ -206,14 +193,7 @@ pub(super) fn begin(
         untyped: classified.untyped,
         headers,
         released: false,
-        place: Place {
-            version: classified.version,
-            negotiated: classified.negotiated,
-            public: is_public,
-            admitted: None,
-            head: head.method == "HEAD",
-            known: if is_card { CardRequest::known(head.headers) } else { Vec::new() },
-        },
+        place: Place::of(head, &classified, is_public),
         wanted: None,
         seat,
         spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
@@ -222,6 +202,25 @@ pub(super) fn begin(
         asks,
     };
     Box::new(inbound).decide(context, effects, expected)
+}
+
+/// Most bytes of the request's body.
+fn limit(agent: &Agent, head: &Head<'_>, untyped: bool) -> u64 {
+    match (head.method, agent.limits.max_body_bytes) {
+        ("POST", _) if untyped => 0,
+        ("POST", 0) => u64::MAX,
+        ("POST", limit) => limit,
+        _ => 0,
+    }
+}
+
+/// Sets the path of a request that the agent gets under another than it came with: a card where the agent has it, or
+/// what stands behind a skill in the path.
+fn other_path(index: usize, agent: &Agent, target: &str, suffix: &str, skill_in_path: bool, context: &Context<'_>) -> Option<Effect> {
+    let prefix = agent.target.path_prefix.as_str();
+    let source = context.runtime.statement(index).and_then(|statement| statement.source(prefix, suffix));
+    let path = source.or_else(|| skill_in_path.then(|| Head::at(target, prefix, suffix)))?;
+    Some(Effect::SetHeader(":path".into(), Value::Text(path)))
 }
 
 impl Inbound {

@@ -154,7 +154,7 @@ pub fn metadata(key: &str) -> [Vec<Step>; 2] {
 }
 
 /// The places that a scan watches for some facts. Made once: an operation may become known only behind its places,
-/// so those of all operations are watched, and [`Watched::values`] tells them apart.
+/// so those of all operations are watched, and `Watched::values` tells them apart.
 #[derive(Clone, Debug, Default)]
 pub struct Watched(Vec<(Shape, Fact, Asked)>);
 

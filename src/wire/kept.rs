@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 /// At most one early fetch in this time: anyone can cause one, by an unknown `kid`. It doubles with each that brings
-/// nothing new, up to [`LONGEST_INTERVAL`].
+/// nothing new, up to `LONGEST_INTERVAL`.
 pub const EARLY_FETCH_INTERVAL: Duration = Duration::from_secs(5);
 const LONGEST_INTERVAL: Duration = Duration::from_secs(30);
 /// First pause after a failed fetch; it doubles up to [`LONGEST_PAUSE`].

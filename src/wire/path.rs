@@ -43,7 +43,7 @@ pub fn strip_segments<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
 }
 
 /// The host of a URI's authority in lower case, without port and trailing dot; `None` if it has user
-/// information or is no host at all. (What a request names is an [`Authority`](super::authority::Authority), which loses neither.)
+/// information or is no host at all. (What a request names is an [`Authority`], which loses neither.)
 #[must_use]
 pub fn host(authority: &str) -> Option<String> {
     let authority = Authority::parse(authority)?;

@@ -189,6 +189,16 @@ impl Guest<'_, '_> {
                 stream.map(|stream| stream.state.insert(key, value));
                 Ok((about, status))
             }
+            _ => self.remember(name),
+        }
+    }
+
+    /// What outlives a request: shared data and metrics.
+    fn remember(&mut self, name: &str) -> Result<(String, u32), Error> {
+        let arguments = self.arguments.clone();
+        let at = |index: usize| arguments[index];
+        let done = |about: String| Ok((about, OK));
+        match name {
             "proxy_get_shared_data" => {
                 let name = String::from_utf8(self.bytes(0)).unwrap();
                 let found = self.host().board.borrow().get(&name).cloned();
@@ -232,6 +242,16 @@ impl Guest<'_, '_> {
                 }
                 Ok((String::new(), status))
             }
+            _ => self.act(name),
+        }
+    }
+
+    /// What becomes of a request, and what is asked of others.
+    fn act(&mut self, name: &str) -> Result<(String, u32), Error> {
+        let arguments = self.arguments.clone();
+        let at = |index: usize| arguments[index];
+        let done = |about: String| Ok((about, OK));
+        match name {
             "proxy_continue_stream" => {
                 let Some(stream) = self.host().stream().filter(|stream| !stream.released && stream.reply.is_none()) else {
                     return Ok((String::new(), BAD_ARGUMENT));

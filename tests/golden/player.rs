@@ -91,9 +91,8 @@ fn peer(spec: &Value) -> Box<Peer> {
     Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex::decode) })
 }
 
-/// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
-/// `record`.
-pub fn play(case: &Value, configs: &Value) -> Value {
+/// The filter with the configuration of `case`.
+fn runtime(case: &Value, configs: &Value) -> Runtime {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
     for (pointer, value) in case["with"].as_object().into_iter().flatten() {
         let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -110,6 +109,18 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     if case["holds"] == true {
         runtime.note_hold();
     }
+    runtime
+}
+
+/// An answer is a status, or the body of one that is 200.
+fn status_and_body<'a>(answer: &Value, body: &'a str) -> (u16, &'a [u8]) {
+    answer.as_u64().map_or((200, body.as_bytes()), |status| (u16::try_from(status).unwrap(), &[]))
+}
+
+/// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
+/// `record`.
+pub fn play(case: &Value, configs: &Value) -> Value {
+    let runtime = runtime(case, configs);
     let mut outcomes: Vec<Value> = match runtime.warnings() {
         none if none.is_empty() => Vec::new(),
         warnings => vec![json!(warnings)],
@@ -138,10 +149,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         } else if let Some(answer) = event.get("keys") {
             let body = jwks().to_string();
             assert!(runtime.begin(Want::Keys(0), now).is_some(), "a fetch can begin");
-            let response = match answer.as_u64() {
-                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
-                None => Ok((200, body.as_bytes())),
-            };
+            let response = Ok(status_and_body(answer, &body));
             let _ = runtime.complete(Want::Keys(0), response, &Caching::default(), now);
             Event::Settled
         } else if let Some(status) = event.get("fetched") {
@@ -168,19 +176,13 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             assert!(runtime.begin(want, now).is_none(), "one question at a time");
             assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
             let body = answer.to_string();
-            let response = match answer.as_u64() {
-                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
-                None => Ok((200, body.as_bytes())),
-            };
+            let response = Ok(status_and_body(answer, &body));
             let _ = runtime.complete(want, response, &Caching::default(), now);
             Event::Settled
         } else if let Some(answer) = event.get("card") {
             assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
             let body = answer.to_string();
-            let response = match answer.as_u64() {
-                Some(status) => Ok((u16::try_from(status).unwrap(), &b""[..])),
-                None => Ok((200, body.as_bytes())),
-            };
+            let response = Ok(status_and_body(answer, &body));
             if let Err(error) = runtime.complete(Want::Card(0), response, &Caching::default(), now) {
                 outcomes.push(json!([error]));
             }

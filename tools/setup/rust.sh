@@ -44,6 +44,7 @@ env_of_debian() {
         "export RUSTC=/usr/bin/rustc" \
         "export RUSTC_BOOTSTRAP=1" \
         "export CARGO_UNSTABLE_BUILD_STD=std,panic_abort" \
+        "export CARGO_UNSTABLE_BUILD_STD_FEATURES=optimize_for_size" \
         "export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER='$linker'"
 }
 

@@ -1,0 +1,62 @@
+//! What is wrong with a configuration's JSON, as it is carried out from the place where it was found.
+
+use serde::de::{self, Expected, Unexpected};
+use std::fmt;
+
+/// One step from a value into what it holds.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Member(String),
+    Element(usize),
+}
+
+impl Step {
+    pub(super) fn append_to(&self, place: &mut String) {
+        match self {
+            Self::Member(name) if place.is_empty() => place.push_str(name),
+            Self::Member(name) => place.extend([".", name]),
+            Self::Element(index) => place.push_str(&format!("[{index}]")),
+        }
+    }
+}
+
+/// What is wrong, where its reader stood, and the steps to it, the innermost first.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) message: String,
+    pub(super) at: Option<usize>,
+    pub(super) path: Vec<Step>,
+}
+
+#[derive(Debug)]
+pub(super) struct Fault(pub(super) Box<Found>);
+
+impl Fault {
+    pub(super) fn new(message: String, at: Option<usize>) -> Self {
+        Self(Box::new(Found { message, at, path: Vec::new() }))
+    }
+
+    pub(super) fn within(mut self, step: Step) -> Self {
+        self.0.path.push(step);
+        self
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl de::Error for Fault {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::new(message.to_string(), None)
+    }
+
+    // `serde_json` has its own words for null.
+    fn invalid_type(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::new(serde_json::Error::invalid_type(unexpected, expected).to_string(), None)
+    }
+}
