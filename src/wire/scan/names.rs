@@ -18,7 +18,7 @@ pub(super) struct Fingerprint(u64);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hasher {
     hash: u64,
-    /// The last bytes, less than eight, the newest highest.
+    /// The last bytes, less than eight, the oldest lowest.
     word: u64,
     length: u64,
 }
@@ -32,7 +32,7 @@ impl Hasher {
             self.length = self.length.wrapping_add(8);
         }
         for byte in tail {
-            self.word = (self.word >> 8) | (u64::from(*byte) << 56);
+            self.word |= u64::from(*byte) << ((self.length % 8) << 3);
             self.length = self.length.wrapping_add(1);
             if self.length.is_multiple_of(8) {
                 self.mix(self.word);
@@ -56,6 +56,22 @@ impl Fingerprint {
     pub(super) fn of(name: &[u8]) -> Self {
         let mut hasher = Hasher::default();
         hasher.extend(name);
+        hasher.finish()
+    }
+
+    /// That of the first `length` of these bytes, as [`Fingerprint::of`] makes it; `length` is less than 16.
+    #[inline]
+    pub(super) fn of_short(bytes: &[u8; 16], length: u32) -> Self {
+        let ([first, second], _) = bytes.as_chunks::<8>() else { return Self::of(bytes) };
+        let (first, second) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+        let lowest = |word: u64, length: u32| word & !(u64::MAX << (length << 3));
+        let mut hasher = Hasher { length: u64::from(length), ..Hasher::default() };
+        if length < 8 {
+            hasher.word = lowest(first, length);
+        } else {
+            hasher.mix(first);
+            hasher.word = lowest(second, length & 7);
+        }
         hasher.finish()
     }
 }
@@ -126,6 +142,10 @@ mod tests {
                 pieces.extend(&name[second..]);
                 assert_eq!(pieces.finish(), Fingerprint::of(name));
             }
+        }
+        for length in 0..16_u8 {
+            let short = Fingerprint::of_short(name.first_chunk().unwrap(), u32::from(length));
+            assert_eq!(short, Fingerprint::of(&name[..usize::from(length)]));
         }
         assert_ne!(Fingerprint::of(b""), Fingerprint::of(b"\0"));
         assert_ne!(Fingerprint::of(b"a"), Fingerprint::of(b"a\0"));

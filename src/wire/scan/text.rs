@@ -2,6 +2,7 @@
 //! there is refused (RFC 8259 section 7; RFC 3629 section 4). Keeps nothing but its place.
 
 use super::Fault;
+use super::lanes;
 
 /// What the next bytes of a string are.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +57,31 @@ impl Text {
             }
         }
         self.escape(chunk)
+    }
+
+    /// Reads on without a look at the content; whether the string has ended, or `chunk` is used up.
+    pub(super) fn skip(&mut self, chunk: &mut &[u8]) -> Result<bool, Fault> {
+        loop {
+            while matches!(self, Self::Plain) {
+                let rest = chunk.get(ascii(chunk)..).unwrap_or_default();
+                match rest {
+                    [b'"', rest @ ..] => {
+                        *chunk = rest;
+                        return Ok(true);
+                    }
+                    [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => *chunk = rest,
+                    _ => {
+                        *chunk = rest;
+                        break;
+                    }
+                }
+            }
+            match self.read(chunk)? {
+                Piece::End => return Ok(true),
+                Piece::More => return Ok(false),
+                Piece::Plain(_) | Piece::Char(_) => {}
+            }
+        }
     }
 
     /// Reads on behind a backslash.
@@ -172,34 +198,34 @@ fn characters(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// How many bytes at the front are ASCII that a string may hold as it is. Eight at a time: without vector
-/// instructions, which not every host of WebAssembly has, that is several times faster than one by one.
+/// How many bytes at the front are ASCII that a string may hold as it is.
 #[inline]
 pub(super) fn ascii(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut length = 0_usize;
-    for word in words {
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            // The lowest flag is exact; only flags above it may be false.
-            return length.saturating_add(usize::try_from(special.trailing_zeros() / 8).unwrap_or(0));
+    let mut rest = bytes;
+    let length = |rest: &[u8], more: u32| bytes.len().saturating_sub(rest.len()).saturating_add(usize::try_from(more).unwrap_or(0));
+    // Most strings are short.
+    for _ in 0..4 {
+        let Some((block, after)) = rest.split_first_chunk() else { break };
+        match lanes::special(block) {
+            0 => rest = after,
+            special => return length(rest, special.trailing_zeros()),
         }
-        length = length.saturating_add(8);
     }
-    let is_special = |byte: &u8| matches!(byte, ..0x20 | b'"' | b'\\' | 0x80..);
-    length.saturating_add(tail.iter().position(is_special).unwrap_or(tail.len()))
-}
-
-/// Not 0 if any of eight bytes is a control character, a quote, a backslash or no ASCII.
-const fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5c);
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    (below | quote | backslash | word) & HIGHS
+    while let Some((block, after)) = rest.split_first_chunk()
+        && lanes::is_plain(block)
+    {
+        rest = after;
+    }
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::special(block) {
+            0 => rest = after,
+            special => return length(rest, special.trailing_zeros()),
+        }
+    }
+    while let [b' '..=b'!' | b'#'..=b'[' | b']'..=0x7f, after @ ..] = rest {
+        rest = after;
+    }
+    length(rest, 0)
 }
 
 #[cfg(test)]
