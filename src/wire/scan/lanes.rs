@@ -9,11 +9,12 @@ pub(super) fn special(bytes: &[u8; 16]) -> u32 {
     not_plain(Lanes::of(bytes)).bits()
 }
 
-/// Whether none of the bytes is [`special`].
+/// How many of the bytes at the front are not [`special`].
 #[inline]
-pub(super) fn is_plain(bytes: &[u8; 64]) -> bool {
+pub(super) fn plain(bytes: &[u8; 64]) -> u32 {
     let (parts, _) = bytes.as_chunks::<16>();
-    !parts.iter().fold(Lanes::NONE, |all, part| all.or(not_plain(Lanes::of(part)))).any()
+    let all = parts.iter().fold(Lanes::NONE, |all, part| all.or(not_plain(Lanes::of(part))));
+    if all.any() { parts.iter().rev().fold(0, |sum: u64, part| (sum << 16) | u64::from(special(part))).trailing_zeros() } else { 64 }
 }
 
 /// How many of the bytes at the front are spaces and line breaks as JSON has them.
@@ -225,7 +226,7 @@ mod words {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, is_plain, spaces, special};
+    use super::{Block, plain, spaces, special};
 
     fn bits(bytes: &[u8], is: impl Fn(u8) -> bool) -> u64 {
         bytes.iter().rev().fold(0, |sum, byte| (sum << 1) | u64::from(is(*byte)))
@@ -246,7 +247,7 @@ mod tests {
                     assert_eq!(block.brackets, bits(&bytes, |byte| b"{}[]".contains(&byte)), "{byte} at {at}");
                     let foreign = bits(&bytes, |byte| !b" \t\r\n{}[]:,0123456789+-.eEtrufalsn".contains(&byte));
                     assert_eq!(block.foreign, foreign, "{byte} at {at}");
-                    assert_eq!(is_plain(&bytes), !bytes.iter().any(|byte| is_special(*byte)));
+                    assert_eq!(plain(&bytes), bits(&bytes, is_special).trailing_zeros());
                     let first = bytes.first_chunk::<16>().unwrap();
                     assert_eq!(u64::from(special(first)), bits(first, is_special));
                 }

@@ -59,6 +59,11 @@ impl Fingerprint {
         hasher.finish()
     }
 
+    /// One of 64.
+    const fn bit(self) -> u64 {
+        1 << (self.0 >> 58)
+    }
+
     /// That of the first `length` of these bytes, as [`Fingerprint::of`] makes it; `length` is less than 16.
     #[inline]
     pub(super) fn of_short(bytes: &[u8; 16], length: u32) -> Self {
@@ -84,39 +89,57 @@ pub(super) struct Names {
     /// The others.
     many: BTreeSet<(usize, Fingerprint)>,
     limit: usize,
+    /// Of the innermost object: [`Fingerprint::bit`] of each name.
+    bits: u64,
+}
+
+/// Where the names of an object begin, and what to go on with when it closes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    start: usize,
+    bits: u64,
 }
 
 impl Names {
     /// Remembers `limit` names at most.
     pub(super) fn new(limit: usize) -> Self {
-        Self { few: Vec::with_capacity(FEW.min(limit)), many: BTreeSet::new(), limit }
+        Self { few: Vec::with_capacity(FEW.min(limit)), many: BTreeSet::new(), limit, bits: 0 }
     }
 
     /// A mark to be given back with each name of an object that opens now, and when it closes.
-    pub(super) fn open(&self) -> usize {
-        self.few.len()
+    #[inline]
+    pub(super) fn open(&mut self) -> Mark {
+        Mark { start: self.few.len(), bits: std::mem::take(&mut self.bits) }
     }
 
     /// Adds a name of the innermost object.
-    pub(super) fn add(&mut self, depth: usize, mark: usize, name: Fingerprint) -> Result<(), Fault> {
-        let own = self.few.get(mark..).unwrap_or_default();
-        if own.contains(&name) {
+    #[inline]
+    pub(super) fn add(&mut self, depth: usize, mark: Mark, name: Fingerprint) -> Result<(), Fault> {
+        // Equal names have equal bits: a bit that is not set is a new name.
+        if self.bits & name.bit() != 0 && self.has(depth, mark, name) {
             return Err(Fault::RepeatedName);
         }
         if self.few.len().saturating_add(self.many.len()) >= self.limit {
             return Err(Fault::TooManyMembers);
         }
-        if own.len() < FEW {
+        self.bits |= name.bit();
+        if self.few.len().saturating_sub(mark.start) < FEW {
             self.few.push(name);
-        } else if !self.many.insert((depth, name)) {
-            return Err(Fault::RepeatedName);
+        } else {
+            self.many.insert((depth, name));
         }
         Ok(())
     }
 
+    fn has(&self, depth: usize, mark: Mark, name: Fingerprint) -> bool {
+        self.few.get(mark.start..).unwrap_or_default().contains(&name) || self.many.contains(&(depth, name))
+    }
+
     /// Forgets the names of the innermost object.
-    pub(super) fn close(&mut self, depth: usize, mark: usize) {
-        self.few.truncate(mark);
+    #[inline]
+    pub(super) fn close(&mut self, depth: usize, mark: Mark) {
+        self.few.truncate(mark.start);
+        self.bits = mark.bits;
         while self.many.last().is_some_and(|(owner, _)| *owner == depth) {
             self.many.pop_last();
         }

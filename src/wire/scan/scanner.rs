@@ -5,7 +5,7 @@ mod skip;
 mod tokens;
 
 use skip::Skipped;
-use super::names::{Fingerprint, Hasher, Names};
+use super::names::{Fingerprint, Hasher, Mark, Names};
 use super::number::Number;
 use super::text::{Piece, Text, ascii};
 use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
@@ -63,7 +63,7 @@ enum Place {
 struct Frame {
     is_object: bool,
     node: Option<usize>,
-    mark: usize,
+    mark: Mark,
 }
 
 /// A text that is kept up to a limit.
@@ -199,9 +199,13 @@ impl Scanner {
                     None
                 }
                 _ => {
-                    self.tokens(chunk)?;
-                    *chunk = tokens::spaces(chunk);
-                    self.structure(chunk)?
+                    let hit = self.tokens(chunk)?;
+                    if hit.is_some() || matches!(self.place, Place::InString | Place::Skipping) {
+                        hit
+                    } else {
+                        *chunk = tokens::spaces(chunk);
+                        self.structure(chunk)?
+                    }
                 }
             };
             if hit.is_some() {
@@ -214,9 +218,6 @@ impl Scanner {
     /// Reads one byte between strings, numbers and literals, and what begins with it.
     fn structure(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
         let place = self.place;
-        if matches!(place, Place::InString | Place::Skipping) {
-            return Ok(None);
-        }
         let [byte, rest @ ..] = *chunk else { return Ok(None) };
         *chunk = rest;
         match (place, *byte) {
@@ -347,7 +348,7 @@ impl Scanner {
 
     /// Ends a name in the object at `node` whose names begin at `mark`. `name` is `None` if it is too long to be wanted.
     #[inline]
-    fn named(&mut self, node: Option<usize>, mark: usize, name: Option<&[u8]>, fingerprint: Fingerprint) -> Result<(), Fault> {
+    fn named(&mut self, node: Option<usize>, mark: Mark, name: Option<&[u8]>, fingerprint: Fingerprint) -> Result<(), Fault> {
         let wanted = match (node, name) {
             (Some(node), Some(name)) => self.plan.member(node, name, fingerprint)?,
             _ => None,
@@ -413,9 +414,7 @@ impl Scanner {
     fn close(&mut self) -> Option<Hit> {
         let depth = self.stack.len();
         let frame = self.stack.pop()?;
-        if frame.is_object {
-            self.names.close(depth, frame.mark);
-        }
+        self.names.close(depth, frame.mark);
         self.node = frame.node;
         self.keep = None;
         self.complete()

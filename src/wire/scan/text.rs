@@ -204,17 +204,17 @@ pub(super) fn ascii(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     let length = |rest: &[u8], more: u32| bytes.len().saturating_sub(rest.len()).saturating_add(usize::try_from(more).unwrap_or(0));
     // Most strings are short.
-    for _ in 0..4 {
-        let Some((block, after)) = rest.split_first_chunk() else { break };
+    if let Some((block, after)) = rest.split_first_chunk() {
         match lanes::special(block) {
             0 => rest = after,
             special => return length(rest, special.trailing_zeros()),
         }
     }
-    while let Some((block, after)) = rest.split_first_chunk()
-        && lanes::is_plain(block)
-    {
-        rest = after;
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::plain(block) {
+            64 => rest = after,
+            count => return length(rest, count),
+        }
     }
     while let Some((block, after)) = rest.split_first_chunk() {
         match lanes::special(block) {

@@ -2,117 +2,112 @@
 //! that is asked for begins. It takes only what is right without doubt. At anything else it stops in front of it, and
 //! [`Scanner`] reads on byte by byte, so that what is refused, and why, is said in one place.
 
-use super::{Place, Scanner};
-use crate::wire::scan::Fault;
+use super::{Hit, Place, Scanner};
 use crate::wire::scan::lanes;
 use crate::wire::scan::names::Fingerprint;
 use crate::wire::scan::text::{Text, ascii};
+use crate::wire::scan::{Fault, Keep, Kind};
 
 impl Scanner {
-    /// Reads tokens inside an object or array off the front of `chunk`, or none.
-    pub(super) fn tokens(&mut self, chunk: &mut &[u8]) -> Result<(), Fault> {
-        let Some(mut frame) = self.stack.last().copied() else { return Ok(()) };
-        let mut place = self.place;
-        let mut rest = *chunk;
+    /// Reads tokens inside an object or array off the front of `chunk`, or none. What is found is something that is asked
+    /// for with [`Keep::Kind`].
+    pub(super) fn tokens(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
+        let Some(mut frame) = self.stack.last().copied() else { return Ok(None) };
+        let (mut place, mut rest, mut hit) = (self.place, *chunk, None);
         self.keep = None;
-        while let Some((byte, after)) = first(rest) {
-            match place {
-                Place::Comma => match byte {
+        while let Some((mut byte, mut after)) = first(rest) {
+            if matches!(place, Place::Comma) {
+                match byte {
+                    b',' if frame.is_object => place = Place::Name,
                     b',' => {
-                        place = if frame.is_object {
-                            Place::Name
-                        } else {
-                            self.node = frame.node.and_then(|node| self.plan.element(node));
-                            Place::Value
-                        };
-                        rest = after;
-                        continue;
-                    }
-                    b'}' | b']' if (byte == b'}') == frame.is_object => {}
-                    _ => break,
-                },
-                Place::Name | Place::FirstName => match byte {
-                    b'"' => {
-                        let Some((name, fingerprint, after)) = name(after) else { break };
-                        let Some((b':', after)) = first(after) else { break };
-                        let node = frame.node.filter(|node| self.plan.has_members(*node));
-                        self.named(node, frame.mark, Some(name), fingerprint)?;
-                        place = Place::Value;
-                        rest = after;
-                        continue;
-                    }
-                    b'}' if matches!(place, Place::FirstName) => {}
-                    _ => break,
-                },
-                Place::Colon if byte == b':' => {
-                    place = Place::Value;
-                    rest = after;
-                    continue;
-                }
-                Place::FirstElement if byte == b']' => {}
-                Place::Value | Place::FirstElement => {
-                    if matches!(place, Place::FirstElement) {
                         self.node = frame.node.and_then(|node| self.plan.element(node));
+                        place = Place::Value;
                     }
-                    if self.node.is_some_and(|node| self.plan.keep(node).is_some()) {
-                        break;
+                    b'}' | b']' if (byte == b'}') == frame.is_object => {
+                        rest = after;
+                        self.close();
+                        place = self.place;
+                        let Some(outer) = self.stack.last() else { break };
+                        frame = *outer;
+                        continue;
                     }
-                    rest = match byte {
-                        b'"' => {
-                            let mut behind = after;
-                            self.text = Text::Plain;
-                            if !self.text.skip(&mut behind)? {
-                                place = Place::InString;
-                                rest = behind;
-                                break;
-                            }
-                            behind
-                        }
-                        b'{' | b'[' => {
-                            if self.stack.len() >= self.depth {
-                                break;
-                            }
-                            place = self.open(byte == b'{');
-                            if matches!(place, Place::Skipping) {
-                                rest = after;
-                                break;
-                            }
-                            let Some(inner) = self.stack.last() else { break };
-                            frame = *inner;
-                            rest = after;
-                            continue;
-                        }
-                        b'-' | b'0'..=b'9' => {
-                            let Some(behind) = number(rest) else { break };
-                            behind
-                        }
-                        _ => match rest {
-                            [b't', b'r', b'u', b'e', behind @ ..]
-                            | [b'f', b'a', b'l', b's', b'e', behind @ ..]
-                            | [b'n', b'u', b'l', b'l', behind @ ..] => behind,
-                            _ => break,
-                        },
-                    };
-                    if let Some(node) = self.node {
-                        self.is_over(node);
-                    }
-                    place = Place::Comma;
-                    continue;
+                    _ => break,
                 }
+                rest = after;
+                let Some(next) = first(rest) else { break };
+                (byte, after) = next;
+            }
+            if matches!(place, Place::Name | Place::FirstName) {
+                if byte != b'"' {
+                    break;
+                }
+                let Some((name, fingerprint, behind)) = name(after) else { break };
+                let Some((b':', behind)) = first(behind) else { break };
+                let node = frame.node.filter(|node| self.plan.has_members(*node));
+                self.named(node, frame.mark, Some(name), fingerprint)?;
+                place = Place::Value;
+                rest = behind;
+                let Some(next) = first(rest) else { break };
+                (byte, after) = next;
+            }
+            match place {
+                Place::Value => {}
+                Place::FirstElement if byte != b']' => self.node = frame.node.and_then(|node| self.plan.element(node)),
                 _ => break,
             }
-            // The object or array ends here.
-            rest = after;
-            self.close();
-            place = self.place;
-            match self.stack.last() {
-                Some(outer) => frame = *outer,
-                None => break,
+            let is_asked = match self.node.and_then(|node| self.plan.keep(node)) {
+                None => false,
+                Some(Keep::Kind) => true,
+                Some(_) => break,
+            };
+            rest = match byte {
+                b'"' => {
+                    self.text = Text::Plain;
+                    if is_asked {
+                        (self.kind, hit, place, rest) = (Kind::String, self.node, Place::InString, after);
+                        break;
+                    }
+                    if !self.text.skip(&mut after)? {
+                        (place, rest) = (Place::InString, after);
+                        break;
+                    }
+                    after
+                }
+                b'{' | b'[' if self.stack.len() < self.depth => {
+                    place = self.open(byte == b'{');
+                    rest = after;
+                    if is_asked {
+                        self.kind = if byte == b'{' { Kind::Object } else { Kind::Array };
+                        hit = self.node;
+                        break;
+                    }
+                    if matches!(place, Place::Skipping) {
+                        break;
+                    }
+                    let Some(inner) = self.stack.last() else { break };
+                    frame = *inner;
+                    continue;
+                }
+                _ if is_asked => break,
+                b'-' | b'0'..=b'9' => match number(rest) {
+                    Some(behind) => behind,
+                    None => break,
+                },
+                _ => match rest {
+                    [b't', b'r', b'u', b'e', behind @ ..]
+                    | [b'f', b'a', b'l', b's', b'e', behind @ ..]
+                    | [b'n', b'u', b'l', b'l', behind @ ..] => behind,
+                    _ => break,
+                },
+            };
+            if let Some(node) = self.node {
+                self.is_over(node);
             }
+            place = Place::Comma;
         }
         self.place = place;
         *chunk = rest;
-        Ok(())
+        Ok(hit)
     }
 }
 
@@ -175,8 +170,64 @@ fn number(text: &[u8]) -> Option<&[u8]> {
 
 #[inline]
 fn digits(mut rest: &[u8]) -> &[u8] {
+    while let Some((word, after)) = rest.split_first_chunk() {
+        match others(u64::from_le_bytes(*word)) {
+            0 => rest = after,
+            others => return rest.get(usize::try_from(others.trailing_zeros() / 8).unwrap_or(0)..).unwrap_or_default(),
+        }
+    }
     while let [b'0'..=b'9', after @ ..] = rest {
         rest = after;
     }
     rest
+}
+
+/// The highest bit of each byte that is no digit.
+const fn others(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let values = word ^ (ONES * 0x30);
+    // From ten on, the seven lower bits and 0x76 reach the eighth.
+    ((values & (ONES * 0x7f)).wrapping_add(ONES * 0x76) | values) & (ONES * 0x80)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{digits, number, spaces};
+    use crate::wire::scan::number::Number;
+
+    #[test]
+    fn digits_end_at_every_other_byte() {
+        for byte in 0..=255 {
+            for at in 0..20 {
+                let mut text = *b"01234567890123456789";
+                text[at] = byte;
+                let expected = if byte.is_ascii_digit() { 20 } else { at };
+                assert_eq!(20 - digits(&text).len(), expected, "{byte} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_is_what_the_slow_way_takes() {
+        const LETTERS: &[u8] = b"0179.-+eE, x";
+        for index in 0..LETTERS.len().pow(5) {
+            let text: Vec<u8> = (0..5).map(|place| LETTERS[index / LETTERS.len().pow(place) % LETTERS.len()]).collect();
+            let mut slow = text.as_slice();
+            let is_whole = Number::Start.read(&mut slow).is_complete() && !slow.is_empty();
+            match number(&text) {
+                Some(rest) => assert!(is_whole && rest == slow, "{text:?}"),
+                // Left to the slow way: it refuses what comes next.
+                None => assert!(!is_whole || b".eE".contains(&slow[0]), "{text:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn white_space_is_passed_however_much() {
+        for count in 0..70 {
+            let text = [b" \n\r\t".repeat(20).get(..count).unwrap(), b"x "].concat();
+            assert_eq!(spaces(&text), b"x ");
+            assert_eq!(spaces(&text[..count]), b"");
+        }
+    }
 }
