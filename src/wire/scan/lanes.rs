@@ -63,15 +63,7 @@ impl Block {
 
 /// Bytes that may stand outside of strings: white space, brackets, `:`, `,`, and what numbers and literals are made
 /// of. Found by the two halves of a byte: each bit is one upper half, and the lower halves it goes with.
-const GROUPS: [(u8, &[u8]); 7] = [
-    (0, b"\t\n\r"),
-    (2, b" +,-."),
-    (3, b"0123456789:"),
-    (4, b"E"),
-    (5, b"[]"),
-    (6, b"aefln"),
-    (7, b"rstu{}"),
-];
+const GROUPS: [(u8, &[u8]); 7] = [(0, b"\t\n\r"), (2, b" +,-."), (3, b"0123456789:"), (4, b"E"), (5, b"[]"), (6, b"aefln"), (7, b"rstu{}")];
 
 /// Which groups have an upper half, and which have a lower half.
 const HALVES: ([u8; 16], [u8; 16]) = {
@@ -98,8 +90,8 @@ use words::Lanes;
 #[cfg(target_feature = "simd128")]
 mod vectors {
     use core::arch::wasm32::{
-        i8x16_bitmask, i8x16_eq, i8x16_lt, i8x16_splat, i8x16_swizzle, u8x16_shr, u8x16_splat, v128, v128_and, v128_any_true,
-        v128_load, v128_or,
+        i8x16_bitmask, i8x16_eq, i8x16_lt, i8x16_splat, i8x16_swizzle, u8x16_shr, u8x16_splat, v128, v128_and, v128_any_true, v128_load,
+        v128_or,
     };
 
     /// Bytes, or answers: then the highest bit of each counts.

@@ -4,11 +4,11 @@
 mod skip;
 mod tokens;
 
-use skip::Skipped;
 use super::names::{Fingerprint, Hasher, Mark, Names};
 use super::number::Number;
 use super::text::{Piece, Text, ascii};
 use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
+use skip::Skipped;
 use std::rc::Rc;
 
 /// A scan of one document.
