@@ -284,7 +284,8 @@ fn value(dice: &mut Dice, depth: usize, out: &mut Vec<u8>) {
         0..=2 if depth < 5 => {
             let is_object = kind < 2;
             out.push(if is_object { b'{' } else { b'[' });
-            for index in 0..dice.roll(6) {
+            let most = if dice.roll(40) == 0 { 45 } else { 6 };
+            for index in 0..dice.roll(most) {
                 if index > 0 {
                     out.push(b',');
                 }

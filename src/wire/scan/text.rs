@@ -62,18 +62,11 @@ impl Text {
     /// Reads on without a look at the content; whether the string has ended, or `chunk` is used up.
     pub(super) fn skip(&mut self, chunk: &mut &[u8]) -> Result<bool, Fault> {
         loop {
-            while matches!(self, Self::Plain) {
-                let rest = chunk.get(ascii(chunk)..).unwrap_or_default();
-                match rest {
-                    [b'"', rest @ ..] => {
-                        *chunk = rest;
-                        return Ok(true);
-                    }
-                    [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', rest @ ..] => *chunk = rest,
-                    _ => {
-                        *chunk = rest;
-                        break;
-                    }
+            if matches!(self, Self::Plain) {
+                *chunk = content(chunk);
+                if let [b'"', rest @ ..] = *chunk {
+                    *chunk = rest;
+                    return Ok(true);
                 }
             }
             match self.read(chunk)? {
@@ -196,6 +189,37 @@ fn characters(mut rest: &[u8]) -> &[u8] {
         rest = after;
     }
     rest
+}
+
+/// What stands behind plain ASCII and escapes of one letter at the front. It may stop before their end.
+#[inline]
+fn content(mut rest: &[u8]) -> &[u8] {
+    // Most strings are short and plain.
+    if let Some((block, after)) = rest.split_first_chunk() {
+        rest = match lanes::special(block) {
+            0 => after,
+            special => match behind(rest, special.trailing_zeros()) {
+                escape @ [b'\\', ..] => escape,
+                end => return end,
+            },
+        };
+    }
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::content(block) {
+            64 => rest = after,
+            count => return behind(rest, count),
+        }
+    }
+    loop {
+        rest = match rest.get(ascii(rest)..).unwrap_or_default() {
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => after,
+            end => return end,
+        };
+    }
+}
+
+fn behind(bytes: &[u8], count: u32) -> &[u8] {
+    bytes.get(usize::try_from(count).unwrap_or(0)..).unwrap_or_default()
 }
 
 /// How many bytes at the front are ASCII that a string may hold as it is.
