@@ -38,9 +38,7 @@ pub(super) fn content(bytes: &[u8; 64]) -> u32 {
         return (quotes | others).trailing_zeros();
     }
     let (escapes, escaped) = escapes(backslashes);
-    let wrong = escaped & mask(bytes, |lanes| lanes.misses(&LETTERS));
-    // An escape of more letters, or a wrong one, ends the content, and so does one whose letter is not in the block.
-    ((quotes | others) & !escaped | (wrong >> 1) | (escapes & (1 << 63))).trailing_zeros()
+    (((quotes | others) & !escaped) | cut_short(bytes, escapes, escaped)).trailing_zeros()
 }
 
 /// The backslashes that escape what follows them, and what is escaped by one.
@@ -79,29 +77,55 @@ fn not_plain(lanes: Lanes) -> Lanes {
     lanes.below_space_or_high().or(lanes.is(b'"')).or(lanes.is(b'\\'))
 }
 
-/// What 64 bytes are, a bit for each; the lowest is the first byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What 64 bytes are, of which the first is outside of strings; a bit for each, the lowest is the first byte. Right up to
+/// the first doubt, and no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Block {
-    /// Quotes.
-    pub quotes: u64,
-    /// Backslashes, control characters and what is not ASCII: none of them is a string's plain content.
-    pub breaks: u64,
-    /// `{`, `}`, `[` and `]`.
+    /// From each opening quote up to its closing one.
+    pub inside: u64,
+    /// What has to be looked at more closely: what no string may hold as it is, escapes of more than one letter, what no
+    /// JSON has outside of strings.
+    pub doubts: u64,
+    /// `{`, `}`, `[` and `]`, wherever they are.
     pub brackets: u64,
-    /// Bytes that no JSON has outside of strings. Quotes are among them.
-    pub foreign: u64,
 }
 
 impl Block {
     #[inline]
     pub(super) fn of(bytes: &[u8; 64]) -> Self {
+        let mut quotes = mask(bytes, |lanes| lanes.is(b'"'));
+        let backslashes = mask(bytes, |lanes| lanes.is(b'\\'));
+        let mut breaks = mask(bytes, Lanes::below_space_or_high);
+        let foreign = mask(bytes, |lanes| lanes.misses(&STRUCTURE));
+        if backslashes != 0 {
+            let (escapes, escaped) = escapes(backslashes);
+            quotes &= !escaped;
+            breaks |= cut_short(bytes, escapes, escaped);
+        }
+        let inside = sums(quotes);
         Self {
-            quotes: mask(bytes, |lanes| lanes.is(b'"')),
-            breaks: mask(bytes, |lanes| lanes.below_space_or_high().or(lanes.is(b'\\'))),
+            inside,
+            doubts: (breaks & inside) | (foreign & !inside & !quotes),
             brackets: mask(bytes, |lanes| lanes.with_bit_5().is(b'{').or(lanes.with_bit_5().is(b'}'))),
-            foreign: mask(bytes, |lanes| lanes.misses(&STRUCTURE)),
         }
     }
+}
+
+/// Of the escapes those of more letters, the wrong ones, and the one whose letter is not in the block.
+#[inline]
+fn cut_short(bytes: &[u8; 64], escapes: u64, escaped: u64) -> u64 {
+    ((escaped & mask(bytes, |lanes| lanes.misses(&LETTERS))) >> 1) | (escapes & (1 << 63))
+}
+
+/// Each bit is the sum of those up to it.
+#[inline]
+const fn sums(bits: u64) -> u64 {
+    let bits = bits ^ (bits << 1);
+    let bits = bits ^ (bits << 2);
+    let bits = bits ^ (bits << 4);
+    let bits = bits ^ (bits << 8);
+    let bits = bits ^ (bits << 16);
+    bits ^ (bits << 32)
 }
 
 /// A set of bytes: which groups of it have an upper half of a byte, and which have a lower half. A byte is in the set if
@@ -136,7 +160,7 @@ const fn halves<const COUNT: usize>(groups: [(u8, &[u8]); COUNT]) -> Halves {
 
 #[cfg(test)]
 mod tests {
-    use super::{Block, content, plain, spaces, special};
+    use super::{Block, LETTERS, Lanes, STRUCTURE, content, mask, plain, spaces, special};
 
     fn bits(bytes: &[u8], is: impl Fn(u8) -> bool) -> u64 {
         bytes.iter().rev().fold(0, |sum, byte| (sum << 1) | u64::from(is(*byte)))
@@ -151,12 +175,15 @@ mod tests {
                 for at in 0..64 {
                     let mut bytes = [filler; 64];
                     bytes[at] = byte;
-                    let block = Block::of(&bytes);
-                    assert_eq!(block.quotes, bits(&bytes, |byte| byte == b'"'), "{byte} at {at}");
-                    assert_eq!(block.breaks, bits(&bytes, |byte| byte != b'"' && is_special(byte)), "{byte} at {at}");
-                    assert_eq!(block.brackets, bits(&bytes, |byte| b"{}[]".contains(&byte)), "{byte} at {at}");
-                    let foreign = bits(&bytes, |byte| !b" \t\r\n{}[]:,0123456789+-.eEtrufalsn".contains(&byte));
-                    assert_eq!(block.foreign, foreign, "{byte} at {at}");
+                    let find = |is: fn(u8) -> bool| bits(&bytes, is);
+                    assert_eq!(mask(&bytes, |lanes| lanes.is(b'"')), find(|byte| byte == b'"'), "{byte} at {at}");
+                    let below_or_high = find(|byte| byte < 0x20 || byte >= 0x80);
+                    assert_eq!(mask(&bytes, Lanes::below_space_or_high), below_or_high, "{byte} at {at}");
+                    let foreign = find(|byte| !b" \t\r\n{}[]:,0123456789+-.eEtrufalsn".contains(&byte));
+                    assert_eq!(mask(&bytes, |lanes| lanes.misses(&STRUCTURE)), foreign, "{byte} at {at}");
+                    let no_letter = find(|byte| !b"\"\\/bfnrt".contains(&byte));
+                    assert_eq!(mask(&bytes, |lanes| lanes.misses(&LETTERS)), no_letter, "{byte} at {at}");
+                    assert_eq!(Block::of(&bytes).brackets, find(|byte| b"{}[]".contains(&byte)), "{byte} at {at}");
                     assert_eq!(plain(&bytes), bits(&bytes, is_special).trailing_zeros());
                     let first = bytes.first_chunk::<16>().unwrap();
                     assert_eq!(u64::from(special(first)), bits(first, is_special));

@@ -51,12 +51,9 @@ impl Skipped {
     #[inline]
     fn block(&mut self, bytes: &[u8; 64], room: usize) -> Result<u32, Fault> {
         let block = Block::of(bytes);
-        // From each opening quote up to its closing one.
-        let inside = prefix_xor(block.quotes);
-        let doubts = (block.breaks & inside) | (block.foreign & !inside & !block.quotes);
-        let length = doubts.trailing_zeros();
+        let length = block.doubts.trailing_zeros();
         let known = low_bits(length);
-        let mut brackets = block.brackets & !inside & known;
+        let mut brackets = block.brackets & !block.inside & known;
         while brackets != 0 {
             let at = brackets.trailing_zeros();
             let Some(byte) = bytes.get(usize::try_from(at).unwrap_or(0)) else { break };
@@ -66,26 +63,15 @@ impl Skipped {
             }
             brackets &= brackets.wrapping_sub(1);
         }
-        self.is_text = inside & (1 << length.min(63)) != 0;
+        self.is_text = block.inside & (1 << length.min(63)) != 0;
         Ok(length)
     }
-}
-
-/// Each bit is the sum of those up to it.
-#[inline]
-const fn prefix_xor(bits: u64) -> u64 {
-    let bits = bits ^ (bits << 1);
-    let bits = bits ^ (bits << 2);
-    let bits = bits ^ (bits << 4);
-    let bits = bits ^ (bits << 8);
-    let bits = bits ^ (bits << 16);
-    bits ^ (bits << 32)
 }
 
 /// The lowest `count` bits.
 #[inline]
 const fn low_bits(count: u32) -> u64 {
-    if count >= 64 { u64::MAX } else { (1 << count) - 1 }
+    if count >= 64 { u64::MAX } else { !(u64::MAX << count) }
 }
 
 impl Scanner {
