@@ -329,7 +329,7 @@ mod tests {
         let config = json!({
             "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"], "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
             "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
-            "agents": [{"name": "a", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "versions": {"1.0": {"bindings": ["jsonrpc", "http_json"]}},
+            "agents": [{"name": "a", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "default_version": "1.0", "versions": {"1.0": {"bindings": ["jsonrpc", "http_json"]}},
                 "security": [{"oauth2": []}], "limits": limits}],
         });
         let agent = Config::parse(config.to_string().as_bytes()).unwrap().agents.remove(0);
