@@ -40,6 +40,9 @@ extern crate self as attache;
 #[cfg(all(target_arch = "wasm32", test))]
 #[path = "../tests/golden/on_wasm32.rs"]
 mod on_wasm32;
+#[cfg(all(target_arch = "wasm32", test))]
+#[path = "../tests/scanner/on_wasm32.rs"]
+mod scanner_on_wasm32;
 
 // `rsa` asks for randomness in code that signs; nothing here signs, so there is none to give.
 #[cfg(target_arch = "wasm32")]

@@ -7,6 +7,8 @@ cd "$root"
 . .tools/wasm-env
 # Its own folder: native and wasm builds would make each other's crates stale.
 export CARGO_TARGET_DIR=$root/target/wasm
+# Envoy's V8 has these; the standard library is built with them, too.
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS='-C target-feature=+simd128,+bulk-memory'
 subcommand=$1
 shift
 exec "$ATTACHE_WASM_CARGO" "$subcommand" --locked --target wasm32-unknown-unknown "$@"

@@ -22,6 +22,19 @@ pub struct Limits {
     pub max_history_length: Option<u32>,
     /// The media types that the agent answers with. A caller who accepts others only is refused.
     pub output_modes: Option<Vec<MediaRange>>,
+    /// Of which parts of a JSON body the syntax is checked in full.
+    pub strict_bodies: StrictBodies,
+}
+
+/// Of which parts of a JSON body the syntax is checked in full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StrictBodies {
+    /// All of it.
+    #[default]
+    All,
+    /// What a rule asks for, and the objects and arrays that it is in. Others are only read to their end.
+    Asked,
 }
 
 /// A kind of part.
@@ -86,7 +99,15 @@ impl TryFrom<String> for MediaRange {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_body_bytes: 1_048_576, modalities: None, streaming: None, max_parts: None, max_history_length: None, output_modes: None }
+        Self {
+            max_body_bytes: 1_048_576,
+            modalities: None,
+            streaming: None,
+            max_parts: None,
+            max_history_length: None,
+            output_modes: None,
+            strict_bodies: StrictBodies::All,
+        }
     }
 }
 
@@ -143,6 +164,8 @@ mod tests {
                 json!({"modalities": ["text", "data"], "streaming": false, "max_parts": 8, "max_history_length": 0, "output_modes": ["text/*"]}),
                 "ok",
             ),
+            (json!({"strict_bodies": "asked"}), "ok"),
+            (json!({"strict_bodies": "none"}), "unknown variant `none`, expected `all` or `asked`"),
             (json!({"modalities": []}), "limits.modalities: "),
             (json!({"modalities": ["audio"]}), "unknown variant `audio`"),
             (json!({"output_modes": []}), "limits.output_modes: "),

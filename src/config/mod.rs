@@ -57,7 +57,7 @@ pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspecti
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
 pub use keys::{Discovery, Jwks};
-pub use limits::{Limits, MediaRange, Modality};
+pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use pin::{Pin, Placement};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};

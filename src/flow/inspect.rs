@@ -3,7 +3,7 @@
 
 use super::denial::{Denial, Reason};
 use super::exchange::malformed;
-use crate::config::{Agent, Limits as AgentLimits, SkillFrom};
+use crate::config::{Agent, Limits as AgentLimits, SkillFrom, StrictBodies};
 use crate::policy::access::Skill;
 use crate::policy::fields;
 use crate::policy::limits::{self, LimitRefusal};
@@ -85,6 +85,10 @@ impl Plans {
         let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
         let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
         let root = plan.ask(&[], Keep::Kind);
+        if agent.limits.strict_bodies == StrictBodies::Asked {
+            questions.skip_unasked();
+            plan.skip_unasked();
+        }
         let (questions, plan) = (Rc::new(questions), Rc::new(plan));
         let is_owned = agent.tasks.owned().is_some();
         Self { questions, jsonrpc, plan, root, http_json, skill, is_owned, grpc, nothing: Rc::default() }
@@ -311,4 +315,50 @@ fn sentence(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().map(|letter| letter.to_ascii_uppercase());
     first.into_iter().chain(letters).chain(['.']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plans;
+    use crate::config::Config;
+    use crate::protocol::{Binding, Operation, Version};
+    use serde_json::{Value, json};
+
+    /// Whether the body of a request is read to its end, with these limits.
+    fn is_read(limits: &Value, binding: Binding, body: &str) -> bool {
+        let config = json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"], "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "a", "match": {"hosts": ["a.example"], "path_prefix": "/"}, "default_version": "1.0", "versions": {"1.0": {"bindings": ["jsonrpc", "http_json"]}},
+                "security": [{"oauth2": []}], "limits": limits}],
+        });
+        let agent = Config::parse(config.to_string().as_bytes()).unwrap().agents.remove(0);
+        let plans = Plans::new(&agent);
+        let mut reader = plans.reader(Some(binding), Some(Operation::SendMessage), Version::V1_0).unwrap();
+        reader.read(body.as_bytes(), true).is_ok()
+    }
+
+    #[test]
+    fn only_what_is_asked_about_is_read_strictly_if_the_operator_says_so() {
+        let (all, asked) = (json!({}), json!({"strict_bodies": "asked"}));
+        let parts = json!({"strict_bodies": "asked", "max_parts": 9});
+        for (params, by_all, by_asked, by_parts) in [
+            (r#"{"message":{"parts":[{"data":{"a":1,"b":[01]}}]}}"#, false, true, true),
+            (r#"{"message":{"parts":[{"data":{"a":1,"a":2}}]}}"#, false, true, true),
+            (r#"{"message":{"parts":[],"parts":[]}}"#, false, true, false),
+            (r#"{"message":{"parts":[],"parts" []}}"#, false, true, false),
+            (r#"{"message":{},"message":{}}"#, false, false, false),
+            (r#"{"message":{},"configuration":{"a":1,"a":2}}"#, false, false, false),
+            (r#"{"message":{"x":"\ud800"}}"#, false, false, false),
+            (r#"{"message":{"x":[}}"#, false, false, false),
+            (r#"{"message":{'x':1}}"#, false, false, false),
+            (r#"{"message":{"parts":[{"text":"a"}]}}"#, true, true, true),
+        ] {
+            for (limits, expected) in [(&all, by_all), (&asked, by_asked), (&parts, by_parts)] {
+                let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{params}}}"#);
+                assert_eq!(is_read(limits, Binding::Jsonrpc, &request), expected, "{request} with {limits}");
+                assert_eq!(is_read(limits, Binding::HttpJson, params), expected, "{params} with {limits}");
+            }
+        }
+    }
 }

@@ -96,6 +96,11 @@ impl Questions {
         whole.extend_from_slice(path);
         Rc::make_mut(&mut self.plan).ask(&whole, keep)
     }
+
+    /// As [`Plan::skip_unasked`].
+    pub fn skip_unasked(&mut self) {
+        Rc::make_mut(&mut self.plan).skip_unasked();
+    }
 }
 
 /// A request's body that is arriving.

@@ -4,6 +4,7 @@
 //! surrogates, and everything that RFC 8259 does not allow. It never decides what a value means.
 
 mod found;
+mod lanes;
 mod names;
 mod number;
 mod plan;

@@ -18,7 +18,7 @@ pub(super) struct Fingerprint(u64);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Hasher {
     hash: u64,
-    /// The last bytes, less than eight, the newest highest.
+    /// The last bytes, less than eight, the oldest lowest.
     word: u64,
     length: u64,
 }
@@ -32,7 +32,7 @@ impl Hasher {
             self.length = self.length.wrapping_add(8);
         }
         for byte in tail {
-            self.word = (self.word >> 8) | (u64::from(*byte) << 56);
+            self.word |= u64::from(*byte) << ((self.length % 8) << 3);
             self.length = self.length.wrapping_add(1);
             if self.length.is_multiple_of(8) {
                 self.mix(self.word);
@@ -58,6 +58,27 @@ impl Fingerprint {
         hasher.extend(name);
         hasher.finish()
     }
+
+    /// One of 64.
+    const fn bit(self) -> u64 {
+        1 << (self.0 >> 58)
+    }
+
+    /// That of the first `length` of these bytes, as [`Fingerprint::of`] makes it; `length` is less than 16.
+    #[inline]
+    pub(super) fn of_short(bytes: &[u8; 16], length: u32) -> Self {
+        let ([first, second], _) = bytes.as_chunks::<8>() else { return Self::of(bytes) };
+        let (first, second) = (u64::from_le_bytes(*first), u64::from_le_bytes(*second));
+        let lowest = |word: u64, length: u32| word & !(u64::MAX << (length << 3));
+        let mut hasher = Hasher { length: u64::from(length), ..Hasher::default() };
+        if length < 8 {
+            hasher.word = lowest(first, length);
+        } else {
+            hasher.mix(first);
+            hasher.word = lowest(second, length & 7);
+        }
+        hasher.finish()
+    }
 }
 
 /// The names seen so far in every object that is still open. Objects are named by their depth.
@@ -68,39 +89,57 @@ pub(super) struct Names {
     /// The others.
     many: BTreeSet<(usize, Fingerprint)>,
     limit: usize,
+    /// Of the innermost object: [`Fingerprint::bit`] of each name.
+    bits: u64,
+}
+
+/// Where the names of an object begin, and what to go on with when it closes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    start: usize,
+    bits: u64,
 }
 
 impl Names {
     /// Remembers `limit` names at most.
     pub(super) fn new(limit: usize) -> Self {
-        Self { few: Vec::with_capacity(FEW.min(limit)), many: BTreeSet::new(), limit }
+        Self { few: Vec::with_capacity(FEW.min(limit)), many: BTreeSet::new(), limit, bits: 0 }
     }
 
     /// A mark to be given back with each name of an object that opens now, and when it closes.
-    pub(super) fn open(&self) -> usize {
-        self.few.len()
+    #[inline]
+    pub(super) fn open(&mut self) -> Mark {
+        Mark { start: self.few.len(), bits: std::mem::take(&mut self.bits) }
     }
 
     /// Adds a name of the innermost object.
-    pub(super) fn add(&mut self, depth: usize, mark: usize, name: Fingerprint) -> Result<(), Fault> {
-        let own = self.few.get(mark..).unwrap_or_default();
-        if own.contains(&name) {
+    #[inline]
+    pub(super) fn add(&mut self, depth: usize, mark: Mark, name: Fingerprint) -> Result<(), Fault> {
+        // Equal names have equal bits: a bit that is not set is a new name.
+        if self.bits & name.bit() != 0 && self.has(depth, mark, name) {
             return Err(Fault::RepeatedName);
         }
         if self.few.len().saturating_add(self.many.len()) >= self.limit {
             return Err(Fault::TooManyMembers);
         }
-        if own.len() < FEW {
+        self.bits |= name.bit();
+        if self.few.len().saturating_sub(mark.start) < FEW {
             self.few.push(name);
-        } else if !self.many.insert((depth, name)) {
-            return Err(Fault::RepeatedName);
+        } else {
+            self.many.insert((depth, name));
         }
         Ok(())
     }
 
+    fn has(&self, depth: usize, mark: Mark, name: Fingerprint) -> bool {
+        self.few.get(mark.start..).unwrap_or_default().contains(&name) || self.many.contains(&(depth, name))
+    }
+
     /// Forgets the names of the innermost object.
-    pub(super) fn close(&mut self, depth: usize, mark: usize) {
-        self.few.truncate(mark);
+    #[inline]
+    pub(super) fn close(&mut self, depth: usize, mark: Mark) {
+        self.few.truncate(mark.start);
+        self.bits = mark.bits;
         while self.many.last().is_some_and(|(owner, _)| *owner == depth) {
             self.many.pop_last();
         }
@@ -126,6 +165,10 @@ mod tests {
                 pieces.extend(&name[second..]);
                 assert_eq!(pieces.finish(), Fingerprint::of(name));
             }
+        }
+        for length in 0..16_u8 {
+            let short = Fingerprint::of_short(name.first_chunk().unwrap(), u32::from(length));
+            assert_eq!(short, Fingerprint::of(&name[..usize::from(length)]));
         }
         assert_ne!(Fingerprint::of(b""), Fingerprint::of(b"\0"));
         assert_ne!(Fingerprint::of(b"a"), Fingerprint::of(b"a\0"));

@@ -63,6 +63,7 @@ pub struct Plan {
     /// The root first, parents before their children.
     nodes: Vec<Node>,
     longest: usize,
+    skips: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -72,12 +73,14 @@ struct Node {
     /// Whether there can be several: it is inside an element.
     repeats: bool,
     members: Vec<Member>,
+    /// With which letters those begin that have variants: a bit for each.
+    initials: u32,
     element: Option<usize>,
 }
 
 #[derive(Clone, Debug)]
 struct Member {
-    spellings: Vec<Box<str>>,
+    spellings: Vec<(Fingerprint, Box<str>)>,
     /// Other cases are other names.
     is_key: bool,
     fingerprint: Fingerprint,
@@ -86,7 +89,7 @@ struct Member {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { nodes: vec![Node::default()], longest: 0 }
+        Self { nodes: vec![Node::default()], longest: 0, skips: false }
     }
 }
 
@@ -100,6 +103,12 @@ impl Plan {
         Asked(node)
     }
 
+    /// Has objects and arrays of which nothing is asked, in themselves and in all that they stand in, read for their end
+    /// alone. Then two names in them may be the same, and what stands between their brackets and strings need be no JSON.
+    pub fn skip_unasked(&mut self) {
+        self.skips = true;
+    }
+
     fn descend(&mut self, parent: usize, step: &Step) -> usize {
         let next = self.nodes.len();
         let Some(node) = self.nodes.get_mut(parent) else { return 0 };
@@ -111,19 +120,25 @@ impl Plan {
         let found = match step {
             Step::Element => *node.element.get_or_insert(next),
             Step::Member(_) | Step::Key(_) => {
-                match node.members.iter_mut().find(|member| member.spellings.iter().any(|name| spellings.contains(name))) {
+                let marked = spellings.iter().map(|name| (Fingerprint::of(name.as_bytes()), name.clone()));
+                let same = |member: &&mut Member| member.spellings.iter().any(|(_, name)| spellings.contains(name));
+                let (is_key, found) = match node.members.iter_mut().find(same) {
                     Some(member) => {
                         member.is_key &= is_key;
-                        let new: Vec<_> = spellings.iter().filter(|name| !member.spellings.contains(name)).cloned().collect();
+                        let new: Vec<_> = marked.filter(|name| !member.spellings.contains(name)).collect();
                         member.spellings.extend(new);
-                        member.node
+                        (member.is_key, member.node)
                     }
                     None => {
                         let fingerprint = Fingerprint::of(spellings.first().map_or(&[], |name| name.as_bytes()));
-                        node.members.push(Member { spellings: spellings.to_vec(), is_key, fingerprint, node: next });
-                        next
+                        node.members.push(Member { spellings: marked.collect(), is_key, fingerprint, node: next });
+                        (is_key, next)
                     }
-                }
+                };
+                let member = node.members.iter().find(|member| member.node == found && !is_key);
+                let names = member.into_iter().flat_map(|member| &member.spellings);
+                node.initials = names.fold(node.initials, |initials, (_, name)| initials | initial(name.as_bytes()));
+                found
             }
         };
         let repeats = node.repeats || matches!(step, Step::Element);
@@ -164,16 +179,36 @@ impl Plan {
         self.nodes.get(node)?.element
     }
 
-    /// The wanted member called `name`, with the fingerprint that stands for all its spellings.
-    pub(super) fn member(&self, node: usize, name: &[u8]) -> Result<Option<(usize, Fingerprint)>, Fault> {
+    /// Whether an object or array here is read for its end alone.
+    #[inline]
+    pub(super) fn is_skipped(&self, node: Option<usize>) -> bool {
+        let is_asked = |node: usize| self.nodes.get(node).is_some_and(|node| !node.members.is_empty() || node.element.is_some());
+        self.skips && !node.is_some_and(is_asked)
+    }
+
+    /// The wanted member called `name`, whose fingerprint is `own`, with the fingerprint that stands for all its spellings.
+    pub(super) fn member(&self, node: usize, name: &[u8], own: Fingerprint) -> Result<Option<(usize, Fingerprint)>, Fault> {
         let Some(node) = self.nodes.get(node) else { return Ok(None) };
         for member in &node.members {
-            if member.spellings.iter().any(|spelling| spelling.as_bytes() == name) {
+            if member.spellings.iter().any(|(fingerprint, spelling)| *fingerprint == own && spelling.as_bytes() == name) {
                 return Ok(Some((member.node, member.fingerprint)));
             }
         }
+        if node.initials & initial(name) == 0 {
+            return Ok(None);
+        }
         let mut variants = node.members.iter().filter(|member| !member.is_key).flat_map(|member| &member.spellings);
-        if variants.any(|spelling| is_variant(spelling, name)) { Err(Fault::CaseVariant) } else { Ok(None) }
+        if variants.any(|(_, spelling)| is_variant(spelling, name)) { Err(Fault::CaseVariant) } else { Ok(None) }
+    }
+}
+
+/// A bit for the letter with which `name` begins, the same whatever its case. All bits if it is not ASCII, for it may
+/// fold into any letter; none if there is no letter.
+const fn initial(name: &[u8]) -> u32 {
+    match name {
+        [0x80..=0xff, ..] => u32::MAX,
+        [first, ..] => 1 << (*first & 31),
+        [] => 0,
     }
 }
 
@@ -198,7 +233,7 @@ fn is_variant(spelling: &str, name: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Keep, Plan, Step, is_variant};
+    use super::{Fault, Fingerprint, Keep, Plan, Step, is_variant};
 
     #[test]
     fn the_same_place_is_one_question() {
@@ -218,8 +253,9 @@ mod tests {
         let mut plan = Plan::default();
         let both = plan.ask(&[Step::member(&["taskId", "task_id"])], Keep::Kind);
         let key = plan.ask(&[Step::key("skill")], Keep::Kind);
-        let member = |name: &str| plan.member(0, name.as_bytes()).map(|found| found.map(|(node, _)| node));
-        assert_eq!(plan.member(0, b"taskId"), plan.member(0, b"task_id"));
+        let found = |name: &str| plan.member(0, name.as_bytes(), Fingerprint::of(name.as_bytes()));
+        let member = |name: &str| found(name).map(|found| found.map(|(node, _)| node));
+        assert_eq!(found("taskId"), found("task_id"));
         assert_eq!((member("taskId"), member("skill"), member("Skill")), (Ok(Some(both.0)), Ok(Some(key.0)), Ok(None)));
         for variant in ["taskid", "TASKID", "TASK_ID", "taſkId", "tas\u{212a}Id", "task\u{130}d", "taskıd"] {
             assert_eq!(member(variant), Err(Fault::CaseVariant), "{variant}");

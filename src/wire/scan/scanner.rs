@@ -1,9 +1,14 @@
-//! The state machine of a scan: bytes in, the wanted values out, the first fault for good.
+//! The state machine of a scan: bytes in, the wanted values out, the first fault for good. What `tokens` leaves, and
+//! what is cut by the end of a chunk, is read here.
 
-use super::names::{Fingerprint, Hasher, Names};
+mod skip;
+mod tokens;
+
+use super::names::{Fingerprint, Hasher, Mark, Names};
 use super::number::Number;
 use super::text::{Piece, Text, ascii};
 use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
+use skip::Skipped;
 use std::rc::Rc;
 
 /// A scan of one document.
@@ -28,6 +33,7 @@ pub struct Scanner {
     value: Kept,
     /// By place in the plan: the value has ended.
     closed: Vec<bool>,
+    skipped: Skipped,
 }
 
 /// What may come next.
@@ -48,6 +54,8 @@ enum Place {
     InString,
     InNumber,
     InLiteral,
+    /// In an object or array of which nothing is asked, and that is not read strictly.
+    Skipping,
     Failed(Fault),
 }
 
@@ -55,7 +63,7 @@ enum Place {
 struct Frame {
     is_object: bool,
     node: Option<usize>,
-    mark: usize,
+    mark: Mark,
 }
 
 /// A text that is kept up to a limit.
@@ -111,6 +119,7 @@ impl Scanner {
             keep: None,
             value: Kept::new(limits.text),
             closed: vec![false; plan.size()],
+            skipped: Skipped::default(),
             plan,
         }
     }
@@ -185,7 +194,19 @@ impl Scanner {
                 Place::InNumber => self.in_number(chunk)?,
                 Place::InLiteral => self.in_literal(chunk)?,
                 Place::Failed(fault) => return Err(fault),
-                place => self.structure(place, chunk)?,
+                Place::Skipping => {
+                    self.skip(chunk)?;
+                    None
+                }
+                _ => {
+                    let hit = self.tokens(chunk)?;
+                    if hit.is_some() || matches!(self.place, Place::InString | Place::Skipping) {
+                        hit
+                    } else {
+                        *chunk = tokens::spaces(chunk);
+                        self.structure(chunk)?
+                    }
+                }
             };
             if hit.is_some() {
                 return Ok(hit);
@@ -195,12 +216,11 @@ impl Scanner {
     }
 
     /// Reads one byte between strings, numbers and literals, and what begins with it.
-    #[inline]
-    fn structure(&mut self, place: Place, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
+    fn structure(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
+        let place = self.place;
         let [byte, rest @ ..] = *chunk else { return Ok(None) };
         *chunk = rest;
         match (place, *byte) {
-            (_, b' ' | b'\n' | b'\r' | b'\t') => {}
             (Place::Name | Place::FirstName, b'"') => return self.begin_name(chunk),
             (Place::FirstName, b'}') | (Place::FirstElement, b']') => return Ok(self.close()),
             (Place::Value, byte) => return self.begin(byte, chunk),
@@ -224,7 +244,6 @@ impl Scanner {
         Ok(None)
     }
 
-    #[inline]
     fn begin(&mut self, byte: u8, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
         let literal;
         (self.place, self.kind, literal) = match byte {
@@ -243,7 +262,7 @@ impl Scanner {
             if self.stack.len() >= self.depth {
                 return Err(Fault::TooDeep);
             }
-            self.stack.push(Frame { is_object: self.kind == Kind::Object, node: self.node, mark: self.names.open() });
+            self.place = self.open(self.kind == Kind::Object);
         }
         match self.kind {
             Kind::Number => self.number = Number::Start.read(&mut &[byte][..]),
@@ -274,18 +293,29 @@ impl Scanner {
         }
     }
 
+    /// Enters an object or array; what comes next.
+    #[inline]
+    fn open(&mut self, is_object: bool) -> Place {
+        self.stack.push(Frame { is_object, node: self.node, mark: self.names.open() });
+        if self.plan.is_skipped(self.node) && self.depth <= skip::MOST {
+            self.skipped = Skipped::begin(is_object);
+            return Place::Skipping;
+        }
+        if is_object { Place::FirstName } else { Place::FirstElement }
+    }
+
     #[inline]
     fn enter_element(&mut self) {
         self.node = self.stack.last().and_then(|frame| frame.node).and_then(|node| self.plan.element(node));
     }
 
-    #[inline]
     fn begin_name(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
-        let node = self.stack.last().and_then(|frame| frame.node).filter(|node| self.plan.has_members(*node));
-        // Most names are plain and whole.
+        let Some(Frame { node, mark, .. }) = self.stack.last().copied() else { return Ok(None) };
+        let node = node.filter(|node| self.plan.has_members(*node));
         if let Some((name, [b'"', rest @ ..])) = chunk.split_at_checked(ascii(chunk)) {
             *chunk = rest;
-            return self.named(node, Some(name), Fingerprint::of(name));
+            self.named(node, mark, Some(name), Fingerprint::of(name))?;
+            return Ok(None);
         }
         self.place = Place::InName;
         self.text = Text::Plain;
@@ -305,10 +335,10 @@ impl Scanner {
                 Piece::More => return Ok(None),
                 Piece::End => {
                     let name = std::mem::replace(&mut self.name, Kept::new(0));
-                    let node = self.stack.last().and_then(|frame| frame.node);
-                    let result = self.named(node, name.whole(), self.hasher.finish());
+                    let Some(Frame { node, mark, .. }) = self.stack.last().copied() else { return Ok(None) };
+                    let result = self.named(node, mark, name.whole(), self.hasher.finish());
                     self.name = name;
-                    return result;
+                    return result.map(|()| None);
                 }
             };
             self.hasher.extend(bytes);
@@ -316,22 +346,24 @@ impl Scanner {
         }
     }
 
-    /// Ends a name. `name` is `None` if it is too long to be wanted.
+    /// Ends a name in the object at `node` whose names begin at `mark`. `name` is `None` if it is too long to be wanted.
     #[inline]
-    fn named(&mut self, node: Option<usize>, name: Option<&[u8]>, fingerprint: Fingerprint) -> Result<Option<Hit>, Fault> {
+    fn named(&mut self, node: Option<usize>, mark: Mark, name: Option<&[u8]>, fingerprint: Fingerprint) -> Result<(), Fault> {
         let wanted = match (node, name) {
-            (Some(node), Some(name)) => self.plan.member(node, name)?,
+            (Some(node), Some(name)) => self.plan.member(node, name, fingerprint)?,
             _ => None,
         };
         let fingerprint = wanted.map_or(fingerprint, |(_, fingerprint)| fingerprint);
-        let mark = self.stack.last().map_or(0, |frame| frame.mark);
         self.names.add(self.stack.len(), mark, fingerprint)?;
         self.node = wanted.map(|(node, _)| node);
         self.place = Place::Colon;
-        Ok(None)
+        Ok(())
     }
 
     fn in_string(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
+        if self.keep.is_none() {
+            return Ok(if self.text.skip(chunk)? { self.complete() } else { None });
+        }
         loop {
             let before = *chunk;
             let piece = self.text.read(chunk)?;
@@ -382,9 +414,7 @@ impl Scanner {
     fn close(&mut self) -> Option<Hit> {
         let depth = self.stack.len();
         let frame = self.stack.pop()?;
-        if frame.is_object {
-            self.names.close(depth, frame.mark);
-        }
+        self.names.close(depth, frame.mark);
         self.node = frame.node;
         self.keep = None;
         self.complete()
@@ -395,9 +425,14 @@ impl Scanner {
     fn complete(&mut self) -> Option<Hit> {
         self.place = if self.stack.is_empty() { Place::End } else { Place::Comma };
         let node = self.node?;
+        self.is_over(node);
+        self.keep.map(|_| node)
+    }
+
+    /// Nothing more comes of what is asked of `node`, unless there can be several.
+    fn is_over(&mut self, node: usize) {
         if let Some(closed) = self.closed.get_mut(node).filter(|_| !self.plan.repeats(node)) {
             *closed = true;
         }
-        self.keep.map(|_| node)
     }
 }

@@ -2,6 +2,7 @@
 //! there is refused (RFC 8259 section 7; RFC 3629 section 4). Keeps nothing but its place.
 
 use super::Fault;
+use super::lanes;
 
 /// What the next bytes of a string are.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,6 +57,24 @@ impl Text {
             }
         }
         self.escape(chunk)
+    }
+
+    /// Reads on without a look at the content; whether the string has ended, or `chunk` is used up.
+    pub(super) fn skip(&mut self, chunk: &mut &[u8]) -> Result<bool, Fault> {
+        loop {
+            if matches!(self, Self::Plain) {
+                *chunk = content(chunk);
+                if let [b'"', rest @ ..] = *chunk {
+                    *chunk = rest;
+                    return Ok(true);
+                }
+            }
+            match self.read(chunk)? {
+                Piece::End => return Ok(true),
+                Piece::More => return Ok(false),
+                Piece::Plain(_) | Piece::Char(_) => {}
+            }
+        }
     }
 
     /// Reads on behind a backslash.
@@ -172,34 +191,65 @@ fn characters(mut rest: &[u8]) -> &[u8] {
     rest
 }
 
-/// How many bytes at the front are ASCII that a string may hold as it is. Eight at a time: without vector
-/// instructions, which not every host of WebAssembly has, that is several times faster than one by one.
+/// What stands behind plain ASCII and escapes of one letter at the front. It may stop before their end.
 #[inline]
-pub(super) fn ascii(bytes: &[u8]) -> usize {
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut length = 0_usize;
-    for word in words {
-        let special = special(u64::from_le_bytes(*word));
-        if special != 0 {
-            // The lowest flag is exact; only flags above it may be false.
-            return length.saturating_add(usize::try_from(special.trailing_zeros() / 8).unwrap_or(0));
-        }
-        length = length.saturating_add(8);
+fn content(mut rest: &[u8]) -> &[u8] {
+    // Most strings are short and plain.
+    if let Some((block, after)) = rest.split_first_chunk() {
+        rest = match lanes::special(block) {
+            0 => after,
+            special => match behind(rest, special.trailing_zeros()) {
+                escape @ [b'\\', ..] => escape,
+                end => return end,
+            },
+        };
     }
-    let is_special = |byte: &u8| matches!(byte, ..0x20 | b'"' | b'\\' | 0x80..);
-    length.saturating_add(tail.iter().position(is_special).unwrap_or(tail.len()))
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::content(block) {
+            64 => rest = after,
+            count => return behind(rest, count),
+        }
+    }
+    loop {
+        rest = match rest.get(ascii(rest)..).unwrap_or_default() {
+            [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => after,
+            end => return end,
+        };
+    }
 }
 
-/// Not 0 if any of eight bytes is a control character, a quote, a backslash or no ASCII.
-const fn special(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-    let quote = word ^ (ONES * 0x22);
-    let backslash = word ^ (ONES * 0x5c);
-    let below = word.wrapping_sub(ONES * 0x20) & !word;
-    let quote = quote.wrapping_sub(ONES) & !quote;
-    let backslash = backslash.wrapping_sub(ONES) & !backslash;
-    (below | quote | backslash | word) & HIGHS
+fn behind(bytes: &[u8], count: u32) -> &[u8] {
+    bytes.get(usize::try_from(count).unwrap_or(0)..).unwrap_or_default()
+}
+
+/// How many bytes at the front are ASCII that a string may hold as it is.
+#[inline]
+pub(super) fn ascii(bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    let length = |rest: &[u8], more: u32| bytes.len().saturating_sub(rest.len()).saturating_add(usize::try_from(more).unwrap_or(0));
+    // Most strings are short.
+    if let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::special(block) {
+            0 => rest = after,
+            special => return length(rest, special.trailing_zeros()),
+        }
+    }
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::plain(block) {
+            64 => rest = after,
+            count => return length(rest, count),
+        }
+    }
+    while let Some((block, after)) = rest.split_first_chunk() {
+        match lanes::special(block) {
+            0 => rest = after,
+            special => return length(rest, special.trailing_zeros()),
+        }
+    }
+    while let [b' '..=b'!' | b'#'..=b'[' | b']'..=0x7f, after @ ..] = rest {
+        rest = after;
+    }
+    length(rest, 0)
 }
 
 #[cfg(test)]
