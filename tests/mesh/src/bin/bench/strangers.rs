@@ -63,13 +63,15 @@ pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer
     let (good, bad) = (good(names, issuer, places.len())?, kinds(names, issuer)?);
     for kind in good.iter().chain(&bad) {
         let (envoy, _) = places.get(kind.place).context("no such Envoy")?;
+        eprintln!("  checking: {}", kind.title);
         load::once(envoy.port(), &kind.load).await.with_context(|| kind.title.clone())?;
     }
     let mut lines: Vec<Line> = bad.iter().map(|kind| Line { title: kind.title.clone(), ratios: Vec::new(), costs: Vec::new() }).collect();
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         let mut costs = Vec::new();
         for kind in good.iter().chain(&bad) {
             let (envoy, clock) = places.get(kind.place).context("no such Envoy")?;
+            eprintln!("  round {round} of {rounds}: {}", kind.title);
             let measured = Duration::from_secs_f64(seconds);
             let sample = load::measure(envoy.port(), &kind.load, *clock, WARM_UP, measured).await;
             costs.push(sample.with_context(|| kind.title.clone())?.cost());
