@@ -29,7 +29,7 @@ test: unit mesh ## unit and mesh
 lint: setup ## check formatting, clippy, scripts and names
 	@tools/lint.sh
 
-bench: build ## measure what the filter costs in a real Envoy
+bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
 	cargo run --release --locked -p attache-mesh --bin bench
 
 run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)

@@ -49,3 +49,25 @@ fn replace(text: &str, name: &str, section: &str) -> Result<String> {
     let (_, after) = rest.split_once(&end).with_context(missing)?;
     Ok(format!("{before}{begin}\n{section}\n\n{end}{after}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_text_between_the_marks_of_a_part_changes() {
+        let text = "a\n<!-- bench cost -->\n\nold\n\n<!-- end of cost -->\nb\n";
+        let new = replace(text, "cost", "new").unwrap();
+        assert_eq!(new, "a\n<!-- bench cost -->\n\nnew\n\n<!-- end of cost -->\nb\n");
+        assert_eq!(replace(&new, "cost", "new").unwrap(), new);
+        assert!(replace(text, "cold", "new").is_err());
+    }
+
+    #[test]
+    fn the_document_has_a_section_for_every_part() {
+        let text = std::fs::read_to_string(place::root().join("docs/performance.md")).unwrap();
+        for part in Part::ALL {
+            replace(&text, part.name(), "").unwrap();
+        }
+    }
+}

@@ -104,6 +104,7 @@ async fn run() -> Result<()> {
     if has(Part::Cost) || has(Part::Reach) {
         let checks = check::Checks::new(&issuer, request(&names), &loads)?;
         let samples = rounds::measure(rounds, seconds, &parts, &base, &loads, &checks).await?;
+        std::fs::write(place::logs().join("samples.csv"), samples.csv())?;
         eprintln!("Envoy was busy for at least {:.0} % of every measured time.", samples.least_busy() * 100.0);
         if has(Part::Reach) {
             let table = reach::table(&samples, &starts, &mut refused)?;

@@ -42,3 +42,18 @@ impl Refused {
 pub fn part(noise: f64) -> String {
     if noise.is_finite() { format!("{:.0} %", noise * 100.0) } else { "unknown".to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_as_large_as_the_effect_is_refused_and_named() {
+        let mut refused = Refused::default();
+        assert!(refused.allows("quiet", 0.01, 0.2) && refused.is_empty());
+        for noise in [0.2, 0.3, f64::INFINITY, f64::NAN] {
+            assert!(!refused.allows("loud", noise, 0.2));
+        }
+        assert!(refused.advice().contains("loud: noise 30 %, must be below 20 %") && !refused.advice().contains("quiet:"));
+    }
+}

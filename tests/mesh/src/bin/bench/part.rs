@@ -20,7 +20,8 @@ pub enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 6] = [Self::Cost, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Growth];
+    /// All, in the order in which they run, but for `start`, which is first.
+    pub const ALL: [Self; 6] = [Self::Cost, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Growth];
 
     /// Its name in `BENCH`.
     pub fn name(self) -> &'static str {

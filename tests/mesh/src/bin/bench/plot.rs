@@ -103,3 +103,28 @@ impl Plot {
 fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_points_are_inside_of_the_drawing_and_text_is_escaped() {
+        let spread = |median: f64| Spread::of([median - 1.0, median, median + 1.0]).unwrap();
+        let points = vec![(1, spread(6.3)), (10, spread(7.0)), (1000, spread(65.5))];
+        let svg =
+            Plot { title: "a < b".into(), x: "agents".into(), y: "µs".into(), points, reference: Some(("native".into(), 25.0)) }.svg();
+        let places: Vec<(f64, f64)> = svg
+            .match_indices("<circle cx=\"")
+            .map(|(at, found)| {
+                let mut numbers = svg[at + found.len()..].split('"');
+                let x = numbers.next().unwrap().parse().unwrap();
+                (x, numbers.nth(1).unwrap().parse().unwrap())
+            })
+            .collect();
+        assert_eq!(places.len(), 3);
+        assert!(places.iter().all(|(x, y)| (LEFT..=WIDTH - RIGHT).contains(x) && (TOP..=HEIGHT - BOTTOM).contains(y)), "{places:?}");
+        assert!(places.is_sorted_by(|a, b| a.0 < b.0 && a.1 > b.1), "more to the right, dearer above: {places:?}");
+        assert!(svg.contains("a &lt; b") && !svg.contains("a < b") && svg.ends_with("</svg>\n"));
+    }
+}

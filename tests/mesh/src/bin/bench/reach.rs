@@ -151,3 +151,33 @@ pub fn sizes() -> Result<(u64, u64)> {
     ensure!(output.status.success(), "gzip failed on {}", path.display());
     Ok((std::fs::metadata(&path)?.len(), u64::try_from(output.stdout.len())?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(rounds: [f64; 6], noise: f64) -> (String, String, bool) {
+        let measured = Spread::of(rounds).unwrap();
+        let mut refused = Refused::default();
+        let goal = Goal { what: "goal".into(), goal: 0.5, must: 0.65, unit: Unit::Ratio, measured, noise };
+        let cells = goal.line(&mut refused);
+        (cells[3].clone(), cells[6].clone(), refused.is_empty())
+    }
+
+    #[test]
+    fn a_verdict_says_on_which_side_of_goal_and_must_the_median_is() {
+        let around = |median: f64| [-0.02, -0.01, 0.0, 0.0, 0.01, 0.02].map(|off| median + off);
+        for (median, verdict) in
+            [(0.4, "goal reached"), (0.6, "must reached"), (0.64, "must reached, just"), (0.66, "missed, just"), (1.4, "missed")]
+        {
+            assert_eq!(line(around(median), 0.05), (format!("{median:.2}"), verdict.to_owned(), true));
+        }
+    }
+
+    #[test]
+    fn a_ratio_is_not_shown_where_it_or_the_same_configuration_spreads_too_far() {
+        let none = ("-".to_owned(), "no result: noise".to_owned(), false);
+        assert_eq!(line([0.4; 6], 0.3), none);
+        assert_eq!(line([0.1, 0.4, 0.4, 0.4, 0.4, 0.9], 0.01), none);
+    }
+}

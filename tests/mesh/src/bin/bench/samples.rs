@@ -1,5 +1,7 @@
 //! All samples of the interleaved rounds, and what they say of a row: its cost over the bare router, and that as a part of another's.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context, Result};
 
 use crate::kind::Kind;
@@ -47,6 +49,15 @@ impl Samples {
     /// How far from 1 the part can be that a row is of itself: noise.
     pub fn noise(&self, kind: Kind, row: Row, again: Row) -> Result<f64> {
         Ok(self.relative((kind, again), (kind, row))?.off(1.0))
+    }
+
+    /// All of them, one a line: load, row, requests, CPU time and time in microseconds.
+    pub fn csv(&self) -> String {
+        let mut text = String::from("load,row,requests,cpu_us,wall_us\n");
+        for ((kind, row), sample) in &self.samples {
+            let _ = writeln!(text, "{kind:?},{row:?},{},{},{}", sample.requests, sample.cpu.as_micros(), sample.wall.as_micros());
+        }
+        text
     }
 
     /// The smallest share of its time that Envoy was busy for in any sample.

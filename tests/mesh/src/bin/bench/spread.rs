@@ -70,3 +70,27 @@ fn left_out(rounds: usize) -> Option<usize> {
     }
     left_out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_many_values_are_left_out_as_the_binomial_distribution_allows() {
+        // 2 · P(X < k + 1) ≤ 5 % for X of n tosses of a coin.
+        let expected = [(1, None), (5, None), (6, Some(0)), (8, Some(0)), (9, Some(1)), (12, Some(2)), (24, Some(6)), (100, Some(39))];
+        for (rounds, count) in expected {
+            assert_eq!(left_out(rounds), count, "{rounds} rounds");
+        }
+    }
+
+    #[test]
+    fn a_median_is_off_by_the_farther_end_of_its_interval() {
+        let spread = Spread::of((1..=12).map(f64::from)).unwrap();
+        assert_eq!((spread.median, spread.least, spread.most, spread.interval), (6.5, 1.0, 12.0, Some([3.0, 10.0])));
+        assert_eq!(spread.off(6.0), 4.0);
+        assert_eq!(Spread::of([1.0; 5]).unwrap().off(1.0), f64::INFINITY, "too few rounds");
+        assert_eq!(Spread::of([f64::NAN; 6]).unwrap().off(1.0), f64::INFINITY, "no numbers");
+        assert!(Spread::of([]).is_none());
+    }
+}
