@@ -122,6 +122,7 @@ pub async fn measure(rounds: usize, seconds: f64, base: &Base, loads: &Loads) ->
     let points = Axis::ALL.into_iter().flat_map(|axis| axis.counts().iter().map(move |count| What::Point(axis, *count)));
     let mut targets = Vec::new();
     for what in rows.into_iter().map(|(row, kind)| What::Row(row, kind)).chain(points) {
+        eprintln!("  growth, starting {what:?}");
         targets.push(start(what, base, loads).await.with_context(|| format!("{what:?}"))?);
     }
     cpu::separate(&targets.iter().map(|target| target.envoy.process().pid()).collect::<Vec<_>>())?;
@@ -145,7 +146,10 @@ async fn start(what: What, base: &Base, loads: &Loads) -> Result<Target> {
         What::Point(axis, count) => (axis.file(count, base)?, loads.of(axis.kind())?, format!("{}-{count}", axis.name())),
     };
     let envoy = Envoy::start(&format!("bench-growth-{name}").to_lowercase(), &file, Options::default().workers(1)).await?;
-    load::each_token_once(envoy.port(), &load).await?;
+    // New tokens must stay new.
+    if !matches!(what, What::Point(Axis::Keys, _) | What::Row(_, Kind::FirstSight)) {
+        load::each_token_once(envoy.port(), &load).await?;
+    }
     Ok(Target { what, clock: Clock::of(envoy.process().pid())?, envoy, load, costs: Vec::new() })
 }
 

@@ -146,6 +146,10 @@ async fn run() -> Result<()> {
     if !refused.is_empty() {
         bail!(refused.advice());
     }
+    if rounds < spread::FEWEST {
+        eprintln!("Fewer than {} rounds: nothing was written to docs/.", spread::FEWEST);
+        return Ok(());
+    }
     if let Some(growth) = growth {
         growth.draw()?;
     }

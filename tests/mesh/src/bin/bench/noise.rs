@@ -3,6 +3,8 @@
 
 use std::fmt::Write as _;
 
+use crate::spread::FEWEST;
+
 /// Most noise, as a part, under which ratios without a goal are results.
 pub const MOST: f64 = 0.2;
 
@@ -33,8 +35,11 @@ impl Refused {
         for what in &self.what {
             let _ = writeln!(text, "  {what}");
         }
-        text + "End other programs and measure again; more rounds (ROUNDS=24) and longer ones (SECONDS=1) help too. Fewer than 6 rounds \
-                cannot show that a machine is quiet. Nothing was written to docs/."
+        let advice = format!(
+            "End other programs and measure again; more rounds (ROUNDS=24) and longer ones (SECONDS=1) help too. Fewer than {FEWEST} \
+             rounds cannot show that a machine is quiet. Nothing was written to docs/."
+        );
+        text + &advice
     }
 }
 

@@ -2,6 +2,8 @@
 
 /// How sure the interval around a median must be.
 const MISSED: f64 = 0.05;
+/// Rounds that it needs.
+pub const FEWEST: usize = 6;
 
 /// Median and extremes of the rounds.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +11,7 @@ pub struct Spread {
     pub median: f64,
     pub least: f64,
     pub most: f64,
-    /// The true median lies in it with 95 %. There is none for fewer than six rounds.
+    /// The true median lies in it with 95 %. There is none for fewer rounds than [`FEWEST`].
     interval: Option<[f64; 2]>,
 }
 
@@ -81,6 +83,7 @@ mod tests {
         let expected = [(1, None), (5, None), (6, Some(0)), (8, Some(0)), (9, Some(1)), (12, Some(2)), (24, Some(6)), (100, Some(39))];
         for (rounds, count) in expected {
             assert_eq!(left_out(rounds), count, "{rounds} rounds");
+            assert_eq!(count.is_some(), rounds >= FEWEST);
         }
     }
 
