@@ -31,7 +31,8 @@ impl Refused {
 
     /// What was, and what helps.
     pub fn advice(&self) -> String {
-        let mut text = String::from("This machine was not quiet enough. These ratios are no results and are not printed:\n");
+        let mut text =
+            String::from("This machine was not quiet enough, or the rounds were too few. These are no results and are not printed:\n");
         for what in &self.what {
             let _ = writeln!(text, "  {what}");
         }
