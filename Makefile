@@ -43,7 +43,7 @@ doc: ## make the documentation of the code (target/doc); warnings are errors
 deny: setup ## check licences, sources and known vulnerabilities of dependencies
 	@tools/deny.sh
 
-bench: build ## measure what the filter costs in a real Envoy
+bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
 	cargo run --release --locked -p attache-mesh --bin bench
 
 run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)

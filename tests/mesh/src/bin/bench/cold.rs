@@ -11,20 +11,23 @@ use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::wait;
 use serde_json::{Value, json};
 
+use crate::spread::Spread;
+use crate::table::{self, Table};
+
 /// Calls at once.
-pub const CALLS: usize = 200;
+const CALLS: usize = 200;
 const DAY: f64 = 86_400.0;
 
 /// Milliseconds behind the endpoint's answer, in order.
-pub struct Round {
+struct Round {
     /// When the filter let each call go.
-    pub released: Vec<f64>,
+    released: Vec<f64>,
     /// When each caller had its answer.
-    pub answered: Vec<f64>,
+    answered: Vec<f64>,
 }
 
 /// Measures `rounds` times. Each has a connection of its own, so that none finds a token.
-pub async fn measure(rounds: usize, agent: u16) -> Result<Vec<Round>> {
+pub async fn measure(rounds: usize, agent: u16) -> Result<Table> {
     let token = json!({"access_token": "cold.to.ken", "token_type": "Bearer", "expires_in": 3600});
     let endpoint = StandIn::start(Answer::new("200 OK", "application/json", token.to_string())).await?;
     let envoy =
@@ -34,7 +37,22 @@ pub async fn measure(rounds: usize, agent: u16) -> Result<Vec<Round>> {
         measured.push(one(&envoy, &endpoint, round).await?);
         ensure!(endpoint.whole() == u64::try_from(round)? + 1, "{} requests for {} tokens", endpoint.whole(), round + 1);
     }
-    Ok(measured)
+    table(&measured)
+}
+
+/// Columns: what is measured, then first, median and last call, each with its spread.
+fn table(rounds: &[Round]) -> Result<Table> {
+    let mut table = table::head(["", "first", "min..max", "median", "min..max", "last", "min..max"]);
+    let released: Vec<&[f64]> = rounds.iter().map(|round| round.released.as_slice()).collect();
+    let answered: Vec<&[f64]> = rounds.iter().map(|round| round.answered.as_slice()).collect();
+    for (title, rounds) in [("let go by the filter", released), ("answered by the agent", answered)] {
+        let mut line = vec![title.to_owned()];
+        for place in [0, CALLS / 2, CALLS - 1] {
+            line.extend(Spread::of(rounds.iter().filter_map(|times| times.get(place).copied())).context("no cold calls")?.micros());
+        }
+        table.push(line);
+    }
+    Ok(table)
 }
 
 async fn one(envoy: &Envoy, endpoint: &StandIn, round: usize) -> Result<Round> {

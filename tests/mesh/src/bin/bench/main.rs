@@ -1,21 +1,34 @@
 //! `make bench`: what Attaché costs in a real Envoy, beside the filters that Envoy has of its own.
 //!
-//! Counts the CPU time of the Envoy process per request, in rounds that visit every row. `ROUNDS` and `SECONDS` (of load
-//! per row, load and round) change how long it takes. Then lets many cold calls wait for one token. Writes `docs/performance.md`.
+//! Counts the CPU time of the Envoy process per request, in rounds that visit every row, and what a start takes. `BENCH` names the
+//! parts to run (see [`part`]), `PLOTS=1` draws how costs grow. `ROUNDS` and `SECONDS` (of load per row, load and round) change how
+//! long it takes. Writes its sections of `docs/performance.md`, unless the machine is not quiet.
 
 mod body;
 mod check;
 mod cold;
+mod cost;
 mod cpu;
+mod document;
+mod growth;
+mod kind;
 mod load;
-mod report;
+mod noise;
+mod outbound;
+mod part;
+mod plot;
+mod reach;
+mod rounds;
 mod rows;
+mod samples;
+mod spread;
+mod start;
 mod strangers;
+mod table;
 mod tokens;
 
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -23,19 +36,20 @@ use attache_mesh::envoy::Envoy;
 use attache_mesh::http::Call;
 use attache_mesh::place;
 use attache_mesh::process::{self, EndAll};
-use http::header::{HeaderMap, HeaderValue};
 
-use crate::check::Checks;
-use crate::cpu::Clock;
-use crate::load::Load;
-use crate::report::{Kind, Report, Setup};
-use crate::rows::{Base, Names, Row, TOKENS};
+use crate::document::Setup;
+use crate::growth::Growth;
+use crate::kind::{Kind, Loads, request};
+use crate::noise::Refused;
+use crate::part::Part;
+use crate::rows::{Base, Names, Row};
+use crate::start::Starts;
 use crate::tokens::Issuer;
 
 /// Load before each measured part.
 const WARM_UP: Duration = Duration::from_millis(200);
-/// Bytes of the bodies.
-const SIZES: [usize; 2] = [437, 64 * 1024];
+/// Rounds of starts: each takes long, and fewer could not show that the machine is quiet.
+const STARTS: usize = 6;
 
 fn main() -> ExitCode {
     let _end = EndAll;
@@ -51,82 +65,96 @@ fn main() -> ExitCode {
     }
 }
 
-/// A running row.
-struct Target {
-    row: Row,
-    envoy: Envoy,
-    clock: Clock,
-}
-
 async fn run() -> Result<()> {
     process::end_on_signal(130).await?;
     let rounds: usize = setting("ROUNDS", 12, 1..=1000)?;
     let seconds: f64 = setting("SECONDS", 0.6, 0.05..=60.0)?;
-    let started = Instant::now();
+    let parts = Part::asked()?;
+    let has = |part| parts.contains(&part);
+    let begin = Instant::now();
+    eprintln!("Parts: {}", parts.iter().map(|part| part.name()).collect::<Vec<_>>().join(", "));
 
     let names = Names::load()?;
-    println!("Making a key and {TOKENS} tokens");
     let issuer = Issuer::new(&names.issuer, &names.audience, &names.scope)?;
-    let tokens: Vec<String> = (0..TOKENS).map(|number| issuer.token(number)).collect();
-    let loads = loads(&names, &tokens)?;
-
+    let loads = Loads::new(&names, &issuer, has(Part::Reach) || has(Part::Growth))?;
     let upstream = load::upstream().await?;
     let base = Base::new(&names, issuer.jwks(), upstream)?;
-    println!("Starting {} Envoys and checking that each does its work", Row::ALL.len());
-    let checks = Checks { issuer: &issuer, request: request(&names), bodies: loads.iter().map(|(_, load)| load.body.to_vec()).collect() };
-    let mut targets = Vec::new();
-    for row in Row::ALL {
-        let envoy = row.start(&base).await?;
-        checks.run(row, &envoy).await?;
-        for (kind, load) in loads.iter().filter(|(kind, _)| kind.measures(row)) {
-            load::each_token_once(envoy.port(), load).await.with_context(|| format!("{}, {}", row.title(), kind.title()))?;
-        }
-        targets.push(Target { row, clock: Clock::of(envoy.process().pid())?, envoy });
-    }
-    let pids: Vec<i32> = targets.iter().map(|target| target.envoy.process().pid()).collect();
-    let cores = std::thread::available_parallelism()?.get();
-    let separate = cpu::separate(&pids)?;
-
-    let mut report = Report::default();
-    for round in 1..=rounds {
-        for (kind, load) in &loads {
-            for target in targets.iter().filter(|target| kind.measures(target.row)) {
-                let measured = Duration::from_secs_f64(seconds);
-                let sample = load::measure(target.envoy.port(), load, target.clock, WARM_UP, measured).await;
-                let sample = sample.with_context(|| format!("{}, {}", target.row.title(), kind.title()))?;
-                report.add(*kind, target.row, sample);
-            }
-        }
-        println!("round {round} of {rounds} done, {} s", started.elapsed().as_secs());
-    }
-    for target in &targets {
-        check::caches(target.row, &target.envoy).await?;
-    }
-
-    let first = targets.first().context("no rows")?;
-    let envoy = version(&first.envoy).await?;
-    drop(targets);
-    println!("Bad requests");
-    let strangers = strangers::measure(rounds, seconds / 2.0, &names, &issuer, &base).await?;
-    println!("Cold calls");
-    let cold = cold::measure(rounds, upstream).await?;
     let setup = Setup {
         rounds,
         seconds,
-        warm_up: WARM_UP,
-        cores,
-        separate,
-        token: tokens.first().map_or(0, String::len),
+        cores: std::thread::available_parallelism()?.get(),
+        envoy: version(&base).await?,
         module: std::fs::metadata(place::module(false))?.len(),
-        envoy,
-        cold,
-        strangers,
     };
-    let path = place::root().join("docs/performance.md");
-    std::fs::create_dir_all(place::root().join("docs"))?;
-    std::fs::write(&path, report.document(&setup)?)?;
-    println!("\n{}", report.text(&setup)?);
-    println!("Wrote docs/performance.md after {} s.", started.elapsed().as_secs());
+    let (mut refused, mut sections) = (Refused::default(), Vec::new());
+    println!("{}", setup.line());
+    let mut add = |part: Part, title: &str, table: &table::Table, text: String| {
+        println!("\n{title}:\n{}", table::text(table));
+        sections.push((part, text));
+    };
+
+    // First: later Envoys are bound to a core, and so is this program.
+    let mut starts = Starts::default();
+    if has(Part::Start) {
+        let request = request(&names).bearer(&issuer.token(0)).body(loads.body(Kind::Small)?);
+        starts = start::measure(rounds.min(STARTS), &base, &request, &loads.of(Kind::Small)?).await?;
+        let table = starts.table()?;
+        add(Part::Start, "Starts", &table, table::markdown(&table));
+    }
+    if has(Part::Cost) || has(Part::Reach) {
+        let checks = check::Checks::new(&issuer, request(&names), &loads)?;
+        let samples = rounds::measure(rounds, seconds, &parts, &base, &loads, &checks).await?;
+        std::fs::write(place::logs().join("samples.csv"), samples.csv())?;
+        eprintln!("Envoy was busy for at least {:.0} % of every measured time.", samples.least_busy() * 100.0);
+        if has(Part::Reach) {
+            let table = reach::table(&samples, &starts, &mut refused)?;
+            add(Part::Reach, "Goals", &table, table::markdown(&table));
+        }
+        if has(Part::Cost) {
+            let mut text = String::new();
+            let tables = cost::tables(&samples, &mut refused)?;
+            for (title, table) in &tables {
+                text += &format!("### {title}\n\n{}\n", table::markdown(table));
+                println!("\n{title}:\n{}", table::text(table));
+            }
+            sections.push((Part::Cost, text));
+        }
+    }
+    if has(Part::Strangers) {
+        eprintln!("Bad requests");
+        let table = strangers::measure(rounds, seconds / 2.0, &names, &issuer, &base).await?.table(&mut refused)?;
+        println!("\nWhat a bad request costs, relative to a good one:\n{}", table::text(&table));
+        sections.push((Part::Strangers, table::markdown(&table)));
+    }
+    if has(Part::Cold) {
+        eprintln!("Cold calls");
+        let table = cold::measure(rounds, upstream).await?;
+        println!("\nCold calls, milliseconds behind the token endpoint's answer:\n{}", table::text(&table));
+        sections.push((Part::Cold, table::markdown(&table)));
+    }
+    let mut growth = None;
+    if has(Part::Growth) {
+        eprintln!("Growth");
+        let measured = growth::measure(rounds, seconds, &base, &loads).await?;
+        if let Some(table) = measured.table(&mut refused)? {
+            println!("\nHow a request's cost grows:\n{}", table::text(&table));
+            sections.push((Part::Growth, format!("{}\n{}", table::markdown(&table), Growth::images())));
+        }
+        growth = Some(measured);
+    }
+    eprintln!("Measured for {} s.", begin.elapsed().as_secs());
+    if !refused.is_empty() {
+        bail!(refused.advice());
+    }
+    if rounds < spread::FEWEST {
+        eprintln!("Fewer than {} rounds: nothing was written to docs/.", spread::FEWEST);
+        return Ok(());
+    }
+    if let Some(growth) = growth {
+        growth.draw()?;
+    }
+    document::write(&sections, &setup)?;
+    eprintln!("Wrote docs/performance.md.");
     Ok(())
 }
 
@@ -139,47 +167,9 @@ fn setting<T: FromStr + PartialOrd + std::fmt::Debug>(name: &str, usual: T, rang
     }
 }
 
-/// Every load: both sizes, with one token and with many.
-fn loads(names: &Names, tokens: &[String]) -> Result<Vec<(Kind, Arc<Load>)>> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in request(names).headers {
-        headers.insert(http::HeaderName::try_from(name)?, HeaderValue::from_bytes(&value)?);
-    }
-    let bearer = |token: &String| HeaderValue::try_from(format!("Bearer {token}"));
-    let all: Vec<HeaderValue> = tokens.iter().map(bearer).collect::<Result<_, _>>()?;
-    let one: Vec<HeaderValue> = all.first().cloned().into_iter().collect();
-    let mut loads = Vec::new();
-    for bytes in SIZES {
-        let body = body::send_message(bytes)?;
-        for values in [&one, &all] {
-            let kind = Kind { bytes, tokens: values.len() };
-            let load = Load {
-                method: http::Method::POST,
-                path: names.path.clone(),
-                headers: headers.clone(),
-                body: body.clone().into(),
-                tokens: values.as_slice().into(),
-                answers: vec![http::StatusCode::OK],
-            };
-            loads.push((kind, Arc::new(load)));
-        }
-    }
-    Ok(loads)
-}
-
-/// The request of every load, without token and body.
-fn request(names: &Names) -> Call {
-    Call::new(http::Method::POST, &names.path)
-        .host(&names.host)
-        .header("user-agent", "attache-bench/1")
-        .header("accept", "application/json")
-        .header("accept-encoding", "gzip, deflate")
-        .header("content-type", "application/json")
-        .version("1.0")
-}
-
-/// Envoy's version, as it says.
-async fn version(envoy: &Envoy) -> Result<String> {
+/// Envoy's version, as one says.
+async fn version(base: &Base) -> Result<String> {
+    let envoy: Envoy = Row::Bare.start(base).await?;
     let info = Call::get("/server_info").send(envoy.admin()).await?.json();
     let version = info["version"].as_str().context("Envoy does not say its version")?;
     Ok(version.split('/').nth(1).unwrap_or(version).to_owned())

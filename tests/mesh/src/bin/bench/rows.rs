@@ -5,6 +5,8 @@ use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use serde_json::{Value, json};
 
+use crate::outbound;
+
 /// Different callers in the loads with many tokens.
 pub const TOKENS: usize = 2000;
 /// What the caches of `jwt_authn` hold, where a row gives them a size: every token of a run.
@@ -12,24 +14,55 @@ pub const CACHE: usize = 4096;
 /// What the cache of `jwt_authn` holds where its size is left out.
 pub const DEFAULT_CACHE: usize = 100;
 
-/// A configuration to be measured.
+/// Agents of the row with many.
+pub const AGENTS: usize = 1000;
+
+/// A configuration to be measured. One that is there *again* is the same in another process: what they differ by is noise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Row {
     Bare,
     JwtCached,
     JwtUncached,
+    JwtUncachedAgain,
     JwtDefaultCache,
     Native,
+    NativeAgain,
     /// As it comes: with a line in the log for each request, which no other row writes.
     Attache,
     /// Without.
     Silent,
+    SilentAgain,
+    /// Without, as one of many agents.
+    Agents,
+    /// Without, for tokens that it has not seen.
+    FirstSight,
+    OutboundBare,
+    Injector,
+    InjectorAgain,
+    /// Without.
+    OutboundAttache,
 }
 
 impl Row {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 7] =
-        [Self::Bare, Self::JwtCached, Self::JwtUncached, Self::JwtDefaultCache, Self::Native, Self::Attache, Self::Silent];
+    pub const ALL: [Self; 16] = [
+        Self::Bare,
+        Self::JwtCached,
+        Self::JwtUncached,
+        Self::JwtUncachedAgain,
+        Self::JwtDefaultCache,
+        Self::Native,
+        Self::NativeAgain,
+        Self::Attache,
+        Self::Silent,
+        Self::SilentAgain,
+        Self::Agents,
+        Self::FirstSight,
+        Self::OutboundBare,
+        Self::Injector,
+        Self::InjectorAgain,
+        Self::OutboundAttache,
+    ];
 
     /// A name for tables.
     pub fn title(self) -> String {
@@ -37,59 +70,93 @@ impl Row {
             Self::Bare => "bare router".into(),
             Self::JwtCached => format!("jwt_authn, cache of {CACHE}"),
             Self::JwtUncached => "jwt_authn, no cache".into(),
+            Self::JwtUncachedAgain => "jwt_authn, no cache, again".into(),
             Self::JwtDefaultCache => format!("jwt_authn, its default cache of {DEFAULT_CACHE}"),
             Self::Native => "native stack".into(),
+            Self::NativeAgain => "native stack, again".into(),
             Self::Attache => "Attaché".into(),
             Self::Silent => "Attaché, `audit.level: none`".into(),
+            Self::SilentAgain => "Attaché, `audit.level: none`, again".into(),
+            Self::Agents => format!("Attaché, `audit.level: none`, {AGENTS} agents"),
+            Self::FirstSight => "Attaché, `audit.level: none`, new tokens".into(),
+            Self::OutboundBare => "outbound: bare router".into(),
+            Self::Injector => "outbound: credential_injector".into(),
+            Self::InjectorAgain => "outbound: credential_injector, again".into(),
+            Self::OutboundAttache => "outbound: Attaché, `audit.level: none`".into(),
         }
     }
 
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::Bare => "bare",
-            Self::JwtCached => "jwt-cached",
-            Self::JwtUncached => "jwt-uncached",
-            Self::JwtDefaultCache => "jwt-default-cache",
-            Self::Native => "native",
-            Self::Attache => "attache",
-            Self::Silent => "silent",
-        }
+    /// It calls out.
+    pub fn is_outbound(self) -> bool {
+        matches!(self, Self::OutboundBare | Self::Injector | Self::InjectorAgain | Self::OutboundAttache)
+    }
+
+    /// Its bytes go through Attaché.
+    pub fn has_attache(self) -> bool {
+        matches!(self, Self::Attache | Self::Silent | Self::SilentAgain | Self::Agents | Self::FirstSight | Self::OutboundAttache)
     }
 
     /// It refuses a caller who cannot show a valid token.
     pub fn authenticates(self) -> bool {
-        self != Self::Bare
+        self != Self::Bare && !self.is_outbound()
     }
 
     /// It also refuses a token without the agent's scope, and a body that is not A2A.
     pub fn authorizes(self) -> bool {
-        matches!(self, Self::Native | Self::Attache | Self::Silent)
+        matches!(self, Self::Native | Self::NativeAgain) || self.has_attache() && !self.is_outbound()
     }
 
     /// Starts an Envoy of this row, with one worker.
     pub async fn start(self, base: &Base) -> Result<Envoy> {
-        Envoy::start(&format!("bench-{}", self.file_name()), &self.file(base)?, Options::default().workers(1)).await
+        Envoy::start(&format!("bench-{self:?}").to_lowercase(), &self.file(base)?, Options::default().workers(1)).await
     }
 
-    fn file(self, base: &Base) -> Result<EnvoyFile> {
+    /// Its configuration.
+    pub fn file(self, base: &Base) -> Result<EnvoyFile> {
+        if self.is_outbound() {
+            return outbound::file(self, base.upstream);
+        }
         let mut file = base.file.clone();
-        if self == Self::Silent {
-            file.edit_plugin(|plugin| plugin["audit"] = json!({"level": "none"}))?;
+        if self.has_attache() && self != Self::Attache {
+            file.edit_plugin(silence)?;
+        }
+        if self == Self::Agents {
+            file.edit_plugin(|plugin| add_agents(plugin, AGENTS))?;
         }
         let filters = file.http_manager()?["http_filters"].as_array_mut().context("inbound.yaml: no http_filters")?;
         let (router, attache) = filters.split_last().context("inbound.yaml: no router")?;
         let mut chain = match self {
-            Self::Bare => vec![],
             Self::JwtCached => vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE})))],
-            Self::JwtUncached => vec![base.jwt_authn(None)],
+            Self::JwtUncached | Self::JwtUncachedAgain => vec![base.jwt_authn(None)],
             Self::JwtDefaultCache => vec![base.jwt_authn(Some(json!({})))],
-            Self::Native => vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE}))), base.a2a(), base.rbac()],
-            Self::Attache | Self::Silent => attache.to_vec(),
+            Self::Native | Self::NativeAgain => {
+                vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE}))), base.a2a(), base.rbac()]
+            }
+            _ if self.has_attache() => attache.to_vec(),
+            _ => vec![],
         };
         chain.push(router.clone());
         *filters = chain;
         Ok(file)
     }
+}
+
+/// No record of any request.
+pub fn silence(plugin: &mut Value) {
+    plugin["audit"] = json!({"level": "none"});
+}
+
+/// Makes the first agent the last of `count` on the same host.
+pub fn add_agents(plugin: &mut Value, count: usize) {
+    let Some(list) = plugin["agents"].as_array_mut() else { return };
+    let Some(agent) = list.first().cloned() else { return };
+    let others = (1..count).map(|number| {
+        let mut other = agent.clone();
+        other["name"] = json!(format!("agent-{number}"));
+        other["match"]["path_prefix"] = json!(format!("/agents/other-{number}"));
+        other
+    });
+    list.splice(0..0, others);
 }
 
 /// What all rows have in common, and what the rules of the native filters are made of.
@@ -100,6 +167,7 @@ pub struct Base {
     audience: String,
     scope: String,
     body_limit: u64,
+    upstream: u16,
 }
 
 /// The names in `envoy/inbound.yaml` that tokens and callers must use.
@@ -143,7 +211,7 @@ impl Base {
         let limit = &file.listeners_mut()?.first().context("inbound.yaml: no listener")?["per_connection_buffer_limit_bytes"];
         let body_limit = limit.as_u64().context("inbound.yaml: no per_connection_buffer_limit_bytes")?;
         let Names { issuer, audience, scope, .. } = names;
-        Ok(Self { file, jwks, issuer: issuer.clone(), audience: audience.clone(), scope: scope.clone(), body_limit })
+        Ok(Self { file, jwks, issuer: issuer.clone(), audience: audience.clone(), scope: scope.clone(), body_limit, upstream })
     }
 
     /// The file that all rows are made of.

@@ -2,6 +2,7 @@
 //! come in rounds with good requests, and each is refused as it should be.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,15 +16,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::cpu::{self, Clock};
+use crate::kind::request;
 use crate::load::{self, Load};
+use crate::noise::{self, Refused};
 use crate::rows::{Base, Names};
-use crate::tokens::Issuer;
-use crate::{WARM_UP, body, request};
+use crate::spread::Spread;
+use crate::table::{self, Table};
+use crate::tokens::{Issuer, made_up_key};
+use crate::{WARM_UP, body};
 
 /// Agents of the larger configuration.
-pub const AGENTS: usize = 200;
+const AGENTS: usize = 200;
 /// Bytes of the long path.
-pub const PATH: usize = 50_000;
+const PATH: usize = 50_000;
 /// Bytes of the large body.
 const LARGE: usize = 1_000_000;
 /// Tokens that are made up before they are sent in turn.
@@ -31,13 +36,13 @@ const MADE_UP: usize = 20_000;
 const ODD: &str = "https://odd.example.com";
 
 /// What was measured of one kind of request.
-pub struct Line {
+struct Line {
     /// What it is.
-    pub title: String,
+    title: String,
     /// CPU time relative to a good request, by round.
-    pub ratios: Vec<f64>,
+    ratios: Vec<f64>,
     /// CPU time in microseconds, by round.
-    pub costs: Vec<f64>,
+    costs: Vec<f64>,
 }
 
 /// One kind of request.
@@ -48,8 +53,34 @@ struct Kind {
     load: Arc<Load>,
 }
 
+/// All that was measured.
+pub struct Strangers {
+    lines: Vec<Line>,
+    /// The good request of the first Envoy relative to itself, by round: noise.
+    again: Vec<f64>,
+}
+
+impl Strangers {
+    /// Columns: kind of request, ratio, its spread, microseconds.
+    pub fn table(&self, refused: &mut Refused) -> Result<Table> {
+        let noise = Spread::of(self.again.iter().copied()).context("no rounds")?.off(1.0);
+        let quiet = refused.allows("strangers", noise, noise::MOST);
+        let mut table = table::head(["request", "ratio", "min..max", "CPU µs"]);
+        for line in &self.lines {
+            let mut cells = vec![line.title.clone()];
+            cells.extend(match quiet {
+                true => Spread::of(line.ratios.iter().copied()).context("no samples")?.ratio(),
+                false => ["-".to_owned(), String::new()],
+            });
+            cells.extend(Spread::of(line.costs.iter().copied()).context("no samples")?.micros().into_iter().take(1));
+            table.push(cells);
+        }
+        Ok(table)
+    }
+}
+
 /// Measures all kinds in `rounds` rounds.
-pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer, base: &Base) -> Result<Vec<Line>> {
+pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer, base: &Base) -> Result<Strangers> {
     let keys = StandIn::start(Answer::new("200 OK", "application/json", odd_keys().to_string())).await?;
     let asked = StandIn::start(Answer::new("200 OK", "application/json", r#"{"active":false}"#)).await?;
     let mut places = Vec::new();
@@ -63,24 +94,30 @@ pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer
     let (good, bad) = (good(names, issuer, places.len())?, kinds(names, issuer)?);
     for kind in good.iter().chain(&bad) {
         let (envoy, _) = places.get(kind.place).context("no such Envoy")?;
+        eprintln!("  checking: {}", kind.title);
         load::once(envoy.port(), &kind.load).await.with_context(|| kind.title.clone())?;
     }
+    let mut again = Vec::new();
     let mut lines: Vec<Line> = bad.iter().map(|kind| Line { title: kind.title.clone(), ratios: Vec::new(), costs: Vec::new() }).collect();
-    for _ in 0..rounds {
+    for round in 1..=rounds {
         let mut costs = Vec::new();
         for kind in good.iter().chain(&bad) {
             let (envoy, clock) = places.get(kind.place).context("no such Envoy")?;
+            eprintln!("  round {round} of {rounds}: {}", kind.title);
             let measured = Duration::from_secs_f64(seconds);
             let sample = load::measure(envoy.port(), &kind.load, *clock, WARM_UP, measured).await;
             costs.push(sample.with_context(|| kind.title.clone())?.cost());
         }
         let (good, bad_costs) = costs.split_at(good.len());
+        if let [one, .., last] = good {
+            again.push(last / one);
+        }
         for ((line, kind), cost) in lines.iter_mut().zip(&bad).zip(bad_costs) {
             line.costs.push(*cost);
             line.ratios.push(cost / good.get(kind.place).context("no good request")?);
         }
     }
-    Ok(lines)
+    Ok(Strangers { lines, again })
 }
 
 /// `agents` agents, an issuer with odd keys, a scheme that is asked about tokens, and an agent whose tasks are owned.
@@ -132,15 +169,9 @@ fn file(base: &Base, agents: usize, keys: u16, asked: u16) -> Result<EnvoyFile> 
     Ok(file)
 }
 
-/// Keys without `alg`: one of 2048 bits and one of 8192. No private half is needed, since nothing is signed with them.
+/// Keys without `alg`: one of 2048 bits and one of 8192.
 fn odd_keys() -> Value {
-    let key = |kid: &str, bytes: usize| {
-        // Odd, and as long as it says.
-        let number: Vec<u8> =
-            (0..bytes).map(|place| if place == 0 || place + 1 == bytes { 0xc5 } else { (place * 151 % 256) as u8 }).collect();
-        json!({"kty": "RSA", "kid": kid, "n": URL_SAFE_NO_PAD.encode(number), "e": "AQAB"})
-    };
-    json!({"keys": [key("2048", 256), key("8192", 1024)]})
+    json!({"keys": [made_up_key("2048", 256), made_up_key("8192", 1024)]})
 }
 
 /// Tokens of the odd issuer, each with another signature.
@@ -157,10 +188,12 @@ fn odd_tokens(issuer: &Issuer, kid: &str, bytes: usize) -> Vec<String> {
     (0..1000).map(|number| format!("{input}.{}", signature(number))).collect()
 }
 
-/// A good request for each Envoy.
+/// A good request for each Envoy, and one more for the first.
 fn good(names: &Names, issuer: &Issuer, places: usize) -> Result<Vec<Kind>> {
     let load = Arc::new(Sent::new(names).bearer(&[issuer.token(0)])?.load(&[200])?);
-    Ok((0..places).map(|place| Kind { title: "a good request".to_owned(), place, load: Arc::clone(&load) }).collect())
+    // And the first once more.
+    let places = (0..places).chain([0]);
+    Ok(places.map(|place| Kind { title: "a good request".to_owned(), place, load: Arc::clone(&load) }).collect())
 }
 
 fn kinds(names: &Names, issuer: &Issuer) -> Result<Vec<Kind>> {
@@ -242,6 +275,14 @@ impl Sent {
             headers.insert(HeaderName::try_from(name)?, HeaderValue::from_bytes(&value)?);
         }
         let answers = answers.iter().map(|status| StatusCode::from_u16(*status)).collect::<Result<_, _>>()?;
-        Ok(Load { method: self.method, path: self.path, headers, body: self.body.into(), tokens: self.tokens.into(), answers })
+        Ok(Load {
+            method: self.method,
+            path: self.path,
+            headers,
+            body: self.body.into(),
+            tokens: self.tokens.into(),
+            answers,
+            next: AtomicUsize::new(0),
+        })
     }
 }
