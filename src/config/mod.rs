@@ -16,6 +16,7 @@ mod credential;
 mod duration;
 mod error;
 mod fields;
+mod forward;
 mod introspection;
 mod issuer;
 mod key;
@@ -37,7 +38,7 @@ mod voucher;
 mod waiting;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::{Agent, Forward, Offer, Token};
+pub use agent::{Agent, Offer};
 pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
 pub use card::{Card, CardAccess, CardSource};
@@ -52,6 +53,7 @@ pub use credential::{
 };
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
+pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token, is_taken};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
@@ -135,6 +137,9 @@ pub struct Config {
     /// Who may see how a request was decided.
     #[serde(default)]
     pub debug: Option<Trace>,
+    /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
+    #[serde(skip)]
+    identity_headers: BTreeSet<String>,
     /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
     #[serde(default = "waiting::in_all")]
     pub max_waiting: usize,
@@ -167,6 +172,7 @@ impl Config {
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
         config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));
+        forward::resolve(&mut config)?;
         config.ports = config.check()?;
         Ok(config)
     }
@@ -175,6 +181,12 @@ impl Config {
     #[must_use]
     pub const fn ports(&self) -> Ports {
         self.ports
+    }
+
+    /// Single headers that some agent gets, with `-` for `_`: clients cannot send them.
+    #[must_use]
+    pub const fn identity_headers(&self) -> &BTreeSet<String> {
+        &self.identity_headers
     }
 
     /// The scheme called `name`. [`Config::parse`] made sure that every name in use exists.
