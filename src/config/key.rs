@@ -1,6 +1,6 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
-use super::{ConfigError, forward::is_ours, security::is_scope};
+use super::{ConfigError, security::is_scope, taken::is_ours};
 use crate::wire::{header, hex};
 use serde::Deserialize;
 use std::collections::BTreeSet;

@@ -31,6 +31,7 @@ mod scheme;
 mod secret;
 mod security;
 mod skill;
+mod taken;
 mod target;
 mod tasks;
 mod uri;
@@ -53,7 +54,7 @@ pub use credential::{
 };
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
-pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token, is_taken};
+pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
@@ -68,6 +69,7 @@ pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
+pub use taken::is_taken;
 pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
@@ -181,12 +183,6 @@ impl Config {
     #[must_use]
     pub const fn ports(&self) -> Ports {
         self.ports
-    }
-
-    /// Single headers that some agent gets, with `-` for `_`: clients cannot send them.
-    #[must_use]
-    pub const fn identity_headers(&self) -> &BTreeSet<String> {
-        &self.identity_headers
     }
 
     /// The scheme called `name`. [`Config::parse`] made sure that every name in use exists.

@@ -4,7 +4,7 @@ use crate::http::Echo;
 use crate::wiretap::Heard;
 use anyhow::{Result, ensure};
 use serde_json::Value;
-use sfv::{BareItemFromInput, Dictionary, ListEntry, Parser};
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 /// The header.
 pub const HEADER: &str = "x-attache";
@@ -16,7 +16,7 @@ pub fn in_lines<'l>(lines: impl Iterator<Item = &'l str>, member: &str) -> Vec<S
 }
 
 fn in_line(line: &str, member: &str) -> Vec<String> {
-    let parsed: Result<Dictionary<'_>, _> = Parser::new(line).parse();
+    let parsed: Result<Dictionary, _> = Parser::new(line).parse();
     match parsed {
         Err(error) => vec![format!("{line:?} cannot be read: {error}")],
         Ok(members) => match members.get(member) {
@@ -27,11 +27,11 @@ fn in_line(line: &str, member: &str) -> Vec<String> {
     }
 }
 
-fn text(item: &BareItemFromInput<'_>) -> String {
-    match (item.as_string(), item.as_display_string()) {
-        (Some(text), _) => text.as_str().to_owned(),
-        (_, Some(text)) => text.to_string(),
-        (None, None) => format!("no text: {item:?}"),
+fn text(item: &BareItem) -> String {
+    match item {
+        BareItem::String(text) => text.as_str().to_owned(),
+        BareItem::DisplayString(text) => text.clone(),
+        other => format!("no text: {other:?}"),
     }
 }
 

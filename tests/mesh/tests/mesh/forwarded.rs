@@ -131,12 +131,12 @@ async fn single(mesh: &Mesh) -> Result<()> {
         "forwarded-single",
         json!({
             "x-user": "subject", "x-scopes": "scopes", "x-plain-user": {"member": "subject", "form": "text"}, "x-asked": {"member": "operation", "form": "text"},
-            "x-tenant": "tenant", "x-roles": {"claim": "roles"}, "x-groups": {"claim": ["realm", "groups"]}, "x-level": {"claim": "level"},
+            "x-tenant": "tenant", "x-roles": {"claim": "teams"}, "x-groups": {"claim": ["realm", "groups"]}, "x-level": {"claim": "level"},
             "x-forwarded-email": {"claim": "email", "form": "text"},
         }),
     )
     .await?;
-    let said = json!({"sub": "Zoë", "roles": ["a, b", "c\"", "é"], "realm": {"groups": "staff"}, "level": 2.5, "email": "zoë@example.com"});
+    let said = json!({"sub": "Zoë", "teams": ["a, b", "c\"", "é"], "realm": {"groups": "staff"}, "level": 2.5, "email": "zoë@example.com"});
     let names = ["x-user", "x-scopes", "x-plain-user", "x-asked", "x-tenant", "x-roles", "x-groups", "x-level", "x-forwarded-email"];
     let forge = |mut call: Call| {
         for name in names {
@@ -169,10 +169,10 @@ async fn single(mesh: &Mesh) -> Result<()> {
     ensure!(["x-roles", "x-groups", "x-level", "x-forwarded-email"].iter().all(|name| seen.header(name).is_empty()), "{}", seen.0);
     // What no header can say is refused.
     for odd in [
-        json!({"roles": {"admin": true}}),
-        json!({"roles": null}),
-        json!({"roles": [["a"]]}),
-        json!({"roles": ["x".repeat(8192)]}),
+        json!({"teams": {"admin": true}}),
+        json!({"teams": null}),
+        json!({"teams": [["a"]]}),
+        json!({"teams": ["x".repeat(8192)]}),
         json!({"realm": ["staff"]}),
         json!({"level": 1_000_000_000_000_000_u64}),
         json!({"level": 0.12345}),
