@@ -7,7 +7,7 @@ use crate::wire::header;
 use crate::wire::json::UniqueMap;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -84,8 +84,7 @@ pub enum Form {
 }
 
 /// A member of the dictionary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "docs/identity.md says what each is")]
 pub enum Member {
     Agent,
