@@ -5,9 +5,9 @@ use super::taken::{folded, is_taken};
 use super::{ClaimPath, Config, ConfigError, Scheme};
 use crate::wire::header;
 use crate::wire::json::UniqueMap;
+use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::fmt;
 

@@ -3,8 +3,6 @@
 
 /// Greatest Integer (section 3.3.1): fifteen digits.
 const MAX_INTEGER: i64 = 999_999_999_999_999;
-/// A Decimal has three digits behind its point (section 3.3.2).
-const THOUSAND: i64 = 1000;
 
 /// Writes `text` as a String (section 3.3.3), or as a Display String (section 3.3.8) if it holds anything but printable ASCII.
 pub fn push_text(out: &mut String, text: &str) {
@@ -66,7 +64,7 @@ pub fn push_boolean(out: &mut String, value: bool) {
     out.push_str(if value { "?1" } else { "?0" });
 }
 
-/// Writes an Integer. `None` if it has more digits than one may have.
+/// Writes an Integer (section 3.3.1). `None` if it has more digits than one may have.
 #[must_use]
 pub fn push_integer(out: &mut String, value: i64) -> Option<()> {
     if !(-MAX_INTEGER..=MAX_INTEGER).contains(&value) {
@@ -76,7 +74,7 @@ pub fn push_integer(out: &mut String, value: i64) -> Option<()> {
     Some(())
 }
 
-/// Writes a Decimal. `None` if it has more than twelve digits before the point or three behind it: it would have to be rounded, and
+/// Writes a Decimal (section 3.3.2). `None` if it has more than twelve digits before the point or three behind it: it would have to be rounded, and
 /// then another number had the same line.
 #[must_use]
 pub fn push_decimal(out: &mut String, value: f64) -> Option<()> {
@@ -90,7 +88,7 @@ pub fn push_decimal(out: &mut String, value: f64) -> Option<()> {
     }
     #[allow(clippy::cast_possible_truncation, reason = "it is in reach")]
     let scaled = scaled as i64;
-    let (whole, part) = (scaled.unsigned_abs() / THOUSAND.unsigned_abs(), scaled.unsigned_abs() % THOUSAND.unsigned_abs());
+    let (whole, part) = (scaled.unsigned_abs() / 1000, scaled.unsigned_abs() % 1000);
     let digits = format!("{part:03}");
     let digits = digits.trim_end_matches('0');
     let sign = if value.is_sign_negative() { "-" } else { "" };
