@@ -74,8 +74,8 @@ pub fn push_integer(out: &mut String, value: i64) -> Option<()> {
     Some(())
 }
 
-/// Writes a Decimal (section 3.3.2). `None` if it has more than twelve digits before the point or three behind it: it would have to be rounded, and
-/// then another number had the same line.
+/// Writes a Decimal (section 3.3.2). `None` if it has more than twelve digits before the point or three behind it: it would have to be
+/// rounded, and then another number had the same line.
 #[must_use]
 pub fn push_decimal(out: &mut String, value: f64) -> Option<()> {
     let scaled = (value * 1000.0).round();
