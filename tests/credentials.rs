@@ -42,16 +42,19 @@ fn complaints(row: &Value) -> Vec<String> {
     if reason != row["expect"] {
         wrong.push(format!("expected {}, got {reason}", row["expect"]));
     }
+    let told = lines.iter().find_map(|line| line.strip_prefix("set x-attache: ")).unwrap_or_default();
+    for (member, key) in [("caller", "client"), ("subject", "subject"), ("kind", "kind")] {
+        if let Some(value) = row[member].as_str()
+            && !told.split(", ").any(|said| said == format!("{key}=\"{value}\""))
+        {
+            wrong.push(format!("{key}={value:?} is missing in {told:?}"));
+        }
+    }
     let mut wants = |present: bool, line: String| {
         if lines.contains(&line.as_str()) != present {
             wrong.push(format!("{line:?} {}", if present { "is missing" } else { "is there" }));
         }
     };
-    for (member, header) in [("caller", "client"), ("subject", "subject"), ("kind", "kind")] {
-        if let Some(value) = row[member].as_str() {
-            wants(true, format!("set x-attache-{header}: {value}"));
-        }
-    }
     for name in row["removed"].as_array().into_iter().flatten() {
         wants(true, format!("remove {}", name.as_str().unwrap()));
     }

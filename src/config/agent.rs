@@ -2,7 +2,8 @@
 
 use super::voucher::Vouchers;
 use super::{
-    Card, CardSource, ConfigError, Demanded, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom, Tasks,
+    Card, CardSource, ConfigError, Demanded, Forward, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom,
+    Tasks,
 };
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
@@ -13,7 +14,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
-    /// The name in logs, in challenges and in `x-attache-agent`.
+    /// The name in logs, in challenges and in `x-attache`.
     pub name: String,
     /// Which requests are for it.
     #[serde(rename = "match")]
@@ -66,26 +67,6 @@ pub struct Agent {
 pub struct Offer {
     /// At least one.
     pub bindings: Vec<Binding>,
-}
-
-/// What is sent on to the agent besides the identity headers.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Forward {
-    /// The caller's token.
-    #[serde(default)]
-    pub token: Token,
-}
-
-/// What becomes of the verified token.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Token {
-    /// It goes on, so that the agent can verify it as well.
-    #[default]
-    Keep,
-    /// It stops here.
-    Remove,
 }
 
 impl Agent {

@@ -1,6 +1,6 @@
 //! Where in a token what is read stands (RFC 7519 section 4, RFC 8693 section 4.1).
 
-use super::ConfigError;
+use super::{ConfigError, ForwardedClaim};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, de::IntoDeserializer};
@@ -141,6 +141,8 @@ pub struct Claims {
     pub service_marker: Vec<Marker>,
     /// What a token must say.
     pub required: Vec<Field>,
+    /// Claims that go on to agents; filled by [`super::Config::parse`].
+    pub forwarded: Vec<ForwardedClaim>,
 }
 
 /// `claims` as the operator wrote it: what is left out has a default that depends on the issuer's preset.
@@ -176,6 +178,7 @@ impl GivenClaims {
             user_marker: given.user_marker.unwrap_or(base.user_marker),
             service_marker: given.service_marker.unwrap_or(base.service_marker),
             required: given.required.unwrap_or(base.required),
+            forwarded: base.forwarded,
         }
     }
 }
@@ -199,6 +202,7 @@ impl Default for Claims {
             user_marker: vec![marker("scp", None)],
             service_marker: Vec::new(),
             required: Vec::new(),
+            forwarded: Vec::new(),
         }
     }
 }
@@ -216,6 +220,7 @@ impl Claims {
             user_marker: vec![marker("scp", None)],
             service_marker: vec![marker("idtyp", Some("app")), marker("roles", None)],
             required: vec![Field::Subject, Field::Client, Field::Tenant],
+            forwarded: Vec::new(),
         }
     }
 

@@ -228,7 +228,7 @@ impl TryFrom<String> for CredentialHeader {
         if !header::is_name(&name) {
             return Err("not a header name");
         }
-        if FRAMING.contains(&name.as_str()) || name == crate::protocol::version::HEADER || name.starts_with("x-attache-") {
+        if FRAMING.contains(&name.as_str()) || name == crate::protocol::version::HEADER || super::taken::is_ours(&name) {
             return Err("this header has another meaning and cannot carry a credential");
         }
         Ok(Self(name))

@@ -1,6 +1,6 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
-use super::{ConfigError, security::is_scope};
+use super::{ConfigError, security::is_scope, taken::is_ours};
 use crate::wire::{header, hex};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -96,7 +96,7 @@ impl ApiKey {
         let fail = |reason: &str| Err(ConfigError::new(format!("{at}.name"), reason));
         match self.place {
             Place::Header if !header::is_name(&self.name) => return fail("must be a header name in lower case"),
-            Place::Header if TAKEN.contains(&self.name.as_str()) || self.name.starts_with("x-attache-") => {
+            Place::Header if TAKEN.contains(&self.name.as_str()) || is_ours(&self.name) => {
                 return fail("this header has another meaning");
             }
             Place::Cookie if !header::is_token(&self.name) => return fail("must be the name of a cookie"),

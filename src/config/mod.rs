@@ -16,6 +16,7 @@ mod credential;
 mod duration;
 mod error;
 mod fields;
+mod forward;
 mod introspection;
 mod issuer;
 mod key;
@@ -31,6 +32,7 @@ mod scheme;
 mod secret;
 mod security;
 mod skill;
+mod taken;
 mod target;
 mod tasks;
 mod uri;
@@ -38,7 +40,7 @@ mod voucher;
 mod waiting;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::{Agent, Forward, Offer, Token};
+pub use agent::{Agent, Offer};
 pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
 pub use card::{Card, CardAccess, CardSource};
@@ -53,6 +55,7 @@ pub use credential::{
 };
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
+pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, Place, Sha256};
@@ -67,6 +70,7 @@ pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
+pub use taken::is_taken;
 pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Owned, TagKey, Tasks};
 pub use uri::HttpUri;
@@ -136,6 +140,9 @@ pub struct Config {
     /// Who may see how a request was decided.
     #[serde(default)]
     pub debug: Option<Trace>,
+    /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
+    #[serde(skip)]
+    identity_headers: BTreeSet<String>,
     /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
     #[serde(default = "waiting::in_all")]
     pub max_waiting: usize,
@@ -166,6 +173,7 @@ impl Config {
         config.agents.iter_mut().for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
         config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));
+        forward::resolve(&mut config)?;
         config.ports = config.check()?;
         Ok(config)
     }

@@ -8,9 +8,9 @@ use super::fetch::Want;
 use super::head::Target;
 use super::inspect::{Plans, Reader};
 use super::runtime::Context;
-use crate::config::{Agent, Config, SkillFrom};
-use crate::identity::Caller;
+use crate::config::{Agent, Config, HeaderSource, SkillFrom};
 use crate::identity::demand::{Proofs, Unmet};
+use crate::identity::{Caller, Forwarded};
 use crate::policy::access::{self, Refusal, Skill, Verdict};
 use crate::protocol::Operation;
 use crate::wire::header::Headers;
@@ -59,6 +59,10 @@ pub fn admit(target: Target, is_card: bool, identified: Identified, context: &Co
         _ => policy.demand.meets(&proofs),
     };
     match met {
+        // Without the header an agent could take the claim for one that the token does not have.
+        Ok(caller) if agent.is_some_and(|agent| asks_in_vain(agent, &caller)) => {
+            refuse(None, context.runtime.unauthenticated(target, Reason::TokenClaimRefused, context.now))
+        }
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
         Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(target, lacking, context.now)),
         Err(Unmet::Scopes(scopes)) => {
@@ -67,6 +71,14 @@ pub fn admit(target: Target, is_card: bool, identified: Identified, context: &Co
             refuse(known, context.runtime.at(target, denial, context.now))
         }
     }
+}
+
+/// Whether `agent` asks for a claim of the caller that no header can say.
+fn asks_in_vain(agent: &Agent, caller: &Caller) -> bool {
+    agent.forward.headers.iter().any(|header| match header.source {
+        HeaderSource::Claim(index) => caller.forwarded.get(index) == Some(&Forwarded::Unfit),
+        HeaderSource::Member(..) => false,
+    })
 }
 
 impl Admitted {

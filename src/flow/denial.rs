@@ -27,6 +27,7 @@ pub enum Reason {
     TokenAudienceMismatch,
     TokenLifetimeTooLong,
     TokenActorRefused,
+    TokenClaimRefused,
     TokenInactive,
     TokenNotBound,
     ApiKeyUnknown,
@@ -125,7 +126,7 @@ impl Code {
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Self; 52] = [
+    pub const ALL: [Self; 53] = [
         Self::CredentialsMissing,
         Self::CredentialsRepeated,
         Self::TokenMalformed,
@@ -140,6 +141,7 @@ impl Reason {
         Self::TokenAudienceMismatch,
         Self::TokenLifetimeTooLong,
         Self::TokenActorRefused,
+        Self::TokenClaimRefused,
         Self::TokenInactive,
         Self::TokenNotBound,
         Self::ApiKeyUnknown,
@@ -198,6 +200,7 @@ impl Reason {
             Self::TokenAudienceMismatch => "token_audience_mismatch",
             Self::TokenLifetimeTooLong => "token_lifetime_too_long",
             Self::TokenActorRefused => "token_actor_refused",
+            Self::TokenClaimRefused => "token_claim_refused",
             Self::TokenInactive => "token_inactive",
             Self::TokenNotBound => "token_not_bound",
             Self::ApiKeyUnknown => "api_key_unknown",
@@ -268,6 +271,7 @@ impl Reason {
             | Self::TokenAudienceMismatch
             | Self::TokenLifetimeTooLong
             | Self::TokenActorRefused
+            | Self::TokenClaimRefused
             | Self::TokenInactive
             | Self::TokenNotBound
             | Self::SubjectRefused
@@ -318,6 +322,9 @@ impl Reason {
             Self::TokenAudienceMismatch => "The token was issued for another audience: ask for one for this agent.",
             Self::TokenLifetimeTooLong => "The token lives too long: ask for a short-lived one.",
             Self::TokenActorRefused => "Who acts for the token's subject is not accepted here, or too many have acted.",
+            Self::TokenClaimRefused => {
+                "A claim of the token cannot be passed on to this agent: ask for a token without it, or tell the agent's operator."
+            }
             Self::TokenInactive => "The token has expired or was revoked: get a new one.",
             Self::TokenNotBound => "The token is not bound to this connection's client certificate: use the one that it was issued to.",
             Self::ApiKeyUnknown => "The API key is not known here: ask the agent's operator for one.",

@@ -318,7 +318,7 @@ fn begin(
     effects: &mut Vec<Effect>,
     (expected, sent): (&mut Option<Expected>, &mut Option<Sent>),
 ) -> (Stage, Step) {
-    effects.extend(head::reserved(headers).into_iter().map(|name| Effect::RemoveHeader(name.into())));
+    effects.extend(head::reserved(headers, context.runtime.config()).into_iter().map(|name| Effect::RemoveHeader(name.into())));
     // What begins like ours is gone already.
     let asks = context.runtime.config().debug.iter().map(|trace| &trace.header);
     let asks = asks.filter(|name| headers.has(name) && !name.starts_with("x-attache-"));

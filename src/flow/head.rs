@@ -4,10 +4,12 @@ use super::denial::{Denial, Reason};
 use super::dropped;
 use super::event::{Effect, Value};
 use super::runtime::Runtime;
+use crate::config::{Config, IDENTITY_HEADER};
 use crate::protocol::version;
 use crate::wire::authority::Authority;
 use crate::wire::header::Headers;
 use crate::wire::{path, steering};
+use std::collections::BTreeSet;
 
 /// The head of a request.
 #[derive(Debug)]
@@ -133,11 +135,13 @@ const OVERRIDES: [&str; 12] = [
     "x-envoy-original-host",
 ];
 
-/// The names among `headers` that must not go on from a client: what only we may use (`x-attache-*`) and what tells
+/// The names among `headers` that must not go on from a client: what only we may use (`x-attache`, `x-attache-*` and what
+/// `forward.headers` names, for whichever agent) and what tells
 /// another method or path, also where a server would read `_` as `-`.
 #[must_use]
-pub fn reserved(headers: &Headers) -> Vec<String> {
-    let mut names: Vec<String> = headers.names().filter(|name| is_ours(name) || is_override(name)).map(str::to_owned).collect();
+pub fn reserved(headers: &Headers, config: &Config) -> Vec<String> {
+    let is_reserved = |name: &&str| is_ours(name) || is_override(name) || is_identity(name, config.identity_headers());
+    let mut names: Vec<String> = headers.names().filter(is_reserved).map(str::to_owned).collect();
     names.sort_unstable();
     names.dedup();
     names
@@ -147,7 +151,7 @@ pub fn reserved(headers: &Headers) -> Vec<String> {
 /// trailer may carry (RFC 9110 section 6.5.1). A server that merges trailers into headers would believe them.
 #[must_use]
 pub fn misplaced(trailers: &Headers, runtime: &Runtime) -> Vec<String> {
-    let mut names = reserved(trailers);
+    let mut names = reserved(trailers, runtime.config());
     let known = |name: &&str| {
         *name == version::HEADER
             || steering::is_steering(name)
@@ -167,15 +171,22 @@ fn is_override(name: &str) -> bool {
     name.starts_with('x') && OVERRIDES.iter().any(|own| own.len() == name.len() && name.bytes().map(folded).eq(own.bytes()))
 }
 
+/// Whether agents get a header of this name from us alone.
+fn is_identity(name: &str, own: &BTreeSet<String>) -> bool {
+    !own.is_empty() && if name.contains('_') { own.contains(&name.replace('_', "-")) } else { own.contains(name) }
+}
+
 fn is_ours(name: &str) -> bool {
-    const OURS: &[u8] = b"x-attache-";
-    name.len() >= OURS.len() && name.bytes().zip(OURS).all(|(given, ours)| folded(given) == *ours)
+    let mut given = name.bytes().map(folded);
+    // Nearly all names are told apart by their beginning.
+    IDENTITY_HEADER.bytes().all(|ours| given.next() == Some(ours)) && matches!(given.next(), None | Some(b'-'))
         || name.len() == version::HEADER.len() && name != version::HEADER && name.bytes().map(folded).eq(version::HEADER.bytes())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{is_ours, is_override};
+    use super::{OVERRIDES, is_identity, is_ours, is_override};
+    use crate::config;
 
     #[test]
     fn other_methods_and_paths_are_nobodys() {
@@ -188,11 +199,20 @@ mod tests {
     }
 
     #[test]
+    fn no_single_header_has_a_name_that_goes_anyway() {
+        assert!(OVERRIDES.iter().all(|name| config::is_taken(name)));
+        let own = ["x-user".to_owned(), "remote-user".to_owned()].into();
+        for (name, is) in [("x-user", true), ("x_user", true), ("remote_user", true), ("x-users", false), ("xuser", false), ("", false)] {
+            assert_eq!(is_identity(name, &own), is, "{name}");
+        }
+    }
+
+    #[test]
     fn every_spelling_of_our_headers_is_ours() {
-        for name in ["x-attache-subject", "x_attache_subject", "x-attache_kind", "x-attache-", "a2a_version"] {
+        for name in ["x-attache", "x_attache", "x-attache-subject", "x_attache_subject", "x-attache_kind", "x-attache-", "a2a_version"] {
             assert!(is_ours(name), "{name}");
         }
-        for name in ["x-attache", "x-attaché-a", "a2a-version", "a2a-extensions", "authorization", ""] {
+        for name in ["x-attach", "x-attaches", "x-attaché-a", "a2a-version", "a2a-extensions", "authorization", ""] {
             assert!(!is_ours(name), "{name}");
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
 use crate::identity::confirmation::{self, Confirmation};
-use crate::identity::{Caller, Kind, Origin, Pseudonym};
+use crate::identity::{Caller, Forwarded, Kind, Origin, Pseudonym, Rendered, forwarded};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
 use serde_json::{Map, Value};
@@ -45,6 +45,8 @@ pub struct Claims {
     pub has_foreign_actor: bool,
     /// `cnf`.
     pub confirmation: Option<Confirmation>,
+    /// Claims that go on to agents.
+    pub forwarded: Box<[Forwarded]>,
 }
 
 /// A claim is missing or has the wrong type.
@@ -80,6 +82,7 @@ impl Claims {
             actors: actors(claim("act"))?,
             has_foreign_actor: is_foreign(claim("act"), claim("iss"))?,
             confirmation: confirmation::read(payload)?,
+            forwarded: forwarded::read(payload, &places.forwarded),
         };
         let said = |field: &Field| match field {
             Field::Subject => claims.subject.is_some(),
@@ -100,13 +103,27 @@ impl Claims {
     /// The caller of whom verified claims speak.
     #[must_use]
     pub fn caller(self, origin: Origin) -> Caller {
-        let Self { subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, .. } = self;
-        Caller { origin, subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, pseudonym: Pseudonym::new() }
+        let Self { subject, client, kind, scopes, roles, tenant, actors, expires, confirmation, forwarded, .. } = self;
+        Caller {
+            origin,
+            subject,
+            client,
+            kind,
+            scopes,
+            roles,
+            tenant,
+            actors,
+            expires,
+            confirmation,
+            forwarded,
+            pseudonym: Pseudonym::new(),
+            rendered: Rendered::new(),
+        }
     }
 }
 
 /// What stands at `path`. An error if something on the way is no object.
-fn at<'a>(payload: &'a UniqueMap<Value>, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
+pub(super) fn at<'a>(payload: &'a UniqueMap<Value>, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
     let mut names = path.names().iter();
     let mut found = names.next().and_then(|name| payload.0.get(name));
     for name in names {

@@ -9,12 +9,14 @@ pub mod claims;
 pub mod confirmation;
 pub mod demand;
 pub mod der;
+pub mod forwarded;
 pub mod introspection;
 pub mod jwk;
 pub mod jws;
 pub mod peer;
 pub mod pseudonym;
 pub mod remembered;
+pub mod rendered;
 pub mod secret_digest;
 pub mod signature;
 pub mod verify;
@@ -22,8 +24,10 @@ pub mod xfcc;
 
 pub use crate::config::Kind;
 pub use confirmation::Confirmation;
+pub use forwarded::Forwarded;
 pub use peer::Peer;
 pub use pseudonym::Pseudonym;
+pub use rendered::Rendered;
 
 use crate::config::{Config, Voucher};
 use crate::wire::time::UnixTime;
@@ -89,14 +93,18 @@ pub struct Caller {
     pub expires: UnixTime,
     /// What the client must prove besides having the token.
     pub confirmation: Option<Confirmation>,
+    /// Claims that go on to agents, in the order of [`crate::config::Claims::forwarded`]; none, if it has no token.
+    pub forwarded: Box<[Forwarded]>,
     /// What its subject is called where it may not be named.
     pub pseudonym: Pseudonym,
+    /// What agents are told of it.
+    pub rendered: Rendered,
 }
 
 impl Caller {
     /// A service of which nothing else is known.
     #[must_use]
-    pub const fn of(origin: Origin) -> Self {
+    pub fn of(origin: Origin) -> Self {
         Self {
             origin,
             subject: None,
@@ -108,7 +116,9 @@ impl Caller {
             actors: Vec::new(),
             expires: UnixTime::END,
             confirmation: None,
+            forwarded: Box::default(),
             pseudonym: Pseudonym::new(),
+            rendered: Rendered::new(),
         }
     }
 }

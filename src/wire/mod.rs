@@ -20,4 +20,5 @@ pub mod rewrite;
 pub mod scan;
 pub mod sse;
 pub mod steering;
+pub mod structured;
 pub mod time;

@@ -9,7 +9,13 @@ use serde_json::{Value, json};
 fn a_good_request_is_held_and_goes_on_with_the_callers_identity() {
     let mut vm = guard();
     let mut sent = headers();
-    sent.extend(pairs(&[("x-attache-subject", "mallory"), ("x_attache_scopes", "all"), ("a2a_version", "0.3"), ("x-custom", "stays")]));
+    sent.extend(pairs(&[
+        ("x-attache", "subject=mallory"),
+        ("x-attache-subject", "mallory"),
+        ("x_attache_scopes", "all"),
+        ("a2a_version", "0.3"),
+        ("x-custom", "stays"),
+    ]));
     let id = vm.open(&sent);
     assert_eq!(vm.headers(id, false), Action::Pause);
     assert_eq!(vm.body(id, &SEND[..10], false), Action::Pause);
@@ -18,18 +24,17 @@ fn a_good_request_is_held_and_goes_on_with_the_callers_identity() {
     assert_eq!(body, SEND);
     for (name, value) in [
         ("a2a-version", "1.0"),
-        ("x-attache-agent", "expense"),
-        ("x-attache-operation", "SendMessage"),
-        ("x-attache-subject", "vector"),
-        ("x-attache-client", "vectors"),
-        ("x-attache-kind", "service"),
-        ("x-attache-scopes", "agent:read agent:execute"),
+        (
+            "x-attache",
+            "agent=\"expense\", operation=\"SendMessage\", version=\"1.0\", kind=\"service\", issuer=\"corp\", subject=\"vector\", \
+             client=\"vectors\", scopes=(\"agent:read\" \"agent:execute\")",
+        ),
         ("x-custom", "stays"),
         (":path", "/agents/expense"),
     ] {
         assert_eq!(all(&headers, name), [value], "{name}");
     }
-    assert!(!headers.iter().any(|(name, _)| name.contains('_')), "{headers:?}");
+    assert!(!headers.iter().any(|(name, _)| name.contains('_') || name.starts_with("x-attache-")), "{headers:?}");
     let stream = vm.close(id);
     assert!(stream.reply.is_none() && stream.state.is_empty());
     let [line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
@@ -128,7 +133,7 @@ fn trailers_cannot_say_what_only_we_may_say() {
     let id = vm.open(&headers());
     vm.headers(id, false);
     assert_eq!(vm.body(id, SEND, false), Action::Continue);
-    let mut sent = pairs(&[("x-attache-subject", "mallory"), ("x_attache_kind", "user"), ("x-checksum", "1")]);
+    let mut sent = pairs(&[("x-attache", "kind=user"), ("x-attache-subject", "mallory"), ("x_attache_kind", "user"), ("x-checksum", "1")]);
     sent.push(("x-odd".to_owned(), b"\xff".to_vec()));
     assert_eq!(vm.trailers(id, &sent), Action::Continue);
     let names: Vec<&str> = vm.stream(id).trailers.iter().flatten().map(|(name, _)| name.as_str()).collect();
@@ -247,7 +252,9 @@ fn without_holding_headers_the_body_is_still_judged() {
     let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &configuration);
     let id = vm.open(&headers());
     assert_eq!(vm.headers(id, false), Action::Continue);
-    assert_eq!(all(&vm.stream(id).headers, "x-attache-subject"), ["vector"]);
+    let told = all(&vm.stream(id).headers, "x-attache");
+    let [line] = told.as_slice() else { panic!("{told:?}") };
+    assert!(line.contains("subject=\"vector\"") && !line.contains("operation"), "{line}");
     assert_eq!(vm.body(id, SEND, true), Action::Continue);
     vm.close(id);
     let id = vm.open(&headers());

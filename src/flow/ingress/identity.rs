@@ -2,39 +2,62 @@
 //! what a client sends under their names is gone already. No two callers make the same lines.
 
 use super::Inbound;
+use crate::config::{Form, HeaderSource, IDENTITY_HEADER, Member};
 use crate::flow::authorize::Admitted;
 use crate::flow::event::{Effect, Value};
 use crate::flow::runtime::Context;
-use crate::wire::header::safe_value;
+use crate::identity::Caller;
+use crate::identity::forwarded::Forwarded;
+use crate::identity::rendered::{push_member, write};
+
+/// Bytes that the members about the request take, nearly always.
+const USUAL_BYTES: usize = 96;
 
 impl Inbound {
     /// Sends the head on, with what is known by now.
     pub(super) fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.append(&mut self.headers);
         let config = context.runtime.config();
-        let mut set = |name: &'static str, value: &str| {
-            effects.push(Effect::SetHeader(name.into(), Value::Text(safe_value(value))));
-        };
-        set("x-attache-agent", config.agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default());
-        if let Some(operation) = self.operation {
-            set("x-attache-operation", operation.name());
-        }
-        let Some(Admitted { caller, .. }) = self.identity.admitted() else { return };
-        let voucher = caller.origin.voucher(config).map(|voucher| voucher.name());
-        let named = [
-            ("x-attache-issuer", voucher),
-            ("x-attache-tenant", caller.tenant.as_deref()),
-            ("x-attache-subject", caller.subject.as_deref()),
-            ("x-attache-client", caller.client.as_deref()),
-            ("x-attache-kind", Some(caller.kind.as_str())),
-            ("x-attache-actor", caller.actors.first().map(String::as_str)),
-        ];
-        for (name, value) in named {
-            if let Some(value) = value {
-                set(name, value);
+        let Some(agent) = config.agents.get(self.agent) else { return };
+        let caller = self.identity.admitted().map(|Admitted { caller, .. }| caller.as_ref());
+        let known = caller.map(|caller| caller.rendered(config)).unwrap_or_default();
+        let mut line = String::with_capacity(USUAL_BYTES.saturating_add(agent.name.len()).saturating_add(known.len()));
+        for member in [Member::Agent, Member::Operation, Member::Version] {
+            if let Some(value) = self.told(member, &agent.name) {
+                push_member(&mut line, member, value);
             }
         }
-        // Scopes have no blanks in them (RFC 6749 section 3.3).
-        set("x-attache-scopes", &caller.scopes.join(" "));
+        if !known.is_empty() {
+            line.push_str(", ");
+            line.push_str(known);
+        }
+        effects.push(Effect::SetHeader(IDENTITY_HEADER.into(), Value::Text(line)));
+        for header in &agent.forward.headers {
+            let value = match header.source {
+                HeaderSource::Member(member, form) => self.single(member, form, &agent.name, caller, context),
+                HeaderSource::Claim(index) => caller.and_then(|caller| match caller.forwarded.get(index) {
+                    Some(Forwarded::Value(value)) => Some(value.to_string()),
+                    Some(Forwarded::Absent | Forwarded::Unfit) | None => None,
+                }),
+            };
+            effects.extend(value.map(|value| Effect::SetHeader(header.name.clone().into(), Value::Text(value))));
+        }
+    }
+
+    /// A member about the request.
+    fn told<'a>(&self, member: Member, agent: &'a str) -> Option<&'a str> {
+        match member {
+            Member::Agent => Some(agent),
+            Member::Operation => self.operation.map(|operation| operation.name()),
+            Member::Version => Some(self.version.as_str()),
+            _ => None,
+        }
+    }
+
+    fn single(&self, member: Member, form: Form, agent: &str, caller: Option<&Caller>, context: &Context<'_>) -> Option<String> {
+        match self.told(member, agent) {
+            Some(text) => Some(write(text, form)),
+            None => caller?.single(member, form, context.runtime.config()),
+        }
     }
 }

@@ -4,11 +4,12 @@
 //   node readers.mjs
 //
 // None of them does anything. `GET /control/readings` tells of each request with an `x-reading` what the proxy said of it
-// (`decided`: its `x-attache-operation`) and what the server would have done (`operation`, `task`, `url`).
+// (`decided`: `operation` in its `x-attache`) and what the server would have done (`operation`, `task`, `url`).
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { createServer } from 'node:http';
 import express from 'express';
+import { parseDictionary } from 'structured-headers';
 import * as sdk03 from 'a2a-js-0.3/server';
 import * as express03 from 'a2a-js-0.3/server/express';
 import * as sdk10 from 'a2a-js-1.0/server';
@@ -160,7 +161,7 @@ const server = createServer((request, response) => {
     response.end();
     return;
   }
-  const reading = { decided: request.headers['x-attache-operation'] ?? null, operation: null, task: null, url: null };
+  const reading = { decided: parseDictionary(request.headers['x-attache'] ?? '').get('operation')?.[0] ?? null, operation: null, task: null, url: null };
   const name = request.headers['x-reading'];
   if (name !== undefined) readings[name] = reading;
   current.run(reading, () => reader(request, response));

@@ -1,7 +1,7 @@
 """What the readers in Python share: they note what a server would have done, and do nothing.
 
 `GET /control/readings` tells of each request with an `x-reading` what the proxy said of it (`decided`: its
-`x-attache-operation`) and what the server would have done (`operation`, `task`, `url`).
+`operation` in `x-attache`) and what the server would have done (`operation`, `task`, `url`).
 """
 
 import asyncio
@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from contextvars import ContextVar
 
+import http_sf
 import uvicorn
 from serving import Server
 
@@ -109,7 +110,7 @@ class Readers:
         if reader is None:
             await answer(send, 404, {})
             return
-        reading = {'decided': headers.get('x-attache-operation'), 'operation': None, 'task': None, 'url': None}
+        reading = {'decided': decided(headers), 'operation': None, 'task': None, 'url': None}
         if 'x-reading' in headers:
             self.readings[headers['x-reading']] = reading
         CURRENT.set(reading)
@@ -117,6 +118,13 @@ class Readers:
             await reader(scope, receive, send)
         except Noted:
             pass
+
+
+def decided(headers) -> str | None:
+    """The operation that the proxy told the server."""
+    members = http_sf.parse(headers.get('x-attache', '').encode('latin-1'), tltype='dictionary')
+    operation, _ = members.get('operation', (None, {}))
+    return operation
 
 
 async def answer(send, status: int, value) -> None:

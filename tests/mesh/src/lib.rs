@@ -22,6 +22,7 @@ pub mod report;
 pub mod same;
 pub mod stand_in;
 pub mod tls;
+pub mod told;
 pub mod tour;
 mod tour_callers;
 mod tour_methods;

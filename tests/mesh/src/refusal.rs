@@ -53,6 +53,7 @@ pub const ALL: &[Refusal] = &[
     row("token_audience_mismatch", 401, -32050, "UNAUTHENTICATED"),
     row("token_lifetime_too_long", 401, -32050, "UNAUTHENTICATED"),
     row("token_actor_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("token_claim_refused", 401, -32050, "UNAUTHENTICATED"),
     row("token_inactive", 401, -32050, "UNAUTHENTICATED"),
     row("token_not_bound", 401, -32050, "UNAUTHENTICATED"),
     row("api_key_unknown", 401, -32050, "UNAUTHENTICATED"),

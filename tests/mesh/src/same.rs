@@ -28,7 +28,7 @@ pub fn ensure_kept(through: &Value, direct: &Value) -> Result<()> {
         ensure!(same || OF_THE_CONNECTION.contains(&name.as_str()), "{name}: {value} became {kept:?}");
     }
     for (name, value) in &through {
-        let known = ADDED.contains(&name.as_str()) || name.starts_with("x-attache-") || name.starts_with("x-envoy-");
+        let known = ADDED.contains(&name.as_str()) || name == "x-attache" || name.starts_with("x-envoy-");
         ensure!(known || direct.contains_key(name), "{name}: {value} was added");
     }
     Ok(())

@@ -47,8 +47,8 @@ fn inbound(reply: &Reply) -> String {
     let Some(echo) = reply.echo() else {
         return format!("unexpected: {:.60}", reply.text());
     };
-    let client = echo.header("x-attache-client");
-    let operation = echo.header("x-attache-operation");
+    let client = echo.told("client");
+    let operation = echo.told("operation");
     let version = echo.header("a2a-version");
     match (client.as_slice(), operation.as_slice(), version.as_slice()) {
         ([client], [operation], [version]) if version == echo.agent() => {

@@ -78,13 +78,13 @@ impl Callers {
 /// Reads a reply of the agent: for whom it worked.
 fn whose(reply: &Reply) -> String {
     let Some(echo) = reply.echo() else { return format!("unexpected: {:.60}", reply.text()) };
-    let one = |name: &str| match echo.header(name).as_slice() {
+    let one = |member: &str| match echo.told(member).as_slice() {
         [value] => Some(value.to_string()),
         _ => None,
     };
-    let whom = match one("x-attache-kind").as_deref() {
-        Some("user") => one("x-attache-subject"),
-        _ => one("x-attache-client"),
+    let whom = match one("kind").as_deref() {
+        Some("user") => one("subject"),
+        _ => one("client"),
     };
-    format!("done for {} {}", one("x-attache-kind").unwrap_or_default(), whom.unwrap_or_default())
+    format!("done for {} {}", one("kind").unwrap_or_default(), whom.unwrap_or_default())
 }

@@ -110,8 +110,8 @@ pub fn add(suite: &mut Suite) {
             let call = call.header("x-attache-client", "mallory").bearer(&token);
             for reply in [call.send(envoy.port()).await?, raw::http2(envoy.port(), &call, 1, &[("x-checksum", "1")]).await?] {
                 let echo = reply.echo().ok_or_else(|| anyhow::anyhow!("{} {}", reply.status, reply.text()))?;
-                ensure!(echo.header("a2a-version") == [version] && echo.header("x-attache-client") == ["caller"], "{:?}", echo.0);
-                ensure!(echo.header("x-attache-operation").iter().all(|operation| operation == "SendMessage"), "{:?}", echo.0);
+                ensure!(echo.header("a2a-version") == [version] && echo.told("client") == ["caller"], "{:?}", echo.0);
+                ensure!(echo.told("operation").iter().all(|operation| operation == "SendMessage"), "{:?}", echo.0);
             }
         }
         Ok(())

@@ -37,7 +37,7 @@ async fn send_chunked(port: u16, token: &str, body: &[u8], size: usize, trailers
 
 fn answered(reply: &Reply, text: &str) -> Result<()> {
     let echo = reply.echo().with_context(|| format!("{} {}", reply.status, reply.text()))?;
-    ensure!(reply.status == 200 && echo.text() == text && echo.header("x-attache-operation") == ["SendMessage"], "{:?}", echo.0);
+    ensure!(reply.status == 200 && echo.text() == text && echo.told("operation") == ["SendMessage"], "{:?}", echo.0);
     ensure!(reply.json()["id"] == text, "{}", reply.text());
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::suite::{Suite, works};
 fn answered(reply: &Reply, text: &str) -> Result<()> {
     let echo = reply.echo().with_context(|| format!("{} {}", reply.status, reply.text()))?;
     ensure!(reply.status == 200 && echo.text() == text, "{} {:?}", reply.status, echo.0);
-    ensure!(echo.header("x-attache-client") == ["caller"], "{:?}", echo.0);
+    ensure!(echo.told("client") == ["caller"], "{:?}", echo.0);
     Ok(())
 }
 

@@ -216,24 +216,25 @@ async fn serves(way: Way, mesh: &Mesh) -> Result<()> {
         (send_1_0_http("i"), "1.0", true),
     ];
     for (call, version, named) in calls {
-        let call = call.header("x-attache-operation", "CancelTask").header("x-attache-client", "mallory");
+        let call = call.header("x-attache", "operation=\"CancelTask\"").header("x-attache-client", "mallory");
         let reply = call.bearer(&token).send(envoy.port()).await?;
         ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
         let echo = reply.echo().with_context(|| format!("no echo in {}", reply.text()))?;
         ensure!(echo.agent() == version, "{version} came to {}", echo.agent());
         let operation: &[&str] = if named { &["SendMessage"] } else { &[] };
+        ensure!(echo.header("a2a-version") == [version], "{:?}", echo.header("a2a-version"));
         let wanted: [(&str, &[&str]); 6] = [
-            ("a2a-version", &[version]),
-            ("x-attache-agent", &["expense"]),
-            ("x-attache-client", &["caller"]),
-            ("x-attache-kind", &["service"]),
-            ("x-attache-subject", &[&subject]),
-            ("x-attache-operation", operation),
+            ("agent", &["expense"]),
+            ("version", &[version]),
+            ("client", &["caller"]),
+            ("kind", &["service"]),
+            ("subject", &[&subject]),
+            ("operation", operation),
         ];
-        for (name, values) in wanted {
-            ensure!(echo.header(name) == values, "{name} is {:?}, not {values:?}", echo.header(name));
+        for (member, values) in wanted {
+            ensure!(echo.told(member) == values, "{member} is {:?}, not {values:?}", echo.told(member));
         }
-        let scopes = echo.header("x-attache-scopes").join(" ");
+        let scopes = echo.told("scopes").join(" ");
         ensure!(scopes.split(' ').any(|scope| scope == "agent:execute"), "{scopes}");
         ensure!(echo.path().starts_with('/') && !echo.path().contains("agents"), "{}", echo.path());
     }

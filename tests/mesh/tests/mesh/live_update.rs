@@ -65,7 +65,7 @@ pub fn add(suite: &mut Suite) {
         live.change(|plugin| plugin["agents"][0]["name"] = json!("renamed"))?;
         wait::until("the repaired configuration", Duration::from_secs(20), async || {
             let echo = works(live.envoy.port(), &token).await?.echo();
-            Ok(echo.is_some_and(|echo| echo.header("x-attache-agent") == ["renamed"]).then_some(()))
+            Ok(echo.is_some_and(|echo| echo.told("agent") == ["renamed"]).then_some(()))
         })
         .await
     });

@@ -10,6 +10,7 @@ mod configuration;
 mod credentials;
 mod credentials_faults;
 mod credentials_places;
+mod forwarded;
 mod from_card;
 mod grpc;
 mod grpc_messages;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    forwarded::add(&mut suite);
     media_types::add(&mut suite);
     names::add(&mut suite);
     policy::add(&mut suite);

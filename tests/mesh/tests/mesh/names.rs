@@ -118,23 +118,6 @@ fn several(plugin: &mut Value, guests: &Mint, audience: &str) {
     }
 }
 
-/// The text of a header's value.
-fn decoded(value: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    let mut rest = value.as_bytes();
-    while let Some((first, behind)) = rest.split_first() {
-        if *first == b'%' {
-            let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok()).context("half an escape")?;
-            bytes.push(u8::from_str_radix(digits, 16)?);
-            rest = behind.get(2..).unwrap_or_default();
-        } else {
-            bytes.push(*first);
-            rest = behind;
-        }
-    }
-    Ok(String::from_utf8(bytes)?)
-}
-
 pub fn add(suite: &mut Suite) {
     suite.add("names::a_rule_lets_the_one_it_means_and_nobody_who_is_called_alike", async |mesh| {
         let here = Place::standing(mesh).await?;
@@ -145,17 +128,21 @@ pub fn add(suite: &mut Suite) {
     suite.add("names::the_agent_learns_who_vouches_for_a_caller", async |mesh| {
         let here = Place::standing(mesh).await?;
         for call in [send_1_0("who"), send_1_0_http("who")] {
-            let forged = call.header("x-attache-issuer", "corp").header("x-attache-tenant", "t-9").header("x_attache_issuer", "corp");
+            let forged = call
+                .header("x-attache", "issuer=\"corp\"")
+                .header("x-attache-issuer", "corp")
+                .header("x-attache-tenant", "t-9")
+                .header("x_attache_issuer", "corp");
             let mut seen = Vec::new();
             for (who, call) in here.everybody(&forged) {
                 let start = here.envoy.log().len();
                 let reply = here.send(&call).await?;
                 let echo = reply.echo().with_context(|| format!("{who}: {} {}", reply.status, reply.text()))?;
-                let one = |name: &str| echo.header(name).join("|");
+                let one = |member: &str| echo.told(member).join("|");
                 let (issuer, tenant) = who.split_once(' ').unwrap_or((who, ""));
-                ensure!((one("x-attache-issuer").as_str(), one("x-attache-tenant").as_str()) == (issuer, tenant), "{who}: {:?}", echo.0);
-                ensure!(one("x-attache-client") == CLIENT && echo.header("x_attache_issuer").is_empty(), "{who}: {:?}", echo.0);
-                seen.push(["issuer", "tenant", "subject", "client", "kind"].map(|name| one(&format!("x-attache-{name}"))));
+                ensure!((one("issuer").as_str(), one("tenant").as_str()) == (issuer, tenant), "{who}: {:?}", echo.0);
+                ensure!(one("client") == CLIENT && echo.header("x_attache_issuer").is_empty(), "{who}: {:?}", echo.0);
+                seen.push(["issuer", "tenant", "subject", "client", "kind"].map(one));
                 let tenant = if tenant.is_empty() { String::new() } else { format!("\"tenant\":\"{tenant}\"") };
                 here.envoy.logged_after(start, &[&format!("\"issuer\":\"{issuer}\""), &tenant, "\"decision\":\"allow\""]).await?;
             }
@@ -195,7 +182,11 @@ pub fn add(suite: &mut Suite) {
             "\"ann\"",
             "a%00b",
             "a\u{0}b",
-            "ann\r\nx-attache-kind: user",
+            "ann\r\nx-attache: kind=\"user\"",
+            "ann\", kind=\"user",
+            "ann\\",
+            "%\"ann\"",
+            "ann%22",
             "\u{feff}ann",
             "ANN",
         ];
@@ -205,11 +196,11 @@ pub fn add(suite: &mut Suite) {
             let reply = here.send(&send_1_0("said").bearer(&token)).await?;
             let echo = reply.echo().with_context(|| format!("{text:?}: {} {}", reply.status, reply.text()))?;
             for name in ["subject", "client", "tenant", "actor"] {
-                let seen = echo.header(&format!("x-attache-{name}"));
-                ensure!(seen.len() == 1 && decoded(&seen[0])? == text, "{name} {text:?} came as {seen:?}");
+                let seen = echo.told(name);
+                ensure!(seen == [text], "{name} {text:?} came as {seen:?}");
             }
-            ensure!(echo.header("x-attache-kind") == ["service"], "{:?}", echo.0);
-            let value = echo.header("x-attache-subject").join("|");
+            ensure!(echo.told("kind") == ["service"], "{:?}", echo.0);
+            let value = echo.header("x-attache").join("|");
             ensure!(!values.contains(&value), "{text:?} came as another: {value:?}");
             values.push(value);
         }
@@ -223,7 +214,7 @@ pub fn add(suite: &mut Suite) {
         claims.as_object_mut().map(|claims| claims.remove("scope"));
         let reply = here.send(&send_1_0("scopes").bearer(&here.house.sign(&claims))).await?;
         let echo = reply.echo().with_context(|| format!("{} {}", reply.status, reply.text()))?;
-        ensure!(echo.header("x-attache-scopes") == ["agent:execute"], "{:?}", echo.0);
+        ensure!(echo.told("scopes") == ["agent:execute"], "{:?}", echo.0);
         Ok(())
     });
     suite.add("names::rules_and_traces_that_do_not_say_whose_names_they_mean_stop_envoy", async |mesh| {

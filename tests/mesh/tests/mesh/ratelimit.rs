@@ -156,7 +156,7 @@ pub fn add(suite: &mut Suite) {
         }
         limited(&here.send(card(AGENT)).await?)?;
         // Neither another version, nor a token, nor a forged name makes it another card.
-        limited(&here.send(card(AGENT).header("x-attache-agent", "mallory").header("x-attache-operation", "GetTask")).await?)?;
+        limited(&here.send(card(AGENT).header("x-agent", "mallory").header("x-operation", "GetTask")).await?)?;
         limited(&here.send(Call::get(format!("{AGENT}/.well-known/agent-card.json"))).await?)?;
         limited(&here.send(card(AGENT).bearer(&here.token("alice"))).await?)?;
         let other = here.send(card(&format!("{AGENT}/other"))).await?;
@@ -171,7 +171,7 @@ pub fn add(suite: &mut Suite) {
         let reply = here.send(send_1_0_http("http").bearer(&alice)).await?;
         ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
         limited(&here.send(send_1_0("more").bearer(&alice)).await?)?;
-        limited(&here.send(send_1_0_http("more").bearer(&alice).header("x-attache-subject", "bob")).await?)?;
+        limited(&here.send(send_1_0_http("more").bearer(&alice).header("x-subject", "bob")).await?)?;
         let reply = here.send(get_task_1_0_http("no-such-task").bearer(&alice)).await?;
         ensure!(reply.status == 404, "another operation: {} {}", reply.status, reply.text());
         works(here.envoy.port(), &bob).await?;
@@ -201,7 +201,7 @@ pub fn add(suite: &mut Suite) {
             ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
             ensure!(reply.header("x-ratelimit-limit").is_some(), "{:?}", reply.headers);
         }
-        let forged = card(AGENT).header("x-attache-agent", "mallory").header("x-attache-operation", "GetTask");
+        let forged = card(AGENT).header("x-agent", "mallory").header("x-operation", "GetTask");
         for port in ports {
             let reply = card(AGENT).send(port).await?;
             limited(&reply)?;
@@ -226,7 +226,7 @@ pub fn add(suite: &mut Suite) {
             ensure!(reply.status == 200 && reply.echo().is_some(), "{} {}", reply.status, reply.text());
         }
         for (envoy, call) in here.envoys.iter().zip([send_1_0_http("third"), send_1_0("fourth")]) {
-            limited(&call.bearer(&one).header("x-attache-client", "two").send(envoy.port()).await?)?;
+            limited(&call.bearer(&one).header("x-client", "two").send(envoy.port()).await?)?;
         }
         let asked = here.limiter.asked().len();
         let reply = here.send(&send_1_0("nobody")).await?;

@@ -163,9 +163,9 @@ pub fn add(suite: &mut Suite) {
             let (record, reply) = record_of(&envoy, &forged).await?;
             has(&record, &json!({"decision": "shadow_deny", "reason": reasons[0], "shadow": reasons}))?;
             let echo = reply.echo().with_context(|| format!("{reasons}: {} {}", reply.status, reply.text()))?;
-            let names = ["x-attache-subject", "x-attache-client", "x-attache-kind", "x-attache-scopes"];
-            let seen = names.map(|name| echo.header(name));
+            let seen = ["issuer", "subject", "client", "kind"].map(|member| echo.told(member));
             ensure!(seen.iter().all(|values| values.len() == usize::from(known)), "{reasons}: {seen:?}");
+            ensure!(echo.told("scopes").is_empty() != known, "{reasons}: {:?}", echo.0);
             ensure!(!echo.0.to_string().contains("mallory"), "{}", echo.0);
         }
         let broken = Call::post(AGENT, &Value::Null).version("1.0").body("{");

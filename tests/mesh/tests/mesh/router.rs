@@ -63,7 +63,7 @@ fn file(mesh: &Mesh, data: &Value, ports: &str, list: &str, own: impl Fn(&str, V
             let fits = if prefix == "/" { json!({"prefix": "/"}) } else { json!({"path_separated_prefix": prefix}) };
             let tell = |name: &str, value: &str| json!({"header": {"key": name, "value": value}});
             routes.push(json!({"match": fits, "direct_response": {"status": 200, "body": {"inline_string": "here"}},
-                "response_headers_to_add": [tell("x-route", &name), tell("x-agent", "%REQ(x-attache-agent)%"),
+                "response_headers_to_add": [tell("x-route", &name), tell("x-agent", "%REQ(x-agent)%"),
                     tell("x-credential", "%REQ(x-partner-key)%")]}));
             rules.push(own(&name, json!({"hosts": domains, "path_prefix": prefix, "ports": ports})));
         }
@@ -161,6 +161,7 @@ async fn agents(mesh: &Mesh, ports: &str) -> Result<()> {
     let data: Value = serde_json::from_str(DATA)?;
     let agent = |name: &str, target: Value| {
         json!({"name": name, "match": target, "security": [{"open": []}], "default_version": "1.0",
+            "forward": {"headers": {"x-agent": {"member": "agent", "form": "text"}}},
             "versions": {"1.0": {"bindings": ["http_json"]}, "0.3": {"bindings": ["http_json"]}}})
     };
     let file = file(mesh, &data, ports, "agents", agent)?;

@@ -10,6 +10,7 @@ use attache_mesh::mint::Mint;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::tls::{Authority, Identity};
+use attache_mesh::told::ensure_told;
 use attache_mesh::wait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -177,8 +178,8 @@ async fn keys(mesh: &Mesh) -> Result<()> {
     ] {
         let seen = here.passes(&call).await?;
         ensure!(!seen.0.to_string().contains("canary"), "the agent saw {}", seen.0);
-        one(&seen, "x-attache-client", "desk")?;
-        one(&seen, "x-attache-kind", "service")?;
+        ensure_told(&seen, "client", "desk")?;
+        ensure_told(&seen, "kind", "service")?;
     }
     let seen = here.passes(&send("cookie", "").header("cookie", format!("a=1; desk={KEY}; b=2"))).await?;
     one(&seen, "cookie", "a=1; b=2")?;
@@ -212,10 +213,10 @@ async fn keys(mesh: &Mesh) -> Result<()> {
 async fn passwords(mesh: &Mesh) -> Result<()> {
     let here = Here::standing(mesh).await?;
     let seen = here.passes(&send("basic", "").header("authorization", basic("ann", PASSWORD))).await?;
-    one(&seen, "x-attache-subject", "ann")?;
-    one(&seen, "x-attache-kind", "user")?;
+    ensure_told(&seen, "subject", "ann")?;
+    ensure_told(&seen, "kind", "user")?;
     ensure!(seen.header("authorization").is_empty(), "{}", seen.0);
-    one(&here.passes(&send("basic", "").bearer(&mesh.token().await?)).await?, "x-attache-client", "caller")?;
+    ensure_told(&here.passes(&send("basic", "").bearer(&mesh.token().await?)).await?, "client", "caller")?;
     for line in [basic("ann", "canary"), basic("bob", PASSWORD), "Basic canary!".to_owned(), "Basic".to_owned()] {
         let reply = send("basic", "").header("authorization", &line).send(here.plain.port()).await?;
         refusal::check(&reply, "password_wrong", &Form::Rpc(json!("s")))?;
@@ -235,8 +236,8 @@ async fn opaque_tokens(mesh: &Mesh) -> Result<()> {
     let first = futures(&call, here.plain.port(), 8).await?;
     for reply in &first {
         let seen = echo(reply)?;
-        one(&seen, "x-attache-client", "caller")?;
-        one(&seen, "x-attache-operation", "SendMessage")?;
+        ensure_told(&seen, "client", "caller")?;
+        ensure_told(&seen, "operation", "SendMessage")?;
     }
     here.passes(&call).await?;
     ensure!(mesh.authorization.introspections().await? == before + 1, "one question for one token");
@@ -286,7 +287,7 @@ async fn certificates(mesh: &Mesh) -> Result<()> {
     let old = here.authority.issue("old", &[], &[])?;
     for (client, identity) in [(&desk, DESK), (&named, "x.clients.example.com"), (&old, "CN=old")] {
         let seen = here.passes_over_tls(&send("tls", ""), Some(client)).await?;
-        one(&seen, "x-attache-client", identity)?;
+        ensure_told(&seen, "client", identity)?;
     }
     let evil = here.authority.issue("old", &["spiffe://evil/ns/desk"], &["x.clients.example.com"])?;
     here.refused_over_tls(&send("tls", ""), Some(&evil), "certificate_refused").await?;
@@ -294,7 +295,7 @@ async fn certificates(mesh: &Mesh) -> Result<()> {
     // Over TLS without a certificate a token does, and one beside a certificate that is not known.
     let token = mesh.token().await?;
     for client in [None, Some(&evil)] {
-        one(&here.passes_over_tls(&send("tls", "").bearer(&token), client).await?, "x-attache-client", "caller")?;
+        ensure_told(&here.passes_over_tls(&send("tls", "").bearer(&token), client).await?, "client", "caller")?;
     }
     // Of another authority: TLS itself ends the connection.
     let foreign = Authority::new("foreign")?.issue("old", &[DESK], &[])?;
@@ -313,7 +314,7 @@ async fn forwarded_certificates(mesh: &Mesh) -> Result<()> {
     let mallory = here.authority.issue("mallory", &["spiffe://corp/ns/mallory"], &[])?;
     let told = format!("By=spiffe://corp/me;Hash={};Subject=\"CN=desk\";URI={DESK}", "ab".repeat(32));
     let call = send("behind", "").header("x-forwarded-client-cert", &told);
-    one(&here.passes_over_tls(&call, Some(&gateway)).await?, "x-attache-client", DESK)?;
+    ensure_told(&here.passes_over_tls(&call, Some(&gateway)).await?, "client", DESK)?;
     for (call, client, reason) in [
         (call.clone(), Some(&mallory), "certificate_refused"),
         (call.clone(), None, "certificate_refused"),
@@ -338,7 +339,7 @@ async fn bound_tokens(mesh: &Mesh) -> Result<()> {
     claims["cnf"] = json!({"jkt": URL_SAFE_NO_PAD.encode(own.digest)});
     let dpop = here.mint.sign(&claims);
     let call = |token: &str| send("bound", "").bearer(token);
-    one(&here.passes_over_tls(&call(&bound), Some(&own)).await?, "x-attache-subject", "alice")?;
+    ensure_told(&here.passes_over_tls(&call(&bound), Some(&own)).await?, "subject", "alice")?;
     here.passes_over_tls(&call(&plain), Some(&other)).await?;
     here.refused_over_tls(&call(&bound), Some(&other), "token_not_bound").await?;
     here.refused_over_tls(&call(&bound), None, "token_not_bound").await?;
@@ -394,7 +395,7 @@ async fn cards(mesh: &Mesh) -> Result<()> {
     );
     let reply = card.host("open.example.com").send(here.plain.port()).await?;
     ensure!(reply.status == 200 && reply.json()["securityRequirements"] == json!([{"schemes": {}}]), "{} {}", reply.status, reply.text());
-    one(&here.passes(&send("open", "")).await?, "x-attache-kind", "anonymous")
+    ensure_told(&here.passes(&send("open", "")).await?, "kind", "anonymous")
 }
 
 pub fn add(suite: &mut Suite) {
@@ -409,6 +410,6 @@ pub fn add(suite: &mut Suite) {
     suite.add("schemes::a_good_call_works_beside_them", async |mesh| {
         let here = Here::standing(mesh).await?;
         let reply = send_1_0("beside").bearer(&mesh.token().await?).send(here.plain.port()).await?;
-        one(&echo(&reply)?, "x-attache-client", "caller")
+        ensure_told(&echo(&reply)?, "client", "caller")
     });
 }

@@ -7,6 +7,7 @@ use attache_mesh::mesh::{AGENT, Mesh};
 use attache_mesh::peer::{self, Agent, Sdk};
 use attache_mesh::port::Reserved;
 use attache_mesh::same::{ensure_kept, ensure_same};
+use attache_mesh::told;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -181,9 +182,10 @@ fn check_echo(sdk: Sdk, op: &str, echo: &Value) -> Result<()> {
     ensure!(echo["agent"] == sdk.version(), "{op} reached {}", echo["agent"]);
     let headers = &echo["headers"];
     ensure!(headers["a2a-version"] == sdk.version(), "{op}: {headers}");
-    ensure!(headers["x-attache-client"] == "caller" && headers["x-attache-agent"] == "expense", "{op}: {headers}");
     let operation = if op == "stream" { "SendStreamingMessage" } else { "SendMessage" };
-    ensure!(headers["x-attache-operation"] == operation, "{op}: {headers}");
+    for (member, value) in [("agent", "expense"), ("operation", operation), ("client", "caller")] {
+        ensure!(told::in_headers(headers, member) == [value], "{op}: {headers}");
+    }
     Ok(())
 }
 

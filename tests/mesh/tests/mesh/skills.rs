@@ -10,7 +10,7 @@ use attache_mesh::http::{Call, Echo, Reply, message_0_3, message_0_3_http, messa
 use attache_mesh::mesh::{AGENT, Mesh, SCOPES};
 use attache_mesh::port::Reserved;
 use attache_mesh::refusal::{self, Form};
-use attache_mesh::{place, process, raw};
+use attache_mesh::{place, process, raw, told};
 use http::Method;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -132,7 +132,7 @@ impl Skilled {
             let Some(reason) = refused else {
                 let echo = heard(&reply).with_context(|| format!("{} {}", reply.status, reply.text()))?;
                 ensure!(echo.agent() == said.version && echo.path() == said.path && echo.text() == "s", "{:?}", echo.0);
-                ensure!(echo.header("x-attache-client").len() == 1, "{:?}", echo.0);
+                ensure!(echo.told("client").len() == 1, "{:?}", echo.0);
                 continue;
             };
             refusal::check(&reply, reason, &said.form)?;
@@ -296,7 +296,7 @@ async fn official(mesh: &Mesh, place: Place, binding: &str) -> Result<()> {
             ensure!(line["ok"] == false && line["status"] == 403 && line["body"].to_string().contains("insufficient_scope"), "{line}");
         } else {
             let send = &line["results"]["send"];
-            ensure!(send["state"] == "completed" && send["echo"]["headers"]["x-attache-agent"] == place.host(), "{line}");
+            ensure!(send["state"] == "completed" && told::in_headers(&send["echo"]["headers"], "agent") == [place.host()], "{line}");
         }
     }
     Ok(())

@@ -130,7 +130,7 @@ pub async fn works(port: u16, token: &str) -> Result<Reply> {
     let reply = send_1_0("works").bearer(token).send(port).await?;
     ensure!(reply.status == 200, "a good call got {} {}", reply.status, reply.text());
     let echo = reply.echo().ok_or_else(|| anyhow!("no echo in {}", reply.text()))?;
-    ensure!(echo.header("x-attache-client").len() == 1, "the agent saw {:?}", echo.0);
+    ensure!(echo.told("client").len() == 1, "the agent saw {:?}", echo.0);
     Ok(reply)
 }
 
