@@ -41,6 +41,8 @@ struct Entry {
     grpc: Option<Target>,
     /// The prefixes as the most tolerant reader sees them, with `unmatched: pass` only.
     folded: BTreeSet<String>,
+    /// Length of the longest of them.
+    longest_folded: usize,
     /// Somebody came for another port, and the operator knows.
     told: Cell<bool>,
 }
@@ -207,11 +209,26 @@ fn trimmed(prefix: &str) -> &str {
 /// The beginnings of `path` that end with a whole segment and have at most `longest` bytes, the longest first; the last
 /// one is empty.
 fn beginnings(path: &str, longest: usize) -> impl Iterator<Item = &str> {
-    let ends = path.bytes().enumerate().take(longest.saturating_add(1)).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
-    let whole = (path.len() <= longest).then_some(path.len());
-    let mut ends: Vec<usize> = ends.chain(whole).collect();
-    ends.reverse();
-    ends.into_iter().filter_map(|end| path.get(..end))
+    let whole = (path.len() <= longest).then_some(path);
+    let reach = path.len().min(longest.saturating_add(1));
+    let slashes = path.bytes().enumerate().take(reach).rev().filter(|(_, byte)| *byte == b'/');
+    whole.into_iter().chain(slashes.filter_map(|(end, _)| path.get(..end)))
+}
+
+/// `folded` without what the most tolerant reader leaves out: empty and dot segments, parameters, what `..` takes back.
+fn plain(folded: &str) -> String {
+    let mut plain = String::with_capacity(folded.len());
+    for segment in folded.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
+        match segment {
+            "" | "." => {}
+            ".." => plain.truncate(plain.rfind('/').unwrap_or_default()),
+            other => {
+                plain.push('/');
+                plain.push_str(other);
+            }
+        }
+    }
+    plain
 }
 
 impl Entry {
@@ -224,7 +241,10 @@ impl Entry {
         }
         if keeps_folds {
             let services = rule.grpc.then_some(grpc::SERVICES).into_iter().flatten().map(trimmed);
-            self.folded.extend(services.chain([prefix]).filter_map(fold));
+            for folded in services.chain([prefix]).filter_map(fold) {
+                self.longest_folded = self.longest_folded.max(folded.len());
+                self.folded.insert(folded);
+            }
         }
     }
 
@@ -237,21 +257,12 @@ impl Entry {
     /// Whether some reader could take `path` for one below a prefix.
     fn resembles(&self, path: &str) -> bool {
         let Some(folded) = fold(path) else { return true };
-        let mut plain = String::with_capacity(folded.len());
-        for segment in folded.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
-            match segment {
-                "" | "." => {}
-                ".." => plain.truncate(plain.rfind('/').unwrap_or_default()),
-                other => {
-                    plain.push('/');
-                    plain.push_str(other);
-                }
-            }
-        }
-        let longest = self.folded.iter().map(String::len).max().unwrap_or_default();
-        beginnings(&plain, longest).any(|prefix| self.folded.contains(prefix))
+        beginnings(&plain(&folded), self.longest_folded).any(|prefix| self.folded.contains(prefix))
     }
 }
+
+#[cfg(test)]
+mod walk;
 
 #[cfg(test)]
 mod tests {
