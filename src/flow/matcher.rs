@@ -116,7 +116,7 @@ impl Matcher {
         self.entries.get(index)
     }
 
-    fn entry_of(&self, authority: &Authority) -> Option<&Entry> {
+    fn entry_of(&self, authority: &Authority<'_>) -> Option<&Entry> {
         self.entry(match self.ports {
             Ports::Exact => authority.as_str(),
             Ports::Ignore => authority.host(),
@@ -125,7 +125,7 @@ impl Matcher {
 
     /// Whether requests with this authority may be for `target`, whatever their path.
     #[must_use]
-    pub fn serves(&self, authority: &Authority, target: Target) -> bool {
+    pub fn serves(&self, authority: &Authority<'_>, target: Target) -> bool {
         self.entry_of(authority).is_some_and(|entry| entry.targets.values().any(|own| *own == target))
     }
 
@@ -133,7 +133,7 @@ impl Matcher {
     ///
     /// # Errors
     /// If host or path of a request that may be for us could be read in two ways, or the path is too long.
-    pub fn find(&self, authority: &Authority, target: &str, path: &str) -> Result<Option<Target>, Denial> {
+    pub fn find(&self, authority: &Authority<'_>, target: &str, path: &str) -> Result<Option<Target>, Denial> {
         let entry = self.entry_of(authority);
         let without_dots = authority.without_dots();
         if without_dots.is_some_and(|plain| entry.or_else(|| self.entry_of(&plain)).or_else(|| self.entry(plain.host())).is_some()) {
@@ -170,7 +170,7 @@ impl Matcher {
     }
 
     /// Says once for each entry that nothing was found because of a port.
-    fn warn_of_port(&self, meant: &Entry, authority: &Authority) {
+    fn warn_of_port(&self, meant: &Entry, authority: &Authority<'_>) {
         if !meant.told.replace(true) {
             self.warnings.borrow_mut().push(format!(
                 "a request for {:?} matches nothing because of its port alone: match.hosts has {:?}. Name the port there too, or set \

@@ -7,7 +7,7 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The index of the agent, -1 for none, or the reason of a refusal.
-fn find(matcher: &Matcher, authority: &Authority, path: &str) -> Result<i32, &'static str> {
+fn find(matcher: &Matcher, authority: &Authority<'_>, path: &str) -> Result<i32, &'static str> {
     match matcher.find(authority, path, path) {
         Ok(Some(Target::Agent(index) | Target::Connection(index))) => Ok(i32::try_from(index).unwrap()),
         Ok(None) => Ok(-1),
@@ -16,7 +16,7 @@ fn find(matcher: &Matcher, authority: &Authority, path: &str) -> Result<i32, &'s
 }
 
 /// What one walk over all agents says: which of their hosts fits best, then which of their prefixes.
-fn walk(config: &Config, authority: &Authority, path: &str) -> Result<i32, &'static str> {
+fn walk(config: &Config, authority: &Authority<'_>, path: &str) -> Result<i32, &'static str> {
     fn rank(pattern: &HostPattern) -> (u8, usize) {
         match pattern {
             HostPattern::Exact(name) => (3, name.len()),
