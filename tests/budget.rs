@@ -10,11 +10,15 @@ use attache::flow::{Context, Effect, Event, Exchange, Outcome, Runtime, Step};
 use attache::identity::signature::Software;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ed25519_dalek::{Signer as _, SigningKey};
 use serde_json::{Value, json};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 /// Most allocations of one request of the hot path. Six headers tell the agent who calls; in the module each also costs a host call.
 const ALLOCATIONS: u64 = 21;
@@ -78,6 +82,26 @@ fn token(name: &str) -> &'static str {
     tokens.iter().find(|vector| vector["name"] == name).and_then(|vector| vector["token"].as_str()).unwrap()
 }
 
+fn signer() -> SigningKey {
+    SigningKey::from_bytes(&[7; 32])
+}
+
+fn many_keys() -> Value {
+    json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "1", "use": "sig", "x": URL_SAFE_NO_PAD.encode(signer().verifying_key())}]})
+}
+
+/// As many tokens of one issuer as one likes, each another caller's.
+fn many_tokens(count: usize) -> Vec<String> {
+    let mint = |index: usize| {
+        let header = json!({"alg": "EdDSA", "typ": "at+jwt", "kid": "1"});
+        let claims = json!({"iss": "https://many.example.com", "aud": "many", "sub": format!("user-{index}"), "client_id": "cli",
+            "scope": "agent:execute", "iat": 1_700_000_000, "exp": 4_000_000_000_u64, "padding": "x".repeat(300)});
+        let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header.to_string()), URL_SAFE_NO_PAD.encode(claims.to_string()));
+        format!("{input}.{}", URL_SAFE_NO_PAD.encode(signer().sign(input.as_bytes()).to_bytes()))
+    };
+    (0..count).map(mint).collect()
+}
+
 /// Agents with a full policy: scopes, rules, and limits on parts, history and media types.
 fn config(agents: usize) -> Value {
     let agent = |index: usize| {
@@ -89,8 +113,9 @@ fn config(agents: usize) -> Value {
     };
     json!({
         "issuers": [{"name": "corp", "issuer": VECTORS["issuer"], "audiences": [VECTORS["audience"]],
-                     "jwks": {"inline": VECTORS["keys"]}, "algorithms": VECTORS["algorithms"]}],
-        "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+                     "jwks": {"inline": VECTORS["keys"]}, "algorithms": VECTORS["algorithms"]},
+                    {"name": "many", "issuer": "https://many.example.com", "audiences": ["many"], "jwks": {"inline": many_keys()}}],
+        "schemes": {"oauth2": {"bearer": {"issuers": ["corp", "many"]}}},
         "agents": (0..agents).map(agent).collect::<Vec<_>>(),
         "audit": {"level": "none"}
     })
@@ -161,4 +186,48 @@ fn the_hot_path_allocates_little() {
     let counted = allocations(|| assert!(request(&runtime, &sent, now)));
     println!("allocations of the hot path: {counted}, of {ALLOCATIONS} allowed");
     assert!(counted <= ALLOCATIONS, "{counted} allocations, more than {ALLOCATIONS}: TRACE_ALLOCATIONS=1 tells where");
+}
+
+/// Neither the number of agents nor that of tokens is in what a request allocates or takes. Times are those of this build, one beside
+/// the other; only what they are to each other counts, and a walk over all agents would be ten times as long.
+#[test]
+fn a_thousand_agents_and_two_thousand_tokens_cost_what_one_does() {
+    let (one, thousand, now) = (runtime(1), runtime(1000), UnixTime::from_secs(1_800_000_000));
+    let first = [block(&sent("/agents/a0", token("RS256 good")))];
+    let last = [block(&sent("/agents/a999", token("RS256 good")))];
+    let many: Vec<Vec<u8>> = many_tokens(2000).iter().map(|token| block(&sent("/agents/a0", token))).collect();
+    for (what, runtimes, requests) in
+        [("1000 agents", [&one, &thousand], [&first[..], &last[..]]), ("2000 tokens", [&one, &one], [&many[..1], &many[..]])]
+    {
+        for (runtime, requests) in runtimes.iter().zip(requests) {
+            assert!(requests.iter().all(|sent| request(runtime, sent, now)), "{what}");
+        }
+        let counted = [0, 1].map(|kind| allocations(|| assert!(request(runtimes[kind], &requests[kind][0], now))));
+        assert_eq!(counted[0], counted[1], "{what}: allocations");
+        let mut turn = 0;
+        let mut ratios: Vec<f64> = (0..31)
+            .map(|_| {
+                let [few, many] = [0, 1].map(|kind| {
+                    time(|| {
+                        for _ in 0..40 {
+                            turn += 1;
+                            assert!(request(runtimes[kind], &requests[kind][turn % requests[kind].len()], now));
+                        }
+                    })
+                });
+                many.as_secs_f64() / few.as_secs_f64()
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[ratios.len() / 2];
+        println!("{what}: {ratio:.2} of one's time");
+        assert!(ratio < 1.5, "{what}: {ratio:.2} of one's time");
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "what is measured is time")]
+fn time(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
 }
