@@ -63,7 +63,8 @@ fn verdict<'a>(name: &str, mut chunks: impl Iterator<Item = &'a [u8]>) -> Value 
         return json!({ "refused": fault.to_string() });
     }
     assert!(watched.questions(operation).all(|(_, asked)| body.is_settled(asked)));
-    let facts = Facts::new(&watched, operation, |asked| body.findings(asked));
+    let findings = |asked| body.findings(asked);
+    let facts = Facts::new(&watched, operation, &findings);
     let texts = |fact| {
         let texts: BTreeSet<&str> = facts.values(fact).map(|value| value.text.as_deref().unwrap_or("too long")).collect();
         texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>()

@@ -45,7 +45,8 @@ fn every_token_has_its_verdict() {
         for now in times {
             let token = vector["token"].as_str().unwrap();
             let verdict = match verify::open(token, &config.issuers, &[0])
-                .and_then(|open| open.verify(&config.issuers[0], &keys, &Software, UnixTime::new(now)))
+                .and_then(|open| open.verify(&config.issuers[0], &keys, &Software))
+                .and_then(|verified| verified.judge(&config.issuers[0], &config.issuers[0].audiences, UnixTime::new(now)))
             {
                 Ok(caller) => {
                     assert_eq!(caller.subject.as_deref(), Some("vector"));

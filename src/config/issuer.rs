@@ -79,12 +79,6 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// The same issuer for tokens that must name one of `audiences` in place of its own.
-    #[must_use]
-    pub fn for_audiences(&self, audiences: &[String]) -> Self {
-        Self { audiences: audiences.to_vec(), ..self.clone() }
-    }
-
     /// Puts in what the preset knows.
     pub(super) fn fill(&mut self) {
         let entra = self.preset == Some(Preset::Entra);

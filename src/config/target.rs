@@ -79,7 +79,7 @@ impl TryFrom<String> for HostPattern {
         if text.ends_with('*') {
             return if host.is_empty() { Err(WRONG) } else { Ok(Self::Prefix(part.to_owned())) };
         }
-        Authority::parse(&text).map(|_| Self::Exact(text)).ok_or(WRONG)
+        if Authority::parse(&text).is_some() { Ok(Self::Exact(text)) } else { Err(WRONG) }
     }
 }
 

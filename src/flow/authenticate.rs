@@ -12,6 +12,7 @@ use crate::identity::basic::{self, BasicError};
 use crate::identity::bearer::BearerError;
 use crate::identity::confirmation::Confirmation;
 use crate::identity::demand::{Demand, Part, Proofs};
+use crate::identity::verify::Verified;
 use crate::identity::{Caller, Kind, Origin, secret_digest};
 use crate::wire::header::Headers;
 use std::collections::BTreeMap;
@@ -277,14 +278,14 @@ impl Runtime {
             _ if !policy.takes_tokens() => {}
             Err(BearerError::Missing) => {}
             Err(error) => return Identified::Refused((*error).into()),
-            Ok(token) => match self.token(&policy, token, may_wait, context) {
+            Ok(token) => match self.token(&policy, (token, credentials.known.as_deref()), may_wait, context) {
                 Authentication::Caller(caller) => {
                     let held = |scheme: &usize| scheme_at(*scheme).is_some_and(|scheme| is_held(&caller, scheme, credentials));
-                    let schemes: Vec<usize> = policy.tokens(&caller).filter(held).collect();
-                    if schemes.is_empty() {
+                    let mut schemes = policy.tokens(&caller).filter(held).peekable();
+                    if schemes.peek().is_none() {
                         return Identified::Refused(Reason::TokenNotBound);
                     }
-                    schemes.into_iter().for_each(|scheme| proofs.add(scheme, Rc::clone(&caller)));
+                    schemes.for_each(|scheme| proofs.add(scheme, Rc::clone(&caller)));
                 }
                 Authentication::Refused(reason) => return Identified::Refused(reason),
                 Authentication::Wait(want) => return Identified::Wait(want),
@@ -297,8 +298,10 @@ impl Runtime {
     }
 
     /// Verifies a token here, or asks about one that cannot be.
-    fn token(&self, policy: &Policy, token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
-        match (self.authenticate(&policy.issuers, token, may_wait, context), policy.introspection) {
+    fn token(&self, policy: &Policy, token: (&str, Option<&Verified>), may_wait: bool, context: &Context<'_>) -> Authentication {
+        let authentication = self.authenticate(token, &policy.issuers, None, may_wait, context);
+        let (token, _) = token;
+        match (authentication, policy.introspection) {
             // Not a JWT at all, or one of an issuer whose keys nobody gave us.
             (Authentication::Refused(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => {
                 self.introspect(scheme, token, may_wait, context.now)

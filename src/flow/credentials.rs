@@ -2,19 +2,24 @@
 
 use super::authenticate::Policy;
 use super::head::Head;
-use crate::config::{CertificateSource, Config, Scheme};
+use super::runtime::Runtime;
+use crate::config::{CertificateSource, Scheme};
 use crate::identity::api_key::{self, KeyError};
 use crate::identity::basic::{self, BasicError};
 use crate::identity::bearer::{self, BearerError};
 use crate::identity::peer::Peer;
+use crate::identity::verify::Verified;
 use crate::identity::xfcc::{self, XfccError};
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 
 /// What a request presents. Keys and passwords are kept as their SHA-256.
 pub struct Credentials<'h> {
     /// The token.
     pub token: Result<Cow<'h, str>, BearerError>,
+    /// What the token says, if its signature was verified before.
+    pub known: Option<Rc<Verified>>,
     /// Name and password.
     pub password: Result<[u8; 32], BasicError>,
     /// What stands at the places of keys, by scheme (index).
@@ -32,13 +37,24 @@ pub struct Untold;
 impl<'h> Credentials<'h> {
     /// Finds them. `peer`: the verified certificate of the connection, if there is one.
     #[must_use]
-    pub fn read(policy: &Policy, config: &Config, head: &'h Head<'h>, peer: Option<&'h Peer>) -> Self {
+    pub fn read(policy: &Policy, runtime: &Runtime, head: &'h Head<'h>, peer: Option<&'h Peer>) -> Self {
+        let config = runtime.config();
+        let mut known = None;
+        let is_known = |token: &str| {
+            known = runtime.recall(token);
+            known.is_some()
+        };
+        let token = match policy.takes_tokens() {
+            true => bearer::token_unless_known(head.headers, is_known).map(Cow::Borrowed),
+            false => Err(BearerError::Missing),
+        };
         let present = |index: &usize| match config.scheme_at(*index) {
             Some(Scheme::ApiKey(key)) => api_key::presented(key, head.headers, head.query).transpose().map(|found| (*index, found)),
             _ => None,
         };
         Self {
-            token: if policy.takes_tokens() { bearer::token(head.headers).map(Cow::Borrowed) } else { Err(BearerError::Missing) },
+            token,
+            known,
             password: if policy.takes_passwords() { basic::presented(head.headers) } else { Err(BasicError::Missing) },
             keys: policy.keys().iter().filter_map(present).collect(),
             peer: peer.map(Cow::Borrowed),
@@ -51,6 +67,7 @@ impl<'h> Credentials<'h> {
     pub fn into_owned(self) -> Credentials<'static> {
         Credentials {
             token: self.token.map(|token| Cow::Owned(token.into_owned())),
+            known: self.known,
             password: self.password,
             keys: self.keys,
             peer: self.peer.map(|peer| Cow::Owned(peer.into_owned())),

@@ -4,16 +4,16 @@
 mod finding;
 
 use self::finding::{Method, Next, permit, subject};
-use super::classify::only_post;
 use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
-use super::exchange::{Meter, Stage, Watched, answer, withheld};
+use super::exchange::{Stage, Watched, answer, withheld};
 use super::facts::Note;
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::Reader;
 use super::leaving::{self, Call, Place, not_a2a};
+use super::meter::{Excess, Meter};
 use super::negotiate;
 use super::obtain::Attachment;
 use super::record::Used;
@@ -102,7 +102,7 @@ pub(super) fn begin(
         connection: index,
         place: call.place(connection, None),
         call,
-        caller: policy.map(|policy| Box::new(Credentials::read(&policy, config, head, peer).into_owned())),
+        caller: policy.map(|policy| Box::new(Credentials::read(&policy, context.runtime, head, peer).into_owned())),
         subject: subject(head, connection),
         waited: Vec::new(),
         pause: None,
@@ -218,7 +218,7 @@ impl Outbound {
             }
         };
         effects.push(Effect::Note(Note::Allowed));
-        self.onward(operation, version, connection)
+        self.onward(operation, version)
     }
 
     fn again(self: Box<Self>, context: &Context<'_>, effects: &mut Vec<Effect>, sent: &mut Option<Sent>) -> (Stage, Step) {
@@ -241,7 +241,7 @@ impl Outbound {
                 *sent = Some(attach(self.connection, connection, *attachment, self.place.binding(), effects));
                 if let Some(operation) = operation {
                     effects.push(Effect::Note(Note::Allowed));
-                    return self.onward(operation, version, connection);
+                    return self.onward(operation, version);
                 }
                 self.begin_reading(connection, context);
                 (self.released, self.pause, self.seat) = (Some(version), None, None);
@@ -296,25 +296,20 @@ impl Outbound {
     }
 
     /// What came of the body goes on; the rest must not contradict what was decided.
-    fn onward(self: Box<Self>, operation: Operation, version: Version, connection: &Connection) -> (Stage, Step) {
+    fn onward(self: Box<Self>, operation: Operation, version: Version) -> (Stage, Step) {
         let binding = self.place.binding();
-        let meter = |limit, denial: Denial| Meter {
-            passed: self.held,
-            announced: self.announced,
-            limit,
-            denial: denial.at(&connection.name),
-            binding,
-        };
+        let target = Target::Connection(self.connection);
+        let meter = |limit, excess| Meter { passed: self.held, announced: self.announced, limit, excess, target, binding };
         let stage = match (self.place, self.reader) {
             (Place::Jsonrpc, Some(reader)) => {
-                let meter = meter(u64::MAX, Denial::new(Reason::BodyTooLarge));
+                let meter = meter(u64::MAX, Excess::TooLong);
                 if self.ended {
                     Stage::Passing(meter.ended())
                 } else {
                     Stage::Watching(Box::new(Watched { reader, meter, agent: None, operation, version, owned: None }))
                 }
             }
-            _ if !self.call.is_post() && !self.bodiless => Stage::Passing(meter(0, only_post())),
+            _ if !self.call.is_post() && !self.bodiless => Stage::Passing(meter(0, Excess::Method)),
             _ => Stage::Done,
         };
         (stage, Step::Continue)

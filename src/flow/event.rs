@@ -76,6 +76,19 @@ pub enum Level {
     Error,
 }
 
+impl Level {
+    /// The level as the proxy counts: what is more important has more.
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::Debug => 1,
+            Self::Info => 2,
+            Self::Warn => 3,
+            Self::Error => 4,
+        }
+    }
+}
+
 /// A header value.
 #[derive(Clone, Debug)]
 pub enum Value {
@@ -147,7 +160,7 @@ pub enum Effect {
     /// Add a header to the answer that follows.
     ReplyHeader(String, String),
     /// Record a decision: in the log and in filter state as it says, and in the statistics.
-    Audit(Box<Record>),
+    Audit(Record),
     /// A fact for the record. The exchange keeps it to itself; no host sees it.
     Note(Note),
 }

@@ -11,6 +11,7 @@ use super::fetch::Want;
 use super::head::{self, Head, Target};
 use super::ingress::Inbound;
 use super::inspect::Reader;
+use super::meter::Meter;
 use super::metric::Tally;
 use super::ownership::Owned;
 use super::runtime::Context;
@@ -23,9 +24,6 @@ use crate::protocol::{Operation, Version};
 use crate::wire::header::Headers;
 use crate::wire::scan::Limits;
 use std::rc::Rc;
-
-/// Effects of an event that decides.
-const USUAL: usize = 16;
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -41,7 +39,7 @@ pub struct Exchange {
     /// The agent has begun to answer.
     responding: bool,
     /// For its record.
-    facts: Box<Facts>,
+    facts: Facts,
 }
 
 /// Whether the proxy answered itself.
@@ -87,30 +85,6 @@ pub(super) struct Watched {
     pub owned: Option<Box<Owned>>,
 }
 
-/// Counts a body that passes.
-#[derive(Debug)]
-pub(super) struct Meter {
-    /// Bytes that went on.
-    pub passed: u64,
-    /// Bytes that the client announced.
-    pub announced: Option<u64>,
-    /// Bytes that may.
-    pub limit: u64,
-    /// The refusal if there are more.
-    pub denial: Denial,
-    /// Of the request.
-    pub binding: Option<Binding>,
-}
-
-impl Meter {
-    /// The same for a body that has been read to its end: nothing may follow, whatever the proxy lets through.
-    pub fn ended(self) -> Self {
-        let denial =
-            Denial { realm: self.denial.realm, ..Denial::new(Reason::RequestMalformed).advise("The body is longer than announced.") };
-        Self { limit: self.passed, denial, ..self }
-    }
-}
-
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
@@ -135,9 +109,11 @@ impl Exchange {
     }
 
     fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
-        let mut effects = Vec::with_capacity(USUAL);
+        let mut effects = context.runtime.effects();
         match &event {
-            Event::RequestHeaders { headers, .. } => *self.facts = Facts::new(headers, context.now),
+            Event::RequestHeaders { headers, .. } => {
+                self.facts = Facts::begin(headers, context);
+            }
             Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.tally().scanned, chunk.len()),
             Event::ResponseHeaders { .. } => {
                 let trace = self.facts.trace(context.runtime.config());
@@ -163,7 +139,7 @@ impl Exchange {
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, bytes, end, &chunk, context, &mut effects)
             }
-            (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
+            (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, context, &mut effects),
             // Also an event that no proxy sends at this stage; a stage already decided stays decided.
             (stage @ (Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
         };
@@ -179,6 +155,12 @@ impl Exchange {
     /// The host has answered already: what still comes of the request is ignored.
     pub fn stop(&mut self) {
         self.stage = Stage::Done;
+    }
+
+    /// Whether what becomes of `event` depends on the time. Of a body that passes nothing more is judged than its length.
+    #[must_use]
+    pub const fn needs_time(&self, event: &Event) -> bool {
+        !matches!((event, &self.stage), (Event::RequestBody { bytes: 0, .. }, Stage::Passing(_)) | (Event::RequestBody { .. }, Stage::Done))
     }
 
     /// How much is read of the body as far as it has come.
@@ -286,28 +268,35 @@ impl Exchange {
 }
 
 /// `effects` with records in place of notes.
-fn record(effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effect> {
-    let mut noted = Vec::with_capacity(effects.len());
-    for effect in effects {
+fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effect> {
+    // Few are added to what comes without a note, and none where nobody asks for a trace.
+    let mut traced = Vec::new();
+    let mut place = 0_usize;
+    effects.retain_mut(|effect| {
         match effect {
-            Effect::Note(note) => noted.extend(facts.take(note, config).map(|record| Effect::Audit(Box::new(record)))),
-            Effect::Reply(reply) => {
-                noted.extend(facts.trace(config).map(|(name, value)| Effect::ReplyHeader(name, value)));
-                noted.push(Effect::Reply(reply));
+            Effect::Note(_) => {
+                let Effect::Note(note) = std::mem::replace(effect, Effect::Log(Level::Debug, String::new())) else { return false };
+                match facts.take(note, config) {
+                    Some(record) => *effect = Effect::Audit(record),
+                    None => return false,
+                }
             }
-            Effect::Answer(mut whole) => {
-                facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value));
-                noted.push(Effect::Answer(whole));
-            }
-            Effect::Pin { pin, connection, otherwise } => {
+            Effect::Reply(_) => traced.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
+            Effect::Answer(whole) => facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value)),
+            Effect::Pin { otherwise, .. } => {
                 // What is said if the pin does not hold is not known to be said.
-                let otherwise = record(otherwise, &mut facts.clone(), config);
-                noted.push(Effect::Pin { pin, connection, otherwise });
+                *otherwise = record(std::mem::take(otherwise), &mut facts.clone(), config);
             }
-            other => noted.push(other),
+            _ => {}
         }
+        place = place.saturating_add(1);
+        true
+    });
+    // The last first, so that the places of the others stay.
+    for (place, header) in traced.into_iter().rev() {
+        effects.insert(place, header);
     }
-    noted
+    effects
 }
 
 fn begin(
@@ -435,7 +424,7 @@ fn watching(
     // An agent that counts needs no other end than the announced length: what is wrong must be known before.
     let end = end || meter.announced == Some(meter.passed);
     if meter.passed > meter.limit {
-        return answer(&meter.denial, binding, &reader.id().unwrap_or_default(), effects);
+        return answer(&meter.refusal(context), binding, &reader.id().unwrap_or_default(), effects);
     }
     let inspected = reader.read(chunk, end).and_then(|()| {
         let known = agent.and_then(|index| Some((context.runtime.plans(index)?, context.runtime.config().agents.get(index)?)));
@@ -449,7 +438,7 @@ fn watching(
     match inspected {
         Err(wrong) => {
             let (denial, id) = *wrong;
-            let denial = Denial { realm: meter.denial.realm.clone(), ..denial };
+            let denial = Denial { realm: meter.realm(context), ..denial };
             answer(&denial, binding, &id, effects)
         }
         Ok(()) if end => {
@@ -481,10 +470,10 @@ pub(super) fn withheld(binding: Option<Binding>, effects: &mut Vec<Effect>) -> (
     answer(&Denial::new(Reason::HeadersNotHeld), binding, &Id::default(), effects)
 }
 
-fn passing(meter: Meter, bytes: u64, effects: &mut Vec<Effect>) -> (Stage, Step) {
+fn passing(meter: Meter, bytes: u64, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let passed = meter.passed.saturating_add(bytes);
     if passed > meter.limit {
-        return answer(&meter.denial, meter.binding, &Id::default(), effects);
+        return answer(&meter.refusal(context), meter.binding, &Id::default(), effects);
     }
     (Stage::Passing(Meter { passed, ..meter }), Step::Continue)
 }

@@ -4,7 +4,8 @@
 use super::denial::Reason;
 use super::event::Level;
 use super::head::Target;
-use super::record::{Decision, Place, Record, Used, cut};
+use super::record::{Decision, Place, Record, Said, Used, cut};
+use super::runtime::Context;
 use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
 use crate::identity::Caller;
 use crate::protocol::{Binding, Operation, Version};
@@ -60,6 +61,8 @@ pub struct Facts {
     judged: Option<String>,
     used: Option<Used>,
     decided: Option<(Decision, Option<Reason>)>,
+    /// The lowest [`Level::number`] that the proxy writes to its log.
+    lowest: u32,
 }
 
 impl Facts {
@@ -68,6 +71,18 @@ impl Facts {
     pub fn new(headers: &Headers, now: UnixTime) -> Self {
         let id = headers.single_ascii("x-request-id").filter(|id| id.len() <= MAX_REQUEST_ID);
         Self { started: now, request_id: id.map(str::to_owned), ..Self::default() }
+    }
+
+    /// The same, with what the record of the request can need.
+    #[must_use]
+    pub fn begin(headers: &Headers, context: &Context<'_>) -> Self {
+        let Audit { level, filter_state, .. } = context.runtime.config().audit;
+        let lowest = context.runtime.lowest_log_level();
+        match filter_state || level != AuditLevel::None {
+            true => Self { lowest, ..Self::new(headers, context.now) },
+            // No line is made.
+            false => Self { lowest, started: context.now, ..Self::default() },
+        }
     }
 
     /// Takes `note`; gives the record if it is a decision.
@@ -101,16 +116,16 @@ impl Facts {
     #[must_use]
     pub fn trace(&self, config: &Config) -> Option<(String, String)> {
         let (trace, judged) = (config.debug.as_ref()?, self.judged.as_ref()?);
-        let record = self.record(config);
+        let (record, said) = (self.record(config), self.said(config));
         let mut text = String::new();
         let caller = [
-            ("issuer", record.issuer.as_deref()),
-            ("tenant", record.tenant.as_deref()),
-            ("client", record.client.as_deref()),
-            ("kind", record.kind),
+            ("issuer", said.issuer.as_deref()),
+            ("tenant", said.tenant.as_deref()),
+            ("client", said.client.as_deref()),
+            ("kind", said.kind),
         ];
         let facts = [
-            ("agent", Some(record.place.name())),
+            ("agent", Some(said.place.name())),
             ("version", record.version.map(Version::as_str)),
             ("binding", record.binding.map(Binding::name)),
             ("operation", record.operation.map(Operation::name)),
@@ -139,7 +154,36 @@ impl Facts {
     }
 
     fn record(&self, config: &Config) -> Record {
-        let Audit { level, log_level, subject, filter_state } = config.audit;
+        let Audit { level, log_level, filter_state, .. } = config.audit;
+        let (decision, reason) = self.decided.unwrap_or((Decision::Deny, None));
+        let logged = match level {
+            AuditLevel::All => true,
+            AuditLevel::Denied => decision != Decision::Allow,
+            AuditLevel::None => false,
+        };
+        let log_level = match log_level {
+            AuditLogLevel::Debug => Level::Debug,
+            AuditLogLevel::Info => Level::Info,
+            AuditLogLevel::Warn => Level::Warn,
+        };
+        // A line that the proxy would drop is not made.
+        let log = (logged && log_level.number() >= self.lowest).then_some(log_level);
+        let told = log.is_some() || filter_state;
+        Record {
+            started: self.started,
+            target: self.target,
+            version: self.version,
+            binding: self.binding,
+            operation: self.operation,
+            decision,
+            reason,
+            said: told.then(|| Box::new(self.said(config))),
+            log,
+            state: filter_state,
+        }
+    }
+
+    fn said(&self, config: &Config) -> Said {
         let place = match self.target {
             Some(Target::Agent(index)) => Place::Agent(config.agents.get(index).map_or_else(String::new, |agent| agent.name.clone())),
             Some(Target::Connection(index)) => {
@@ -147,43 +191,23 @@ impl Facts {
             }
             None => Place::Nowhere,
         };
-        let (decision, reason) = self.decided.unwrap_or((Decision::Deny, None));
-        let logged = match level {
-            AuditLevel::All => true,
-            AuditLevel::Denied => decision != Decision::Allow,
-            AuditLevel::None => false,
-        };
-        let log = logged.then_some(match log_level {
-            AuditLogLevel::Debug => Level::Debug,
-            AuditLogLevel::Info => Level::Info,
-            AuditLogLevel::Warn => Level::Warn,
-        });
         let caller = self.caller.as_deref();
         let voucher = caller.and_then(|caller| caller.origin.voucher(config));
-        let told = log.is_some() || filter_state;
-        let subject = caller.filter(|_| told).and_then(|caller| match subject {
+        let subject = caller.and_then(|caller| match config.audit.subject {
             SubjectForm::Plain => caller.subject.as_deref().map(cut),
             SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
             SubjectForm::None => None,
         });
-        Record {
-            started: self.started,
+        Said {
             request_id: self.request_id.clone(),
             place,
-            version: self.version,
-            binding: self.binding,
-            operation: self.operation,
             issuer: voucher.map(|voucher| cut(voucher.name())),
             tenant: caller.and_then(|caller| caller.tenant.as_deref()).map(cut),
             subject,
             client: caller.and_then(|caller| caller.client.as_deref()).map(cut),
             kind: caller.map(|caller| caller.kind.as_str()),
-            decision,
-            reason,
             shadowed: self.shadowed.clone(),
             used: self.used,
-            log,
-            state: filter_state,
         }
     }
 }

@@ -25,11 +25,11 @@ pub struct Head<'a> {
     /// The query.
     pub query: Option<&'a str>,
     /// `:authority`.
-    pub authority: Authority,
+    pub authority: Authority<'a>,
 }
 
 /// What a request is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
     /// An agent behind this proxy, by index.
     Agent(usize),
@@ -95,10 +95,16 @@ impl<'a> Head<'a> {
         query.map_or_else(|| format!("{base}{rest}"), |query| format!("{base}{rest}?{query}"))
     }
 
-    /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on.
+    /// Makes the request name exactly one version: in the header, and no longer in the query of `target`, which goes on. A header
+    /// that says just that stays.
     pub fn set_version(&self, target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
-        self.drop_versions(effects);
-        set_version(target, effects, chosen);
+        let mut lines = self.headers.all(version::HEADER);
+        if (lines.next(), lines.next()) == (Some(chosen.as_str().as_bytes()), None) {
+            effects.extend(without_version(target));
+        } else {
+            self.drop_versions(effects);
+            set_version(target, effects, chosen);
+        }
     }
 
     /// Removes the version if there are several: setting a header replaces its first value only.
@@ -112,9 +118,11 @@ impl<'a> Head<'a> {
 /// Makes a request with one version at most name this one: in the header, and no longer in the query of `target`, which goes on.
 pub fn set_version(target: &str, effects: &mut Vec<Effect>, chosen: version::Version) {
     effects.push(Effect::SetHeader(version::HEADER.into(), Value::Text(chosen.as_str().to_owned())));
-    if let Some(target) = version::without_parameter(target) {
-        effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
-    }
+    effects.extend(without_version(target));
+}
+
+fn without_version(target: &str) -> Option<Effect> {
+    version::without_parameter(target).map(|target| Effect::SetHeader(":path".into(), Value::Text(target)))
 }
 
 /// Headers by which servers and frameworks let a request say another method, path or host than it has: an agent that

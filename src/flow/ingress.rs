@@ -8,17 +8,17 @@ mod waiting;
 
 use super::authorize::{Admission, Admitted, Spoken, admit};
 use super::card::{CardRequest, Place};
-use super::classify::{binding, classify, mismatch, only_post};
+use super::classify::{binding, classify, mismatch};
 use super::credentials::Credentials;
 use super::denial::{Denial, Reason};
 use super::event::{Effect, Event, Level, Step, Value};
-use super::exchange::{Meter, Stage, Watched, answer, refuse, withheld};
+use super::exchange::{Stage, Watched, answer, refuse, withheld};
 use super::expected::Expected;
 use super::facts::{Note, is_shadowed};
 use super::fetch::Want;
 use super::head::{Head, Target};
 use super::inspect::{self, Reader};
-use super::media;
+use super::meter::{Excess, Meter};
 use super::ownership::Owned;
 use super::runtime::Context;
 use super::seats::Seat;
@@ -137,7 +137,7 @@ pub(super) fn begin(
     let identity = if is_public {
         Identity::Known(None)
     } else {
-        let credentials = Credentials::read(&looked_at, config, head, peer);
+        let credentials = Credentials::read(&looked_at, context.runtime, head, peer);
         let identified = context.runtime.identify(Target::Agent(index), &credentials, true, context);
         match admit(Target::Agent(index), is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
@@ -167,9 +167,14 @@ pub(super) fn begin(
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    // Where the path ends that the agent gets.
-    let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
-    let owned = if is_card { None } else { Owned::new(index, agent, binding, head, &path, suffix) };
+    let owned = match agent.tasks.owned() {
+        Some(_) if !is_card => {
+            // Where the path ends that the agent gets.
+            let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
+            Owned::new(index, agent, binding, head, &path, suffix)
+        }
+        _ => None,
+    };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
     }
@@ -287,7 +292,7 @@ impl Inbound {
             return (Stage::Inbound(self), Step::Pause);
         }
         let asked = match &self.body {
-            Body::TooLong => Err(self.too_long()),
+            Body::TooLong => Err(self.excess().denial()),
             Body::Wrong(wrong) => Err(wrong.0.clone()),
             Body::NotNeeded => Ok(self.operation),
             Body::Reading { reader, .. } => self.asked(reader, context),
@@ -333,8 +338,8 @@ impl Inbound {
         }
         effects.push(Effect::Note(Note::Allowed));
         match self.body {
-            Body::Reading { .. } => self.go_on(context),
-            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => (Stage::Passing(self.meter(context)), Step::Continue),
+            Body::Reading { .. } => self.go_on(),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => (Stage::Passing(self.meter()), Step::Continue),
         }
     }
 
@@ -418,8 +423,8 @@ impl Inbound {
     }
 
     /// The head and what came of the body go on; the rest is watched.
-    fn go_on(&mut self, context: &Context<'_>) -> (Stage, Step) {
-        let meter = self.meter(context);
+    fn go_on(&mut self) -> (Stage, Step) {
+        let meter = self.meter();
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
                 let owned = self.owned.take();
@@ -437,22 +442,23 @@ impl Inbound {
         }
     }
 
-    fn meter(&self, context: &Context<'_>) -> Meter {
+    const fn meter(&self) -> Meter {
         Meter {
             passed: self.held,
             announced: self.announced,
             limit: self.limit,
-            denial: self.named(self.too_long(), context),
+            excess: self.excess(),
+            target: Target::Agent(self.agent),
             binding: self.binding,
         }
     }
 
-    /// The refusal of a body with more than may come.
-    fn too_long(&self) -> Denial {
+    /// What is wrong with a body of more than may come.
+    const fn excess(&self) -> Excess {
         match self.limit {
-            _ if self.untyped => media::missing(),
-            0 => only_post(),
-            _ => Denial::new(Reason::BodyTooLarge),
+            _ if self.untyped => Excess::Untyped,
+            0 => Excess::Method,
+            _ => Excess::TooLong,
         }
     }
 

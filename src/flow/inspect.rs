@@ -173,7 +173,8 @@ impl Plans {
         // A skill that is named for a second time, behind the verdict.
         self.skill(reader, operation)?;
         let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
-        let facts = Facts::new(watched, operation, |asked| reader.findings(asked));
+        let findings = |asked| reader.findings(asked);
+        let facts = Facts::new(watched, operation, &findings);
         limits::check(&facts, version, &agent.limits, complete).map_err(over_limit)?;
         push::check_found(&facts, operation, &agent.push_notifications, complete).map_err(no_push)
     }
@@ -198,7 +199,7 @@ impl Reader {
     pub fn read(&mut self, chunk: &[u8], end: bool) -> Result<(), Box<(Denial, Id)>> {
         match self {
             Self::Jsonrpc(reader) => {
-                let read = reader.feed(chunk).and_then(|()| if end { reader.end().map(drop) } else { Ok(()) });
+                let read = reader.feed(chunk).and_then(|()| if end { reader.close() } else { Ok(()) });
                 read.map_err(|error| Box::new((malformed(&error), error.id())))
             }
             Self::HttpJson(document) => {

@@ -41,6 +41,8 @@ struct Entry {
     grpc: Option<Target>,
     /// The prefixes as the most tolerant reader sees them, with `unmatched: pass` only.
     folded: BTreeSet<String>,
+    /// Length of the longest of them.
+    longest_folded: usize,
     /// Somebody came for another port, and the operator knows.
     told: Cell<bool>,
 }
@@ -114,7 +116,7 @@ impl Matcher {
         self.entries.get(index)
     }
 
-    fn entry_of(&self, authority: &Authority) -> Option<&Entry> {
+    fn entry_of(&self, authority: &Authority<'_>) -> Option<&Entry> {
         self.entry(match self.ports {
             Ports::Exact => authority.as_str(),
             Ports::Ignore => authority.host(),
@@ -123,7 +125,7 @@ impl Matcher {
 
     /// Whether requests with this authority may be for `target`, whatever their path.
     #[must_use]
-    pub fn serves(&self, authority: &Authority, target: Target) -> bool {
+    pub fn serves(&self, authority: &Authority<'_>, target: Target) -> bool {
         self.entry_of(authority).is_some_and(|entry| entry.targets.values().any(|own| *own == target))
     }
 
@@ -131,7 +133,7 @@ impl Matcher {
     ///
     /// # Errors
     /// If host or path of a request that may be for us could be read in two ways, or the path is too long.
-    pub fn find(&self, authority: &Authority, target: &str, path: &str) -> Result<Option<Target>, Denial> {
+    pub fn find(&self, authority: &Authority<'_>, target: &str, path: &str) -> Result<Option<Target>, Denial> {
         let entry = self.entry_of(authority);
         let without_dots = authority.without_dots();
         if without_dots.is_some_and(|plain| entry.or_else(|| self.entry_of(&plain)).or_else(|| self.entry(plain.host())).is_some()) {
@@ -168,7 +170,7 @@ impl Matcher {
     }
 
     /// Says once for each entry that nothing was found because of a port.
-    fn warn_of_port(&self, meant: &Entry, authority: &Authority) {
+    fn warn_of_port(&self, meant: &Entry, authority: &Authority<'_>) {
         if !meant.told.replace(true) {
             self.warnings.borrow_mut().push(format!(
                 "a request for {:?} matches nothing because of its port alone: match.hosts has {:?}. Name the port there too, or set \
@@ -207,11 +209,26 @@ fn trimmed(prefix: &str) -> &str {
 /// The beginnings of `path` that end with a whole segment and have at most `longest` bytes, the longest first; the last
 /// one is empty.
 fn beginnings(path: &str, longest: usize) -> impl Iterator<Item = &str> {
-    let ends = path.bytes().enumerate().take(longest.saturating_add(1)).filter(|(_, byte)| *byte == b'/').map(|(at, _)| at);
-    let whole = (path.len() <= longest).then_some(path.len());
-    let mut ends: Vec<usize> = ends.chain(whole).collect();
-    ends.reverse();
-    ends.into_iter().filter_map(|end| path.get(..end))
+    let whole = (path.len() <= longest).then_some(path);
+    let reach = path.len().min(longest.saturating_add(1));
+    let slashes = path.bytes().enumerate().take(reach).rev().filter(|(_, byte)| *byte == b'/');
+    whole.into_iter().chain(slashes.filter_map(|(end, _)| path.get(..end)))
+}
+
+/// `folded` without what the most tolerant reader leaves out: empty and dot segments, parameters, what `..` takes back.
+fn plain(folded: &str) -> String {
+    let mut plain = String::with_capacity(folded.len());
+    for segment in folded.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
+        match segment {
+            "" | "." => {}
+            ".." => plain.truncate(plain.rfind('/').unwrap_or_default()),
+            other => {
+                plain.push('/');
+                plain.push_str(other);
+            }
+        }
+    }
+    plain
 }
 
 impl Entry {
@@ -224,7 +241,10 @@ impl Entry {
         }
         if keeps_folds {
             let services = rule.grpc.then_some(grpc::SERVICES).into_iter().flatten().map(trimmed);
-            self.folded.extend(services.chain([prefix]).filter_map(fold));
+            for folded in services.chain([prefix]).filter_map(fold) {
+                self.longest_folded = self.longest_folded.max(folded.len());
+                self.folded.insert(folded);
+            }
         }
     }
 
@@ -237,21 +257,12 @@ impl Entry {
     /// Whether some reader could take `path` for one below a prefix.
     fn resembles(&self, path: &str) -> bool {
         let Some(folded) = fold(path) else { return true };
-        let mut plain = String::with_capacity(folded.len());
-        for segment in folded.split(['/', '\\']).map(|segment| segment.split(';').next().unwrap_or_default()) {
-            match segment {
-                "" | "." => {}
-                ".." => plain.truncate(plain.rfind('/').unwrap_or_default()),
-                other => {
-                    plain.push('/');
-                    plain.push_str(other);
-                }
-            }
-        }
-        let longest = self.folded.iter().map(String::len).max().unwrap_or_default();
-        beginnings(&plain, longest).any(|prefix| self.folded.contains(prefix))
+        beginnings(&plain(&folded), self.longest_folded).any(|prefix| self.folded.contains(prefix))
     }
 }
+
+#[cfg(test)]
+mod walk;
 
 #[cfg(test)]
 mod tests {

@@ -3,15 +3,17 @@
 
 use super::denial::Reason;
 use super::fetch::Want;
-use super::record::{Decision, Place};
+use super::head::Target;
+use super::record::Decision;
+use crate::config::Config;
 use crate::protocol::{Binding, Operation, Version};
 use std::cell::Cell;
 
 /// What a counter of decisions counts: values of the configuration and of A2A, never of a request.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Count {
     /// Where the request was going.
-    pub place: Place,
+    pub target: Option<Target>,
     /// The version in force.
     pub version: Option<Version>,
     /// The binding.
@@ -28,15 +30,15 @@ impl Count {
     /// The same without what has many values, for when there are too many counters.
     #[must_use]
     pub const fn coarse(&self) -> Self {
-        Self { place: Place::Nowhere, version: None, binding: None, operation: None, decision: self.decision, reason: None }
+        Self { target: None, version: None, binding: None, operation: None, decision: self.decision, reason: None }
     }
 
     /// The counter's name: `attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;…;.total`.
     #[must_use]
-    pub fn counter(&self) -> String {
+    pub fn counter(&self, config: &Config) -> String {
         format!(
             "attache_decisions.{}.version.=.{};.binding.=.{};.operation.=.{};.decision.=.{};.reason.=.{};.total",
-            self.place(),
+            place(self.target, config),
             label(self.version.map_or("none", Version::as_str)),
             self.binding.map_or("none", Binding::name),
             self.operation.map_or("none", Operation::name),
@@ -44,17 +46,21 @@ impl Count {
             self.reason.map_or("none", Reason::code),
         )
     }
+}
 
-    /// The name of the histogram of the times that such decisions took, in microseconds: by place and decision only.
-    #[must_use]
-    pub fn histogram(&self) -> String {
-        format!("attache_decision.{}.decision.=.{};.microseconds", self.place(), self.decision.name())
-    }
+/// The name of the histogram of the times that such decisions took, in microseconds: by place and decision only.
+#[must_use]
+pub fn decision_time(target: Option<Target>, decision: Decision, config: &Config) -> String {
+    format!("attache_decision.{}.decision.=.{};.microseconds", place(target, config), decision.name())
+}
 
-    fn place(&self) -> String {
-        let kind = if matches!(self.place, Place::Connection(_)) { "connection" } else { "agent" };
-        format!("{kind}.=.{};", label(self.place.name()))
-    }
+fn place(target: Option<Target>, config: &Config) -> String {
+    let (kind, name) = match target {
+        Some(Target::Agent(index)) => ("agent", config.agents.get(index).map(|agent| &agent.name)),
+        Some(Target::Connection(index)) => ("connection", config.connections.get(index).map(|connection| &connection.name)),
+        None => ("agent", None),
+    };
+    format!("{kind}.=.{};", label(name.map_or("none", String::as_str)))
 }
 
 /// The name of the counter of fetches like `want` that ended like this. `whose` it is: a label and its value.
@@ -134,26 +140,33 @@ fn label(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Count, Decision, Operation, Place, Reason, Tally, Version};
+    use super::{Binding, Count, Decision, Operation, Reason, Tally, Target, Version, decision_time, label};
+    use crate::config::Config;
+    use serde_json::json;
 
     #[test]
     fn labels_are_in_the_name_and_cannot_break_it() {
+        let config = json!({"schemes": {"open": {"none": {}}}, "agents": [{"name": "a-1", "match": {"hosts": ["*"], "path_prefix": "/"},
+            "versions": {"0.3": {"bindings": ["jsonrpc"]}}, "security": [{"open": []}]}]});
+        let config = Config::parse(config.to_string().as_bytes()).unwrap();
         let count = Count {
-            place: Place::Agent("a;.b é".to_owned()),
+            target: Some(Target::Agent(0)),
             version: Some(Version::V1_0),
             binding: Some(Binding::Jsonrpc),
             operation: Some(Operation::SendMessage),
             decision: Decision::Deny,
             reason: Some(Reason::TokenExpired),
         };
+        assert_eq!(label("a;.b é"), "a__b__");
         assert_eq!(
-            count.counter(),
-            "attache_decisions.agent.=.a__b__;.version.=.1_0;.binding.=.jsonrpc;.operation.=.SendMessage;.decision.=.deny;\
+            count.counter(&config),
+            "attache_decisions.agent.=.a-1;.version.=.1_0;.binding.=.jsonrpc;.operation.=.SendMessage;.decision.=.deny;\
              .reason.=.token_expired;.total"
         );
-        assert_eq!(count.histogram(), "attache_decision.agent.=.a__b__;.decision.=.deny;.microseconds");
+        let time = decision_time(count.target, count.decision, &config);
+        assert_eq!(time, "attache_decision.agent.=.a-1;.decision.=.deny;.microseconds");
         assert_eq!(
-            count.coarse().counter(),
+            count.coarse().counter(&config),
             "attache_decisions.agent.=.none;.version.=.none;.binding.=.none;.operation.=.none;.decision.=.deny;.reason.=.none;.total"
         );
     }

@@ -180,7 +180,9 @@ impl Search<'_> {
             Credential::Passthrough(own) => Some(own.audiences.as_slice()),
             _ => None,
         };
-        let ask = |may_wait| self.runtime.authenticate_for(audiences, &accepted, token.expose_secret(), may_wait, self.context);
+        let token_text = token.expose_secret();
+        let known = self.runtime.recall(token_text);
+        let ask = |may_wait| self.runtime.authenticate((token_text, known.as_deref()), &accepted, audiences, may_wait, self.context);
         let authentication = match ask(true) {
             // They have been waited for already.
             Authentication::Wait(want) if self.waited.contains(&want) => ask(false),

@@ -3,6 +3,7 @@
 
 use super::denial::Reason;
 use super::event::Level;
+use super::head::Target;
 use super::metric::Count;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::json::ascii;
@@ -76,24 +77,32 @@ pub struct Used {
 pub struct Record {
     /// When the request's headers arrived.
     pub started: UnixTime,
-    pub(super) request_id: Option<String>,
-    pub(super) place: Place,
+    pub(super) target: Option<Target>,
     pub(super) version: Option<Version>,
     pub(super) binding: Option<Binding>,
     pub(super) operation: Option<Operation>,
+    pub(super) decision: Decision,
+    pub(super) reason: Option<Reason>,
+    /// What else its line says; nothing where there is none to write.
+    pub(super) said: Option<Box<Said>>,
+    /// The level at which its line is to be in the log.
+    pub log: Option<Level>,
+    /// The line is to be filter state.
+    pub state: bool,
+}
+
+/// What the line of a decision says besides what is counted.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub(super) request_id: Option<String>,
+    pub(super) place: Place,
     pub(super) issuer: Option<String>,
     pub(super) tenant: Option<String>,
     pub(super) subject: Option<String>,
     pub(super) client: Option<String>,
     pub(super) kind: Option<&'static str>,
-    pub(super) decision: Decision,
-    pub(super) reason: Option<Reason>,
     pub(super) shadowed: Vec<Reason>,
     pub(super) used: Option<Used>,
-    /// The level at which its line is to be in the log.
-    pub log: Option<Level>,
-    /// The line is to be filter state.
-    pub state: bool,
 }
 
 #[derive(Serialize)]
@@ -141,33 +150,53 @@ struct UsedLine {
     age: Option<u64>,
 }
 
+/// What stands before a line in the log.
+const IN_LOG: &str = "attache: audit ";
+
 impl Record {
     /// The record as one line of JSON, if the decision is complete `now`.
     #[must_use]
     pub fn line(&self, now: UnixTime) -> String {
+        self.written("", now)
+    }
+
+    /// What the log gets, and what of it is the line, in one text.
+    #[must_use]
+    pub fn logged(&self, now: UnixTime) -> (String, usize) {
+        (self.written(IN_LOG, now), IN_LOG.len())
+    }
+
+    fn written(&self, before: &str, now: UnixTime) -> String {
         let denied = self.reason.filter(|_| self.decision == Decision::Deny);
+        let said = self.said.as_deref();
+        let named = |is_agent: bool| said.filter(|said| matches!(said.place, Place::Agent(_)) == is_agent).map(|said| said.place.name());
         let line = Line {
             time: now.rfc3339(),
-            request_id: self.request_id.as_deref(),
-            agent: matches!(self.place, Place::Agent(_)).then(|| self.place.name()),
-            connection: matches!(self.place, Place::Connection(_)).then(|| self.place.name()),
+            request_id: said.and_then(|said| said.request_id.as_deref()),
+            agent: named(true),
+            connection: named(false).filter(|_| said.is_some_and(|said| matches!(said.place, Place::Connection(_)))),
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
             operation: self.operation.map(Operation::name),
-            issuer: self.issuer.as_deref(),
-            tenant: self.tenant.as_deref(),
-            subject: self.subject.as_deref(),
-            client: self.client.as_deref(),
-            kind: self.kind,
+            issuer: said.and_then(|said| said.issuer.as_deref()),
+            tenant: said.and_then(|said| said.tenant.as_deref()),
+            subject: said.and_then(|said| said.subject.as_deref()),
+            client: said.and_then(|said| said.client.as_deref()),
+            kind: said.and_then(|said| said.kind),
             decision: self.decision.name(),
             reason: self.reason.map(Reason::code),
-            shadow: self.shadowed.iter().map(|reason| reason.code()).collect(),
-            credential: self.used.map(|used| UsedLine { method: used.method, from: used.origin, age: used.age.map(|age| age.as_secs()) }),
+            shadow: said.iter().flat_map(|said| &said.shadowed).map(|reason| reason.code()).collect(),
+            credential: said.and_then(|said| said.used).map(|used| UsedLine {
+                method: used.method,
+                from: used.origin,
+                age: used.age.map(|age| age.as_secs()),
+            }),
             status: denied.map(Reason::http_status),
             latency_us: self.microseconds(now),
         };
         // Names, texts and numbers: nothing in it can fail to be JSON.
         let mut text = Vec::with_capacity(LINE);
+        text.extend_from_slice(before.as_bytes());
         let written = serde_json::to_writer(&mut text, &line);
         written.ok().and_then(|()| String::from_utf8(text).ok()).map(ascii).unwrap_or_default()
     }
@@ -180,9 +209,9 @@ impl Record {
 
     /// What to count.
     #[must_use]
-    pub fn count(&self) -> Count {
-        let Self { version, binding, operation, decision, reason, .. } = *self;
-        Count { place: self.place.clone(), version, binding, operation, decision, reason }
+    pub const fn count(&self) -> Count {
+        let Self { target, version, binding, operation, decision, reason, .. } = *self;
+        Count { target, version, binding, operation, decision, reason }
     }
 }
 

@@ -1,16 +1,16 @@
 //! What all requests of one configuration share: the configuration itself, the issuers' keys, remembered
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
-use super::authenticate::{Authentication, Policy};
+use super::authenticate::Policy;
 use super::card::Statement;
 use super::conceal::Places;
-use super::denial::Reason;
 use super::dropped::Dropped;
+use super::event::Effect;
 use super::fetch::{Answer, Call, Want};
 use super::head::Target;
 use super::inspect::Plans;
 use super::introspect::Introspections;
-use super::keys::{Found, Keyrings};
+use super::keys::Keyrings;
 use super::matcher::Matcher;
 use super::metadata;
 use super::metric::{self, Tally};
@@ -20,10 +20,8 @@ use super::source::{Lookup, Sources};
 use super::tokens::Outgoing;
 use crate::config::{Agent, CertificateSource, Config, ConfigError, Connection, Demanded, Issuer, Scheme};
 use crate::credential::secrets::Secrets;
-use crate::identity::Origin;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
-use crate::identity::verify;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
 use crate::wire::caching::Caching;
@@ -74,7 +72,13 @@ pub struct Runtime {
     /// Agents (by index) whose cards promise what nobody enforces: told once.
     told: RefCell<BTreeSet<usize>>,
     tally: Tally,
+    lowest_log_level: Cell<u32>,
+    /// An empty list that has room.
+    spare: RefCell<Vec<Effect>>,
 }
+
+/// Most effects that the spare list has room for.
+const MOST_SPARE: usize = 64;
 
 /// What a state machine is given besides the event.
 #[derive(Clone, Copy)]
@@ -148,6 +152,8 @@ impl Runtime {
             warnings: RefCell::new(warnings),
             told: RefCell::default(),
             tally: Tally::default(),
+            lowest_log_level: Cell::default(),
+            spare: RefCell::default(),
         })
     }
 
@@ -274,6 +280,37 @@ impl Runtime {
         self.config.hold_headers && self.holds.get()
     }
 
+    /// The lowest [`Level::number`](super::Level::number) that the proxy writes to its log.
+    #[must_use]
+    pub const fn lowest_log_level(&self) -> u32 {
+        self.lowest_log_level.get()
+    }
+
+    /// The proxy writes nothing below `number` to its log.
+    pub fn set_lowest_log_level(&self, number: u32) {
+        self.lowest_log_level.set(number);
+    }
+
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know.
+    #[must_use]
+    pub fn seeded(self, seed: u128) -> Self {
+        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
+    }
+
+    /// A list for what an event brings about.
+    #[must_use]
+    pub fn effects(&self) -> Vec<Effect> {
+        self.spare.take()
+    }
+
+    /// Takes a list back whose effects are done, so that the next event needs no new one.
+    pub fn recycle(&self, mut effects: Vec<Effect>) {
+        if effects.capacity() <= MOST_SPARE {
+            effects.clear();
+            self.spare.replace(effects);
+        }
+    }
+
     /// What is counted here.
     #[must_use]
     pub const fn tally(&self) -> &Tally {
@@ -316,61 +353,6 @@ impl Runtime {
     #[must_use]
     pub fn envelope(&self) -> Rc<Questions> {
         Rc::clone(&self.envelope)
-    }
-
-    /// Verifies `token` for an agent that takes tokens of `accepted` issuers. With `may_wait`, missing keys are waited
-    /// for once.
-    #[must_use]
-    pub fn authenticate(&self, accepted: &[usize], token: &str, may_wait: bool, context: &Context<'_>) -> Authentication {
-        self.authenticate_for(None, accepted, token, may_wait, context)
-    }
-
-    /// The same for a token that must name one of `audiences` in place of its issuer's. Such a verdict is not remembered:
-    /// the token is good there and nowhere else.
-    #[must_use]
-    pub fn authenticate_for(
-        &self,
-        audiences: Option<&[String]>,
-        accepted: &[usize],
-        token: &str,
-        may_wait: bool,
-        context: &Context<'_>,
-    ) -> Authentication {
-        let now = context.now;
-        let remembered = if audiences.is_none() { self.remembered.borrow_mut().recall(token, now) } else { None };
-        if let Some(caller) = remembered
-            && let Origin::Issuer(issuer) = caller.origin
-            // A verdict is worth no more than its key: beyond max_stale neither counts.
-            && self.keyrings.borrow().is_usable(issuer, now)
-        {
-            Tally::add(&self.tally.remembered, 1);
-            let known = accepted.contains(&issuer);
-            return if known { Authentication::Caller(caller) } else { Authentication::Refused(Reason::TokenIssuerUnknown) };
-        }
-        let token_parts = match verify::open(token, &self.config.issuers, accepted) {
-            Ok(parts) => parts,
-            Err(error) => return Authentication::Refused(error.into()),
-        };
-        let Some(issuer) = self.config.issuers.get(token_parts.issuer) else {
-            return Authentication::Refused(Reason::TokenIssuerUnknown);
-        };
-        let keys = match self.keyrings.borrow_mut().find(&token_parts, issuer, may_wait, now) {
-            Found::Keys(keys) => keys,
-            Found::Wait => return Authentication::Wait(Want::Keys(token_parts.issuer)),
-            Found::Refused(reason) => return Authentication::Refused(reason),
-        };
-        Tally::add(&self.tally.examined, 1);
-        let other = audiences.map(|audiences| issuer.for_audiences(audiences));
-        match token_parts.verify(other.as_ref().unwrap_or(issuer), &keys, context.verifier, now) {
-            Ok(caller) if other.is_some() => Authentication::Caller(Rc::new(caller)),
-            Ok(caller) => {
-                let caller = Rc::new(caller);
-                let until = caller.expires.plus(issuer.clock_skew);
-                self.remembered.borrow_mut().remember(token, Rc::clone(&caller), until);
-                Authentication::Caller(caller)
-            }
-            Err(error) => Authentication::Refused(error.into()),
-        }
     }
 
     /// What should be fetched now, without anyone asking.

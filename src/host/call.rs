@@ -1,6 +1,6 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use super::metrics::Metrics;
+use super::raw::{self, Map};
 use super::root::Shared;
 use crate::config::Pin;
 use crate::flow::carried;
@@ -28,6 +28,10 @@ pub fn now() -> UnixTime {
 
 /// Writes `attache: <message>` to Envoy's log.
 pub fn log(level: Level, message: &str) {
+    write_log(level, &format!("attache: {message}"));
+}
+
+fn write_log(level: Level, text: &str) {
     let level = match level {
         Level::Debug => LogLevel::Debug,
         Level::Info => LogLevel::Info,
@@ -35,12 +39,7 @@ pub fn log(level: Level, message: &str) {
         Level::Error => LogLevel::Error,
     };
     // A log that cannot be written is no reason to stop.
-    let _ = hostcalls::log(level, &format!("attache: {message}"));
-}
-
-/// The headers of the request at hand, as bytes: the SDK's text getters trap on what is not UTF-8.
-pub fn request_headers() -> Headers {
-    Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestHeaders).unwrap_or_default())
+    let _ = hostcalls::log(level, text);
 }
 
 /// The event for a part of the body of the request at hand.
@@ -51,16 +50,6 @@ pub fn body(part: &Part) -> Event {
         _ => hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).ok().flatten().unwrap_or_default(),
     };
     part.event(chunk)
-}
-
-/// The headers of the response at hand.
-pub fn response_headers() -> Headers {
-    Headers::new(hostcalls::get_map_bytes(MapType::HttpResponseHeaders).unwrap_or_default())
-}
-
-/// The headers of the answer to a call of ours.
-pub fn answer_headers() -> Headers {
-    Headers::new(hostcalls::get_map_bytes(MapType::HttpCallResponseHeaders).unwrap_or_default())
 }
 
 /// The client's certificate on the connection of the request at hand. Whether it was verified is the listener's affair: with
@@ -90,8 +79,7 @@ impl Clients for HostClients {
 
 /// Removes trailers that an agent could take for headers of ours.
 pub fn clean_trailers(runtime: &Runtime) {
-    let trailers = Headers::new(hostcalls::get_map_bytes(MapType::HttpRequestTrailers).unwrap_or_default());
-    for name in misplaced(&trailers, runtime) {
+    for name in misplaced(&raw::headers(Map::RequestTrailers), runtime) {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, &name, None);
     }
 }
@@ -138,18 +126,19 @@ pub fn fail() {
 ///
 /// No state is borrowed here: the effects were collected before.
 #[must_use]
-pub fn perform(effects: Vec<Effect>, shared: &Shared, room: Room) -> bool {
-    let metrics = &shared.metrics;
+pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixTime) -> bool {
     let mut reply_headers = Vec::new();
-    for effect in effects {
+    for effect in effects.drain(..) {
         match effect {
             Effect::Pin { pin, connection, otherwise } => {
                 if !leads_to(&pin, &connection) {
-                    let _ = perform(otherwise, shared, room);
+                    let _ = perform(otherwise, shared, room, now);
                     return false;
                 }
             }
-            Effect::CountUse { connection, method, origin } => metrics.add(&credential_uses(&connection, method, origin), 1),
+            Effect::CountUse { connection, method, origin } => {
+                shared.metrics.count(credential_uses(&connection, method, origin));
+            }
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
             Effect::SetHeader(name, Value::Secret(value)) => {
                 mark(&name, shared);
@@ -184,7 +173,7 @@ pub fn perform(effects: Vec<Effect>, shared: &Shared, room: Room) -> bool {
                 let headers = whole.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
                 let _ = hostcalls::send_http_response(u32::from(whole.status), headers, Some(&whole.body));
             }
-            Effect::Audit(record) => audit(&record, metrics),
+            Effect::Audit(record) => audit(&record, shared, now),
             Effect::ReplyHeader(name, value) => reply_headers.push((name, value)),
             Effect::Reply(reply) => answer(&reply, &reply_headers),
             Effect::Note(_) => {}
@@ -194,6 +183,9 @@ pub fn perform(effects: Vec<Effect>, shared: &Shared, room: Room) -> bool {
                 let _ = hostcalls::set_tick_period(Duration::from_millis(1));
             }
         }
+    }
+    if let Some(runtime) = shared.runtime.get() {
+        runtime.recycle(effects);
     }
     true
 }
@@ -234,7 +226,7 @@ pub fn keeps_marks() -> bool {
 
 /// The headers of the request at hand, without what we attached before Envoy sent it on by itself.
 pub fn own_request_headers(runtime: &Runtime, shared: &Shared) -> Headers {
-    let mut headers = request_headers();
+    let mut headers = raw::headers(Map::Request);
     let property = |name| hostcalls::get_property(vec![name]).ok().flatten().unwrap_or_default();
     let names: Vec<String> = if shared.keeps_marks.get() {
         let mark = property(carried::MARK);
@@ -264,19 +256,19 @@ fn set_header(name: &str, value: Option<&[u8]>) {
     let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, value);
 }
 
-/// Tells of a decision, with the time that it took until here.
-fn audit(record: &Record, metrics: &Metrics) {
-    let now = now();
+/// Tells of a decision that was made `now`: when the host last told something of the request.
+fn audit(record: &Record, shared: &Shared, now: UnixTime) {
     if record.log.is_some() || record.state {
-        let line = record.line(now);
+        let (text, start) = record.logged(now);
         if record.state {
-            let _ = hostcalls::set_property(vec!["attache.audit"], Some(line.as_bytes()));
+            let _ = hostcalls::set_property(vec!["attache.audit"], text.as_bytes().get(start..));
         }
         if let Some(level) = record.log {
-            log(level, &format!("audit {line}"));
+            write_log(level, &text);
         }
     }
-    metrics.decided(record.count(), record.microseconds(now));
+    let runtime = shared.runtime.get();
+    shared.metrics.decided(record.count(), record.microseconds(now), runtime.map(|runtime| runtime.config()));
 }
 
 fn answer(reply: &Reply, more: &[(String, String)]) {

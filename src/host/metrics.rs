@@ -1,41 +1,89 @@
 //! Metrics in Envoy's statistics, defined when they are first needed. Their names and the bounds of their labels are
-//! `flow::metric`'s; on top of that, a VM defines no more than [`MOST`] counters of decisions.
+//! `flow::metric`'s. What each request counts is kept here and handed over on the next tick: see [`Metrics::flush`].
 
-use crate::flow::metric::Count;
+use crate::config::Config;
+use crate::flow::head::Target;
+use crate::flow::ledger::Ledger;
+use crate::flow::metric::{Count, decision_time};
+use crate::flow::record::Decision;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-
-/// Most counters of decisions; what comes then is counted by the decision alone.
-const MOST: usize = 4096;
 
 /// Metric ids by what they measure. Statistics that cannot be written are no reason to stop.
 #[derive(Default)]
 pub struct Metrics {
-    /// Counter and histogram.
-    decisions: RefCell<BTreeMap<Count, (u32, u32)>>,
+    ledger: RefCell<Ledger>,
+    counters: RefCell<BTreeMap<Count, u32>>,
+    histograms: RefCell<BTreeMap<(Option<Target>, Decision), u32>>,
+    /// What is to be added to other counters, by name.
+    added: RefCell<BTreeMap<String, u64>>,
     /// By name, with the last value of gauges.
     others: RefCell<BTreeMap<String, (u32, u64)>>,
+    /// No tick comes any more: nothing is kept.
+    ended: Cell<bool>,
 }
 
 impl Metrics {
     /// Counts a decision that took so many microseconds.
-    pub fn decided(&self, count: Count, microseconds: u64) {
-        let count = match &*self.decisions.borrow() {
-            known if known.len() < MOST || known.contains_key(&count) => count,
-            _ => count.coarse(),
-        };
-        let known = self.decisions.borrow().get(&count).copied();
-        let ids = known.or_else(|| {
-            let counter = hostcalls::define_metric(MetricType::Counter, &count.counter()).ok()?;
-            let histogram = self.id(MetricType::Histogram, &count.histogram())?;
-            self.decisions.borrow_mut().insert(count, (counter, histogram));
-            Some((counter, histogram))
-        });
-        if let Some((counter, histogram)) = ids {
-            let _ = hostcalls::increment_metric(counter, 1);
-            let _ = hostcalls::record_metric(histogram, microseconds);
+    pub fn decided(&self, count: Count, microseconds: u64, config: Option<&Config>) {
+        let is_full = self.ledger.borrow_mut().decided(count, microseconds);
+        if let Some(config) = config.filter(|_| is_full || self.ended.get()) {
+            self.flush(config);
+        }
+    }
+
+    /// Adds one to the counter `name`, with the next tick.
+    pub fn count(&self, name: String) {
+        let mut added = self.added.borrow_mut();
+        let more = added.entry(name).or_default();
+        *more = more.saturating_add(1);
+        drop(added);
+        if self.ended.get() {
+            self.flush_added();
+        }
+    }
+
+    /// Hands over all that is kept.
+    pub fn flush(&self, config: &Config) {
+        let mut ledger = self.ledger.borrow_mut();
+        for (count, more) in ledger.take_counts() {
+            let known = self.counters.borrow().get(&count).copied();
+            let id = known.or_else(|| {
+                let id = hostcalls::define_metric(MetricType::Counter, &count.counter(config)).ok()?;
+                self.counters.borrow_mut().insert(count, id);
+                Some(id)
+            });
+            if let (Some(id), Ok(more)) = (id, i64::try_from(more)) {
+                let _ = hostcalls::increment_metric(id, more);
+            }
+        }
+        for time in ledger.take_times() {
+            let known = self.histograms.borrow().get(&(time.target, time.decision)).copied();
+            let id = known.or_else(|| {
+                let name = decision_time(time.target, time.decision, config);
+                let id = hostcalls::define_metric(MetricType::Histogram, &name).ok()?;
+                self.histograms.borrow_mut().insert((time.target, time.decision), id);
+                Some(id)
+            });
+            if let Some(id) = id {
+                let _ = hostcalls::record_metric(id, time.microseconds);
+            }
+        }
+        drop(ledger);
+        self.flush_added();
+    }
+
+    /// Hands over all that is kept, and keeps nothing from now on.
+    pub fn end(&self, config: &Config) {
+        self.flush(config);
+        self.ended.set(true);
+    }
+
+    fn flush_added(&self) {
+        for (name, more) in std::mem::take(&mut *self.added.borrow_mut()) {
+            self.add(&name, more);
         }
     }
 

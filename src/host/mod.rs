@@ -4,6 +4,7 @@ mod call;
 mod metrics;
 #[cfg(feature = "test-trap")]
 mod probe;
+mod raw;
 mod root;
 mod shared;
 mod signature;

@@ -3,6 +3,7 @@
 
 use super::call::{self, Room};
 use super::metrics::Metrics;
+use super::raw::{self, Map};
 use super::shared::Board;
 use super::signature::{HostFirst, HostSigner};
 use super::stream::Stream;
@@ -19,7 +20,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
 use secrecy::ExposeSecret;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -41,6 +42,8 @@ const NEXT: Duration = Duration::from_millis(1);
 pub struct Shared {
     pub verifier: HostFirst,
     pub metrics: Metrics,
+    /// Once there is a configuration.
+    pub runtime: OnceCell<Rc<Runtime>>,
     /// The host keeps marks beyond internal redirects.
     pub keeps_marks: Cell<bool>,
     /// Paused requests, by context id.
@@ -134,7 +137,10 @@ impl Root {
                 call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
-        Ok(Runtime::new(config, secrets)?.signing_with(Rc::new(HostSigner)).telling_apart(Rc::new(call::HostClients)))
+        Ok(Runtime::new(config, secrets)?
+            .seeded(wasi::random())
+            .signing_with(Rc::new(HostSigner))
+            .telling_apart(Rc::new(call::HostClients)))
     }
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
@@ -211,7 +217,7 @@ impl Root {
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
-        let caching = if Runtime::heeds_caching(want) { Caching::of(&call::answer_headers()) } else { Caching::default() };
+        let caching = if Runtime::heeds_caching(want) { Caching::of(&raw::headers(Map::Answer)) } else { Caching::default() };
         match status {
             None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
             Some(status @ (200 | 400..=499)) if body_size <= most => self.ended(want, Ok((status, &body())), &caching, since, now),
@@ -296,7 +302,7 @@ impl Root {
             while let Some(event) = next {
                 let Outcome { effects, step } = exchange.borrow_mut().on(event, &context);
                 let room = Room { request: exchange.borrow().held_body(), ..Room::NONE };
-                let performed = call::perform(effects, &self.shared, room);
+                let performed = call::perform(effects, &self.shared, room, now);
                 if !performed {
                     exchange.borrow_mut().stop();
                 }
@@ -350,7 +356,7 @@ impl Root {
             // The sum of what headers measure and what has been received of the body.
             let total = hostcalls::get_property(vec!["request", "total_size"]).ok().flatten();
             let total = total.and_then(|bytes| bytes.try_into().ok()).map_or(0, i64::from_le_bytes);
-            let headers = i64::try_from(call::request_headers().byte_size()).unwrap_or(i64::MAX);
+            let headers = i64::try_from(raw::headers(Map::Request).byte_size()).unwrap_or(i64::MAX);
             total > headers
         });
         let withheld = withheld.collect();
@@ -359,8 +365,21 @@ impl Root {
     }
 }
 
+impl Root {
+    /// Hands over what was counted since the last tick.
+    fn flush(&self, runtime: &Runtime) {
+        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        self.shared.metrics.flush(runtime.config());
+    }
+}
+
 impl HostContext for Root {
     fn on_done(&mut self) -> bool {
+        // No tick may follow, but requests that are under way.
+        if let Some(runtime) = &self.runtime {
+            self.flush(runtime);
+            self.shared.metrics.end(runtime.config());
+        }
         if let (Some(board), Some(runtime)) = (&self.board, &self.runtime) {
             runtime.shared().for_each(|want| board.wipe(want));
             if runtime.fetches_tokens() {
@@ -384,7 +403,10 @@ impl RootContext for Root {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
                 runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| call::log(Level::Warn, &warning));
                 self.shared.keeps_marks.set(call::keeps_marks());
-                self.runtime = Some(Rc::new(runtime));
+                runtime.set_lowest_log_level(raw::log_level());
+                let runtime = Rc::new(runtime);
+                let _ = self.shared.runtime.set(Rc::clone(&runtime));
+                self.runtime = Some(runtime);
                 // Keys are fetched before the first request asks for them.
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
             }
@@ -416,7 +438,9 @@ impl RootContext for Root {
         if runtime.has_displaced() {
             self.tell(|_, exchange| exchange.is_displaced(), News::Displaced, now);
         }
-        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        // It may be changed while Envoy runs.
+        runtime.set_lowest_log_level(raw::log_level());
+        self.flush(&runtime);
         runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         if now.since(self.looked) >= TICK || now < self.looked {
             self.looked = now;

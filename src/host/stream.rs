@@ -1,8 +1,10 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
 use super::call::{self, Room};
+use super::raw::{self, Map};
 use super::root::{Shared, Waiting};
 use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
+use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
@@ -19,16 +21,22 @@ pub struct Stream {
     holds_response: bool,
     /// The state machine is registered with the root context.
     waits: bool,
+    /// When the host last told something that time matters for.
+    now: UnixTime,
 }
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
-        Self { id, shared, runtime, exchange: Rc::default(), holds_response: false, waits: false }
+        Self { id, shared, runtime, exchange: Rc::default(), holds_response: false, waits: false, now: UnixTime::default() }
     }
 
     /// The state machine decides first, and its effects are collected. Then they are done, with nothing borrowed.
     fn tell(&mut self, event: Event, room: Room) -> Action {
-        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
+        // What follows a verdict on the request is held against that, not against the clock.
+        if self.exchange.borrow().needs_time(&event) {
+            self.now = call::now();
+        }
+        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: self.now };
         let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
         let waits = {
             let exchange = self.exchange.borrow();
@@ -41,7 +49,7 @@ impl Stream {
             self.shared.waiting.borrow_mut().remove(&self.id);
         }
         self.waits = waits;
-        match (call::perform(effects, &self.shared, room), step) {
+        match (call::perform(effects, &self.shared, room, context.now), step) {
             (true, Step::Continue) => Action::Continue,
             (true, Step::Pause) => Action::Pause,
             (false, _) => {
@@ -115,7 +123,7 @@ impl HttpContext for Stream {
         }
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok()).unwrap_or(0);
-        self.tell(Event::ResponseHeaders { status, end_of_stream, headers: call::response_headers() }, Room::NONE)
+        self.tell(Event::ResponseHeaders { status, end_of_stream, headers: raw::headers(Map::Response) }, Room::NONE)
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {

@@ -1,10 +1,21 @@
-//! The two WASI calls that Envoy offers every module and `std` does not use on this target: the environment
-//! (`vm_config.environment_variables`) and its size.
+//! The WASI calls that Envoy offers every module and `std` does not use on this target: the environment
+//! (`vm_config.environment_variables`), its size, and random bytes.
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
     fn environ_sizes_get(count: *mut u32, bytes: *mut u32) -> u32;
     fn environ_get(entries: *mut *const u8, buffer: *mut u8) -> u32;
+    fn random_get(buffer: *mut u8, length: usize) -> u32;
+}
+
+/// Random bits for what callers must not guess, and nothing more: without a source of them it is 0.
+pub fn random() -> u128 {
+    let mut bytes = [0_u8; 16];
+    // SAFETY: the pointer is valid for as many bytes during the call.
+    match unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) } {
+        0 => u128::from_le_bytes(bytes),
+        _ => 0,
+    }
 }
 
 /// Environments above this are not read.

@@ -21,7 +21,11 @@ pub struct Demand {
 
 /// What a request has proved: who it comes from, by scheme (index). One token may prove several schemes.
 #[derive(Clone, Debug, Default)]
-pub struct Proofs(Vec<(usize, Rc<Caller>)>);
+pub struct Proofs {
+    /// Most requests prove one scheme.
+    first: Option<(usize, Rc<Caller>)>,
+    others: Vec<(usize, Rc<Caller>)>,
+}
 
 /// Why a demand is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,17 +39,20 @@ pub enum Unmet {
 impl Proofs {
     /// Adds a proof.
     pub fn add(&mut self, scheme: usize, caller: Rc<Caller>) {
-        self.0.push((scheme, caller));
+        match &self.first {
+            None => self.first = Some((scheme, caller)),
+            Some(_) => self.others.push((scheme, caller)),
+        }
     }
 
     /// Whether nothing is proved.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.first.is_none()
     }
 
     fn of(&self, scheme: usize) -> Option<&Rc<Caller>> {
-        self.0.iter().find(|(own, _)| *own == scheme).map(|(_, caller)| caller)
+        self.first.iter().chain(&self.others).find(|(own, _)| *own == scheme).map(|(_, caller)| caller)
     }
 
     /// The caller that `parts` prove: the one of a token, if there is one, since it says more than a key or a certificate.

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as NameError;
 use sha2::{Digest as _, Sha256};
+use std::rc::Rc;
 use std::time::Duration;
 use thiserror::Error;
 
@@ -78,8 +79,7 @@ pub fn open<'a>(token: &'a str, issuers: &[Issuer], accepted: &[usize]) -> Resul
         Some((*index, issuer, issuer.recognize(name)?.map(str::to_owned)))
     };
     let (index, issuer, tenant) = accepted.iter().find_map(known).ok_or(VerifyError::Issuer)?;
-    let kind = jws.kind.as_deref().unwrap_or("JWT");
-    if !issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(media_type(kind))) {
+    if !takes_kind(issuer, jws.kind.as_deref()) {
         return Err(VerifyError::Type);
     }
     // RFC 9864 renamed EdDSA over Ed25519; both names are in use.
@@ -119,11 +119,11 @@ impl Unverified<'_> {
         keys.candidates(&wanted)
     }
 
-    /// Verifies signature and claims at `now`. `issuer` is the one that [`open`] found.
+    /// Verifies the signature and reads the claims. `issuer` is the one that [`open`] found.
     ///
     /// # Errors
-    /// The first thing that is wrong, as [`VerifyError`] says.
-    pub fn verify(&self, issuer: &Issuer, keys: &KeySet, verifier: &dyn Verifier, now: UnixTime) -> Result<Caller, VerifyError> {
+    /// Key, signature, or malformed claims.
+    pub fn verify(&self, issuer: &Issuer, keys: &KeySet, verifier: &dyn Verifier) -> Result<Verified, VerifyError> {
         let candidates = self.candidates(issuer, keys);
         if candidates.is_empty() {
             return Err(VerifyError::Key);
@@ -133,7 +133,35 @@ impl Unverified<'_> {
             return Err(VerifyError::Signature);
         }
         let claims = Claims::read(&self.jws.payload, &issuer.claims).map_err(|_| VerifyError::Malformed)?;
-        let skew = issuer.clock_skew;
+        let expires = issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age)));
+        let caller = Rc::new(Caller { expires, ..claims.clone().caller(Origin::Issuer(self.issuer)) });
+        Ok(Verified { issuer: self.issuer, kind: self.jws.kind.clone(), tenant: self.tenant.clone(), claims, caller })
+    }
+}
+
+/// A token whose signature is good, and what it says. Whether that is enough is judged for each request.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// Index of the issuer.
+    pub issuer: usize,
+    /// Header `typ`.
+    kind: Option<String>,
+    /// The tenant that `iss` names, for an issuer of several.
+    tenant: Option<String>,
+    claims: Claims,
+    caller: Rc<Caller>,
+}
+
+impl Verified {
+    /// Judges it at `now`, where it must name one of `audiences`.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, as [`VerifyError`] says.
+    pub fn judge(&self, issuer: &Issuer, audiences: &[String], now: UnixTime) -> Result<Rc<Caller>, VerifyError> {
+        let (claims, skew) = (&self.claims, issuer.clock_skew);
+        if !takes_kind(issuer, self.kind.as_deref()) {
+            return Err(VerifyError::Type);
+        }
         if now >= claims.expires.plus(skew) || issuer.max_token_age.is_some_and(|oldest| is_older(claims.issued, oldest, now, skew)) {
             return Err(VerifyError::Expired);
         }
@@ -143,7 +171,7 @@ impl Unverified<'_> {
         if !self.is_of_tenant(issuer, claims.tenant.as_deref()) {
             return Err(VerifyError::Issuer);
         }
-        if !claims.audiences.iter().any(|audience| issuer.audiences.contains(audience)) {
+        if !claims.audiences.iter().any(|audience| audiences.contains(audience)) {
             return Err(VerifyError::Audience);
         }
         if let Some(longest) = issuer.max_lifetime {
@@ -156,8 +184,7 @@ impl Unverified<'_> {
         if claims.has_foreign_actor || claims.actors.len() > issuer.actors.max_depth || !claims.actors.first().is_none_or(acts) {
             return Err(VerifyError::Actor);
         }
-        let expires = issuer.max_token_age.zip(claims.issued).map_or(claims.expires, |(age, issued)| claims.expires.min(issued.plus(age)));
-        Ok(Caller { expires, ..claims.caller(Origin::Issuer(self.issuer)) })
+        Ok(Rc::clone(&self.caller))
     }
 
     /// Whether `tenant`, as the token says it, is one that is accepted, and the one that `iss` names.
@@ -165,6 +192,20 @@ impl Unverified<'_> {
         let listed = issuer.tenants.is_empty() || tenant.is_some_and(|tenant| issuer.tenants.iter().any(|own| own == tenant));
         listed && self.tenant.as_deref().is_none_or(|named| tenant == Some(named))
     }
+
+    /// A token of `issuer` that says nothing.
+    #[cfg(test)]
+    pub(super) fn of(issuer: usize) -> Self {
+        let payload = serde_json::from_str(r#"{"aud": "a", "exp": 9}"#).unwrap();
+        let claims = Claims::read(&payload, &crate::config::Claims::default()).unwrap();
+        Self { issuer, kind: None, tenant: None, claims, caller: Rc::new(Caller::of(Origin::Issuer(issuer))) }
+    }
+}
+
+/// Whether header `typ` is one that `issuer`'s tokens have.
+fn takes_kind(issuer: &Issuer, kind: Option<&str>) -> bool {
+    let kind = media_type(kind.unwrap_or("JWT"));
+    issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(kind))
 }
 
 /// Whether a token is older than `oldest`. One that does not say when it was issued is.

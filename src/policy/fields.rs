@@ -121,7 +121,7 @@ pub(super) mod tests {
         body.feed(&wrap(message).unwrap()).unwrap();
         body.end().unwrap();
         assert!(watched.questions(operation).all(|(_, asked)| body.is_settled(asked)));
-        then(&Facts::new(&watched, operation, |asked| body.findings(asked)))
+        then(&Facts::new(&watched, operation, &|asked| body.findings(asked)))
     }
 
     /// A message with these fields of bytes.
@@ -192,7 +192,7 @@ pub(super) mod tests {
             let bytes = message(&[(super::message(version), &message(&[(6, &message(&[(1, &entry)]))]))]);
             let mut body = Body::new(Limits::default(), Rc::new(plan));
             body.feed(&wrap(&bytes).unwrap()).unwrap();
-            assert_eq!(body.findings(asked).values[0].text.as_deref(), Some("submit"));
+            assert_eq!(body.findings(asked).values.first().unwrap().text.as_deref(), Some("submit"));
         }
     }
 

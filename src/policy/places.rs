@@ -179,32 +179,38 @@ impl Watched {
 
 /// What a scan has found of the places that matter to one operation.
 pub struct Facts<'a> {
-    found: Vec<(Fact, &'a Findings)>,
+    watched: &'a Watched,
+    operation: Operation,
+    findings: &'a dyn Fn(Asked) -> &'a Findings,
 }
 
 impl<'a> Facts<'a> {
     /// Takes what `findings` has of each question.
-    pub fn new(watched: &Watched, operation: Operation, findings: impl Fn(Asked) -> &'a Findings) -> Self {
-        Self { found: watched.questions(operation).map(|(fact, asked)| (fact, findings(asked))).collect() }
+    pub const fn new(watched: &'a Watched, operation: Operation, findings: &'a dyn Fn(Asked) -> &'a Findings) -> Self {
+        Self { watched, operation, findings }
+    }
+
+    fn of(&self, fact: Fact) -> impl Iterator<Item = &'a Findings> {
+        let findings = self.findings;
+        self.watched.questions(self.operation).filter(move |(own, _)| *own == fact).map(move |(_, asked)| findings(asked))
     }
 
     /// The different values of a fact, `null` aside: in ProtoJSON it is as good as absent.
     pub fn values(&self, fact: Fact) -> impl Iterator<Item = &'a Value> {
-        let own = self.found.iter().filter(move |(own, _)| *own == fact);
-        own.flat_map(|(_, findings)| &findings.values).filter(|value| value.kind != Kind::Null)
+        self.of(fact).flat_map(|findings| findings.values.iter()).filter(|value| value.kind != Kind::Null)
     }
 
     /// How often a fact was there, where it was ever anything but `null`.
     #[must_use]
     pub fn count(&self, fact: Fact) -> usize {
-        let own = self.found.iter().filter(|(own, findings)| *own == fact && findings.values.iter().any(|value| value.kind != Kind::Null));
-        own.map(|(_, findings)| findings.count).fold(0, usize::saturating_add)
+        let said = self.of(fact).filter(|findings| findings.values.iter().any(|value| value.kind != Kind::Null));
+        said.map(|findings| findings.count).fold(0, usize::saturating_add)
     }
 
     /// How often a fact was there, also as `null`.
     #[must_use]
     pub fn count_with_null(&self, fact: Fact) -> usize {
-        self.found.iter().filter(|(own, _)| *own == fact).map(|(_, findings)| findings.count).fold(0, usize::saturating_add)
+        self.of(fact).map(|findings| findings.count).fold(0, usize::saturating_add)
     }
 }
 
@@ -235,7 +241,7 @@ pub(super) mod tests {
         let mut document = Document::new(Limits { text: super::MAX_TEXT_BYTES, ..Limits::default() }, Rc::new(plan));
         document.feed(body.to_string().as_bytes()).unwrap();
         document.end().unwrap();
-        then(&Facts::new(&watched, operation, |asked| document.findings(asked)))
+        then(&Facts::new(&watched, operation, &|asked| document.findings(asked)))
     }
 
     fn at(shape: Shape, fact: Fact) -> Vec<String> {
@@ -295,6 +301,6 @@ pub(super) mod tests {
         scan(Operation::GetTask, &body, |facts| {
             assert_eq!((facts.count(Fact::HistoryLength), facts.count_with_null(Fact::HistoryLength)), (0, 1));
         });
-        scan(Operation::CancelTask, &body, |facts| assert!(facts.found.is_empty()));
+        scan(Operation::CancelTask, &body, |facts| assert!(facts.watched.questions(facts.operation).next().is_none()));
     }
 }

@@ -141,6 +141,16 @@ impl EnvelopeReader {
     /// # Errors
     /// What is wrong with it.
     pub fn end(&mut self) -> Result<Envelope, EnvelopeError> {
+        self.close()?;
+        let (method, id) = (self.text(self.questions.method), self.id.clone());
+        Ok(Envelope { method: method.unwrap_or_default().to_owned(), id: id.unwrap_or_default() })
+    }
+
+    /// The same for who reads method and id here.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn close(&mut self) -> Result<(), EnvelopeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
         }
@@ -211,17 +221,16 @@ impl EnvelopeReader {
         Some(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
     }
 
-    fn finish(&mut self) -> Result<Envelope, EnvelopeError> {
+    fn finish(&mut self) -> Result<(), EnvelopeError> {
         self.document.end().map_err(|fault| self.fault(fault))?;
-        let id = self.id.clone().unwrap_or_default();
         let missing = match (self.text(self.questions.jsonrpc), self.text(self.questions.method)) {
             (None, _) => "jsonrpc is not \"2.0\"",
             (_, None) => "method is missing",
             _ if self.id.is_none() => "the id is missing",
-            (Some(_), Some(method)) if self.wrong.is_none() => return Ok(Envelope { method: method.to_owned(), id }),
+            _ if self.wrong.is_none() => return Ok(()),
             _ => "this is no request",
         };
-        Err(EnvelopeError::NotARequest { reason: self.wrong.unwrap_or(missing), id })
+        Err(EnvelopeError::NotARequest { reason: self.wrong.unwrap_or(missing), id: self.id.clone().unwrap_or_default() })
     }
 
     /// Looks at a part of the envelope that has just come.

@@ -56,28 +56,30 @@ pub enum VersionError {
 /// # Errors
 /// As [`VersionError`] says; a conflict is reported before what is wrong with either value.
 pub fn requested(headers: &Headers, query: Option<&str>) -> Result<Option<Version>, VersionError> {
-    let mut texts: Vec<Option<String>> = Vec::new();
-    for line in headers.all(HEADER) {
-        match std::str::from_utf8(line) {
-            Ok(line) => texts.extend(line.split(',').map(|value| Some(value.trim_matches([' ', '\t']).to_owned()))),
-            Err(_) => texts.push(None),
-        }
-    }
-    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-        if name.eq_ignore_ascii_case(HEADER) {
-            texts.push(Some(value.trim_matches([' ', '\t']).to_owned()));
-        }
-    }
     let mut chosen: Option<Result<(u32, u32), VersionError>> = None;
-    for text in &texts {
-        let parsed = match text.as_deref() {
-            Some("") => continue,
+    let mut take = |text: Option<&str>| {
+        let parsed = match text.map(|text| text.trim_matches([' ', '\t'])) {
+            Some("") => return Ok(()),
             Some(text) => number(text).ok_or(VersionError::Malformed),
             None => Err(VersionError::Malformed),
         };
         match &chosen {
-            Some(earlier) if *earlier != parsed => return Err(VersionError::Conflict),
-            _ => chosen = Some(parsed),
+            Some(earlier) if *earlier != parsed => Err(VersionError::Conflict),
+            _ => {
+                chosen = Some(parsed);
+                Ok(())
+            }
+        }
+    };
+    for line in headers.all(HEADER) {
+        match std::str::from_utf8(line) {
+            Ok(line) => line.split(',').try_for_each(|value| take(Some(value)))?,
+            Err(_) => take(None)?,
+        }
+    }
+    for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        if name.eq_ignore_ascii_case(HEADER) {
+            take(Some(&value))?;
         }
     }
     match chosen.transpose()? {

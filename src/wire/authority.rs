@@ -1,19 +1,21 @@
 //! The authority of a request, as routers compare it: `host[:port]` (RFC 9110 section 7.2). What two readers could take
 //! for two different hosts is no authority here.
 
+use std::borrow::Cow;
+
 /// An authority in lower case, with its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authority {
-    text: String,
+pub struct Authority<'a> {
+    text: Cow<'a, str>,
     /// Length of the host.
     host: usize,
 }
 
-impl Authority {
+impl<'a> Authority<'a> {
     /// Reads `host`, `host:port`, `[address]` or `[address]:port`. `None` for user information, ports that are no
     /// number, an empty host, and bytes that no host has.
     #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+    pub fn parse(text: &'a str) -> Option<Self> {
         let host = port_start(text).unwrap_or(text.len());
         let name = text.get(..host)?;
         let port = text.get(host..)?.strip_prefix(':');
@@ -21,7 +23,11 @@ impl Authority {
         let closes = name.len() > 2 && name.ends_with(']') && name.matches(['[', ']']).count() == 2;
         let is_host =
             !name.is_empty() && name.bytes().all(is_host_byte) && if is_bracketed { closes } else { !name.contains(['[', ']', ':']) };
-        (is_host && port.is_none_or(is_port)).then(|| Self { text: text.to_ascii_lowercase(), host })
+        let lower = || match text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            true => Cow::Owned(text.to_ascii_lowercase()),
+            false => Cow::Borrowed(text),
+        };
+        (is_host && port.is_none_or(is_port)).then(|| Self { text: lower(), host })
     }
 
     /// All of it, in lower case.
@@ -44,10 +50,10 @@ impl Authority {
 
     /// The same without dots at the end of the host, if there are some.
     #[must_use]
-    pub fn without_dots(&self) -> Option<Self> {
+    pub fn without_dots(&self) -> Option<Authority<'static>> {
         let host = self.host().trim_end_matches('.');
         let port = self.text.get(self.host..)?;
-        (host.len() < self.host).then(|| Self { text: format!("{host}{port}"), host: host.len() })
+        (host.len() < self.host).then(|| Authority { text: Cow::Owned(format!("{host}{port}")), host: host.len() })
     }
 }
 

@@ -1,21 +1,63 @@
 //! Request headers as bytes: read once, never trusted to be UTF-8, repeats kept (RFC 9110 section 5).
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::fmt;
 
-/// Request headers in the order that the proxy gives them. Names are lower case; values are raw bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(String, Vec<u8>)>);
+/// Headers in the order that the proxy gives them. Names are lower case; values are raw bytes. They stay in the one block in which
+/// the proxy hands them out: how many, the lengths of each name and value, then the names and values, each ended by a zero byte
+/// (proxy-wasm's form of a header map).
+#[derive(Clone, Default)]
+pub struct Headers {
+    /// Empty where there are none; else what [`Headers::parse`] has seen to the end.
+    block: Vec<u8>,
+}
+
+/// Bytes of a length in the block.
+const LENGTH: usize = 4;
 
 impl Headers {
-    /// Takes the header list of one request.
+    /// Takes a list.
     #[must_use]
-    pub const fn new(list: Vec<(String, Vec<u8>)>) -> Self {
-        Self(list)
+    pub fn new(list: Vec<(String, Vec<u8>)>) -> Self {
+        Self::of(list.iter().map(|(name, value)| (name.as_str(), value.as_slice())))
+    }
+
+    fn of<'a>(list: impl Iterator<Item = (&'a str, &'a [u8])> + Clone) -> Self {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+        let mut block = u32::try_from(list.clone().count()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+        for (name, value) in list.clone() {
+            block.extend(length(name.as_bytes()));
+            block.extend(length(value));
+        }
+        for part in list.flat_map(|(name, value)| [name.as_bytes(), value]) {
+            block.extend_from_slice(part);
+            block.push(0);
+        }
+        Self { block }
+    }
+
+    /// Takes the block that the proxy hands out. `None` if it is none, or a name in it is no text: then nothing of it counts.
+    #[must_use]
+    pub fn parse(block: Vec<u8>) -> Option<Self> {
+        let headers = Self { block };
+        if headers.block.is_empty() {
+            return Some(headers);
+        }
+        let mut pairs = headers.raw();
+        // Each has two lengths and two zero bytes at least, so that a wrong count ends soon.
+        let count = pairs.left;
+        let seen = pairs.by_ref().take_while(|(name, _)| std::str::from_utf8(name).is_ok()).count();
+        (seen == count && pairs.at == headers.block.len()).then_some(headers)
+    }
+
+    fn raw(&self) -> Pairs<'_> {
+        let left = length(&self.block, 0).unwrap_or_default();
+        Pairs { block: &self.block, left, lengths: LENGTH, at: left.saturating_mul(2).saturating_add(1).saturating_mul(LENGTH) }
     }
 
     /// Every value of header `name` (lower case), in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.0.iter().filter(move |(given, _)| given == name).map(|(_, value)| value.as_slice())
+        self.raw().filter(move |(given, _)| *given == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// The value of header `name` if it is there exactly once and is visible ASCII (RFC 9110 `field-value`
@@ -33,29 +75,78 @@ impl Headers {
     /// Whether header `name` (lower case) is there at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.0.iter().any(|(given, _)| given == name)
+        self.raw().any(|(given, _)| given == name.as_bytes())
     }
 
     /// The same without the header `name`.
     pub fn remove(&mut self, name: &str) {
-        self.0.retain(|(given, _)| given != name);
+        *self = Self::of(self.pairs().filter(|(given, _)| *given != name));
     }
 
     /// Every name and value, repeats included.
-    pub fn pairs(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_slice()))
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &[u8])> + Clone {
+        self.raw().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
     /// Every name, repeats included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(name, _)| name.as_str())
+        self.pairs().map(|(name, _)| name)
     }
 
     /// Bytes of all names and values together: what Envoy counts as the size of the headers.
     #[must_use]
     pub fn byte_size(&self) -> usize {
-        self.0.iter().fold(0, |sum: usize, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()))
+        self.raw().fold(0, |sum: usize, (name, value)| sum.saturating_add(name.len()).saturating_add(value.len()))
     }
+}
+
+/// Names only: a value may be a credential.
+impl fmt::Debug for Headers {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.names()).finish()
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw().eq(other.raw())
+    }
+}
+
+impl Eq for Headers {}
+
+/// Walks over a block. It ends where the block does not go on as its lengths say.
+#[derive(Clone)]
+struct Pairs<'a> {
+    block: &'a [u8],
+    /// How many are to come.
+    left: usize,
+    /// Where the lengths of the next are.
+    lengths: usize,
+    /// Where the next begins.
+    at: usize,
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let second = self.lengths.checked_add(LENGTH)?;
+        let name_end = self.at.checked_add(length(self.block, self.lengths)?)?;
+        let value_start = name_end.checked_add(1)?;
+        let value_end = value_start.checked_add(length(self.block, second)?)?;
+        let pair = (self.block.get(self.at..name_end)?, self.block.get(value_start..value_end)?);
+        self.lengths = second.checked_add(LENGTH)?;
+        self.at = value_end.checked_add(1)?;
+        Some(pair)
+    }
+}
+
+/// The length at `at` of `block`.
+fn length(block: &[u8], at: usize) -> Option<usize> {
+    let bytes = block.get(at..at.checked_add(LENGTH)?)?;
+    usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
 }
 
 /// What may not stand in a header value that we write from a claim: controls, `%` (it introduces an escape)
@@ -108,6 +199,30 @@ mod tests {
         }
         assert_eq!(headers.all("b").count(), 2);
         assert_eq!(headers.byte_size(), 8);
+    }
+
+    #[test]
+    fn a_block_is_read_as_it_came_or_not_at_all() {
+        let mut block = vec![2, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0];
+        block.extend(b"a\0x\0y\0empty\0\0");
+        let headers = Headers::parse(block.clone()).unwrap();
+        assert_eq!(headers.pairs().collect::<Vec<_>>(), [("a", &b"x\0y"[..]), ("empty", b"")]);
+        assert_eq!(headers, Headers::new(vec![("a".into(), b"x\0y".to_vec()), ("empty".into(), Vec::new())]));
+        assert_eq!(Headers::parse(Vec::new()), Some(Headers::default()));
+        assert_eq!(Headers::parse(vec![0; 4]), Some(Headers::default()));
+        assert_eq!(format!("{headers:?}"), r#"["a", "empty"]"#);
+        let mut left = headers;
+        left.remove("a");
+        assert_eq!((left.names().collect::<Vec<_>>(), left.byte_size()), (vec!["empty"], 5));
+        for cut in 1..block.len() {
+            assert_eq!(Headers::parse(block[..cut].to_vec()), None, "{cut}");
+        }
+        for (place, byte) in [(0, 1), (0, 3), (3, 255), (4, 2), (7, 255), (8, 2), (19, 255), (20, 0xff)] {
+            let mut odd = block.clone();
+            odd[place] = byte;
+            assert_eq!(Headers::parse(odd), None, "{place}");
+        }
+        assert_eq!(Headers::parse([block, vec![0]].concat()), None);
     }
 
     #[test]

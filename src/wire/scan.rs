@@ -11,8 +11,8 @@ mod plan;
 mod scanner;
 mod text;
 
-pub use found::{Document, Findings, Value};
-pub(super) use found::{is_settled, note};
+pub use found::{Document, Findings, Text, Value, Values};
+pub(super) use found::{Found as FoundSoFar, is_settled};
 pub use plan::{Asked, Keep, Plan, Step};
 pub use scanner::Scanner;
 

@@ -92,6 +92,8 @@ pub struct Host {
     pub tick: u32,
     pub dispatched: Vec<Dispatched>,
     pub log: Vec<String>,
+    /// The lowest level that is written: 0 is trace, 6 off.
+    pub log_level: u32,
     /// Every call, in order.
     pub calls: Vec<String>,
     /// What the VMs of one `vm_id` share.
@@ -155,6 +157,11 @@ impl Guest<'_, '_> {
             "proxy_log" => {
                 let line = format!("{} {}", at(0), String::from_utf8(self.bytes(1)).unwrap());
                 self.host().log.push(line);
+                done(String::new())
+            }
+            "proxy_get_log_level" => {
+                let level = self.host().log_level;
+                self.write(at(0), &level.to_le_bytes());
                 done(String::new())
             }
             "proxy_get_current_time_nanoseconds" => {
@@ -237,10 +244,12 @@ impl Guest<'_, '_> {
             "proxy_record_metric" => {
                 let metric = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
                 let status = if metric.is_some() { OK } else { BAD_ARGUMENT };
-                if let Some((_, last)) = metric {
+                let mut about = String::new();
+                if let Some((name, last)) = metric {
                     *last = at(1);
+                    about.clone_from(name);
                 }
-                Ok((String::new(), status))
+                Ok((about, status))
             }
             _ => self.act(name),
         }
@@ -302,6 +311,11 @@ impl Guest<'_, '_> {
                 for (place, value) in [(at(0), count), (at(1), size)] {
                     self.write(place, &u32::try_from(value).unwrap().to_le_bytes());
                 }
+                done(String::new())
+            }
+            "random_get" => {
+                let bytes: Vec<u8> = (1..=u8::try_from(at(1)).unwrap()).collect();
+                self.write(at(0), &bytes);
                 done(String::new())
             }
             "environ_get" => {

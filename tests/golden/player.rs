@@ -241,6 +241,8 @@ fn asked(call: &Call) -> Value {
 
 fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
     let tell = |one: &Effect| match one {
+        // Nothing takes a line of it: none is made.
+        Effect::Audit(audit) if record && audit.log.is_none() && !audit.state => json!("counted, without a record"),
         Effect::Audit(audit) => told(&audit.line(now), record),
         other => effect(other),
     };

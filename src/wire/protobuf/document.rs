@@ -5,7 +5,7 @@ use super::Fault;
 use super::place::{Open, Place, Role, Target, Text};
 use super::plan::{Plan, Type};
 use super::varint::{Varint, Wire, int32, tag};
-use crate::wire::scan::{Asked, Findings, Found, Keep, Kind, Limits, is_settled, note};
+use crate::wire::scan::{Asked, Findings, Found, FoundSoFar, Keep, Kind, Limits, is_settled};
 use std::rc::Rc;
 
 /// A message that is arriving, and all that was found in it.
@@ -13,7 +13,7 @@ use std::rc::Rc;
 pub struct Document {
     plan: Rc<Plan>,
     limits: Limits,
-    findings: Vec<Findings>,
+    found: FoundSoFar,
     /// By place in the plan: the field has ended and does not come again.
     closed: Vec<bool>,
     /// Bytes read.
@@ -29,7 +29,7 @@ impl Document {
     #[must_use]
     pub fn new(limits: Limits, plan: Rc<Plan>) -> Self {
         Self {
-            findings: vec![Findings::default(); plan.size()],
+            found: FoundSoFar::new(plan.size()),
             closed: vec![false; plan.size()],
             at: 0,
             stack: Vec::new(),
@@ -70,8 +70,7 @@ impl Document {
     /// What has been found so far.
     #[must_use]
     pub fn findings(&self, asked: Asked) -> &Findings {
-        const NONE: &Findings = &Findings { count: 0, values: Vec::new() };
-        self.findings.get(asked.0).unwrap_or(NONE)
+        self.found.findings(asked)
     }
 
     /// Whether nothing can be added to the findings any more.
@@ -314,7 +313,7 @@ impl Document {
         let Some(keep) = self.plan.node(node).and_then(|field| field.keep) else { return Ok(()) };
         let text = text.filter(|_| keep >= Keep::Text);
         let found = Found { asked: Asked(node), kind, text };
-        if note(&mut self.findings, self.limits.values, &found) { Ok(()) } else { Err(Fault::TooManyValues) }
+        if self.found.note(self.limits.values, &found) { Ok(()) } else { Err(Fault::TooManyValues) }
     }
 }
 

@@ -212,6 +212,10 @@ pub fn add(suite: &mut Suite) {
         envoy.stat_reaches("attache_tokens.cache.=.hit;.total", 2).await?;
         envoy.stat_reaches("attache_tokens.cache.=.miss;.total", 1).await?;
         envoy.stat_reaches("attache_scan_bytes.total", 100).await?;
+        // The last request of all: what came before it is handed over no later.
+        let refused = "attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.operation.=.none;.decision.=.deny;\
+                       .reason.=.credentials_missing;.total";
+        envoy.stat_reaches(refused, 1).await?;
         envoy.stat_reaches("attache_jwks_fetches.issuer.=.corp;.outcome.=.ok;.total", 1).await?;
         let text = wait::until("metrics with labels", Duration::from_secs(20), async || {
             let text = Call::get("/stats/prometheus").send(envoy.admin()).await?.text();
