@@ -1,7 +1,7 @@
 //! OAuth 2 flows of cards: alike in both shapes, but a scheme of 0.3 holds several and one of 1.0 one.
 
+use super::dialect::Dialect;
 use super::model::{respell, text};
-use super::project::Dialect;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 

@@ -5,6 +5,7 @@
 //! is changed here), members of the other version, `authentication` of 0.1 (it may hold secrets), and inner hosts:
 //! `documentationUrl`, `iconUrl` and other URLs stay unless they point at one, and `provider.url` then is the public URL.
 
+use super::dialect::Dialect;
 use super::hosts::InnerHosts;
 use super::model::{Card, text};
 use super::policy::Security;
@@ -32,26 +33,6 @@ pub struct View<'a> {
     pub skills: Skills<'a>,
     /// What is let through.
     pub capabilities: Capabilities,
-}
-
-/// How a card writes schemes and requirements.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// As OpenAPI does: the JSON Schema of 0.3.
-    OpenApi,
-    /// As protocol buffers do in JSON: 1.0, and what some agents of 0.3 answer over HTTP+JSON.
-    ProtoJson,
-}
-
-impl Dialect {
-    /// The one that every reader of a version knows.
-    #[must_use]
-    pub const fn of(version: Version) -> Self {
-        match version {
-            Version::V0_3 => Self::OpenApi,
-            Version::V1_0 => Self::ProtoJson,
-        }
-    }
 }
 
 /// One interface that is served.

@@ -1,8 +1,8 @@
 //! Security requirements: a list of which one has to be met whole (OR of ANDs), in both shapes. An empty list, or an empty
 //! requirement in it, asks for nothing (OpenAPI 3).
 
+use super::dialect::Dialect;
 use super::model::CardError;
-use super::project::Dialect;
 use super::scheme::{Kind, Scheme};
 use crate::protocol::Version;
 use serde_json::{Map, Value, json};

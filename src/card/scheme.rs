@@ -1,9 +1,9 @@
 //! Security schemes and requirements of cards, read from and written to both shapes: 0.3 as OpenAPI 3 writes them, 1.0 as
 //! ProtoJSON does (`SecurityScheme`, `SecurityRequirement`). Reading is strict; nothing here decides about a caller.
 
+use super::dialect::Dialect;
 use super::flow::{self, Flow, Grant};
 use super::model::{CardError, respell, text};
-use super::project::Dialect;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,8 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
+use super::log::{log, write};
 use super::raw::{self, Map};
-use super::root::Shared;
+use super::waiting::Shared;
 use crate::config::Pin;
 use crate::flow::carried;
 use crate::flow::head::misplaced;
@@ -15,7 +16,7 @@ use crate::wire::hex;
 use crate::wire::network::Network;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, GrpcStatusCode, LogLevel, MapType, Status};
+use proxy_wasm::types::{BufferType, GrpcStatusCode, MapType, Status};
 use secrecy::ExposeSecret;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -24,22 +25,6 @@ pub fn now() -> UnixTime {
     let time = hostcalls::get_current_time().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     // Without a clock no token is valid and no remembered one either: the end of time.
     UnixTime::new(time.unwrap_or(Duration::MAX))
-}
-
-/// Writes `attache: <message>` to Envoy's log.
-pub fn log(level: Level, message: &str) {
-    write_log(level, &format!("attache: {message}"));
-}
-
-fn write_log(level: Level, text: &str) {
-    let level = match level {
-        Level::Debug => LogLevel::Debug,
-        Level::Info => LogLevel::Info,
-        Level::Warn => LogLevel::Warn,
-        Level::Error => LogLevel::Error,
-    };
-    // A log that cannot be written is no reason to stop.
-    let _ = hostcalls::log(level, text);
 }
 
 /// The event for a part of the body of the request at hand.
@@ -264,7 +249,7 @@ fn audit(record: &Record, shared: &Shared, now: UnixTime) {
             let _ = hostcalls::set_property(vec!["attache.audit"], text.as_bytes().get(start..));
         }
         if let Some(level) = record.log {
-            write_log(level, &text);
+            write(level, &text);
         }
     }
     let runtime = shared.runtime.get();

@@ -1,6 +1,7 @@
 //! The adapter to proxy-wasm (ABI 0.2.1): callbacks become events, effects become host calls. Decides nothing.
 
 mod call;
+mod log;
 mod metrics;
 #[cfg(feature = "test-trap")]
 mod probe;
@@ -9,6 +10,7 @@ mod root;
 mod shared;
 mod signature;
 mod stream;
+mod waiting;
 mod wasi;
 
 use proxy_wasm::traits::RootContext;

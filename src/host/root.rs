@@ -2,11 +2,12 @@
 //! waits, and looks after requests whose body never comes.
 
 use super::call::{self, Room};
-use super::metrics::Metrics;
+use super::log::log;
 use super::raw::{self, Map};
 use super::shared::Board;
-use super::signature::{HostFirst, HostSigner};
+use super::signature::HostSigner;
 use super::stream::Stream;
+use super::waiting::Shared;
 use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
@@ -20,7 +21,7 @@ use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType, MapType};
 use secrecy::ExposeSecret;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
@@ -36,25 +37,6 @@ const BODY_PATIENCE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 32;
 /// How soon the next are told.
 const NEXT: Duration = Duration::from_millis(1);
-
-/// What the root shares with the requests.
-#[derive(Default)]
-pub struct Shared {
-    pub verifier: HostFirst,
-    pub metrics: Metrics,
-    /// Once there is a configuration.
-    pub runtime: OnceCell<Rc<Runtime>>,
-    /// The host keeps marks beyond internal redirects.
-    pub keeps_marks: Cell<bool>,
-    /// Paused requests, by context id.
-    pub waiting: RefCell<BTreeMap<u32, Waiting>>,
-}
-
-/// A paused request.
-pub struct Waiting {
-    pub exchange: Rc<RefCell<Exchange>>,
-    pub since: UnixTime,
-}
 
 /// What a request is to be told.
 #[derive(Clone, Copy)]
@@ -134,7 +116,7 @@ impl Root {
             if let Some(Secret::Env(_)) = config.secrets().get(name) {
                 let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
                 // Without the variable's name, in whose place somebody may have written the secret itself.
-                call::log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
+                log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
             }
         }
         Ok(Runtime::new(config, secrets)?
@@ -149,7 +131,7 @@ impl Root {
             Some(call) => self.obtain(want, call, now),
             None => {
                 if let Some(complaint) = runtime.complaint() {
-                    call::log(Level::Warn, &complaint);
+                    log(Level::Warn, &complaint);
                 }
                 // What could not begin, and will not, has ended for those who wait for it.
                 let is_under_way = self.calls.values().any(|pending| pending.want == want) || self.followed.contains_key(&want);
@@ -182,7 +164,7 @@ impl Root {
             Choice::Take(at, document) => {
                 let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
                 if let Err(error) = runtime.adopt(want, answer, at) {
-                    call::log(Level::Warn, &error);
+                    log(Level::Warn, &error);
                 }
                 self.settled(want, now);
             }
@@ -249,10 +231,10 @@ impl Root {
             _ => metrics.add(&metric::fetches(want, whose, completed.is_ok()), 1),
         }
         if let Err(error) = &completed {
-            call::log(Level::Warn, error);
+            log(Level::Warn, error);
         }
-        runtime.warnings().iter().for_each(|warning| call::log(Level::Warn, warning));
-        runtime.notices().iter().for_each(|(level, notice)| call::log(*level, notice));
+        runtime.warnings().iter().for_each(|warning| log(Level::Warn, warning));
+        runtime.notices().iter().for_each(|(level, notice)| log(*level, notice));
         if let Some(call) = runtime.proceed(want) {
             return self.dispatch(want, &call, now);
         }
@@ -401,7 +383,7 @@ impl RootContext for Root {
         match Self::configure(&json) {
             Ok(runtime) => {
                 self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
-                runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| call::log(Level::Warn, &warning));
+                runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| log(Level::Warn, &warning));
                 self.shared.keeps_marks.set(call::keeps_marks());
                 runtime.set_lowest_log_level(raw::log_level());
                 let runtime = Rc::new(runtime);
@@ -411,7 +393,7 @@ impl RootContext for Root {
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
             }
             Err(error) => {
-                call::log(Level::Error, &format!("configuration refused: {error}"));
+                log(Level::Error, &format!("configuration refused: {error}"));
                 false
             }
         }

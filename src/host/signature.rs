@@ -1,6 +1,7 @@
 //! Signatures through Envoy's foreign function `verify_signature` (BoringSSL: a thirtieth of the time), and in
 //! Rust where the host has none or cannot do the algorithm (PSS, EdDSA, HMAC).
 
+use super::log::log;
 use crate::config::{Algorithm, AssertionAlgorithm};
 use crate::credential::assertion::Signer;
 use crate::flow::Level;
@@ -49,7 +50,7 @@ impl Verifier for HostFirst {
             Err(error) => {
                 if matches!(error, Status::NotFound) {
                     self.absent.set(true);
-                    super::call::log(Level::Warn, "the proxy has no verify_signature: signatures are verified here, which takes longer");
+                    log(Level::Warn, "the proxy has no verify_signature: signatures are verified here, which takes longer");
                 }
                 Software.verify(algorithm, key, message, signature)
             }

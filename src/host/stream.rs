@@ -1,8 +1,9 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
 use super::call::{self, Room};
+use super::log::log;
 use super::raw::{self, Map};
-use super::root::{Shared, Waiting};
+use super::waiting::{Shared, Waiting};
 use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -75,7 +76,7 @@ impl Stream {
     }
 
     fn fail() -> Action {
-        call::log(Level::Error, "Envoy did not hand out a body that it has: the request is refused");
+        log(Level::Error, "Envoy did not hand out a body that it has: the request is refused");
         call::fail();
         Action::Pause
     }

@@ -2,7 +2,7 @@
 //! absence.
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
-use crate::identity::confirmation::{self, Confirmation};
+use crate::identity::confirmation::{self, ClaimError, Confirmation};
 use crate::identity::{Caller, Forwarded, Kind, Origin, Pseudonym, Rendered, forwarded};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
@@ -48,10 +48,6 @@ pub struct Claims {
     /// Claims that go on to agents.
     pub forwarded: Box<[Forwarded]>,
 }
-
-/// A claim is missing or has the wrong type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimError;
 
 /// `iss` of a claims set (RFC 7519 section 4.1.1).
 #[must_use]

@@ -1,6 +1,6 @@
 //! JSON Web Keys (RFC 7517) that can verify signatures, and shared secrets. Private halves are never read.
 
-use super::{der, signature};
+use super::der;
 use crate::config::{Algorithm, RSA_BITS};
 use crate::wire::base64url;
 use jwt_compact::Algorithm as JwsAlgorithm;
@@ -68,7 +68,7 @@ impl fmt::Debug for Key {
 /// One key in two forms.
 #[derive(Clone)]
 pub struct Prepared<K> {
-    /// For [`signature::Software`].
+    /// For [`Software`](super::signature::Software).
     pub software: K,
     /// For the host: DER `SubjectPublicKeyInfo`.
     pub spki: Vec<u8>,
@@ -157,6 +157,22 @@ impl PartialEq for KeySet {
     }
 }
 
+impl Key {
+    /// Whether a [`Verifier`](super::signature::Verifier) may be asked for `algorithm` with this key at all.
+    #[must_use]
+    pub const fn fits(&self, algorithm: Algorithm) -> bool {
+        use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
+        match algorithm {
+            RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => matches!(self, Self::Rsa(_)),
+            ES256 => matches!(self, Self::P256(_)),
+            ES384 => matches!(self, Self::P384(_)),
+            ES512 => matches!(self, Self::P521(_)),
+            EdDSA => matches!(self, Self::Ed25519(_)),
+            HS256 | HS384 | HS512 => matches!(self, Self::Shared(_)),
+        }
+    }
+}
+
 impl KeySet {
     /// Reads a JWK Set. Keys that cannot verify (other types, other uses, weak or damaged ones, private ones) are left
     /// out, as RFC 7517 section 5 asks; so are RSA keys whose modulus has more than `max_rsa_bits`, for they cost most.
@@ -201,7 +217,7 @@ impl KeySet {
             _ => true,
         };
         let fitting = |entry: &&Entry| {
-            signature::fits(wanted.algorithm, &entry.key)
+            entry.key.fits(wanted.algorithm)
                 && entry.algorithm.as_deref().map_or(wanted.with_any_key, |bound| same(bound, wanted.name))
                 && entry.issuer.as_deref().is_none_or(wanted.owns)
         };

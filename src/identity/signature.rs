@@ -51,20 +51,6 @@ impl Verifier for Software {
     }
 }
 
-/// Whether [`Verifier`]s may be asked for `algorithm` with `key` at all.
-#[must_use]
-pub const fn fits(algorithm: Algorithm, key: &Key) -> bool {
-    use Algorithm::{ES256, ES384, ES512, EdDSA, HS256, HS384, HS512, PS256, PS384, PS512, RS256, RS384, RS512};
-    match algorithm {
-        RS256 | RS384 | RS512 | PS256 | PS384 | PS512 => matches!(key, Key::Rsa(_)),
-        ES256 => matches!(key, Key::P256(_)),
-        ES384 => matches!(key, Key::P384(_)),
-        ES512 => matches!(key, Key::P521(_)),
-        EdDSA => matches!(key, Key::Ed25519(_)),
-        HS256 | HS384 | HS512 => matches!(key, Key::Shared(_)),
-    }
-}
-
 fn check<A: jwt_compact::Algorithm>(algorithm: A, key: &A::VerifyingKey, message: &[u8], signature: &[u8]) -> bool {
     // jwt-compact checks this length itself only on its own token path.
     let fits = A::Signature::LENGTH.is_none_or(|length| length.get() == signature.len());
