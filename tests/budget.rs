@@ -162,7 +162,7 @@ fn request(runtime: &Runtime, block: &[u8], now: UnixTime) -> bool {
     // What `host::call` does: the effects are done, and the list is given back.
     let done = |Outcome { effects, step }: Outcome| {
         let refused = effects.iter().any(|effect| matches!(effect, Effect::Reply(_)));
-        runtime.recycle(effects);
+        runtime.supply().recycle(effects);
         if refused { None } else { Some(step) }
     };
     let first = exchange.borrow_mut().on(Event::RequestHeaders { headers, peer: None, end_of_stream: false }, &context);

@@ -10,7 +10,7 @@ mod list;
 mod mint;
 
 use attache::config::{Algorithm, Config};
-use attache::flow::denial::Reason;
+use attache::flow::event::reason::Reason;
 use attache::identity::jwk::{KeySet, Wanted};
 use attache::identity::signature::{Software, Verifier as _};
 use attache::identity::verify;

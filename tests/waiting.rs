@@ -5,7 +5,7 @@
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
-use attache::flow::seats::Clients;
+use attache::flow::supply::seats::Clients;
 use attache::flow::{Context, Effect, Event, Exchange, Outcome, Runtime, Step, Want};
 use attache::identity::signature::Software;
 use attache::wire::caching::Caching;
@@ -133,13 +133,13 @@ impl Host {
 
     /// The root begins what is due, and tells those whose place is gone.
     fn tick(&mut self, waiting: &mut [&mut Request]) {
-        for want in self.runtime.due(self.now) {
-            assert!(self.runtime.begin(want, self.now).is_some());
+        for want in self.runtime.supply().due(self.now) {
+            assert!(self.runtime.supply().begin(want, self.now).is_some());
             self.asked.push(want);
         }
         self.most = self.most.max(self.asked.len());
         for request in waiting.iter_mut() {
-            let gone = |want| !self.runtime.has_turn(want);
+            let gone = |want| !self.runtime.supply().has_turn(want);
             if request.exchange.is_displaced() || request.exchange.awaits().is_some_and(gone) {
                 self.tell(request, Event::Settled);
             }
@@ -152,7 +152,7 @@ impl Host {
             let Want::Introspection(key) = want else { panic!("{want:?}") };
             let answer = answer(&key);
             let answer = answer.as_ref().map(|(status, body)| (*status, body.as_bytes())).map_err(String::clone);
-            let _ = self.runtime.complete(want, answer, &Caching::default(), self.now);
+            let _ = self.runtime.supply().complete(want, answer, &Caching::default(), self.now);
             for request in waiting.iter_mut().filter(|request| request.exchange.awaits() == Some(want)) {
                 self.tell(request, Event::Settled);
             }

@@ -1,29 +1,32 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
-use super::arrived::{Arrived, MAX_BYTES_FOR_ID, Part, Reading};
-use super::denial::{Denial, Reason};
-use super::egress::{self, Outbound, Sent};
-use super::event::{Effect, Event, Level, Outcome, Step, Value};
-use super::expected::Expected;
-use super::facts::{Facts, Note};
-use super::fetch::Want;
-use super::head::{self, Head, Target};
-use super::ingress::Inbound;
-use super::inspect::Reader;
-use super::meter::Meter;
-use super::metric::Tally;
-use super::ownership::Owned;
-use super::runtime::Context;
-use super::{carried, classify, ingress, metadata, methods, steering};
 use crate::config::{Config, Unmatched};
+use crate::flow::event::call::Want;
+use crate::flow::event::metric::Tally;
+use crate::flow::event::note::Note;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::flow::event::{Effect, Event, Level, Outcome, Step, Value};
+use crate::flow::inbound::expected::Expected;
+use crate::flow::inbound::state::Inbound;
+use crate::flow::inbound::{machine as inbound, metadata};
+use crate::flow::meter::Meter;
+use crate::flow::outbound::machine as outbound;
+use crate::flow::outbound::state::{Outbound, Sent};
+use crate::flow::progress::{Progress, Watched, withheld};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::arrived::{Arrived, MAX_BYTES_FOR_ID, Part, Reading};
+use crate::flow::request::facts::Facts;
+use crate::flow::request::head::Head;
+use crate::flow::request::inspect::Reader;
+use crate::flow::request::say::say;
+use crate::flow::request::{carried, classify, head, methods, steering};
+use crate::flow::setup::runtime::Context;
 use crate::identity::Peer;
 use crate::protocol::Binding;
-use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
-use crate::protocol::{Operation, Version};
+use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
-use crate::wire::scan::Limits;
-use std::rc::Rc;
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -54,7 +57,7 @@ enum Answered {
 }
 
 #[derive(Debug, Default)]
-pub(super) enum Stage {
+enum Stage {
     /// Nothing has happened yet.
     #[default]
     New,
@@ -70,19 +73,6 @@ pub(super) enum Stage {
     Passing(Meter),
     /// Answered, or passed on for good.
     Done,
-}
-
-/// A body that goes on while it is read.
-#[derive(Debug)]
-pub(super) struct Watched {
-    pub reader: Box<Reader>,
-    pub meter: Meter,
-    /// Index of the agent; none for a call that leaves, of which only the envelope matters.
-    pub agent: Option<usize>,
-    pub operation: Operation,
-    pub version: Version,
-    /// Takes the tags off what it names.
-    pub owned: Option<Box<Owned>>,
 }
 
 impl Exchange {
@@ -109,12 +99,12 @@ impl Exchange {
     }
 
     fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
-        let mut effects = context.runtime.effects();
+        let mut effects = context.runtime.supply().effects();
         match &event {
             Event::RequestHeaders { headers, .. } => {
-                self.facts = Facts::begin(headers, context);
+                self.facts = Facts::begin(headers, context.now, context.runtime.config(), context.runtime.supply().lowest_log_level());
             }
-            Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.tally().scanned, chunk.len()),
+            Event::RequestBody { chunk, .. } => Tally::add(&context.runtime.supply().tally().scanned, chunk.len()),
             Event::ResponseHeaders { .. } => {
                 let trace = self.facts.trace(context.runtime.config());
                 effects.extend(trace.map(|(name, value)| Effect::SetResponseHeader(name.into(), value)));
@@ -133,8 +123,8 @@ impl Exchange {
             (Stage::New, Event::RequestHeaders { headers, peer, end_of_stream }) => {
                 begin(&headers, peer.as_deref(), end_of_stream, context, &mut effects, (&mut self.expected, &mut self.sent))
             }
-            (Stage::Inbound(inbound), event) => inbound.on(event, context, &mut effects, &mut self.expected),
-            (Stage::Outbound(outbound), event) => outbound.on(event, context, &mut effects, &mut self.sent),
+            (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
+            (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, bytes, end, &chunk, context, &mut effects)
@@ -267,6 +257,39 @@ impl Exchange {
     }
 }
 
+/// What a machine says, as a stage of the request.
+fn staged<M>((progress, step): (Progress<M>, Step)) -> (Stage, Step)
+where
+    Stage: From<Box<M>>,
+{
+    let stage = match progress {
+        Progress::Wait(machine) => machine.into(),
+        Progress::Refuse(denial, reader) => Stage::Refusing(denial, reader),
+        Progress::Watch(watched) => Stage::Watching(watched),
+        Progress::Pass(meter) => Stage::Passing(meter),
+        Progress::Done => Stage::Done,
+    };
+    (stage, step)
+}
+
+impl From<Box<Inbound>> for Stage {
+    fn from(machine: Box<Inbound>) -> Self {
+        Self::Inbound(machine)
+    }
+}
+
+impl From<Box<Outbound>> for Stage {
+    fn from(machine: Box<Outbound>) -> Self {
+        Self::Outbound(machine)
+    }
+}
+
+/// Refuses now.
+fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
+    say(denial, binding, id, effects);
+    (Stage::Done, Step::Pause)
+}
+
 /// `effects` with records in place of notes.
 fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effect> {
     // Few are added to what comes without a note, and none where nobody asks for a trace.
@@ -323,7 +346,7 @@ fn begin(
         effects.push(Effect::Reply(reply));
         return (Stage::Done, Step::Pause);
     }
-    let target = head.find(context.runtime);
+    let target = context.runtime.matcher().find(&head.authority, head.target, head.path);
     // Requests that are none of ours keep what they have; a connection has rules of its own.
     let is_foreign = matches!(target, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
     if !is_foreign && !matches!(target, Ok(Some(Target::Connection(_)))) {
@@ -344,8 +367,8 @@ fn begin(
         return answer(&denial, binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects);
     }
     match target {
-        Ok(Some(Target::Agent(index))) => ingress::begin(index, &head, peer, end_of_stream, context, effects, expected),
-        Ok(Some(Target::Connection(index))) => egress::begin(index, &head, peer, end_of_stream, context, effects, sent),
+        Ok(Some(Target::Agent(index))) => staged(inbound::begin(index, &head, peer, end_of_stream, context, effects, expected)),
+        Ok(Some(Target::Connection(index))) => staged(outbound::begin(index, &head, peer, end_of_stream, context, effects, sent)),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
@@ -364,38 +387,10 @@ fn begin(
     }
 }
 
-/// Refuses: at once, or for a JSON-RPC request whose body is still to come, with its id.
-pub(super) fn refuse(
-    denial: Denial,
-    binding: Option<Binding>,
-    body_follows: bool,
-    context: &Context<'_>,
-    effects: &mut Vec<Effect>,
-) -> (Stage, Step) {
-    if binding == Some(Binding::Jsonrpc) && body_follows && context.runtime.config().hold_headers {
-        (Stage::Refusing(Box::new(denial), Box::new(plain_reader())), Step::Pause)
-    } else {
-        answer(&denial, binding, &Id::default(), effects)
-    }
-}
-
-/// A reader of nothing but the envelope.
-pub(super) fn plain_reader() -> Reader {
-    Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), Rc::new(Questions::default())))
-}
-
-/// Refuses now.
-pub(super) fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    effects.push(Effect::Note(Note::Refused(denial.reason, binding)));
-    effects.push(Effect::Reply(denial.render(binding, id)));
-    (Stage::Done, Step::Pause)
-}
-
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let (bytes, end, chunk) = match event {
         Event::RequestBody { bytes, end, chunk } => (*bytes, *end, chunk.as_slice()),
-        Event::BodyWithheld => return withheld(Some(Binding::Jsonrpc), effects),
+        Event::BodyWithheld => return staged(withheld::<Inbound>(Some(Binding::Jsonrpc), effects)),
         _ => return (Stage::Refusing(denial, reader), Step::Pause),
     };
     let failed = reader.read(chunk, end).err();
@@ -447,27 +442,6 @@ fn watching(
         }
         Ok(()) => (Stage::Watching(watched), Step::Continue),
     }
-}
-
-/// The refusal of a body that is no JSON-RPC request.
-pub(super) fn malformed(error: &EnvelopeError) -> Denial {
-    match error {
-        EnvelopeError::NotJson(fault) => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
-        EnvelopeError::NotARequest { reason, .. } => {
-            Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
-        }
-    }
-}
-
-/// The proxy lacks the option that lets bodies through while headers are held.
-pub(super) fn withheld(binding: Option<Binding>, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    effects.push(Effect::Log(
-        Level::Error,
-        "hold_headers is on, but Envoy delivers no body while headers are held: set allow_on_headers_stop_iteration: true in the \
-         plugin's config, or hold_headers: false"
-            .to_owned(),
-    ));
-    answer(&Denial::new(Reason::HeadersNotHeld), binding, &Id::default(), effects)
 }
 
 fn passing(meter: Meter, bytes: u64, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {

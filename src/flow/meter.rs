@@ -1,15 +1,16 @@
 //! Counts a body that goes on, so that no more of it passes than may.
 
-use super::classify::only_post;
-use super::denial::{Denial, Reason};
-use super::head::Target;
-use super::media;
-use super::runtime::Context;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::classify::only_post;
+use crate::flow::request::media;
+use crate::flow::setup::runtime::Context;
 use crate::protocol::Binding;
 
 /// Counts a body that passes.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub(in crate::flow) struct Meter {
     /// Bytes that went on.
     pub passed: u64,
     /// Bytes that the client announced.
@@ -26,7 +27,7 @@ pub(super) struct Meter {
 
 /// What is wrong with more of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(in crate::flow) enum Excess {
     /// It is too long.
     TooLong,
     /// The request has a method that has none.

@@ -1,15 +1,16 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use super::log::{log, write};
-use super::raw::{self, Map};
-use super::waiting::Shared;
 use crate::config::Pin;
-use crate::flow::carried;
-use crate::flow::head::misplaced;
-use crate::flow::metric::credential_uses;
-use crate::flow::record::Record;
-use crate::flow::seats::Clients;
+use crate::flow::event::metric::credential_uses;
+use crate::flow::event::record::Record;
+use crate::flow::request::carried;
+use crate::flow::request::head::misplaced;
+use crate::flow::supply::seats::Clients;
 use crate::flow::{Effect, Event, Level, Part, Reply, Runtime, Value};
+use crate::host::log::{log, write};
+use crate::host::raw;
+use crate::host::raw::Map;
+use crate::host::waiting::Shared;
 use crate::identity::Peer;
 use crate::wire::header::Headers;
 use crate::wire::hex;
@@ -170,7 +171,7 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
         }
     }
     if let Some(runtime) = shared.runtime.get() {
-        runtime.recycle(effects);
+        runtime.supply().recycle(effects);
     }
     true
 }
@@ -218,7 +219,7 @@ pub fn own_request_headers(runtime: &Runtime, shared: &Shared) -> Headers {
         let is_of_before = !mark.is_empty() && property(carried::OF_THIS_REQUEST).is_empty();
         carried::names(&mark).filter(|name| is_of_before && headers.has(name)).map(str::to_owned).collect()
     } else {
-        carried::unmarked(&headers, runtime).cloned().collect()
+        carried::unmarked(&headers, runtime.credential_headers()).cloned().collect()
     };
     for name in names {
         set_header(&name, None);

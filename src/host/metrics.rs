@@ -2,10 +2,10 @@
 //! `flow::metric`'s. What each request counts is kept here and handed over on the next tick: see [`Metrics::flush`].
 
 use crate::config::Config;
-use crate::flow::head::Target;
-use crate::flow::ledger::Ledger;
-use crate::flow::metric::{Count, decision_time};
-use crate::flow::record::Decision;
+use crate::flow::event::decision::Decision;
+use crate::flow::event::ledger::Ledger;
+use crate::flow::event::metric::{Count, decision_time};
+use crate::flow::event::target::Target;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 use std::cell::{Cell, RefCell};

@@ -1,20 +1,21 @@
 //! The root context of one configuration in one VM: takes the configuration, fetches keys for everyone who
 //! waits, and looks after requests whose body never comes.
 
-use super::call::{self, Room};
-use super::log::log;
-use super::raw::{self, Map};
-use super::shared::Board;
-use super::signature::HostSigner;
-use super::stream::Stream;
-use super::waiting::Shared;
-use super::wasi;
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
-use crate::flow::metric;
-use crate::flow::shared::{Choice, Note};
-use crate::flow::token_notes::TokenChoice;
+use crate::flow::event::metric;
+use crate::flow::supply::shared::{Choice, Note};
+use crate::flow::supply::store::Supply;
+use crate::flow::supply::token_notes::TokenChoice;
 use crate::flow::{Answer, Call, Context, Event, Exchange, Level, Outcome, Runtime, Step, Value, Want};
+use crate::host::call::Room;
+use crate::host::log::log;
+use crate::host::raw::Map;
+use crate::host::shared::Board;
+use crate::host::signature::HostSigner;
+use crate::host::stream::Stream;
+use crate::host::waiting::Shared;
+use crate::host::{call, raw, wasi};
 use crate::wire::caching::Caching;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -127,15 +128,15 @@ impl Root {
 
     fn fetch(&mut self, want: Want, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
-        match runtime.begin(want, now) {
+        match runtime.supply().begin(want, now) {
             Some(call) => self.obtain(want, call, now),
             None => {
-                if let Some(complaint) = runtime.complaint() {
+                if let Some(complaint) = runtime.supply().complaint() {
                     log(Level::Warn, &complaint);
                 }
                 // What could not begin, and will not, has ended for those who wait for it.
                 let is_under_way = self.calls.values().any(|pending| pending.want == want) || self.followed.contains_key(&want);
-                if !is_under_way && !runtime.has_turn(want) {
+                if !is_under_way && !runtime.supply().has_turn(want) {
                     self.settled(want, now);
                 }
             }
@@ -146,15 +147,17 @@ impl Root {
     fn obtain(&mut self, want: Want, call: Call, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         let Some(board) = &self.board else { return self.dispatch(want, &call, now) };
-        let choice = match (want, runtime.terms(want)) {
-            (Want::Token(key), _) => match board.choose_token(&key, runtime.newest_token(&key), call.timeout.saturating_mul(2), now) {
-                TokenChoice::Fetch(_) => Choice::Fetch(Note::default()),
-                TokenChoice::Wait => Choice::Wait,
-                TokenChoice::Take(token) => {
-                    runtime.adopt_token(&key, token);
-                    return self.settled(want, now);
+        let choice = match (want, runtime.supply().terms(want)) {
+            (Want::Token(key), _) => {
+                match board.choose_token(&key, runtime.supply().newest_token(&key), call.timeout.saturating_mul(2), now) {
+                    TokenChoice::Fetch(_) => Choice::Fetch(Note::default()),
+                    TokenChoice::Wait => Choice::Wait,
+                    TokenChoice::Take(token) => {
+                        runtime.supply().adopt_token(&key, token);
+                        return self.settled(want, now);
+                    }
                 }
-            },
+            }
             (_, Some(terms)) => board.choose(want, &terms, now),
             (_, None) => return self.dispatch(want, &call, now),
         };
@@ -163,7 +166,7 @@ impl Root {
             Choice::Wait => drop(self.followed.insert(want, call)),
             Choice::Take(at, document) => {
                 let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
-                if let Err(error) = runtime.adopt(want, answer, at) {
+                if let Err(error) = runtime.supply().adopt(want, answer, at) {
                     log(Level::Warn, &error);
                 }
                 self.settled(want, now);
@@ -199,7 +202,7 @@ impl Root {
         let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status").ok().flatten();
         let status = status.and_then(|text| std::str::from_utf8(&text).ok()?.parse().ok());
         let body = || hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size).ok().flatten().unwrap_or_default();
-        let caching = if Runtime::heeds_caching(want) { Caching::of(&raw::headers(Map::Answer)) } else { Caching::default() };
+        let caching = if Supply::heeds_caching(want) { Caching::of(&raw::headers(Map::Answer)) } else { Caching::default() };
         match status {
             None => self.fetched(want, Err("answered without a status".to_owned()), since, now),
             Some(status @ (200 | 400..=499)) if body_size <= most => self.ended(want, Ok((status, &body())), &caching, since, now),
@@ -217,12 +220,12 @@ impl Root {
     fn ended(&mut self, want: Want, answer: Answer<'_>, caching: &Caching, since: UnixTime, now: UnixTime) {
         let Some(runtime) = self.runtime.clone() else { return };
         let document = answer.as_ref().ok().map(|(_, body)| *body);
-        let whose = runtime.whose(want);
-        let completed = runtime.complete(want, answer, caching, now);
+        let whose = runtime.supply().whose(want);
+        let completed = runtime.supply().complete(want, answer, caching, now);
         let metrics = &self.shared.metrics;
         match want {
             Want::Token(key) => {
-                if let Some((connection, method)) = runtime.token_of(&key) {
+                if let Some((connection, method)) = runtime.supply().token_of(&key) {
                     let millis = u64::try_from(now.since(since).as_millis()).unwrap_or(u64::MAX);
                     metrics.add(&metric::token_requests(connection, method, completed.is_ok()), 1);
                     metrics.record(&metric::token_request_time(connection, method), millis);
@@ -234,13 +237,15 @@ impl Root {
             log(Level::Warn, error);
         }
         runtime.warnings().iter().for_each(|warning| log(Level::Warn, warning));
-        runtime.notices().iter().for_each(|(level, notice)| log(*level, notice));
-        if let Some(call) = runtime.proceed(want) {
+        runtime.supply().notices().iter().for_each(|(level, notice)| log(*level, notice));
+        if let Some(call) = runtime.supply().proceed(want) {
             return self.dispatch(want, &call, now);
         }
         match (&self.board, want) {
-            (Some(board), Want::Token(key)) => board.publish_token(&key, runtime.fetched_token(&key, now).filter(|_| completed.is_ok())),
-            (Some(board), want) if runtime.terms(want).is_some() => {
+            (Some(board), Want::Token(key)) => {
+                board.publish_token(&key, runtime.supply().fetched_token(&key, now).filter(|_| completed.is_ok()))
+            }
+            (Some(board), want) if runtime.supply().terms(want).is_some() => {
                 board.publish(want, document.filter(|_| completed.is_ok()).map(<[u8]>::to_vec), now);
             }
             _ => {}
@@ -306,7 +311,7 @@ impl Root {
     /// Ends a callback: the next comes when there is something to do.
     fn rest(&mut self) {
         self.told = 0;
-        let is_due = self.runtime.as_ref().is_some_and(|runtime| runtime.has_due_questions());
+        let is_due = self.runtime.as_ref().is_some_and(|runtime| runtime.supply().has_due_questions());
         let next = if is_due || !self.untold.is_empty() {
             NEXT
         } else if !self.followed.is_empty() {
@@ -350,7 +355,7 @@ impl Root {
 impl Root {
     /// Hands over what was counted since the last tick.
     fn flush(&self, runtime: &Runtime) {
-        runtime.tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
+        runtime.supply().tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         self.shared.metrics.flush(runtime.config());
     }
 }
@@ -363,8 +368,8 @@ impl HostContext for Root {
             self.shared.metrics.end(runtime.config());
         }
         if let (Some(board), Some(runtime)) = (&self.board, &self.runtime) {
-            runtime.shared().for_each(|want| board.wipe(want));
-            if runtime.fetches_tokens() {
+            runtime.supply().shared().for_each(|want| board.wipe(want));
+            if runtime.supply().fetches_tokens() {
                 board.wipe_tokens();
             }
         }
@@ -382,10 +387,11 @@ impl RootContext for Root {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         match Self::configure(&json) {
             Ok(runtime) => {
-                self.board = Some(Board::new(&runtime.seal_of(&json), runtime.shared(), runtime.fetches_tokens()));
+                self.board =
+                    Some(Board::new(&runtime.supply().seal_of(&json), runtime.supply().shared(), runtime.supply().fetches_tokens()));
                 runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| log(Level::Warn, &warning));
                 self.shared.keeps_marks.set(call::keeps_marks());
-                runtime.set_lowest_log_level(raw::log_level());
+                runtime.supply().set_lowest_log_level(raw::log_level());
                 let runtime = Rc::new(runtime);
                 let _ = self.shared.runtime.set(Rc::clone(&runtime));
                 self.runtime = Some(runtime);
@@ -403,12 +409,12 @@ impl RootContext for Root {
         let now = call::now();
         let _ = hostcalls::set_tick_period(TICK);
         let Some(runtime) = self.runtime.clone() else { return };
-        let mut wanted: BTreeSet<Want> = runtime.due(now).into_iter().collect();
+        let mut wanted: BTreeSet<Want> = runtime.supply().due(now).into_iter().collect();
         let waiting = self.shared.waiting.borrow();
         let unheard = waiting.iter().filter(|(id, _)| !self.untold.contains_key(id));
         let awaited = unheard.filter_map(|(_, waiting)| waiting.exchange.borrow().awaits());
         // What has its turn is due then.
-        wanted.extend(awaited.filter(|want| !runtime.has_turn(*want)));
+        wanted.extend(awaited.filter(|want| !runtime.supply().has_turn(*want)));
         drop(waiting);
         self.tell_some(now);
         for want in wanted {
@@ -417,13 +423,13 @@ impl RootContext for Root {
         for (want, call) in std::mem::take(&mut self.followed) {
             self.obtain(want, call, now);
         }
-        if runtime.has_displaced() {
+        if runtime.supply().has_displaced() {
             self.tell(|_, exchange| exchange.is_displaced(), News::Displaced, now);
         }
         // It may be changed while Envoy runs.
-        runtime.set_lowest_log_level(raw::log_level());
+        runtime.supply().set_lowest_log_level(raw::log_level());
         self.flush(&runtime);
-        runtime.ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
+        runtime.supply().ages(now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         if now.since(self.looked) >= TICK || now < self.looked {
             self.looked = now;
             let withheld = self.withheld(now);

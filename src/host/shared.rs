@@ -4,8 +4,9 @@
 use crate::credential::Key;
 use crate::credential::cache::Token;
 use crate::flow::Want;
-use crate::flow::shared::{BoardKey, Choice, Note, Terms};
-use crate::flow::token_notes::{self, TokenChoice, TokenNote};
+use crate::flow::supply::shared::{BoardKey, Choice, Note, Terms};
+use crate::flow::supply::token_notes;
+use crate::flow::supply::token_notes::{TokenChoice, TokenNote};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Signatures through Envoy's foreign function `verify_signature` (BoringSSL: a thirtieth of the time), and in
 //! Rust where the host has none or cannot do the algorithm (PSS, EdDSA, HMAC).
 
-use super::log::log;
 use crate::config::{Algorithm, AssertionAlgorithm};
 use crate::credential::assertion::Signer;
 use crate::flow::Level;
+use crate::host::log::log;
 use crate::identity::der::ecdsa_signature;
 use crate::identity::jwk::Key;
 use crate::identity::signature::{Software, Verifier};

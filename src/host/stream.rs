@@ -1,10 +1,11 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
-use super::call::{self, Room};
-use super::log::log;
-use super::raw::{self, Map};
-use super::waiting::{Shared, Waiting};
 use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
+use crate::host::call::Room;
+use crate::host::log::log;
+use crate::host::raw::Map;
+use crate::host::waiting::{Shared, Waiting};
+use crate::host::{call, raw};
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext};
@@ -100,7 +101,7 @@ impl HttpContext for Stream {
             core::arch::wasm32::unreachable();
         }
         #[cfg(feature = "test-trap")]
-        if super::probe::answer(&headers, &self.shared.verifier) {
+        if crate::host::probe::answer(&headers, &self.shared.verifier) {
             return Action::Pause;
         }
         let peer = if self.runtime.asks_peer() { call::peer() } else { None };

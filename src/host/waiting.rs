@@ -1,8 +1,8 @@
 //! What the root context shares with the contexts of requests.
 
-use super::metrics::Metrics;
-use super::signature::HostFirst;
 use crate::flow::{Exchange, Runtime};
+use crate::host::metrics::Metrics;
+use crate::host::signature::HostFirst;
 use crate::wire::time::UnixTime;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;

@@ -2,7 +2,8 @@
 //! absence.
 
 use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
-use crate::identity::confirmation::{self, ClaimError, Confirmation};
+use crate::identity::claim_path::{ClaimError, at};
+use crate::identity::confirmation::{self, Confirmation};
 use crate::identity::{Caller, Forwarded, Kind, Origin, Pseudonym, Rendered, forwarded};
 use crate::wire::json::UniqueMap;
 use crate::wire::time::UnixTime;
@@ -116,20 +117,6 @@ impl Claims {
             rendered: Rendered::new(),
         }
     }
-}
-
-/// What stands at `path`. An error if something on the way is no object.
-pub(super) fn at<'a>(payload: &'a UniqueMap<Value>, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
-    let mut names = path.names().iter();
-    let mut found = names.next().and_then(|name| payload.0.get(name));
-    for name in names {
-        found = match found {
-            None => return Ok(None),
-            Some(Value::Object(members)) => members.get(name),
-            Some(_) => return Err(ClaimError),
-        };
-    }
-    Ok(found)
 }
 
 fn first<'a>(payload: &'a UniqueMap<Value>, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {

@@ -1,6 +1,7 @@
 //! Tokens that are bound to a key of their client (`cnf`, RFC 7800): to its certificate (RFC 8705 section 3.1), or to
 //! something that is not checked here.
 
+use super::claim_path::ClaimError;
 use crate::wire::base64url;
 use crate::wire::json::UniqueMap;
 use serde_json::Value;
@@ -13,10 +14,6 @@ pub enum Confirmation {
     /// Something that cannot be checked here, such as a DPoP key (RFC 9449): the token is of no use.
     Other,
 }
-
-/// A claim is missing or has the wrong type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClaimError;
 
 /// `cnf` of a claims set or of an introspection's answer.
 ///

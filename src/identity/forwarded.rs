@@ -2,7 +2,7 @@
 //! not there, so that no agent takes a claim that it did not get for one that the token does not have.
 
 use crate::config::{ClaimPath, Form, ForwardedClaim};
-use crate::identity::claims::at;
+use crate::identity::claim_path::at;
 use crate::wire::header::safe_value;
 use crate::wire::json::UniqueMap;
 use crate::wire::structured;

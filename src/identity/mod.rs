@@ -5,6 +5,7 @@ pub mod api_key;
 pub mod basic;
 pub mod bearer;
 pub mod card_signature;
+pub mod claim_path;
 pub mod claims;
 pub mod confirmation;
 pub mod demand;

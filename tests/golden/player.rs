@@ -107,7 +107,7 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     }
     let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
     if case["holds"] == true {
-        runtime.note_hold();
+        runtime.supply().note_hold();
     }
     runtime
 }
@@ -148,42 +148,44 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             part.event(read(&buffer, &part))
         } else if let Some(answer) = event.get("keys") {
             let body = jwks().to_string();
-            assert!(runtime.begin(Want::Keys(0), now).is_some(), "a fetch can begin");
+            assert!(runtime.supply().begin(Want::Keys(0), now).is_some(), "a fetch can begin");
             let response = Ok(status_and_body(answer, &body));
-            let _ = runtime.complete(Want::Keys(0), response, &Caching::default(), now);
+            let _ = runtime.supply().complete(Want::Keys(0), response, &Caching::default(), now);
             Event::Settled
         } else if let Some(status) = event.get("fetched") {
             let want = exchange.awaits().expect("the request waits for something");
-            if let Some(call) = runtime.begin(want, now) {
+            if let Some(call) = runtime.supply().begin(want, now) {
                 outcomes.push(asked(&call));
                 let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
                 let caching = Caching::of(&with(event));
-                let done = runtime.complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), &caching, now);
+                let done =
+                    runtime.supply().complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), &caching, now);
                 if let (Want::RemoteCard(_), Err(error)) = (want, done) {
                     outcomes.push(json!({"failed": error}));
                 }
-                let notices: Vec<Value> = runtime.notices().into_iter().map(|(level, text)| effect(&Effect::Log(level, text))).collect();
+                let notices: Vec<Value> =
+                    runtime.supply().notices().into_iter().map(|(level, text)| effect(&Effect::Log(level, text))).collect();
                 if !notices.is_empty() {
                     outcomes.push(json!(notices));
                 }
-            } else if let Some(complaint) = runtime.complaint() {
+            } else if let Some(complaint) = runtime.supply().complaint() {
                 outcomes.push(json!({"complaint": complaint}));
             }
             Event::Settled
         } else if let Some(answer) = event.get("introspection") {
             let want = exchange.awaits().expect("a token is asked about");
-            let call = runtime.begin(want, now).expect("a question can begin");
-            assert!(runtime.begin(want, now).is_none(), "one question at a time");
+            let call = runtime.supply().begin(want, now).expect("a question can begin");
+            assert!(runtime.supply().begin(want, now).is_none(), "one question at a time");
             assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
             let body = answer.to_string();
             let response = Ok(status_and_body(answer, &body));
-            let _ = runtime.complete(want, response, &Caching::default(), now);
+            let _ = runtime.supply().complete(want, response, &Caching::default(), now);
             Event::Settled
         } else if let Some(answer) = event.get("card") {
-            assert!(runtime.begin(Want::Card(0), now).is_some(), "a fetch can begin");
+            assert!(runtime.supply().begin(Want::Card(0), now).is_some(), "a fetch can begin");
             let body = answer.to_string();
             let response = Ok(status_and_body(answer, &body));
-            if let Err(error) = runtime.complete(Want::Card(0), response, &Caching::default(), now) {
+            if let Err(error) = runtime.supply().complete(Want::Card(0), response, &Caching::default(), now) {
                 outcomes.push(json!([error]));
             }
             Event::Settled

@@ -1,0 +1,6 @@
+//! Who calls, and whether that is enough.
+
+pub mod authenticate;
+pub mod authorize;
+pub mod credentials;
+pub mod unauthenticated;

@@ -1,0 +1,55 @@
+//! Refusals at an agent or a connection, with what a client needs to do better.
+
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::flow::refusal::denial::Denial;
+use crate::flow::setup::resource::Place;
+use crate::flow::setup::runtime::Runtime;
+use crate::wire::time::UnixTime;
+use std::rc::Rc;
+
+impl Runtime {
+    /// A refusal of a credential, or for want of one, at `target`, with what a client needs to get a better one.
+    #[must_use]
+    pub fn unauthenticated(&self, target: Target, reason: Reason, now: UnixTime) -> Denial {
+        let mut denial = self.at(target, Denial::new(reason), now);
+        if let Ok(policy) = self.policy_at(target, now) {
+            denial.scopes = policy.demand.first_scopes();
+            let audience = || policy.issuers.first().and_then(|issuer| self.config().issuers.get(*issuer)?.audiences.first());
+            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
+                denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
+            }
+        }
+        match (reason, denial.challenges.clone()) {
+            (Reason::CredentialsMissing, Some(challenges)) => denial.advise(challenges.advice()),
+            (Reason::CredentialsRepeated, Some(challenges)) if !challenges.keys.is_empty() || challenges.passwords => {
+                denial.advise("Send one Authorization header at most, and each API key once.")
+            }
+            _ => denial,
+        }
+    }
+
+    /// `denial` at `target`, with its challenges.
+    #[must_use]
+    pub fn at(&self, target: Target, denial: Denial, now: UnixTime) -> Denial {
+        let (name, metadata) = match target {
+            Target::Agent(index) => {
+                (self.config().agents.get(index).map(|agent| &agent.name), self.metadata().get(index).and_then(Option::as_ref))
+            }
+            Target::Connection(index) => (self.config().connections.get(index).map(|connection| &connection.name), None),
+        };
+        let denial = match name {
+            Some(name) => denial.at(name),
+            None => denial,
+        };
+        // Only these have challenges; the others are made for requests that are never refused, too.
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy_at(target, now)) else { return denial };
+        let metadata = metadata.filter(|_| policy.takes_tokens());
+        let challenges = policy.challenges(self.config(), metadata.map(Place::url));
+        let denial = match denial.reason {
+            Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
+            _ => denial,
+        };
+        Denial { challenges: Some(Rc::new(challenges)), ..denial }
+    }
+}

@@ -1,0 +1,36 @@
+//! What is found out about a request, for its record.
+
+use crate::flow::event::decision::Used;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::identity::Caller;
+use crate::protocol::{Binding, Operation, Version};
+use std::rc::Rc;
+
+/// Something found out about a request, for its record.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// What it is for.
+    For(Target),
+    /// What it is.
+    Is {
+        /// The version in force.
+        version: Version,
+        /// The binding.
+        binding: Option<Binding>,
+        /// The operation, once it is known.
+        operation: Option<Operation>,
+    },
+    /// Who sent it.
+    From(Rc<Caller>),
+    /// A refusal that is told and not made.
+    Shadowed(Reason),
+    /// How it was judged, for a caller who may see it.
+    Judged(String),
+    /// Which credential of ours goes with it.
+    Attached(Used),
+    /// It goes on.
+    Allowed,
+    /// It is refused.
+    Refused(Reason, Option<Binding>),
+}

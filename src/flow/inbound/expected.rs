@@ -1,0 +1,41 @@
+//! What a request's answer has to be looked at for.
+
+use crate::flow::event::{Effect, Event, Step};
+use crate::flow::inbound::card::CardRequest;
+use crate::flow::setup::runtime::Context;
+use crate::flow::tasks::answer::TaskAnswer;
+
+/// The answer to expect.
+#[derive(Debug)]
+pub enum Expected {
+    /// A card, to be projected.
+    Card(Box<CardRequest>),
+    /// Tasks, to be tagged.
+    Tasks(Box<TaskAnswer>),
+}
+
+impl Expected {
+    /// A part of the answer came; any other event is none of its business.
+    pub fn on(&mut self, event: &Event, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        match (self, event) {
+            (Self::Card(card), Event::ResponseHeaders { status, end_of_stream, headers }) => {
+                card.on_headers(*status, *end_of_stream, headers, context, effects)
+            }
+            (Self::Card(card), Event::ResponseBody { end, content }) => card.on_body(*end, content, context, effects),
+            (Self::Tasks(tasks), Event::ResponseHeaders { status, end_of_stream, headers }) => {
+                tasks.on_headers(*status, *end_of_stream, headers, context, effects)
+            }
+            (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, context, effects),
+            _ => Step::Continue,
+        }
+    }
+
+    /// Whether the parts of the response's body should come.
+    #[must_use]
+    pub const fn reads(&self) -> bool {
+        match self {
+            Self::Card(card) => card.reads(),
+            Self::Tasks(tasks) => tasks.reads(),
+        }
+    }
+}

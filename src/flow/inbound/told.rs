@@ -1,0 +1,103 @@
+//! What of a request is told: to its record, to a caller who may see how it is judged, and in place of refusals that the
+//! agent only watches (`shadow`).
+
+use crate::config::{Agent, Trace};
+use crate::flow::callers::authorize::{Admitted, may_anyone};
+use crate::flow::event::note::Note;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::{Effect, Value};
+use crate::flow::inbound::state::{Body, Identity, Inbound};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::facts::is_shadowed;
+use crate::flow::request::inspect::{Plans, Reader};
+use crate::flow::setup::runtime::Context;
+use crate::identity::Caller;
+use crate::policy::access::Skill;
+use crate::protocol::{Binding, Operation, version};
+use std::rc::Rc;
+
+impl Identity {
+    /// Who goes on although `reason` says no.
+    pub(super) fn shadowed(admitted: Option<Admitted>, reason: Reason, effects: &mut Vec<Effect>) -> Self {
+        effects.push(Effect::Note(Note::Shadowed(reason)));
+        admitted.map_or(Self::Shadowed, |admitted| Self::Known(Some(admitted)))
+    }
+
+    pub(super) const fn admitted(&self) -> Option<&Admitted> {
+        match self {
+            Self::Known(Some(admitted)) => Some(admitted),
+            Self::Known(None) | Self::Shadowed | Self::Pending { .. } => None,
+        }
+    }
+}
+
+/// Notes who it is, and how it is judged at agent `index` if it asks and may see that.
+pub(super) fn tell_caller(
+    admitted: &Admitted,
+    index: usize,
+    asks: bool,
+    asked: Option<(Operation, Skill<'_>)>,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+) {
+    let config = context.runtime.config();
+    effects.push(Effect::Note(Note::From(Rc::clone(&admitted.caller))));
+    let Caller { origin, tenant, client, .. } = admitted.caller.as_ref();
+    let is_for = |trace: &Trace| trace.is_for(origin.voucher(config), tenant.as_deref(), client.as_deref());
+    let may_see = asks && config.debug.as_ref().is_some_and(is_for);
+    if let (true, Some(agent)) = (may_see, config.agents.get(index)) {
+        effects.push(Effect::Note(Note::Judged(admitted.judged(agent, asked, config))));
+    }
+}
+
+impl Inbound {
+    pub(super) fn shadows(&self, reason: Reason, context: &Context<'_>) -> bool {
+        context.runtime.config().agents.get(self.agent).is_some_and(|agent| is_shadowed(agent, reason))
+    }
+
+    /// Where versions are only watched: the method that has come decides which one is in force.
+    pub(super) fn follow_method(&mut self, effects: &mut Vec<Effect>) {
+        let method = match (self.binding, &self.body) {
+            (Some(Binding::Jsonrpc), Body::Reading { reader, .. }) => reader.method().and_then(Operation::from_method),
+            _ => None,
+        };
+        if let Some((_, belongs)) = method.filter(|(_, belongs)| *belongs != self.version) {
+            (self.version, self.place.version) = (belongs, belongs);
+            self.headers.push(Effect::SetHeader(version::HEADER.into(), Value::Text(belongs.as_str().to_owned())));
+            effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch)));
+        }
+    }
+
+    /// Notes what is known for the record, and how the caller is judged if it may see that.
+    pub(super) fn tell(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Note(Note::Is { version: self.version, binding: self.binding, operation: self.operation }));
+        let Some(admitted) = self.identity.admitted() else { return };
+        let skill = |operation| {
+            let plans = context.runtime.plans(self.agent)?;
+            Some((operation, self.spoken.skill(operation, self.reader(), plans).unwrap_or(Skill::Unnamed)))
+        };
+        tell_caller(admitted, self.agent, self.asks, self.operation.and_then(skill), context, effects);
+    }
+
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        match &self.body {
+            Body::Reading { reader, .. } => Some(&**reader),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => None,
+        }
+    }
+
+    /// Whether the caller may do what it asks for. `false`: that depends on the skill, which is not settled.
+    pub(super) fn may(&self, agent: &Agent, plans: &Plans, operation: Operation, context: &Context<'_>) -> Result<bool, Denial> {
+        let skill = self.spoken.skill(operation, self.reader(), plans)?;
+        match &self.identity {
+            Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, context.runtime.config()),
+            // Everyone may read a public card, and nothing else.
+            Identity::Known(None) => Ok(operation == Operation::GetAgentCard),
+            Identity::Shadowed => {
+                let policy = context.runtime.policy(self.agent, context.now).map_err(|_| Denial::new(Reason::CardUnavailable))?;
+                may_anyone(agent, &policy, operation, skill)
+            }
+            Identity::Pending { .. } => Ok(false),
+        }
+    }
+}

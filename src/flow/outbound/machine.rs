@@ -1,0 +1,346 @@
+//! A call to a remote agent: classify, ask who calls, read what the body tells, and only then attach the connection's credential. The
+//! client's own credentials go. What is not A2A gets none. No credential, no request.
+
+use crate::config::{Connection, Pin};
+use crate::flow::callers::credentials::Credentials;
+use crate::flow::event::call::Want;
+use crate::flow::event::decision::Used;
+use crate::flow::event::note::Note;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::flow::event::{Effect, Event, Level, Step, Value};
+use crate::flow::meter::{Excess, Meter};
+use crate::flow::outbound::finding::{Method, Next, permit, subject};
+use crate::flow::outbound::leaving::{Call, Place, not_a2a};
+use crate::flow::outbound::state::{Outbound, Pause, Sent, denial};
+use crate::flow::outbound::{leaving, negotiate};
+use crate::flow::progress::{Progress, Watched, answer, withheld};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::head::Head;
+use crate::flow::request::inspect::Reader;
+use crate::flow::request::say::say;
+use crate::flow::setup::runtime::Context;
+use crate::flow::supply::obtain::Attachment;
+use crate::flow::supply::seats::Seat;
+use crate::identity::Peer;
+use crate::protocol::envelope::{EnvelopeReader, Id};
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::scan::Limits;
+
+pub(in crate::flow) fn begin(
+    index: usize,
+    head: &Head<'_>,
+    peer: Option<&Peer>,
+    end_of_stream: bool,
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+    sent: &mut Option<Sent>,
+) -> (Progress<Outbound>, Step) {
+    let config = context.runtime.config();
+    effects.push(Effect::Note(Note::For(Target::Connection(index))));
+    let Some(connection) = config.connections.get(index) else {
+        return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
+    };
+    let policy = context.runtime.callers(index);
+    let target = leaving::conceal(index, head, policy.as_deref(), context.runtime, effects);
+    let call = Call::new(head, target, connection, !end_of_stream);
+    let outbound = Outbound {
+        connection: index,
+        place: call.place(connection, None),
+        call,
+        caller: policy.map(|policy| Box::new(Credentials::read(&policy, context.runtime, head, peer).into_owned())),
+        subject: subject(head, connection),
+        waited: Vec::new(),
+        pause: None,
+        seat: None,
+        strangers_seat: None,
+        reader: None,
+        wrong: None,
+        held: 0,
+        announced: head.content_length().ok().flatten(),
+        ended: end_of_stream,
+        bodiless: end_of_stream,
+        released: None,
+    };
+    Box::new(outbound).go_on(connection, context, effects, sent)
+}
+
+impl Outbound {
+    /// Whether the method can still come before the head goes on.
+    pub(super) fn may_read(&self, context: &Context<'_>) -> bool {
+        let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
+        !self.ended && self.wrong.is_none() && !has_come && context.runtime.config().hold_headers
+    }
+
+    pub(in crate::flow) const fn awaits(&self) -> Option<Want> {
+        match self.pause {
+            Some(Pause::Fetch(want)) => Some(want),
+            Some(Pause::Method) | None => None,
+        }
+    }
+
+    pub(in crate::flow) const fn awaits_body(&self) -> bool {
+        matches!(self.pause, Some(Pause::Method))
+    }
+
+    /// Whether the body is read. Until the caller is known it stays in the proxy; what has been read from is read on, so that nothing
+    /// goes on unread.
+    pub(in crate::flow) const fn reads(&self) -> bool {
+        self.reader.is_some() && self.wrong.is_none() && !self.ended
+    }
+
+    /// Whether its place has gone to another, and it does not know that yet.
+    pub(in crate::flow) fn is_displaced(&self) -> bool {
+        self.strangers_seat.as_ref().is_some_and(Seat::is_displaced)
+    }
+
+    pub(in crate::flow) fn on(
+        mut self: Box<Self>,
+        event: Event,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Progress<Outbound>, Step) {
+        match (event, self.pause) {
+            (Event::RequestBody { bytes, end, chunk }, pause) => {
+                self.read(bytes, end, &chunk);
+                match (pause, self.released) {
+                    (_, Some(version)) => {
+                        let (progress, step) = self.judge(version, context, effects);
+                        if matches!(progress, Progress::Done) {
+                            // The answer is ours, and says nothing of the credential.
+                            *sent = None;
+                        }
+                        (progress, step)
+                    }
+                    (Some(Pause::Method), None) if !self.may_read(context) => self.again(context, effects, sent),
+                    _ => (Progress::Wait(self), Step::Pause),
+                }
+            }
+            (Event::Settled, Some(Pause::Fetch(_))) if self.is_displaced() => {
+                let denial = Denial::new(Reason::Overloaded);
+                match context.runtime.config().connections.get(self.connection) {
+                    Some(connection) => self.turn_away(denial, connection, context, effects),
+                    None => answer(&denial, None, &Id::default(), effects),
+                }
+            }
+            (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
+            (Event::BodyWithheld, Some(Pause::Method)) => withheld(self.binding(), effects),
+            _ => (Progress::Wait(self), Step::Pause),
+        }
+    }
+
+    /// Reads what has come of the body.
+    pub(super) fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
+        self.held = bytes;
+        // What nobody reads yet has not ended either: it is told of when somebody does.
+        if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
+            // With the announced length everything is here, whether the proxy says so yet or not.
+            self.ended = end || self.announced == Some(bytes);
+            self.wrong = reader.read(chunk, self.ended).err();
+        }
+    }
+
+    /// The head went out with the credential before the method was known: the body follows only if it is what may leave.
+    pub(super) fn judge(self: Box<Self>, version: Version, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Outbound>, Step) {
+        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
+            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
+        };
+        let operation = match self.method() {
+            Err(denial) => return self.refuse(denial, connection, context, effects),
+            Ok(Method::Unknown) if !self.ended => return (Progress::Wait(self), Step::Pause),
+            // Whatever passes without a credential: this has one.
+            Ok(Method::Unknown | Method::Other) => {
+                return self.refuse(not_a2a(), connection, context, effects);
+            }
+            Ok(Method::Is(operation, belongs)) => {
+                effects.push(Effect::Note(Note::Is { version, binding: self.place.binding(), operation: Some(operation) }));
+                let checked =
+                    negotiate::check(Some((operation, Some(belongs))), version).and_then(|()| permit(Some(operation), connection));
+                if let Err(denial) = checked {
+                    return self.refuse(denial, connection, context, effects);
+                }
+                operation
+            }
+        };
+        effects.push(Effect::Note(Note::Allowed));
+        self.onward(operation, version)
+    }
+
+    pub(super) fn again(
+        self: Box<Self>,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Progress<Outbound>, Step) {
+        match context.runtime.config().connections.get(self.connection) {
+            Some(connection) => self.go_on(connection, context, effects, sent),
+            None => answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects),
+        }
+    }
+
+    pub(super) fn go_on(
+        mut self: Box<Self>,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Progress<Outbound>, Step) {
+        match self.next(connection, context, effects) {
+            Next::Go(attachment, version, operation) => {
+                negotiate::set(&self.call, version, effects);
+                *sent = Some(attach(self.connection, connection, *attachment, self.place.binding(), effects));
+                if let Some(operation) = operation {
+                    effects.push(Effect::Note(Note::Allowed));
+                    return self.onward(operation, version);
+                }
+                self.begin_reading(connection, context);
+                (self.released, self.pause, self.seat) = (Some(version), None, None);
+                (Progress::Wait(self), Step::Continue)
+            }
+            Next::Pass => {
+                effects.push(Effect::Note(Note::Allowed));
+                (Progress::Done, Step::Continue)
+            }
+            Next::Refuse(denial) => self.turn_away(denial, connection, context, effects),
+            Next::Sit(want) => {
+                self.strangers_seat = None;
+                self.strangers_seat = context.runtime.sit(want, Target::Connection(self.connection), context.now);
+                if self.strangers_seat.is_none() {
+                    return self.turn_away(Denial::new(Reason::Overloaded), connection, context, effects);
+                }
+                self.waited.push(want);
+                effects.push(Effect::Fetch(want));
+                self.pause(Pause::Fetch(want))
+            }
+            Next::Read => {
+                // Only who waits for a fetch has one.
+                self.seat = None;
+                self.begin_reading(connection, context);
+                self.pause(Pause::Method)
+            }
+            Next::Wait(want) => {
+                self.seat = self.seat.take().or_else(|| context.runtime.supply().seat(self.connection));
+                if self.seat.is_none() {
+                    let cause =
+                        format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
+                    let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
+                    return self.turn_away(denial, connection, context, effects);
+                }
+                self.waited.push(want);
+                effects.push(Effect::Fetch(want));
+                self.pause(Pause::Fetch(want))
+            }
+        }
+    }
+
+    /// Refuses, and reads what is still needed for that.
+    pub(super) fn turn_away(
+        mut self: Box<Self>,
+        denial: Denial,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> (Progress<Outbound>, Step) {
+        self.begin_reading(connection, context);
+        self.refuse(denial, connection, context, effects)
+    }
+
+    /// What came of the body goes on; the rest must not contradict what was decided.
+    pub(super) fn onward(self: Box<Self>, operation: Operation, version: Version) -> (Progress<Outbound>, Step) {
+        let binding = self.place.binding();
+        let target = Target::Connection(self.connection);
+        let meter = |limit, excess| Meter { passed: self.held, announced: self.announced, limit, excess, target, binding };
+        let progress = match (self.place, self.reader) {
+            (Place::Jsonrpc, Some(reader)) => {
+                let meter = meter(u64::MAX, Excess::TooLong);
+                if self.ended {
+                    Progress::Pass(meter.ended())
+                } else {
+                    Progress::Watch(Box::new(Watched { reader, meter, agent: None, operation, version, owned: None }))
+                }
+            }
+            _ if !self.call.is_post() && !self.bodiless => Progress::Pass(meter(0, Excess::Method)),
+            _ => Progress::Done,
+        };
+        (progress, Step::Continue)
+    }
+
+    pub(super) fn pause(mut self: Box<Self>, pause: Pause) -> (Progress<Outbound>, Step) {
+        self.pause = Some(pause);
+        (Progress::Wait(self), Step::Pause)
+    }
+
+    /// The proxy holds all that has come of the body.
+    pub(super) fn begin_reading(&mut self, connection: &Connection, context: &Context<'_>) {
+        if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, connection) {
+            self.reader = Some(Box::new(Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), context.runtime.envelope()))));
+        }
+    }
+
+    /// The binding of a refusal: before the card is known, a POST on no route may be JSON-RPC.
+    pub(super) fn binding(&self) -> Option<Binding> {
+        if self.reader.is_some() && !matches!(self.place, Place::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
+    }
+
+    /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
+    pub(super) fn refuse(
+        self,
+        denial: Denial,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> (Progress<Outbound>, Step) {
+        let denial = if denial.realm.is_none() { denial.at(&connection.name) } else { denial };
+        let binding = self.binding();
+        if let (Some(wrong), Some(Binding::Jsonrpc)) = (&self.wrong, binding) {
+            return answer(&denial, binding, &wrong.1, effects);
+        }
+        let may_wait = !self.ended && self.released.is_none() && context.runtime.config().hold_headers;
+        match self.reader.filter(|_| binding == Some(Binding::Jsonrpc)) {
+            Some(reader) if reader.id().is_none() && may_wait => (Progress::Refuse(Box::new(denial), reader), Step::Pause),
+            reader => answer(&denial, binding, &reader.and_then(|reader| reader.id()).unwrap_or_default(), effects),
+        }
+    }
+}
+
+impl Sent {
+    /// The remote agent has answered.
+    pub(in crate::flow) fn on_response(&mut self, status: u16, context: &Context<'_>, effects: &mut Vec<Effect>) {
+        if !matches!(status, 401 | 403) {
+            return;
+        }
+        let Some(connection) = context.runtime.config().connections.get(self.connection) else { return };
+        let hint = match (status, &self.token) {
+            (401, Some(_)) => "is it issued for the audience that the agent expects?",
+            (401, None) => "is the credential still valid, and the one that the agent expects?",
+            _ => "has this identity the roles or scopes that the agent asks for?",
+        };
+        let text = format!("connection {:?}: the agent answered {status} to the credential ({}): {hint}", connection.name, self.method);
+        effects.push(Effect::Log(Level::Warn, text));
+        if let (401, Some((key, token))) = (status, self.token.take()) {
+            context.runtime.supply().reject(&key, &token, context.now);
+        }
+    }
+}
+
+/// Puts the credential on the request, says so, and lets it go only where the connection's route leads.
+fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Option<Binding>, effects: &mut Vec<Effect>) -> Sent {
+    let Attachment { headers, method, origin, age, token, caller } = attachment;
+    let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
+    effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
+    if let Some(pin) = connection.pin.as_ref().filter(|pin| **pin != Pin::None) {
+        // Last of all that changes the request: every change lets Envoy choose its route anew.
+        let mut otherwise: Vec<Effect> = names.into_iter().map(|name| Effect::RemoveHeader(name.into())).collect();
+        let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
+        let denial = denial(connection, Reason::ConnectionMismatch, cause, &mut otherwise);
+        say(&denial, binding, &Id::default(), &mut otherwise);
+        effects.push(Effect::Pin { pin: pin.clone(), connection: connection.name.clone(), otherwise });
+    }
+    let told = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
+    effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{told}", connection.name)));
+    effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
+    effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
+    effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
+    Sent { connection: index, method, token }
+}

@@ -1,0 +1,74 @@
+//! A call to a remote agent: what is known of it, and what it waits for.
+
+use crate::config::Connection;
+use crate::credential::Key;
+use crate::credential::cache::Token;
+use crate::flow::callers::credentials::Credentials;
+use crate::flow::event::call::Want;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::{Effect, Level};
+use crate::flow::outbound::leaving::{Call, Place};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::inspect::Reader;
+use crate::flow::supply::seats::Seat;
+use crate::protocol::Version;
+use crate::protocol::envelope::Id;
+use secrecy::SecretString;
+use std::rc::Rc;
+
+/// No call needs more fetches than this: keys and an answer about its caller; a secret, keys, an actor token, the token, the agent's card.
+pub(super) const MOST_WAITS: usize = 8;
+
+/// A call that has no credential yet, or whose head went out with one before its method was known (without `hold_headers`).
+#[derive(Debug)]
+pub struct Outbound {
+    pub(super) connection: usize,
+    pub(super) call: Call,
+    pub(super) place: Place,
+    /// What shows who calls, until that is known.
+    pub(super) caller: Option<Box<Credentials<'static>>>,
+    /// The caller's own token, if the credential is made of it.
+    pub(super) subject: Result<Option<SecretString>, Reason>,
+    /// What was waited for.
+    pub(super) waited: Vec<Want>,
+    /// What is waited for now; nothing before the first time.
+    pub(super) pause: Option<Pause>,
+    /// One of the places that a connection has for those who wait for a fetch, once it does.
+    pub(super) seat: Option<Rc<()>>,
+    /// A place among those whose senders are not known yet.
+    pub(super) strangers_seat: Option<Seat>,
+    /// Reads the body of a JSON-RPC request: its method, and its id for a refusal.
+    pub(super) reader: Option<Box<Reader>>,
+    /// The body is no JSON-RPC request; with the id to answer with.
+    pub(super) wrong: Option<Box<(Denial, Id)>>,
+    /// Bytes of the body that the proxy holds.
+    pub(super) held: u64,
+    /// Bytes that the client announced.
+    pub(super) announced: Option<u64>,
+    /// Nothing more comes of the body.
+    pub(super) ended: bool,
+    /// No body follows the head.
+    pub(super) bodiless: bool,
+    /// The version in force, once the head has gone out with it.
+    pub(super) released: Option<Version>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Pause {
+    Fetch(Want),
+    /// The body, up to its method.
+    Method,
+}
+
+/// A credential that went out; the answer tells what it was worth.
+#[derive(Debug)]
+pub struct Sent {
+    pub(super) connection: usize,
+    pub(super) method: &'static str,
+    pub(super) token: Option<(Key, Rc<Token>)>,
+}
+
+pub(super) fn denial(connection: &Connection, reason: Reason, cause: Option<String>, effects: &mut Vec<Effect>) -> Denial {
+    effects.extend(cause.map(|cause| Effect::Log(Level::Warn, cause)));
+    Denial::new(reason).at(&connection.name)
+}

@@ -1,0 +1,199 @@
+//! A refusal in the caller's binding. The caller gets the reason and what to do about it.
+
+use crate::flow::event::Reply;
+use crate::flow::event::reason::Reason;
+use crate::flow::refusal::challenge::{Challenges, Said};
+use crate::protocol::envelope::Id;
+use crate::protocol::error::A2aError;
+use crate::protocol::grpc::ErrorInfo;
+use crate::protocol::{Binding, grpc};
+use serde_json::{Map, Value, json};
+use std::rc::Rc;
+
+/// The domain of A2A's own reasons.
+const A2A: &str = "a2a-protocol.org";
+
+/// `allow` of a refusal (RFC 9110 section 10.2.1).
+pub const ALLOWED: &str = "GET, HEAD, POST, DELETE";
+
+/// One refusal, before it is put into a binding.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// Why.
+    pub reason: Reason,
+    /// What the caller is told.
+    pub advice: String,
+    /// Name of the agent or connection, if one was matched: the realm of challenges.
+    pub realm: Option<String>,
+    /// Scopes that would do, for challenges.
+    pub scopes: Vec<String>,
+    /// Versions that would do, for version errors, as a list with commas.
+    pub versions: Option<String>,
+    /// The caller reads an event stream and nothing else: clients of 0.3 do over JSON-RPC.
+    pub as_event: bool,
+    /// What callers are asked for; tokens, unless the agent is known.
+    pub challenges: Option<Rc<Challenges>>,
+}
+
+impl Denial {
+    /// A refusal with the reason's own advice.
+    #[must_use]
+    pub fn new(reason: Reason) -> Self {
+        Self {
+            reason,
+            advice: reason.advice().to_owned(),
+            realm: None,
+            scopes: Vec::new(),
+            versions: None,
+            as_event: false,
+            challenges: None,
+        }
+    }
+
+    /// The same with other advice.
+    #[must_use]
+    pub fn advise(self, advice: impl Into<String>) -> Self {
+        Self { advice: advice.into(), ..self }
+    }
+
+    /// The same at the agent or connection `name`.
+    #[must_use]
+    pub fn at(self, name: &str) -> Self {
+        Self { realm: Some(name.to_owned()), ..self }
+    }
+
+    /// The refusal as an answer in `binding` (`None`: the binding is not known, or there is none). `id` is used
+    /// for JSON-RPC only.
+    #[must_use]
+    pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
+        let class = self.reason.class();
+        let grpc_status = (binding == Some(Binding::Grpc)).then(|| class.status.number());
+        let is_event = self.as_event && binding == Some(Binding::Jsonrpc);
+        let body = match binding {
+            Some(Binding::Grpc) => self.advice.clone(),
+            Some(Binding::Jsonrpc) => {
+                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": [self.json_info()]});
+                // The id is JSON text already and must come back unchanged.
+                format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
+            }
+            Some(Binding::HttpJson) | None => json!({"error": {
+                "code": class.http, "status": class.status.name(), "message": self.advice, "details": [self.json_info()]
+            }})
+            .to_string(),
+        };
+        let (kind, body) = if is_event { ("text/event-stream", format!("data: {body}\n\n")) } else { ("application/json", body) };
+        let mut headers = match binding {
+            Some(Binding::Grpc) => vec![("grpc-status-details-bin", self.grpc_details(class.status.number()))],
+            _ => vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())],
+        };
+        if let Some(error) = class.challenge {
+            let said = Said { realm: self.realm.as_deref().unwrap_or("attache"), error, description: &self.advice, scopes: &self.scopes };
+            let lines = self.challenges.as_ref().map_or_else(|| Challenges::of_tokens().headers(&said), |known| known.headers(&said));
+            headers.extend(lines.into_iter().map(|line| ("www-authenticate", line)));
+        }
+        if class.http == 405 {
+            // RFC 9110 section 15.5.6 asks for it.
+            headers.push(("allow", crate::flow::refusal::denial::ALLOWED.to_owned()));
+        }
+        if class.http == 503 {
+            headers.push(("retry-after", "1".to_owned()));
+        }
+        let status = match (self.reason, binding) {
+            // As an agent says it of a task that does not exist: no proxy in between is to be seen.
+            (Reason::TaskNotFound, Some(Binding::Jsonrpc)) => 200,
+            _ => class.http,
+        };
+        Reply { status, grpc_status, headers, body }
+    }
+
+    /// `google.rpc.ErrorInfo`: reason and domain, A2A's own where A2A has one (1.0 section 5.4), and metadata.
+    fn error_info(&self) -> (String, &'static str, Vec<(&'static str, String)>) {
+        let (reason, domain) = match self.reason {
+            Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch => {
+                ("VERSION_NOT_SUPPORTED".to_owned(), A2A)
+            }
+            Reason::StreamingNotOffered => (A2aError::UnsupportedOperation.reason().to_owned(), A2A),
+            Reason::EncodingRefused | Reason::MediaTypeRefused | Reason::ContentRefused => {
+                (A2aError::ContentTypeNotSupported.reason().to_owned(), A2A)
+            }
+            Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
+            Reason::TaskNotFound => ("TASK_NOT_FOUND".to_owned(), A2A),
+            Reason::LimitExceeded | Reason::PushTargetRefused | Reason::ContextMissing => {
+                (A2aError::InvalidParams.reason().to_owned(), A2A)
+            }
+            other => (other.code().to_ascii_uppercase(), "attache"),
+        };
+        let mut metadata = vec![("reason", self.reason.code().to_owned())];
+        if let Some(versions) = &self.versions {
+            metadata.push(("supportedVersions", versions.clone()));
+        }
+        if !self.scopes.is_empty() {
+            metadata.push(("scope", self.scopes.join(" ")));
+        }
+        (reason, domain, metadata)
+    }
+
+    /// The same as JSON.
+    fn json_info(&self) -> Value {
+        let (reason, domain, metadata) = self.error_info();
+        let metadata: Map<String, Value> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})
+    }
+
+    /// The same as `grpc-status-details-bin`.
+    fn grpc_details(&self, code: u8) -> String {
+        let (reason, domain, metadata) = self.error_info();
+        let metadata: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Binding, Challenges, Denial, Id, Reason};
+    use crate::protocol::envelope;
+    use serde_json::Value;
+
+    #[test]
+    fn codes_are_unique_and_every_class_has_a_body_in_both_forms() {
+        let mut codes: Vec<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+        for reason in Reason::ALL {
+            let denial = Denial::new(reason).at("expense");
+            for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson), None] {
+                let reply = denial.render(binding, &Id::default());
+                assert_eq!(reply.grpc_status, None);
+                let body: Value = serde_json::from_str(&reply.body).unwrap();
+                let info = body.pointer("/error/data/0").or(body.pointer("/error/details/0")).unwrap();
+                assert_eq!(info.pointer("/metadata/reason").unwrap(), reason.code());
+                let challenged = reply.headers.iter().any(|(name, _)| *name == "www-authenticate");
+                assert_eq!(challenged, matches!(reply.status, 401 | 403), "{}", reason.code());
+            }
+        }
+    }
+
+    #[test]
+    fn the_id_comes_back_unchanged() {
+        let id = envelope::parse(br#"{"jsonrpc":"2.0","id":12345678901234567890,"method":"x"}"#).unwrap().id;
+        let reply = Denial::new(Reason::OperationUnknown).render(Some(Binding::Jsonrpc), &id);
+        assert!(reply.body.starts_with(r#"{"jsonrpc":"2.0","id":12345678901234567890,"error":{"code":-32601"#), "{}", reply.body);
+    }
+
+    #[test]
+    fn challenges_tell_a_client_how_to_repair_itself() {
+        let denial = Denial { scopes: vec!["agent:execute".into()], ..Denial::new(Reason::InsufficientScope).at("ex\"pense") };
+        let reply = denial.render(None, &Id::default());
+        let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
+        assert!(challenge.starts_with(r#"Bearer realm="ex?pense", error="insufficient_scope", error_description=""#), "{challenge}");
+        assert!(challenge.ends_with(r#", scope="agent:execute""#), "{challenge}");
+    }
+
+    #[test]
+    fn an_agent_without_schemes_of_http_has_no_challenge() {
+        let challenges = Some(std::rc::Rc::new(Challenges { certificates: true, ..Challenges::default() }));
+        let reply = Denial { challenges, ..Denial::new(Reason::CertificateRefused) }.render(None, &Id::default());
+        assert!(reply.status == 401 && !reply.headers.iter().any(|(name, _)| *name == "www-authenticate"));
+    }
+}

@@ -1,0 +1,198 @@
+//! What is found out about a request on its way through, for the record of its decision and for the trace that a trusted
+//! caller may see.
+
+use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
+use crate::flow::event::Level;
+use crate::flow::event::decision::{Decision, Place, Used};
+use crate::flow::event::note::Note;
+use crate::flow::event::reason::Reason;
+use crate::flow::event::record::{Record, Said, cut};
+use crate::flow::event::target::Target;
+use crate::identity::Caller;
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::header::{Headers, safe_value};
+use crate::wire::time::UnixTime;
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+/// Longest request id that is taken, in bytes.
+const MAX_REQUEST_ID: usize = 128;
+/// Longest trace, in bytes.
+const MAX_TRACE: usize = 2048;
+
+/// What is known of a request so far.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    started: UnixTime,
+    request_id: Option<String>,
+    target: Option<Target>,
+    version: Option<Version>,
+    binding: Option<Binding>,
+    operation: Option<Operation>,
+    caller: Option<Rc<Caller>>,
+    shadowed: Vec<Reason>,
+    judged: Option<String>,
+    used: Option<Used>,
+    decided: Option<(Decision, Option<Reason>)>,
+    /// The lowest [`Level::number`] that the proxy writes to its log.
+    lowest: u32,
+}
+
+impl Facts {
+    /// A request whose headers arrive now.
+    #[must_use]
+    pub fn new(headers: &Headers, now: UnixTime) -> Self {
+        let id = headers.single_ascii("x-request-id").filter(|id| id.len() <= MAX_REQUEST_ID);
+        Self { started: now, request_id: id.map(str::to_owned), ..Self::default() }
+    }
+
+    /// The same, with what the record of the request can need.
+    #[must_use]
+    pub fn begin(headers: &Headers, now: UnixTime, config: &Config, lowest: u32) -> Self {
+        let Audit { level, filter_state, .. } = config.audit;
+        match filter_state || level != AuditLevel::None {
+            true => Self { lowest, ..Self::new(headers, now) },
+            // No line is made.
+            false => Self { lowest, started: now, ..Self::default() },
+        }
+    }
+
+    /// Takes `note`; gives the record if it is a decision.
+    pub fn take(&mut self, note: Note, config: &Config) -> Option<Record> {
+        match note {
+            Note::For(target) => self.target = Some(target),
+            Note::Is { version, binding, operation } => {
+                self.version = Some(version);
+                self.binding = binding;
+                self.operation = operation.or(self.operation);
+            }
+            Note::From(caller) => self.caller = Some(caller),
+            Note::Shadowed(reason) => {
+                if !self.shadowed.contains(&reason) {
+                    self.shadowed.push(reason);
+                }
+            }
+            Note::Judged(trace) => self.judged = Some(trace),
+            Note::Attached(used) => self.used = Some(used),
+            Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
+            Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
+            Note::Refused(reason, binding) => {
+                self.binding = self.binding.or(binding);
+                return Some(self.decide(Decision::Deny, Some(reason), config));
+            }
+        }
+        None
+    }
+
+    /// The trace for a caller who may see it: everything that was decided with, and the decision.
+    #[must_use]
+    pub fn trace(&self, config: &Config) -> Option<(String, String)> {
+        let (trace, judged) = (config.debug.as_ref()?, self.judged.as_ref()?);
+        let (record, said) = (self.record(config), self.said(config));
+        let mut text = String::new();
+        let caller = [
+            ("issuer", said.issuer.as_deref()),
+            ("tenant", said.tenant.as_deref()),
+            ("client", said.client.as_deref()),
+            ("kind", said.kind),
+        ];
+        let facts = [
+            ("agent", Some(said.place.name())),
+            ("version", record.version.map(Version::as_str)),
+            ("binding", record.binding.map(Binding::name)),
+            ("operation", record.operation.map(Operation::name)),
+        ];
+        for (name, value) in facts.into_iter().chain(caller).filter_map(|(name, value)| Some((name, value?))) {
+            let _ = write!(text, "{name}={value}; ");
+        }
+        let _ = write!(text, "{judged}; decision={}", record.decision.name());
+        if let Some(reason) = record.reason {
+            let _ = write!(text, "; reason={}", reason.code());
+        }
+        let mut value = safe_value(&text);
+        value.truncate(MAX_TRACE);
+        Some((trace.header.clone(), value))
+    }
+
+    /// Whether somebody is to see the trace.
+    #[must_use]
+    pub const fn is_traced(&self) -> bool {
+        self.judged.is_some()
+    }
+
+    fn decide(&mut self, decision: Decision, reason: Option<Reason>, config: &Config) -> Record {
+        self.decided = Some((decision, reason));
+        self.record(config)
+    }
+
+    fn record(&self, config: &Config) -> Record {
+        let Audit { level, log_level, filter_state, .. } = config.audit;
+        let (decision, reason) = self.decided.unwrap_or((Decision::Deny, None));
+        let logged = match level {
+            AuditLevel::All => true,
+            AuditLevel::Denied => decision != Decision::Allow,
+            AuditLevel::None => false,
+        };
+        let log_level = match log_level {
+            AuditLogLevel::Debug => Level::Debug,
+            AuditLogLevel::Info => Level::Info,
+            AuditLogLevel::Warn => Level::Warn,
+        };
+        // A line that the proxy would drop is not made.
+        let log = (logged && log_level.number() >= self.lowest).then_some(log_level);
+        let told = log.is_some() || filter_state;
+        Record {
+            started: self.started,
+            target: self.target,
+            version: self.version,
+            binding: self.binding,
+            operation: self.operation,
+            decision,
+            reason,
+            said: told.then(|| Box::new(self.said(config))),
+            log,
+            state: filter_state,
+        }
+    }
+
+    fn said(&self, config: &Config) -> Said {
+        let place = match self.target {
+            Some(Target::Agent(index)) => Place::Agent(config.agents.get(index).map_or_else(String::new, |agent| agent.name.clone())),
+            Some(Target::Connection(index)) => {
+                Place::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
+            }
+            None => Place::Nowhere,
+        };
+        let caller = self.caller.as_deref();
+        let voucher = caller.and_then(|caller| caller.origin.voucher(config));
+        let subject = caller.and_then(|caller| match config.audit.subject {
+            SubjectForm::Plain => caller.subject.as_deref().map(cut),
+            SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
+            SubjectForm::None => None,
+        });
+        Said {
+            request_id: self.request_id.clone(),
+            place,
+            issuer: voucher.map(|voucher| cut(voucher.name())),
+            tenant: caller.and_then(|caller| caller.tenant.as_deref()).map(cut),
+            subject,
+            client: caller.and_then(|caller| caller.client.as_deref()).map(cut),
+            kind: caller.map(|caller| caller.kind.as_str()),
+            shadowed: self.shadowed.clone(),
+            used: self.used,
+        }
+    }
+}
+
+/// Whether a refusal for `reason` is told and not made at `agent`: by what its class is for callers.
+#[must_use]
+pub const fn is_shadowed(agent: &Agent, reason: Reason) -> bool {
+    match (reason, reason.http_status()) {
+        (Reason::KeysUnavailable, _) | (_, 401) => agent.shadow.authentication,
+        (_, 403) => agent.shadow.authorization,
+        (Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch, _) => {
+            agent.shadow.version
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,51 @@
+//! The HTTP methods that A2A uses: nothing else enters, and nothing else leaves with a credential. An agent or a server in front
+//! of it may answer the others with what it got: `TRACE` hands every header back to the caller (RFC 9110 section 9.3.8).
+
+use crate::card::paths;
+use crate::config::{Config, Connection};
+use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::head::Head;
+use crate::wire::path;
+
+/// Whether `target` can be meant with the method of `head`. Names are compared as they are: methods are case-sensitive.
+///
+/// # Errors
+/// If A2A does not use the method, or not there; if the request is to become a tunnel.
+pub fn check(head: &Head<'_>, target: Target, config: &Config) -> Result<(), Denial> {
+    let (name, is_head_fine) = match target {
+        // Which paths are its cards' is known when the request is classified.
+        Target::Agent(index) => (config.agents.get(index).map(|agent| agent.name.as_str()), true),
+        Target::Connection(index) => {
+            let connection = config.connections.get(index);
+            (connection.map(|connection| connection.name.as_str()), connection.is_some_and(|connection| is_card(head.path, connection)))
+        }
+    };
+    let at = |denial: Denial| denial.at(name.unwrap_or_default());
+    match head.method {
+        "GET" | "POST" | "DELETE" => {}
+        "HEAD" if is_head_fine => {}
+        _ => return Err(at(refused())),
+    }
+    // A tunnel: what follows would be no body, and nobody would read it.
+    if head.headers.has("upgrade") {
+        return Err(at(Denial::new(Reason::RequestMalformed).advise("A2A requests are not upgraded to other protocols.")));
+    }
+    Ok(())
+}
+
+/// The refusal of a method.
+#[must_use]
+pub fn refused() -> Denial {
+    Denial::new(Reason::MethodRefused)
+}
+
+/// Whether the card of the remote agent is at `path`: where the specification has it, or where the connection reads it.
+#[must_use]
+pub fn is_card(path: &str, connection: &Connection) -> bool {
+    let suffix = path::strip_segments(path, connection.target.path_prefix.as_str());
+    let known = suffix.is_some_and(|suffix| [paths::WELL_KNOWN, paths::WELL_KNOWN_0_2].contains(&suffix));
+    let own = connection.card.as_ref().filter(|card| !card.is_well_known()).map(|card| path::split_query(card.remote.uri.path()).0);
+    known || own == Some(path)
+}

@@ -1,0 +1,5 @@
+//! What follows from the configuration, made once: agents, connections, and what they share.
+
+pub mod resource;
+pub mod runtime;
+pub mod statement;

@@ -1,0 +1,65 @@
+//! An agent as a protected resource (RFC 9728): where its metadata is, and what it says.
+
+use crate::config::{Agent, Config, Scheme};
+use crate::flow::request::policy::Policy;
+use crate::wire::path;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
+
+/// What stands before the path of the resource (RFC 9728 section 3).
+pub(in crate::flow) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+
+/// Where the metadata of an agent is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Scheme and authority of the agent's public URL.
+    pub(in crate::flow) base: String,
+    /// The host of that URL in lower case, without port.
+    pub(in crate::flow) host: String,
+    /// The path of the agent, without a slash at its end.
+    pub(in crate::flow) own: String,
+}
+
+impl Place {
+    /// The place of `agent`, if it says where it is for clients.
+    #[must_use]
+    pub fn new(agent: &Agent) -> Option<Self> {
+        let uri = agent.public_url.as_ref()?;
+        let own = uri.path().strip_suffix('/').unwrap_or(uri.path()).to_owned();
+        Some(Self { base: format!("{}://{}", uri.scheme(), uri.authority()), host: path::host(uri.authority())?, own })
+    }
+
+    /// The metadata's URL, for clients.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}{WELL_KNOWN}{}", self.base, self.own)
+    }
+
+    /// The document for `agent`, whose `policy` takes tokens (RFC 9728 section 2).
+    pub(in crate::flow) fn document(&self, config: &Config, agent: &Agent, policy: &Policy) -> Value {
+        let schemes = || policy.demand.schemes().filter_map(|index| config.scheme_at(index));
+        let mut servers: BTreeSet<&str> =
+            policy.issuers.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.issuer.as_str()).collect();
+        servers.extend(schemes().filter_map(|scheme| match scheme {
+            Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
+            _ => None,
+        }));
+        let mut document = Map::new();
+        let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
+        put("resource", json!(format!("{}{}", self.base, self.own)));
+        put("resource_name", json!(agent.name));
+        put("bearer_methods_supported", json!(["header"]));
+        // RFC 9728 section 3.2: lists without elements are left out.
+        if !servers.is_empty() {
+            put("authorization_servers", json!(servers));
+        }
+        let scopes = policy.demand.all_scopes(|scheme| config.scheme_at(scheme).is_some_and(Scheme::is_token));
+        if !scopes.is_empty() {
+            put("scopes_supported", json!(scopes));
+        }
+        if schemes().filter_map(Scheme::bound).any(|bound| bound.required) {
+            put("tls_client_certificate_bound_access_tokens", json!(true));
+        }
+        Value::Object(document)
+    }
+}

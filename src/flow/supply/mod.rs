@@ -1,0 +1,22 @@
+//! What is fetched and kept over requests: keys, cards, answers about tokens, tokens, secrets. It knows no HTTP streams.
+
+pub mod asking;
+pub mod authentication;
+pub mod credentials;
+pub mod fetches;
+pub mod introspect;
+pub mod keys;
+pub mod lane;
+pub mod obtain;
+pub mod offers;
+pub mod remote;
+pub mod remote_cards;
+pub mod seats;
+pub mod shared;
+pub mod sitting;
+pub mod source;
+pub mod store;
+pub mod token_notes;
+pub mod tokens;
+pub mod verify;
+pub mod whose;

@@ -1,0 +1,216 @@
+//! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
+//! is refused.
+
+use crate::config::{ActorToken, Connection, Credential, HeaderCredential, Which};
+use crate::credential::cache::{Lookup, Token};
+use crate::credential::secrets::SecretError;
+use crate::credential::source::{Parties, Source};
+use crate::credential::{Failure, Key, secrets, static_header};
+use crate::flow::event::call::Want;
+use crate::flow::event::reason::Reason;
+use crate::flow::supply::authentication::Authentication;
+use crate::flow::supply::store::{Supply, Verifying};
+use crate::flow::supply::tokens::{Job, Subject};
+use crate::identity::Caller;
+use crate::wire::kept::Wait;
+use secrecy::{ExposeSecret, SecretString};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// What is attached to a call.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Header names in lower case, and values.
+    pub headers: Vec<(String, SecretString)>,
+    /// The method that obtained it, as the configuration spells it.
+    pub method: &'static str,
+    /// Where it came from, for whoever traces its use.
+    pub origin: &'static str,
+    /// How old it is, if it is a token that was fetched.
+    pub age: Option<Duration>,
+    /// The token that was fetched.
+    pub token: Option<(Key, Rc<Token>)>,
+    /// For whom it is, if it is not for all.
+    pub caller: Option<Rc<Caller>>,
+}
+
+/// What became of the search for a connection's credential.
+#[derive(Debug)]
+pub enum Obtained {
+    /// Here it is.
+    Attach(Attachment),
+    /// There is none; with the cause for the log, if that was not told before.
+    Refused(Reason, Option<String>),
+    /// This has to be fetched first.
+    Wait(Want),
+}
+
+/// Ends the search early.
+type Stopped = Box<Obtained>;
+
+fn refused(reason: Reason, cause: impl Into<String>) -> Stopped {
+    Box::new(Obtained::Refused(reason, Some(cause.into())))
+}
+
+/// The refusal for a failed fetch; its cause was told when it failed.
+const fn reason_of(failure: Failure, for_caller: bool) -> Reason {
+    match (failure, for_caller) {
+        (Failure::Unavailable, _) => Reason::CredentialUnavailable,
+        (Failure::Grant, true) => Reason::SubjectRefused,
+        (Failure::Consent, true) => Reason::ConsentRequired,
+        (Failure::Refused | Failure::Grant | Failure::Consent, _) => Reason::CredentialRefused,
+    }
+}
+
+impl Supply {
+    /// The credential of connection `index` for a caller with this token. What is in `waited` was waited for already and
+    /// is not waited for again.
+    #[must_use]
+    pub fn obtain(&self, index: usize, caller: Option<&SecretString>, waited: &[Want], context: &Verifying<'_>) -> Obtained {
+        let which = self.chosen(index, context.now).map_or(Which::Own, Which::Choice);
+        self.obtain_that(index, which, caller, waited, context)
+    }
+
+    /// The same for one of its credentials.
+    pub(super) fn obtain_that(
+        &self,
+        index: usize,
+        which: Which,
+        caller: Option<&SecretString>,
+        waited: &[Want],
+        context: &Verifying<'_>,
+    ) -> Obtained {
+        let Some(connection) = self.config().connections.get(index) else {
+            return Obtained::Refused(Reason::Unmatched, None);
+        };
+        let Some(credential) = connection.credential_of(which) else {
+            let cause = format!("connection {:?} has no credential that the remote agent's card asks for", connection.name);
+            return Obtained::Refused(Reason::CredentialUnavailable, Some(cause));
+        };
+        let search = Search { supply: self, index, connection, which, credential, waited, context };
+        search.run(caller).unwrap_or_else(|stopped| *stopped)
+    }
+}
+
+/// The search for one call's credential.
+struct Search<'a> {
+    supply: &'a Supply,
+    index: usize,
+    connection: &'a Connection,
+    /// Which of the connection's credentials it is.
+    which: Which,
+    credential: &'a Credential,
+    waited: &'a [Want],
+    context: &'a Verifying<'a>,
+}
+
+impl Search<'_> {
+    fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
+        let credential = self.credential;
+        let method = credential.method();
+        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None, caller: None });
+        match credential {
+            Credential::None(_) => return Ok(attach(Vec::new(), "none")),
+            Credential::Header(_) | Credential::Headers(_) => {
+                let secrets = self.supply.secrets();
+                let value = |header: &HeaderCredential| match static_header::value(header, &secrets) {
+                    Ok(value) => Ok((header.name.as_str().to_owned(), value)),
+                    Err(error) => Err(self.lacks(&header.value.secret, error)),
+                };
+                return Ok(attach(credential.headers().iter().map(value).collect::<Result<_, _>>()?, "secret"));
+            }
+            _ => {}
+        }
+        let caller = caller.filter(|_| credential.subject().is_some());
+        let subject = caller.map(|token| self.verify(token)).transpose()?;
+        if credential.subject().is_some() && subject.is_none() {
+            return Err(Box::new(Obtained::Refused(Reason::CredentialsMissing, None)));
+        }
+        let caller = subject.as_ref().map(|subject| Rc::clone(&subject.caller));
+        let Some(source) = Source::of(credential) else {
+            let token = subject.map(|subject| subject.token).ok_or_else(|| refused(Reason::CredentialUnavailable, "nothing to pass on"))?;
+            let headers = vec![bearer(&token)];
+            return Ok(Obtained::Attach(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
+        };
+        if let Some(source) = Source::of_actor(credential) {
+            self.token(source, None, true)?;
+        }
+        let (key, token, origin) = self.token(source, subject, false)?;
+        let age = Some(self.context.now.since(token.since));
+        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
+    }
+
+    /// The token of `source`, or why the search stops.
+    fn token(&self, source: Source<'_>, subject: Option<Subject>, is_actor: bool) -> Result<(Key, Rc<Token>, &'static str), Stopped> {
+        let key = source.key(&self.connection.name, subject.as_ref().map(|subject| &subject.token));
+        let key = key.ok_or_else(|| Box::new(Obtained::Refused(Reason::CredentialsMissing, None)))?;
+        let now = self.context.now;
+        let for_caller = subject.is_some();
+        let want = Want::Token(key);
+        let waited = self.waited.contains(&want);
+        let job = || Job { connection: self.index, which: self.which, is_actor, subject: subject.clone() };
+        let looked = self.supply.outgoing.tokens.borrow_mut().look(key, now, job);
+        match looked {
+            Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),
+            Lookup::Failed(failure) => Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None))),
+            Lookup::Wait if waited => {
+                let failure = self.supply.outgoing.tokens.borrow().failure(&key).unwrap_or(Failure::Unavailable);
+                Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None)))
+            }
+            Lookup::Wait => {
+                // What the request for it needs must be there before anyone waits.
+                let parties = Parties { subject: subject.as_ref().map(|subject| subject.token.clone()), actor: None };
+                source.request(&parties, &self.supply.secrets(), now, &key).map_err(|(name, error)| self.lacks(&name, error))?;
+                if let (Credential::TokenExchange(exchange), false) = (self.credential, is_actor)
+                    && let Some(ActorToken::Secret(name)) = exchange.actor.as_ref().map(|actor| &actor.token)
+                {
+                    self.supply.secrets().value(name).map(drop).map_err(|error| self.lacks(name, error))?;
+                }
+                Err(Box::new(Obtained::Wait(want)))
+            }
+        }
+    }
+
+    /// Verifies the caller's token, which no one else has done on this side.
+    fn verify(&self, token: &SecretString) -> Result<Subject, Stopped> {
+        let config = self.supply.config();
+        let names = self.credential.subject().map(|subject| subject.issuers.as_slice()).unwrap_or_default();
+        let accepted: Vec<usize> = names.iter().filter_map(|name| config.issuers.iter().position(|issuer| &issuer.name == name)).collect();
+        let audiences = match self.credential {
+            Credential::Passthrough(own) => Some(own.audiences.as_slice()),
+            _ => None,
+        };
+        let token_text = token.expose_secret();
+        let known = self.supply.recall(token_text);
+        let ask = |may_wait| self.supply.authenticate((token_text, known.as_deref()), &accepted, audiences, may_wait, self.context);
+        let authentication = match ask(true) {
+            // They have been waited for already.
+            Authentication::Wait(want) if self.waited.contains(&want) => ask(false),
+            other => other,
+        };
+        match authentication {
+            Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
+            Authentication::Refused(reason) => Err(Box::new(Obtained::Refused(reason, None))),
+            Authentication::Wait(want) => Err(Box::new(Obtained::Wait(want))),
+        }
+    }
+
+    /// Secret `name` has no value: it is waited for once, or that is the end.
+    fn lacks(&self, name: &str, error: SecretError) -> Stopped {
+        let index = self.supply.config().secrets().keys().position(|own| own == name);
+        let documents = self.supply.outgoing.documents.borrow();
+        if let Some(index) = index
+            && error == SecretError::Missing
+            && !self.waited.contains(&Want::Secret(index))
+            && documents.get(&index).is_some_and(|kept| kept.wait_for_any(self.context.now) == Wait::ForFetch)
+        {
+            return Box::new(Obtained::Wait(Want::Secret(index)));
+        }
+        let text = format!("connection {:?} has no credential: secret {name:?} {error}", self.connection.name);
+        refused(Reason::CredentialUnavailable, text)
+    }
+}
+
+fn bearer(token: &SecretString) -> (String, SecretString) {
+    ("authorization".to_owned(), secrets::prefixed("Bearer ", token))
+}

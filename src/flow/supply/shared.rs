@@ -1,0 +1,234 @@
+//! One fetch for all workers of a proxy: what they note for each other of a public document, and what follows from it.
+//! Who finds no note that is good enough takes a lease and fetches; who finds a lease waits for its outcome. The notes
+//! are read by this filter only, but other modules may be able to write there: a note that is not sealed with the
+//! configuration's key is none.
+
+use crate::flow::event::call::Want;
+use crate::wire::hex;
+use crate::wire::kept::EARLY_FETCH_INTERVAL;
+use crate::wire::time::UnixTime;
+use hmac::digest::KeyInit;
+use hmac::{Hmac, Mac};
+use sha2::{Digest as _, Sha256};
+use std::time::Duration;
+
+/// How long a failure speaks for the others.
+const FAILURE_HOLDS: Duration = Duration::from_secs(1);
+/// Bytes of the seal at the end of a note.
+const SEAL: usize = 32;
+
+/// The key of one configuration, by which its notes are named and sealed.
+#[derive(Clone, Debug)]
+pub struct BoardKey([u8; 64]);
+
+/// What the workers know of one document.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Note {
+    /// Until when somebody fetches it.
+    pub lease: Option<UnixTime>,
+    /// When the last fetch ended, and what it brought; nothing, if it failed.
+    pub ended: Option<(UnixTime, Option<Vec<u8>>)>,
+}
+
+/// What this worker has, and may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// When its document was fetched.
+    pub since: Option<UnixTime>,
+    /// Age at which it is fetched anew.
+    pub refresh: Duration,
+    /// Longest time that a fetch takes.
+    pub lease: Duration,
+}
+
+/// What this worker should do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Take what another fetched, then.
+    Take(UnixTime, Option<Vec<u8>>),
+    /// Fetch, after noting this.
+    Fetch(Note),
+    /// Look again soon: another fetches.
+    Wait,
+}
+
+impl BoardKey {
+    /// The key of this configuration.
+    #[must_use]
+    pub fn new(configuration: &[u8]) -> Self {
+        let mut block = [0; 64];
+        block.iter_mut().zip(Sha256::digest(configuration)).for_each(|(place, byte)| *place = byte);
+        Self(block)
+    }
+
+    /// The name of the note on `want`.
+    #[must_use]
+    pub fn name(&self, want: Want) -> String {
+        self.named(&format!("{want:?}"))
+    }
+
+    fn named(&self, text: &str) -> String {
+        let digest = Sha256::new().chain_update("name").chain_update(self.0).chain_update(text).finalize();
+        format!("attache.{}", hex::encode(&digest))
+    }
+
+    /// The name of a note on tokens.
+    #[must_use]
+    pub fn name_of_token(&self, place: u8) -> String {
+        self.named(&format!("token {place}"))
+    }
+
+    /// `bytes` so that only this key reads them, and knows when they were changed (SIV: the seal is the nonce).
+    #[must_use]
+    pub fn encrypt(&self, bytes: &[u8]) -> Vec<u8> {
+        let seal = self.hmac(bytes).finalize().into_bytes();
+        let mut sealed = self.masked(bytes, &seal);
+        sealed.extend(seal);
+        sealed
+    }
+
+    /// What [`BoardKey::encrypt`] made this of; `None` if it did not.
+    #[must_use]
+    pub fn decrypt(&self, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (masked, seal) = sealed.split_at_checked(sealed.len().checked_sub(SEAL)?)?;
+        let bytes = self.masked(masked, seal);
+        self.hmac(&bytes).verify_slice(seal).is_ok().then_some(bytes)
+    }
+
+    /// `bytes` with a key stream over them that `seal` begins.
+    fn masked(&self, bytes: &[u8], seal: &[u8]) -> Vec<u8> {
+        let block = |count: usize| self.hmac(b"mask").chain_update(seal).chain_update(count.to_string()).finalize().into_bytes();
+        let mask = |(count, part): (usize, &[u8])| part.iter().zip(block(count)).map(|(byte, mask)| byte ^ mask).collect::<Vec<u8>>();
+        bytes.chunks(SEAL).enumerate().flat_map(mask).collect()
+    }
+
+    fn hmac(&self, bytes: &[u8]) -> Hmac<Sha256> {
+        <Hmac<Sha256> as KeyInit>::new(&self.0.into()).chain_update(bytes)
+    }
+}
+
+impl Note {
+    /// The note as bytes.
+    #[must_use]
+    pub fn seal(&self, key: &BoardKey) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let lease = self.lease.unwrap_or_default();
+        let (ended, kind, content) = match &self.ended {
+            None => (UnixTime::default(), 0, &[][..]),
+            Some((at, Some(document))) => (*at, 1, document.as_slice()),
+            Some((at, None)) => (*at, 2, &[][..]),
+        };
+        bytes.extend(lease.to_bytes());
+        bytes.extend(ended.to_bytes());
+        bytes.push(kind);
+        bytes.extend_from_slice(content);
+        let seal = key.hmac(&bytes).finalize().into_bytes();
+        bytes.extend(seal);
+        bytes
+    }
+
+    /// The note in `bytes`; an empty one, if they are not one of ours.
+    #[must_use]
+    pub fn open(bytes: &[u8], key: &BoardKey) -> Self {
+        Self::read(bytes, key).unwrap_or_default()
+    }
+
+    fn read(bytes: &[u8], key: &BoardKey) -> Option<Self> {
+        let (content, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
+        if key.hmac(content).verify_slice(seal).is_err() {
+            return None;
+        }
+        let (lease, content) = content.split_first_chunk::<12>()?;
+        let (ended, content) = content.split_first_chunk::<12>()?;
+        let (kind, content) = content.split_first()?;
+        let lease = UnixTime::from_bytes(*lease);
+        let ended = UnixTime::from_bytes(*ended);
+        let outcome = match kind {
+            1 => Some(Some(content.to_vec())),
+            2 => Some(None),
+            _ => None,
+        };
+        Some(Self { lease: (lease != UnixTime::default()).then_some(lease), ended: outcome.map(|outcome| (ended, outcome)) })
+    }
+
+    /// What a worker that wants the document should do.
+    #[must_use]
+    pub fn choose(self, terms: &Terms, now: UnixTime) -> Choice {
+        // A note from the future is from before the clock was set back.
+        if let Some((at, outcome)) = self.ended.as_ref().filter(|(at, _)| *at <= now) {
+            let age = now.since(*at);
+            let helps = match outcome {
+                Some(_) => age < EARLY_FETCH_INTERVAL || age < terms.refresh && terms.since.is_none_or(|since| since < *at),
+                None => age < FAILURE_HOLDS,
+            };
+            if helps {
+                return Choice::Take(*at, outcome.clone());
+            }
+        }
+        let longest = now.plus(terms.lease);
+        match self.lease {
+            Some(until) if now < until && until <= longest => Choice::Wait,
+            _ => Choice::Fetch(Self { lease: Some(longest), ..self }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BoardKey, Choice, Duration, Note, Terms, UnixTime, Want};
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(1000 + seconds)
+    }
+
+    fn terms(since: Option<u64>) -> Terms {
+        Terms { since: since.map(at), refresh: Duration::from_secs(60), lease: Duration::from_secs(3) }
+    }
+
+    fn fetched(when: u64) -> Note {
+        Note { lease: None, ended: Some((at(when), Some(b"keys".to_vec()))) }
+    }
+
+    #[test]
+    fn the_first_fetches_and_the_others_wait() {
+        let Choice::Fetch(note) = Note::default().choose(&terms(None), at(0)) else { panic!("nobody fetches") };
+        assert_eq!(note.clone().choose(&terms(None), at(1)), Choice::Wait);
+        assert!(matches!(note.clone().choose(&terms(None), at(3)), Choice::Fetch(_)), "whoever fetched is gone");
+        let far = Note { lease: Some(at(1_000_000)), ended: None };
+        assert!(matches!(far.choose(&terms(None), at(0)), Choice::Fetch(_)), "the clock was set back");
+    }
+
+    #[test]
+    fn what_is_newer_or_has_just_come_is_taken() {
+        let taken = |since, now| matches!(fetched(100).choose(&terms(since), at(now)), Choice::Take(when, Some(_)) if when == at(100));
+        assert!(taken(None, 100) && taken(None, 159) && !taken(None, 160));
+        assert!(taken(Some(40), 159) && !taken(Some(100), 159));
+        assert!(taken(Some(100), 104) && !taken(Some(100), 105));
+        assert!(!taken(None, 99));
+    }
+
+    #[test]
+    fn a_failure_speaks_for_all_for_a_moment() {
+        let failed = Note { lease: None, ended: Some((at(100), None)) };
+        assert!(matches!(failed.clone().choose(&terms(None), at(100)), Choice::Take(_, None)));
+        assert!(matches!(failed.choose(&terms(None), at(101)), Choice::Fetch(_)));
+    }
+
+    #[test]
+    fn only_what_is_sealed_with_the_key_is_read() {
+        let key = BoardKey::new(b"a");
+        for note in [Note::default(), fetched(1), Note { lease: Some(at(7)), ended: Some((at(1), None)) }] {
+            let bytes = note.seal(&key);
+            assert_eq!(Note::open(&bytes, &key), note);
+            assert_eq!(Note::open(&bytes, &BoardKey::new(b"b")), Note::default());
+            for place in 0..bytes.len() {
+                let mut changed = bytes.clone();
+                changed[place] ^= 1;
+                assert_eq!(Note::open(&changed, &key), Note::default());
+                assert_eq!(Note::open(&bytes[..place], &key), Note::default());
+            }
+        }
+        assert_ne!(key.name(Want::Keys(0)), key.name(Want::Keys(1)));
+        assert_ne!(key.name(Want::Keys(0)), BoardKey::new(b"b").name(Want::Keys(0)));
+    }
+}

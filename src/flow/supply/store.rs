@@ -1,0 +1,177 @@
+//! What is kept over requests, in one place. Nothing outside of this room changes it but by its functions.
+
+use crate::config::{Config, ConfigError, Issuer};
+use crate::credential::secrets::Secrets;
+use crate::flow::event::metric::Tally;
+use crate::flow::event::{Effect, metric};
+use crate::flow::supply::introspect::Introspections;
+use crate::flow::supply::keys::Keyrings;
+use crate::flow::supply::seats::{Clients, Seats};
+use crate::flow::supply::source::{Lookup, Sources};
+use crate::flow::supply::tokens::Outgoing;
+use crate::identity::remembered::Remembered;
+use crate::identity::signature::Verifier;
+use crate::wire::time::UnixTime;
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// How tokens are verified here, and when.
+#[derive(Clone, Copy)]
+pub struct Verifying<'a> {
+    /// How signatures are verified.
+    pub verifier: &'a dyn Verifier,
+    /// The time of the event.
+    pub now: UnixTime,
+}
+
+/// Everything that is fetched, remembered or counted over requests. Its `impl` blocks stand in the files of this room, one for
+/// each kind.
+#[derive(Debug)]
+pub struct Supply {
+    pub(super) config: Rc<Config>,
+    pub(super) sources: Sources,
+    pub(super) outgoing: Outgoing,
+    pub(super) keyrings: RefCell<Keyrings>,
+    pub(super) remembered: RefCell<Remembered>,
+    pub(super) introspections: RefCell<Introspections>,
+    pub(super) warnings: RefCell<Vec<String>>,
+    pub(super) seats: Rc<RefCell<Seats>>,
+    /// `None`: clients cannot be told apart.
+    pub(super) clients: Option<Rc<dyn Clients>>,
+    /// A body came while headers were held: the proxy has the option that this needs.
+    holds: Cell<bool>,
+    /// Agents (by index) whose cards promise what no rule enforces: logged once.
+    told: RefCell<BTreeSet<usize>>,
+    pub(super) tally: Tally,
+    lowest_log_level: Cell<u32>,
+    /// An empty list that has room.
+    spare: RefCell<Vec<Effect>>,
+}
+
+/// Most effects that the spare list has room for.
+const MOST_SPARE: usize = 64;
+
+impl Supply {
+    /// Nothing is fetched yet.
+    ///
+    /// # Errors
+    /// If keys or cards in the configuration cannot be read.
+    pub fn new(config: Rc<Config>, secrets: Secrets) -> Result<Self, ConfigError> {
+        let keyrings = Keyrings::new(&config, &secrets)?;
+        let sources = Sources::new(&config)?;
+        let warnings = sources.warnings(&config).chain(keyrings.warnings(&config)).collect();
+        let outgoing = Outgoing::new(&config, secrets)?;
+        Ok(Self {
+            config,
+            sources,
+            outgoing,
+            keyrings: RefCell::new(keyrings),
+            remembered: RefCell::default(),
+            introspections: RefCell::default(),
+            warnings: RefCell::new(warnings),
+            seats: Rc::default(),
+            clients: None,
+            holds: Cell::new(false),
+            told: RefCell::default(),
+            tally: Tally::default(),
+            lowest_log_level: Cell::default(),
+            spare: RefCell::default(),
+        })
+    }
+
+    /// The configuration.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The secrets.
+    #[must_use]
+    pub fn secrets(&self) -> Ref<'_, Secrets> {
+        self.outgoing.secrets.borrow()
+    }
+
+    /// The card of agent `index` that is at hand.
+    #[must_use]
+    pub fn source(&self, index: usize, now: UnixTime) -> Lookup {
+        self.sources.find(index, now)
+    }
+
+    pub(super) const fn introspections(&self) -> &RefCell<Introspections> {
+        &self.introspections
+    }
+
+    /// What an operator should know and is not in the log yet.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.take()
+    }
+
+    /// A body came while headers were held.
+    pub fn note_hold(&self) {
+        self.holds.set(true);
+    }
+
+    /// Whether response headers can be held: only if it is known that the proxy has the option, because without it a
+    /// held response never ends.
+    #[must_use]
+    pub fn can_hold_responses(&self) -> bool {
+        self.config.hold_headers && self.holds.get()
+    }
+
+    /// Tells once that the card of agent `index` promises security for skills that nobody enforces.
+    pub fn warn_of_skills(&self, index: usize, skills: &[&str]) {
+        if !skills.is_empty() && self.told.borrow_mut().insert(index) {
+            let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
+            self.warnings.borrow_mut().push(format!(
+                "the card of agent {name:?} promises security for skills ({:?}) that no rule enforces: it is left out of what is published",
+                skills.join(" ")
+            ));
+        }
+    }
+
+    /// What is counted here.
+    #[must_use]
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The lowest [`Level::number`](crate::flow::event::Level::number) that the proxy writes to its log.
+    #[must_use]
+    pub const fn lowest_log_level(&self) -> u32 {
+        self.lowest_log_level.get()
+    }
+
+    /// The proxy writes nothing below `number` to its log.
+    pub fn set_lowest_log_level(&self, number: u32) {
+        self.lowest_log_level.set(number);
+    }
+
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know.
+    #[must_use]
+    pub fn seeded(self, seed: u128) -> Self {
+        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
+    }
+
+    /// A list for what an event brings about.
+    #[must_use]
+    pub fn effects(&self) -> Vec<Effect> {
+        self.spare.take()
+    }
+
+    /// Takes a list back whose effects are done, so that the next event needs no new one.
+    pub fn recycle(&self, mut effects: Vec<Effect>) {
+        if effects.capacity() <= MOST_SPARE {
+            effects.clear();
+            self.spare.replace(effects);
+        }
+    }
+
+    /// The ages of the keys that were fetched, in seconds, by gauge.
+    #[must_use]
+    pub fn ages(&self, now: UnixTime) -> Vec<(String, u64)> {
+        let keyrings = self.keyrings.borrow();
+        let age = |(index, issuer): (usize, &Issuer)| Some((metric::keys_age(&issuer.name), keyrings.age(index, now)?.as_secs()));
+        self.config.issuers.iter().enumerate().filter_map(age).collect()
+    }
+}

@@ -1,0 +1,184 @@
+//! Answers of an agent whose tasks belong to their makers: every id in them gets the caller's tag while they pass, single
+//! documents and event streams alike. An answer that cannot be read is not passed on.
+
+use crate::flow::event::reason::Reason;
+use crate::flow::event::whole::Whole;
+use crate::flow::event::{Effect, Level, Step};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::media;
+use crate::flow::request::say::say;
+use crate::flow::setup::runtime::Context;
+use crate::ownership::{Answer, Places, Tagger};
+use crate::protocol::Binding;
+use crate::protocol::envelope::Id;
+use crate::wire::header::Headers;
+use crate::wire::media_type::MediaType;
+use std::rc::Rc;
+
+/// Longest list of tasks, in bytes: nothing of a list goes on before all of it is known to be the caller's.
+const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
+
+/// Longest list with its tags: a tag is longer than most ids.
+const MAX_TAGGED_BYTES: usize = 2 * MAX_LIST_BYTES;
+
+/// Response headers that tell of bytes which are no longer those.
+const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
+
+/// An answer to expect.
+#[derive(Debug)]
+pub struct TaskAnswer {
+    agent: usize,
+    binding: Binding,
+    places: Rc<Places>,
+    tagger: Rc<Tagger>,
+    /// The context whose tasks are listed.
+    listed: Option<String>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// For its headers, or it passes unchanged.
+    Plain,
+    /// Its body changes while it passes.
+    Passing(Box<Answer>),
+    /// Nothing of its body goes on before it is complete.
+    Held(Box<List>),
+}
+
+/// A list that is arriving.
+#[derive(Debug)]
+struct List {
+    answer: Answer,
+    /// Bytes that have come.
+    come: usize,
+    /// What they are with their tags.
+    tagged: Vec<u8>,
+    /// The head of the answer that replaces the agent's, unless that has gone on.
+    whole: Option<Whole>,
+}
+
+impl TaskAnswer {
+    /// The answer of agent `index`; `listed` is the context whose tasks it lists.
+    #[must_use]
+    pub const fn new(index: usize, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<String>) -> Self {
+        Self { agent: index, binding, places, tagger, listed, state: State::Plain }
+    }
+
+    /// Whether the parts of the response's body should come.
+    #[must_use]
+    pub const fn reads(&self) -> bool {
+        !matches!(self.state, State::Plain)
+    }
+
+    /// The agent answers with these headers.
+    pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        if end {
+            return Step::Continue;
+        }
+        let problem = media::unreadable(headers);
+        let kind = MediaType::of(headers);
+        let is_stream = kind.is_ok_and(|kind| kind.is_some_and(|kind| kind.is("text/event-stream")));
+        // What cannot be read may be anything.
+        let is_json = kind.map_or(true, |kind| kind.is_some_and(|kind| kind.is_json()));
+        // What an agent, or a proxy before it, says in other words when it fails names no tasks.
+        if !(200..=299).contains(&status) && !is_stream && !is_json {
+            return Step::Continue;
+        }
+        if headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
+            return self.refuse("it is encoded", context, effects);
+        }
+        if let Some(problem) = problem {
+            return self.refuse(problem, context, effects);
+        }
+        let is_list = self.listed.is_some();
+        if is_list && is_stream {
+            return self.refuse("a list is no stream", context, effects);
+        }
+        let is_held = is_list && context.runtime.supply().can_hold_responses();
+        if !is_held {
+            effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
+        }
+        let answer = Answer::new(Rc::clone(&self.places), Rc::clone(&self.tagger), self.listed.take(), is_stream);
+        self.state = if is_list {
+            let whole = is_held.then(|| Whole::like(status, headers, &STALE));
+            State::Held(Box::new(List { answer, come: 0, tagged: Vec::new(), whole }))
+        } else {
+            State::Passing(Box::new(answer))
+        };
+        if is_held { Step::Pause } else { Step::Continue }
+    }
+
+    /// A part of the body arrived.
+    pub fn on_body(&mut self, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        match &mut self.state {
+            State::Plain => Step::Continue,
+            State::Passing(answer) => {
+                let out = answer.feed(content).and_then(|out| if end { answer.end().map(|()| out) } else { Ok(out) });
+                match out {
+                    Err(problem) => self.refuse(&problem.to_string(), context, effects),
+                    Ok(out) => {
+                        if !content.is_empty() {
+                            effects.push(Effect::ReplaceResponseBody(out));
+                        }
+                        Step::Continue
+                    }
+                }
+            }
+            State::Held(list) => match list.feed(content, end) {
+                Err(problem) => self.refuse(&problem, context, effects),
+                Ok(is_complete) => self.list(is_complete, content, effects),
+            },
+        }
+    }
+
+    /// A part of a list has been read.
+    fn list(&mut self, is_complete: bool, content: &[u8], effects: &mut Vec<Effect>) -> Step {
+        if !is_complete {
+            // It is taken out of the proxy's buffer.
+            effects.extend((!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new())));
+            let is_held = matches!(&self.state, State::Held(list) if list.whole.is_some());
+            return if is_held { Step::Pause } else { Step::Continue };
+        }
+        match std::mem::replace(&mut self.state, State::Plain) {
+            State::Held(list) => {
+                let List { answer, tagged, whole, .. } = *list;
+                if let Some(whole) = whole {
+                    effects.push(Effect::Answer(Box::new(Whole { body: tagged, ..whole })));
+                    return Step::Pause;
+                }
+                effects.push(Effect::ReplaceResponseBody(tagged));
+                // White space may follow.
+                self.state = State::Passing(Box::new(answer));
+                Step::Continue
+            }
+            State::Plain | State::Passing(_) => Step::Continue,
+        }
+    }
+
+    fn refuse(&mut self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        self.state = State::Plain;
+        let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
+        effects.push(Effect::Log(Level::Warn, format!("an answer of agent {name:?} cannot be used: {error}")));
+        say(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding), &Id::default(), effects);
+        Step::Pause
+    }
+}
+
+impl List {
+    /// A part came: whether it was the last. With the head gone the document tells by itself: if trailers end it, nothing can
+    /// be sent any more.
+    fn feed(&mut self, content: &[u8], end: bool) -> Result<bool, String> {
+        self.come = self.come.saturating_add(content.len());
+        let tagged = self.answer.feed(content).map_err(|problem| problem.to_string())?;
+        self.tagged.extend_from_slice(&tagged);
+        if self.come > MAX_LIST_BYTES || self.tagged.len() > MAX_TAGGED_BYTES {
+            return Err("the list is too long".to_owned());
+        }
+        let is_complete = end || (self.whole.is_none() && self.answer.has_ended());
+        if is_complete {
+            self.answer.end().map_err(|problem| problem.to_string())?;
+        }
+        Ok(is_complete)
+    }
+}

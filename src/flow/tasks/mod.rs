@@ -1,0 +1,4 @@
+//! Tasks that belong to their makers: tags off in requests, on in answers.
+
+pub mod answer;
+pub mod owned;

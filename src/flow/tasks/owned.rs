@@ -1,0 +1,220 @@
+//! A request to an agent whose tasks belong to their makers: what it names loses its tags before it goes on, and what is
+//! not the caller's is answered as if it did not exist. What comes back gets its tags in [`crate::flow::tasks::answer`].
+
+use crate::config::{Agent, Kind};
+use crate::flow::event::reason::Reason;
+use crate::flow::event::{Effect, Value};
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::head::Head;
+use crate::flow::setup::runtime::Context;
+use crate::flow::tasks::answer::TaskAnswer;
+use crate::identity::Caller;
+use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, tenant, untagged_path, untagged_query};
+use crate::protocol::{Binding, Operation, Version};
+use crate::wire::path;
+use crate::wire::scan::{Fault, Limits};
+use std::rc::Rc;
+
+/// Request headers that would let the agent answer with something else than plain whole documents.
+const ANSWERS: [&str; 3] = ["accept-encoding", "range", "if-range"];
+
+/// What becomes of one request.
+#[derive(Debug)]
+pub struct Owned {
+    agent: usize,
+    binding: Binding,
+    /// What names a task in the head of an HTTP+JSON request.
+    route: Option<Route>,
+    tagger: Option<Rc<Tagger>>,
+    /// What has come of the body before it was known what it asks for.
+    pending: Vec<u8>,
+    body: Option<RequestBody>,
+    /// What goes on of the body.
+    out: Option<Vec<u8>>,
+    is_complete: bool,
+    /// Its answer is an event stream, also if it is a refusal.
+    is_stream: bool,
+    context: Option<String>,
+}
+
+#[derive(Debug)]
+struct Route {
+    method: String,
+    /// The target as it goes on: what stands before the route, the route, the query.
+    before: String,
+    path: String,
+    query: Option<String>,
+}
+
+impl Owned {
+    /// A request to `agent`, if that has its tasks owned. `target` goes on and ends with the route `rest` and the query.
+    #[must_use]
+    pub fn new(index: usize, agent: &Agent, binding: Option<Binding>, head: &Head<'_>, target: &str, rest: &str) -> Option<Box<Self>> {
+        agent.tasks.owned()?;
+        let binding = binding?;
+        let route = (binding == Binding::HttpJson).then(|| {
+            let (path, query) = path::split_query(target);
+            let before = path.strip_suffix(rest).unwrap_or_default().to_owned();
+            Route { method: head.method.to_owned(), before, path: rest.to_owned(), query: query.map(str::to_owned) }
+        });
+        Some(Box::new(Self {
+            agent: index,
+            binding,
+            route,
+            tagger: None,
+            pending: Vec::new(),
+            body: None,
+            out: None,
+            is_complete: false,
+            is_stream: false,
+            context: None,
+        }))
+    }
+
+    /// What the head must not say to the agent, with a body that is about to change or without.
+    pub fn headers(has_body: bool) -> impl Iterator<Item = Effect> {
+        let length = has_body.then_some("content-length");
+        ANSWERS.into_iter().chain(length).map(|name| Effect::RemoveHeader(name.into()))
+    }
+
+    /// Keeps a part of the body until it is known what the request asks for. The body's limit bounds it.
+    pub fn hold(&mut self, chunk: &[u8]) {
+        self.pending.extend_from_slice(chunk);
+    }
+
+    /// Takes the caller, once, and with it the tags off the head.
+    ///
+    /// # Errors
+    /// If nothing can be the caller's, or what the head names is not.
+    pub fn identify(&mut self, caller: &Caller, context: &Context<'_>) -> Result<Option<Effect>, Denial> {
+        if self.tagger.is_some() {
+            return Ok(None);
+        }
+        let keys = context.runtime.tag_keys(self.agent).ok_or_else(|| {
+            Denial::new(Reason::CredentialUnavailable).advise("The keys of this agent's tasks are not available: tell its operator.")
+        })?;
+        let owner = owner(self.agent, caller, context).ok_or_else(|| {
+            Denial::new(Reason::AccessDenied).advise("Tasks belong to callers here, and the credential does not tell who this caller is.")
+        })?;
+        let tagger = self.tagger.insert(Rc::new(Tagger::new(keys, owner)));
+        let Some(Route { method, before, path, query }) = &self.route else { return Ok(None) };
+        if !tagger.settle(tenant(path, method).map_err(denial)?) {
+            return Err(denial(Problem::Tenants));
+        }
+        let plain = untagged_path(path, method, tagger).map_err(denial)?;
+        let mut target = format!("{before}{plain}");
+        if let Some(query) = query {
+            let (query, context) = untagged_query(query, tagger).map_err(denial)?;
+            self.context = context;
+            target = format!("{target}?{query}");
+        }
+        Ok(Some(Effect::SetHeader(":path".into(), Value::Text(target))))
+    }
+
+    /// Takes the tags off what has come of the body. `false`: more of it has to come first.
+    ///
+    /// # Errors
+    /// If it names what is not the caller's, or does not name what it has to.
+    pub fn admit(&mut self, operation: Operation, version: Version, is_complete: bool, context: &Context<'_>) -> Result<bool, Denial> {
+        // A message may be long. What else there is to ask is short, and goes on when all of it is known.
+        if !is_complete && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
+            return Ok(false);
+        }
+        self.is_complete = is_complete;
+        let streams = matches!(operation, Operation::SendStreamingMessage | Operation::SubscribeToTask);
+        self.is_stream = streams && self.binding == Binding::Jsonrpc && version == Version::V0_3;
+        let places = context.runtime.tag_plans().request(self.binding, operation, version);
+        let (Some(places), Some(tagger)) = (places, &self.tagger) else {
+            // A card.
+            self.out = (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending));
+            return Ok(true);
+        };
+        // 0.3 has no tenants, and its readers look for none.
+        if self.binding == Binding::Jsonrpc && version == Version::V0_3 && !tagger.settle(Tenant::NONE) {
+            return Err(denial(Problem::Tenants));
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let body = self.body.insert(RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(tagger)));
+        let as_event = self.is_stream;
+        let refuse = |problem| Denial { as_event, ..denial(problem) };
+        if !pending.is_empty() {
+            self.out = Some(body.feed(&pending).map_err(refuse)?);
+        }
+        if is_complete {
+            body.end().map_err(refuse)?;
+        }
+        if operation == Operation::ListTasks {
+            let named = body.context().map(str::to_owned);
+            // In HTTP+JSON the query names it: no list has a body there.
+            self.context = named.or(self.context.take());
+            if self.context.is_none() {
+                return Err(Denial::new(Reason::ContextMissing));
+            }
+        }
+        Ok(true)
+    }
+
+    /// What has come goes on in the place of what came. `with_headers`: they have not gone on yet.
+    pub fn release(&mut self, with_headers: bool) -> Vec<Effect> {
+        let Some(out) = self.out.take() else { return Vec::new() };
+        let length = Effect::SetHeader("content-length".into(), Value::Text(out.len().to_string()));
+        let length = (with_headers && self.is_complete).then_some(length);
+        length.into_iter().chain([Effect::ReplaceRequestBody(out)]).collect()
+    }
+
+    /// A further part of a body that goes on while it is read, with its tags off; the last, if `end`.
+    ///
+    /// # Errors
+    /// If it names what is not the caller's.
+    pub fn feed(&mut self, chunk: &[u8], end: bool) -> Result<Option<Effect>, Denial> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        let as_event = self.is_stream;
+        let refuse = |problem| Denial { as_event, ..denial(problem) };
+        let out = if chunk.is_empty() { None } else { Some(body.feed(chunk).map_err(refuse)?) };
+        if end {
+            body.end().map_err(refuse)?;
+        }
+        Ok(out.map(Effect::ReplaceRequestBody))
+    }
+
+    /// The answer to expect.
+    #[must_use]
+    pub fn answer(&self, operation: Operation, context: &Context<'_>) -> Option<Box<TaskAnswer>> {
+        let places = context.runtime.tag_plans().answer(self.binding, operation)?;
+        let listed = self.context.clone().filter(|_| operation == Operation::ListTasks);
+        Some(Box::new(TaskAnswer::new(self.agent, self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
+    }
+}
+
+/// The caller as an owner. A user is one by its token's own word; whoever else comes with a subject is told apart by
+/// that as well.
+fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> {
+    let config = context.runtime.config();
+    let party = Party {
+        origin: caller.origin.authority(config)?,
+        tenant: caller.tenant.as_deref(),
+        subject: caller.subject.as_deref(),
+        client: caller.client.as_deref(),
+        is_user: caller.kind == Kind::User,
+    };
+    Owner::of(&config.agents.get(agent)?.name, &party)
+}
+
+/// The refusal of a request that cannot be read in one way, or names what is not the caller's.
+fn denial(problem: Problem) -> Denial {
+    let unreadable = |reason, fault| Denial::new(reason).advise(format!("The request cannot be read: {fault}."));
+    match problem {
+        Problem::NotFound | Problem::Foreign | Problem::Early => Denial::new(Reason::TaskNotFound),
+        Problem::Tenants => Denial::new(Reason::RequestMalformed)
+            .advise("Name the tenant once: in the path over HTTP+JSON, in params over JSON-RPC. A2A 0.3 has none."),
+        Problem::Fault(
+            fault @ (Fault::RepeatedName
+            | Fault::CaseVariant
+            | Fault::TooDeep
+            | Fault::TooManyMembers
+            | Fault::TooManyValues
+            | Fault::TooLong),
+        ) => unreadable(Reason::RequestMalformed, fault),
+        Problem::Fault(fault) => unreadable(Reason::BodyMalformed, fault),
+    }
+}
