@@ -26,11 +26,7 @@ pub(super) fn plain(bytes: &[u8; 64]) -> u32 {
 }
 
 /// How many of the bytes at the front are not [`special`], or whole escapes of one letter. The first byte is not escaped.
-#[inline]
 pub(super) fn content(bytes: &[u8; 64]) -> u32 {
-    if !has_special(bytes) {
-        return 64;
-    }
     let quotes = mask(bytes, |lanes| lanes.is(b'"'));
     let backslashes = mask(bytes, |lanes| lanes.is(b'\\'));
     let others = mask(bytes, Lanes::below_space_or_high);
@@ -51,8 +47,9 @@ const fn escapes(backslashes: u64) -> (u64, u64) {
     (codes & backslashes, codes ^ backslashes)
 }
 
+/// Whether any of the bytes is [`special`].
 #[inline]
-fn has_special(bytes: &[u8; 64]) -> bool {
+pub(super) fn has_special(bytes: &[u8; 64]) -> bool {
     let (parts, _) = bytes.as_chunks::<16>();
     parts.iter().fold(Lanes::NONE, |all, part| all.or(not_plain(Lanes::of(part)))).any()
 }
