@@ -281,7 +281,7 @@ fn value(dice: &mut Dice, depth: usize, out: &mut Vec<u8>) {
     let kind = if depth == 0 { dice.roll(3) } else { dice.roll(7) };
     space(dice, out);
     match kind {
-        0..=2 if depth < 5 => {
+        0..=2 if depth < 4 => {
             let is_object = kind < 2;
             out.push(if is_object { b'{' } else { b'[' });
             let most = if dice.roll(40) == 0 { 45 } else { 6 };

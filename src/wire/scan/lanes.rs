@@ -26,11 +26,7 @@ pub(super) fn plain(bytes: &[u8; 64]) -> u32 {
 }
 
 /// How many of the bytes at the front are not [`special`], or whole escapes of one letter. The first byte is not escaped.
-#[inline]
 pub(super) fn content(bytes: &[u8; 64]) -> u32 {
-    if !has_special(bytes) {
-        return 64;
-    }
     let quotes = mask(bytes, |lanes| lanes.is(b'"'));
     let backslashes = mask(bytes, |lanes| lanes.is(b'\\'));
     let others = mask(bytes, Lanes::below_space_or_high);
@@ -51,8 +47,9 @@ const fn escapes(backslashes: u64) -> (u64, u64) {
     (codes & backslashes, codes ^ backslashes)
 }
 
+/// Whether any of the bytes is [`special`].
 #[inline]
-fn has_special(bytes: &[u8; 64]) -> bool {
+pub(super) fn has_special(bytes: &[u8; 64]) -> bool {
     let (parts, _) = bytes.as_chunks::<16>();
     parts.iter().fold(Lanes::NONE, |all, part| all.or(not_plain(Lanes::of(part)))).any()
 }
@@ -168,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_known_at_every_place() {
-        let is_special = |byte: u8| byte < 0x20 || byte >= 0x80 || byte == b'"' || byte == b'\\';
+        let is_special = |byte: u8| !(0x20..0x80).contains(&byte) || byte == b'"' || byte == b'\\';
         // Neighbours of other kinds must not change the answer, nor those of the same.
         for filler in [b'a', b'"', 0x80, 0x7f] {
             for byte in 0..=255 {
@@ -177,7 +174,7 @@ mod tests {
                     bytes[at] = byte;
                     let find = |is: fn(u8) -> bool| bits(&bytes, is);
                     assert_eq!(mask(&bytes, |lanes| lanes.is(b'"')), find(|byte| byte == b'"'), "{byte} at {at}");
-                    let below_or_high = find(|byte| byte < 0x20 || byte >= 0x80);
+                    let below_or_high = find(|byte| !(0x20..0x80).contains(&byte));
                     assert_eq!(mask(&bytes, Lanes::below_space_or_high), below_or_high, "{byte} at {at}");
                     let foreign = find(|byte| !b" \t\r\n{}[]:,0123456789+-.eEtrufalsn".contains(&byte));
                     assert_eq!(mask(&bytes, |lanes| lanes.misses(&STRUCTURE)), foreign, "{byte} at {at}");
@@ -223,9 +220,9 @@ mod tests {
             let mut bytes = [b'n'; 64];
             seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
             let mut random = seed >> 16;
-            for at in 0..64 {
+            for byte in &mut bytes {
                 random = random.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                bytes[at] = b"\\\\\\\\\\\\nnnntbfr/\"u x\x01\xc3aaaa"[usize::try_from(random >> 40).unwrap() % 25];
+                *byte = b"\\\\\\\\\\\\nnnntbfr/\"u x\x01\xc3aaaa"[usize::try_from(random >> 40).unwrap() % 25];
             }
             // Rows of backslashes, and long content, too.
             let from = usize::try_from(random >> 58).unwrap();

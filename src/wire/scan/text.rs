@@ -204,7 +204,9 @@ fn content(mut rest: &[u8]) -> &[u8] {
             },
         };
     }
-    while let Some((block, after)) = rest.split_first_chunk() {
+    loop {
+        rest = plain_blocks(rest);
+        let Some((block, after)) = rest.split_first_chunk() else { break };
         match lanes::content(block) {
             64 => rest = after,
             count => return behind(rest, count),
@@ -216,6 +218,18 @@ fn content(mut rest: &[u8]) -> &[u8] {
             end => return end,
         };
     }
+}
+
+/// What stands behind whole blocks of plain ASCII at the front: files are long strings without any escape. On its own,
+/// so that the loop has the registers of the host for itself.
+#[inline(never)]
+fn plain_blocks(mut rest: &[u8]) -> &[u8] {
+    while let Some((block, after)) = rest.split_first_chunk()
+        && !lanes::has_special(block)
+    {
+        rest = after;
+    }
+    rest
 }
 
 fn behind(bytes: &[u8], count: u32) -> &[u8] {
