@@ -7,7 +7,7 @@ use crate::flow::request::carried;
 use crate::flow::request::head::misplaced;
 use crate::flow::supply::seats::Clients;
 use crate::flow::{Effect, Event, Level, Part, Reply, Runtime, Value};
-use crate::host::log::{log, write};
+use crate::host::log::{log, write_line};
 use crate::host::raw;
 use crate::host::raw::Map;
 use crate::host::waiting::Shared;
@@ -65,7 +65,7 @@ impl Clients for HostClients {
 
 /// Removes trailers that an agent could take for headers of ours.
 pub fn clean_trailers(runtime: &Runtime) {
-    for name in misplaced(&raw::headers(Map::RequestTrailers), runtime) {
+    for name in misplaced(&raw::headers(Map::RequestTrailers), runtime.config(), runtime.credential_headers()) {
         let _ = hostcalls::set_map_value_bytes(MapType::HttpRequestTrailers, &name, None);
     }
 }
@@ -250,7 +250,7 @@ fn audit(record: &Record, shared: &Shared, now: UnixTime) {
             let _ = hostcalls::set_property(vec!["attache.audit"], text.as_bytes().get(start..));
         }
         if let Some(level) = record.log {
-            write(level, &text);
+            write_line(level, &text);
         }
     }
     let runtime = shared.runtime.get();

@@ -6,11 +6,11 @@ use proxy_wasm::types::LogLevel;
 
 /// Writes `attache: <message>` to Envoy's log.
 pub fn log(level: Level, message: &str) {
-    write(level, &format!("attache: {message}"));
+    write_line(level, &format!("attache: {message}"));
 }
 
 /// Writes `text` as it is.
-pub fn write(level: Level, text: &str) {
+pub fn write_line(level: Level, text: &str) {
     let level = match level {
         Level::Debug => LogLevel::Debug,
         Level::Info => LogLevel::Info,

@@ -126,6 +126,26 @@ fn a_file_holds_one_idea() {
     }
 }
 
+/// The first sentence of a file's own description.
+fn sentence(file: &Path) -> String {
+    let text = fs::read_to_string(file).unwrap();
+    let lines: Vec<&str> = text.lines().map_while(|line| line.strip_prefix("//! ")).collect();
+    let whole = lines.join(" ");
+    whole.split_once(". ").map_or(whole.clone(), |(first, _)| format!("{first}."))
+}
+
+#[test]
+fn the_map_of_the_house_says_what_each_room_says() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let rooms = ROOMS.iter().map(|(room, _)| (*room).to_owned());
+    for room in rooms.chain(FLOW.iter().flat_map(|rooms| rooms.iter().map(|room| format!("flow/{room}")))) {
+        let place = root().join("src").join(&room);
+        let file = if place.is_dir() { place.join("mod.rs") } else { place };
+        let row = format!("| `{room}` | {} |", sentence(&file));
+        assert!(map.contains(&row), "ARCHITECTURE.md has no row {row:?}");
+    }
+}
+
 /// The block behind `value: |` of a plugin's configuration: the lines that are indented deeper.
 fn plugin_configuration(yaml: &str) -> String {
     let mut lines = yaml.lines().skip_while(|line| line.trim() != "value: |");

@@ -1,4 +1,4 @@
-//! Requests for agents behind this proxy. No credential is obtained here.
+//! Requests for agents behind this proxy, and their answers: what is asked for, by whom, and whether it goes on.
 
 pub mod card;
 pub mod expected;

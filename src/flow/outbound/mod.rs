@@ -1,4 +1,4 @@
-//! Calls to remote agents. Callers are judged elsewhere.
+//! Calls to remote agents: what they are, in which version they go, and the credential that goes with them.
 
 pub mod finding;
 pub mod leaving;
