@@ -72,15 +72,14 @@ fn the_version_goes_on_exactly_once() {
     }
 }
 
-/// A request costs its host calls: this is the budget, cold (the token is verified) and warm (it is remembered). Seven of the
-/// calls set a header each for the agent.
+/// A request costs its host calls: this is the budget, cold (the token is verified) and warm (it is remembered).
 #[test]
 fn host_calls_are_few() {
     let mut configuration = inbound(&json!({"inline": VECTORS["keys"]}));
     configuration["audit"] = json!({"level": "none"});
     let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &configuration);
     let announced = with(headers(), "content-length", SEND.len().to_string());
-    for (what, budget) in [("a token seen for the first time", 13), ("a token seen before", 12)] {
+    for (what, budget) in [("a token seen for the first time", 7), ("a token seen before", 6)] {
         vm.host_mut().calls.clear();
         assert_eq!(vm.request(&announced, &[SEND, b""]).reason(), "ok");
         let calls = &vm.host().calls;

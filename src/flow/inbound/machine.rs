@@ -101,14 +101,7 @@ pub(in crate::flow) fn begin(
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let owned = match agent.tasks.owned() {
-        Some(_) if !is_card => {
-            // Where the path ends that the agent gets.
-            let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
-            Owned::new(index, agent, binding, head, &path, suffix)
-        }
-        _ => None,
-    };
+    let owned = if is_card { None } else { owned(index, agent, binding, head, target, suffix) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
     }
@@ -141,6 +134,14 @@ pub(in crate::flow) fn begin(
         asks,
     };
     Box::new(inbound).decide(context, effects, expected)
+}
+
+/// The request as one about tasks that belong to their makers, if the agent's do.
+fn owned(index: usize, agent: &Agent, binding: Option<Binding>, head: &Head<'_>, target: &str, suffix: &str) -> Option<Box<Owned>> {
+    agent.tasks.owned()?;
+    // Where the path ends that the agent gets.
+    let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
+    Owned::new(index, agent, binding, head, &path, suffix)
 }
 
 /// Most bytes of the request's body.

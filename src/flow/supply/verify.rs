@@ -74,13 +74,13 @@ impl Supply {
 #[cfg(test)]
 mod tests {
     use super::{Authentication, Reason};
-    use crate::flow::setup::runtime::{Context, Runtime};
     use crate::config::{Algorithm, Config};
     use crate::credential::secrets::Secrets;
     use crate::flow::callers::authenticate::Identified;
     use crate::flow::callers::credentials::Credentials;
     use crate::flow::event::target::Target;
     use crate::flow::request::head::Head;
+    use crate::flow::setup::runtime::{Context, Runtime};
     use crate::identity::jwk::Key;
     use crate::identity::signature::{Software, Verifier};
     use crate::wire::header::Headers;

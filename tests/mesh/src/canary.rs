@@ -1,7 +1,7 @@
 //! Whether anything secret got out: every token that a call carries and every key that a process is given is remembered
 //! here, and none of them may be in an Envoy's log, in its statistics, or in a refusal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::place;
@@ -11,16 +11,50 @@ const LETTERS: usize = 24;
 /// Shorter ones are words that may stand anywhere.
 const SHORTEST: usize = 8;
 
-#[derive(Default)]
 struct Kept {
     /// The first letters of the claims and of the signature of every token.
     parts: BTreeSet<String>,
-    keys: BTreeSet<String>,
+    keys: Keys,
     leaks: Vec<String>,
 }
 
+/// Keys by their first letters. There are thousands, and the logs of a run are tens of megabytes: looking for each key by itself
+/// takes minutes.
+struct Keys {
+    by_start: BTreeMap<[u8; SHORTEST], BTreeSet<String>>,
+    /// Which first two letters there are: nearly every place of a text is passed over by them.
+    starts: BTreeSet<[u8; 2]>,
+    /// The same as a table, made when it is looked for.
+    table: Vec<bool>,
+}
+
+impl Keys {
+    const NONE: Self = Self { by_start: BTreeMap::new(), starts: BTreeSet::new(), table: Vec::new() };
+
+    fn insert(&mut self, key: &str) {
+        let Some((start, _)) = key.as_bytes().split_first_chunk::<SHORTEST>() else { return };
+        self.starts.insert([start[0], start[1]]);
+        self.by_start.entry(*start).or_default().insert(key.to_owned());
+        self.table.clear();
+    }
+
+    /// The key that is in `text`.
+    fn find(&mut self, text: &[u8]) -> Option<&str> {
+        const LETTER: usize = 256;
+        let place = |start: [u8; 2]| usize::from(start[0]) * LETTER + usize::from(start[1]);
+        if self.table.is_empty() {
+            self.table = vec![false; LETTER * LETTER];
+            self.starts.iter().for_each(|start| self.table[place(*start)] = true);
+        }
+        text.windows(SHORTEST).enumerate().filter(|(_, window)| self.table[place([window[0], window[1]])]).find_map(|(at, window)| {
+            let same = self.by_start.get(window)?;
+            same.iter().find(|key| text[at..].starts_with(key.as_bytes())).map(String::as_str)
+        })
+    }
+}
+
 fn kept() -> MutexGuard<'static, Kept> {
-    static KEPT: Mutex<Kept> = Mutex::new(Kept { parts: BTreeSet::new(), keys: BTreeSet::new(), leaks: Vec::new() });
+    static KEPT: Mutex<Kept> = Mutex::new(Kept { parts: BTreeSet::new(), keys: Keys::NONE, leaks: Vec::new() });
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -31,18 +65,18 @@ pub fn keep(secret: &str) {
     match parts.as_slice() {
         // Its header says nothing about anybody.
         [_, said @ ..] if !said.is_empty() => kept.parts.extend(said.iter().filter_map(|part| part.get(..LETTERS)).map(str::to_owned)),
-        _ if secret.len() >= SHORTEST => drop(kept.keys.insert(secret.to_owned())),
-        _ => {}
+        _ => kept.keys.insert(secret),
     }
 }
 
 /// The beginning of a secret that is in `text`.
 pub fn find(text: &str) -> Option<String> {
-    let kept = kept();
+    let mut kept = kept();
     let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '-' || letter == '_'));
     let part = words.filter_map(|word| word.get(..LETTERS)).find(|word| kept.parts.contains(*word));
-    let key = || kept.keys.iter().find(|key| text.contains(key.as_str())).map(String::as_str);
-    part.or_else(key).and_then(|secret| secret.get(..SHORTEST)).map(str::to_owned)
+    let part = part.map(str::to_owned);
+    let found = part.or_else(|| kept.keys.find(text.as_bytes()).map(str::to_owned));
+    found.and_then(|secret| secret.get(..SHORTEST).map(str::to_owned))
 }
 
 /// Notes it if a secret is in `text`, which is from `place`.
@@ -73,11 +107,18 @@ mod tests {
         let (claims, signature) = ("c".repeat(80), "s".repeat(86));
         keep(&format!("eyJhbGciOiJFUzI1NiIsImtpZCI6MX0.{claims}.{signature}"));
         keep("canary-key-1");
+        keep("canary-key-2-longer");
         keep("short");
-        for leak in [format!("x {claims} y"), format!("\"{}…", &claims[..30]), format!("a.{signature}"), "k=canary-key-1;".to_owned()] {
+        for leak in [
+            format!("x {claims} y"),
+            format!("\"{}…", &claims[..30]),
+            format!("a.{signature}"),
+            "k=canary-key-1;".to_owned(),
+            "canary-key-2-longer".to_owned(),
+        ] {
             assert!(find(&leak).is_some(), "{leak}");
         }
-        for fine in ["eyJhbGciOiJFUzI1NiIsImtpZCI6MX0", "short", "canary-key", &claims[..20]] {
+        for fine in ["eyJhbGciOiJFUzI1NiIsImtpZCI6MX0", "short", "canary-key", "canary-key-2-long", &claims[..20]] {
             assert_eq!(find(fine), None, "{fine}");
         }
     }
