@@ -142,10 +142,20 @@ fn message_of(bytes: usize) -> Vec<u8> {
     body
 }
 
+/// The default of `max_path_bytes`.
+const MAX_PATH: usize = 8192;
+
 pub fn add(suite: &mut Suite) {
     for (name, reason, call, form) in CASES {
         suite.add(format!("requests::{name}_is_{reason}"), async move |mesh| case(mesh, reason, call(), form()).await);
     }
+    suite.add("requests::a_path_beyond_the_limit_is_path_too_long", async |mesh| {
+        let token = mesh.token().await?;
+        let call = |bytes: usize| Call::get(format!("{AGENT}/{}", "a".repeat(bytes - AGENT.len() - 1))).bearer(&token);
+        refused(&mesh.inbound, &call(MAX_PATH), "operation_unknown", &status(), &token).await?;
+        refused(&mesh.inbound, &call(MAX_PATH + 1), "path_too_long", &status(), &token).await?;
+        Ok(())
+    });
     suite.add("requests::a_body_at_the_limit_passes_and_one_byte_more_is_body_too_large", async |mesh| {
         let (token, limit) = (mesh.token().await?, body_limit(mesh)?);
         let reply = bytes(message_of(limit)).bearer(&token).send(mesh.inbound.port()).await?;
