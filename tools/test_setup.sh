@@ -114,7 +114,7 @@ expect "1.9 is not at least 1.40" 1 "$(at_least 1.9 1.40; echo $?)"
 # no) and finds something in it or not. What it said is in $scratch/said.
 denied() {
     program "$scratch/deny" "case \"\$*\" in *fetch*) [ $1 = yes ];; *advisories*) [ $2 = no ];; esac"
-    env ATTACHE_DENY="$scratch/deny" CARGO_HOME="$scratch/home" ${3:+"$3"} "$root/tools/deny.sh" >"$scratch/said" 2>&1
+    env ATTACHE_DENY="$scratch/deny" CARGO_HOME="$scratch/cargo-home" ${3:+"$3"} "$root/tools/deny.sh" >"$scratch/said" 2>&1
     echo $?
 }
 said() { grep -c "$1" "$scratch/said"; }
@@ -126,8 +126,8 @@ expect "without a database nothing fails" 0 "$(denied no yes)"
 expect "but it is said that nothing was checked" 1 "$(said 'NOT CHECKED')"
 expect "which fails where it is required" 1 "$(denied no yes ATTACHE_ADVISORIES=required)"
 expect "a copy that is none fails" 1 "$(denied yes no ATTACHE_ADVISORY_DB=$scratch/nothing)"
-mkdir -p "$scratch/home/advisory-dbs" && git init -q "$scratch/home/advisory-dbs/advisory-db-1" &&
-    git -C "$scratch/home/advisory-dbs/advisory-db-1" -c user.name=t -c user.email=t@t commit -q --allow-empty -m one
+mkdir -p "$scratch/cargo-home/advisory-dbs" && git init -q "$scratch/cargo-home/advisory-dbs/advisory-db-1" &&
+    git -C "$scratch/cargo-home/advisory-dbs/advisory-db-1" -c user.name=t -c user.email=t@t commit -q --allow-empty -m one
 expect "an older database is used where none can be fetched" 1 "$(denied no yes)"
 expect "and its age is told" 1 "$(said 'the one at hand is of 20')"
 
