@@ -111,7 +111,7 @@ impl Runtime {
         let authentication = self.supply().authenticate(token, &policy.issuers, None, may_wait, &context.verifying());
         let (token, _) = token;
         match (authentication, policy.introspection) {
-            // Not a JWT at all, or one of an issuer whose keys nobody gave us.
+            // Not a JWT at all, or one of an issuer whose keys are not configured.
             (Authentication::Refused(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => {
                 self.supply().introspect(scheme, token, may_wait, context.now)
             }
@@ -136,7 +136,7 @@ fn is_held(caller: &Caller, scheme: &Scheme, credentials: &Credentials<'_>) -> b
             let peer = credentials.certificate(&bound.from).ok().flatten();
             peer.and_then(|peer| peer.digest) == Some(digest)
         }
-        // Nobody looked at the certificate, or the token wants something that nobody can check.
+        // The certificate was not looked at, or the token wants something that cannot be checked here.
         (Some(_), _) => false,
     }
 }

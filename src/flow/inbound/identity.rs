@@ -1,4 +1,4 @@
-//! What the agent is told of a request: who sends it, who vouches for that, and what it asks for. Only these headers say so, for
+//! What the agent learns of a request: who sends it, who vouches for that, and what it asks for. Only these headers say so, for
 //! what a client sends under their names is gone already. No two callers make the same lines.
 
 use crate::config::{Form, HeaderSource, IDENTITY_HEADER, Member};
