@@ -55,7 +55,7 @@ fn verdict(row: &Value, runtime: &Runtime) -> String {
     }
     let event = Event::RequestHeaders { headers: Headers::new(headers), peer: None, end_of_stream: true };
     let context = Context { runtime, verifier: &Software, now: UnixTime::from_secs(1_800_000_000) };
-    let Outcome { effects, step } = Exchange::default().on(event, &context);
+    let Outcome { effects, step, .. } = Exchange::default().on(event, &context);
     let reason = effects.into_iter().find_map(|effect| match effect {
         Effect::SetState("attache.reason", reason) => Some(reason),
         _ => None,

@@ -6,7 +6,7 @@
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::seats::Clients;
-use attache::flow::{Context, Effect, Event, Exchange, Outcome, Runtime, Step, Want};
+use attache::flow::{Context, Effect, Event, Exchange, Outcome, Runtime, Step, Wait, Want};
 use attache::identity::signature::Software;
 use attache::wire::caching::Caching;
 use attache::wire::header::Headers;
@@ -48,6 +48,7 @@ struct Host {
 /// A request and what became of it.
 struct Request {
     exchange: Exchange,
+    wait: Wait,
     reason: Option<String>,
     passed: bool,
     body: Vec<u8>,
@@ -90,7 +91,8 @@ impl Host {
     fn tell(&self, request: &mut Request, event: Event) {
         let context = Context { runtime: &self.runtime, verifier: &Software, now: self.now };
         let settled = matches!(event, Event::Settled);
-        let Outcome { effects, mut step } = request.exchange.on(event, &context);
+        let Outcome { effects, mut step, interest } = request.exchange.on(event, &context);
+        request.wait = interest.wait;
         request.note(&effects);
         while settled && step == Step::Pause {
             let Some(part) = request.exchange.unread_body() else { break };
@@ -98,7 +100,7 @@ impl Host {
             request.read += chunk.len();
             let outcome = request.exchange.on(part.event(chunk), &context);
             request.note(&outcome.effects);
-            step = outcome.step;
+            (step, request.wait) = (outcome.step, outcome.interest.wait);
         }
         request.passed |= step == Step::Continue;
     }
@@ -116,7 +118,7 @@ impl Host {
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
         let mut request =
-            Request { exchange: Exchange::default(), reason: None, passed: false, body: body.to_vec(), read: 0, reply: String::new() };
+            Request { exchange: Exchange::default(), wait: Wait::default(), reason: None, passed: false, body: body.to_vec(), read: 0, reply: String::new() };
         let headers = Event::RequestHeaders { headers: Headers::new(headers.to_vec()), peer: None, end_of_stream: body.is_empty() };
         self.tell(&mut request, headers);
         // In two parts.
@@ -131,6 +133,10 @@ impl Host {
         request
     }
 
+    fn is_displaced(&self, request: &Request) -> bool {
+        request.wait.seat.is_some_and(|seat| self.runtime.supply().is_displaced(seat))
+    }
+
     /// The root begins what is due, and tells those whose place is gone.
     fn tick(&mut self, waiting: &mut [&mut Request]) {
         for want in self.runtime.supply().due(self.now) {
@@ -140,7 +146,7 @@ impl Host {
         self.most = self.most.max(self.asked.len());
         for request in waiting.iter_mut() {
             let gone = |want| !self.runtime.supply().has_turn(want);
-            if request.exchange.is_displaced() || request.exchange.awaits().is_some_and(gone) {
+            if self.is_displaced(request) || request.wait.until.is_some_and(gone) {
                 self.tell(request, Event::Settled);
             }
         }
@@ -153,7 +159,7 @@ impl Host {
             let answer = answer(&key);
             let answer = answer.as_ref().map(|(status, body)| (*status, body.as_bytes())).map_err(String::clone);
             let _ = self.runtime.supply().complete(want, answer, &Caching::default(), self.now);
-            for request in waiting.iter_mut().filter(|request| request.exchange.awaits() == Some(want)) {
+            for request in waiting.iter_mut().filter(|request| request.wait.until == Some(want)) {
                 self.tell(request, Event::Settled);
             }
         }
@@ -180,7 +186,7 @@ impl Request {
     }
 
     fn key(&self) -> [u8; 32] {
-        match self.exchange.awaits() {
+        match self.wait.until {
             Some(Want::Introspection(key)) => key,
             other => panic!("{other:?}"),
         }
@@ -395,5 +401,5 @@ fn those_who_wait_for_keys_have_places_too() {
     let held: Vec<Request> = (0..3).map(|_| host.open(STRANGER, &token, b"")).collect();
     assert_eq!(held.iter().map(Request::outcome).collect::<Vec<_>>(), ["waits", "waits", "overloaded"]);
     assert_eq!(host.open(CUSTOMER, &token, b"").outcome(), "waits");
-    assert!(held[1].exchange.is_displaced() && !held[0].exchange.is_displaced());
+    assert!(host.is_displaced(&held[1]) && !host.is_displaced(&held[0]));
 }

@@ -40,6 +40,18 @@ impl Pin {
         }
     }
 
+    /// Whether a route that the proxy says this of is as connection `name` says.
+    #[must_use]
+    pub fn fits(&self, said: &[u8], name: &str) -> bool {
+        match self {
+            Self::Clusters(clusters) => clusters.iter().any(|own| own.as_bytes() == said),
+            Self::RouteMetadata(_) => said == name.as_bytes(),
+            // Only behind the router is there an attempt to count.
+            Self::OwnCluster => said.iter().any(|byte| *byte != 0),
+            Self::None => true,
+        }
+    }
+
     /// Errs if a connection's pin says nothing, or is missing where one is needed.
     pub(super) fn check(pin: Option<&Self>, at: &str, connection: &str) -> Result<(), ConfigError> {
         match pin {

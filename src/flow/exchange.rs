@@ -2,12 +2,11 @@
 //! complete and verified, what is refused is answered in the caller's binding.
 
 use crate::config::{Config, Unmatched};
-use crate::flow::event::call::Want;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
-use crate::flow::event::{Effect, Event, Level, Outcome, Step, Value};
+use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Value, Wait};
 use crate::flow::inbound::expected::Expected;
 use crate::flow::inbound::state::Inbound;
 use crate::flow::inbound::{machine as inbound, metadata};
@@ -78,27 +77,32 @@ enum Stage {
 impl Exchange {
     /// Tells what happened; answers what to do.
     pub fn on(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+        let (effects, step) = self.take(event, context);
+        Outcome { effects, step, interest: self.interest() }
+    }
+
+    fn take(&mut self, event: Event, context: &Context<'_>) -> (Vec<Effect>, Step) {
         let is_response = matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. });
         match (self.answered, &event) {
             (Answered::Over, Event::ResponseBody { content, .. }) => {
                 let emptied = (!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new()));
-                return Outcome { effects: emptied.into_iter().collect(), step: Step::Pause };
+                return (emptied.into_iter().collect(), Step::Pause);
             }
             (Answered::Instead | Answered::Over, _) if is_response => {
                 self.answered = Answered::Instead;
-                return Outcome { effects: Vec::new(), step: Step::Continue };
+                return (Vec::new(), Step::Continue);
             }
             _ => {}
         }
-        let Outcome { effects, step } = self.decide(event, context);
+        let (effects, step) = self.decide(event, context);
         if effects.iter().any(|effect| matches!(effect, Effect::Reply(_) | Effect::Answer(_))) {
             self.answered = if is_response || self.responding { Answered::Over } else { Answered::Instead };
         }
         self.responding |= is_response;
-        Outcome { effects: self.note(effects, context), step }
+        (record(effects, &mut self.facts, context.runtime.config()), step)
     }
 
-    fn decide(&mut self, event: Event, context: &Context<'_>) -> Outcome {
+    fn decide(&mut self, event: Event, context: &Context<'_>) -> (Vec<Effect>, Step) {
         let mut effects = context.runtime.supply().effects();
         match &event {
             Event::RequestHeaders { headers, .. } => {
@@ -109,14 +113,14 @@ impl Exchange {
                 let trace = self.facts.trace(context.runtime.config());
                 effects.extend(trace.map(|(name, value)| Effect::SetResponseHeader(name.into(), value)));
             }
-            Event::ResponseBody { .. } | Event::BodyWithheld | Event::Settled => {}
+            Event::ResponseBody { .. } | Event::BodyWithheld | Event::Settled | Event::Route(_) => {}
         }
         if let (Event::ResponseHeaders { status, .. }, Some(sent)) = (&event, &mut self.sent) {
             sent.on_response(*status, context, &mut effects);
         }
         if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
             let step = self.expected.as_mut().map_or(Step::Continue, |expected| expected.on(&event, context, &mut effects));
-            return Outcome { effects, step };
+            return (effects, step);
         }
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
@@ -134,23 +138,13 @@ impl Exchange {
             (stage @ (Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
         };
         self.stage = stage;
-        Outcome { effects, step }
+        (effects, step)
     }
 
-    /// Keeps the notes, and makes records of those that are decisions.
-    fn note(&mut self, effects: Vec<Effect>, context: &Context<'_>) -> Vec<Effect> {
-        record(effects, &mut self.facts, context.runtime.config())
-    }
-
-    /// The host has answered already: what still comes of the request is ignored.
-    pub fn stop(&mut self) {
+    /// The host has answered already: what still comes of the request is ignored. What is of interest then.
+    pub fn stop(&mut self) -> Interest {
         self.stage = Stage::Done;
-    }
-
-    /// Whether what becomes of `event` depends on the time. Of a body that passes nothing more is judged than its length.
-    #[must_use]
-    pub const fn needs_time(&self, event: &Event) -> bool {
-        !matches!((event, &self.stage), (Event::RequestBody { bytes: 0, .. }, Stage::Passing(_)) | (Event::RequestBody { .. }, Stage::Done))
+        self.interest()
     }
 
     /// How much is read of the body as far as it has come.
@@ -186,73 +180,40 @@ impl Exchange {
         self.arrived.unread(reading)
     }
 
-    /// Whether anything of the body has come.
-    #[must_use]
-    pub const fn has_body(&self) -> bool {
-        self.arrived.has_begun()
-    }
-
     /// Bytes of the body in the proxy's buffer, as the last callback told.
     #[must_use]
     pub const fn held_body(&self) -> usize {
         self.arrived.held()
     }
 
-    /// Whether the parts of the response's body should come.
-    #[must_use]
-    pub fn reads_response(&self) -> bool {
-        match self.answered {
-            Answered::No => self.expected.as_ref().is_some_and(Expected::reads),
-            Answered::Instead => false,
-            Answered::Over => true,
-        }
-    }
-
-    /// Whether the response matters at all.
-    #[must_use]
-    pub const fn awaits_response(&self) -> bool {
-        match self.answered {
-            Answered::No => self.expected.is_some() || self.sent.is_some() || self.facts.is_traced(),
-            Answered::Instead => false,
-            Answered::Over => true,
-        }
-    }
-
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
-    #[must_use]
-    pub const fn is_undecided(&self) -> bool {
+    const fn is_undecided(&self) -> bool {
         matches!(self.stage, Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..))
     }
 
-    /// Whether the verdict waits for body bytes while headers are held: a body that never comes is then a
-    /// fault of the proxy's configuration.
-    #[must_use]
-    pub fn awaits_body(&self) -> bool {
-        match &self.stage {
-            Stage::Inbound(inbound) => inbound.awaits_body(),
-            Stage::Refusing(..) => true,
-            Stage::Outbound(outbound) => outbound.awaits_body(),
-            Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
-        }
+    fn interest(&self) -> Interest {
+        let request = match &self.stage {
+            Stage::New | Stage::Done => Read::Nothing,
+            Stage::Passing(_) => Read::Count,
+            Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Watching(_) => Read::New,
+        };
+        let (headers, response) = match (self.answered, &self.expected) {
+            (Answered::No, Some(expected)) if expected.reads() => (true, Read::New),
+            (Answered::No, expected) => (expected.is_some() || self.sent.is_some() || self.facts.is_traced(), Read::Nothing),
+            (Answered::Instead, _) => (false, Read::Nothing),
+            (Answered::Over, _) => (true, Read::New),
+        };
+        Interest { request, headers, response, wait: self.wait() }
     }
 
-    /// Whether it waited in a place that somebody else has now: it is to be told so, by [`Event::Settled`].
-    #[must_use]
-    pub fn is_displaced(&self) -> bool {
+    fn wait(&self) -> Wait {
+        // Once a part has come, the proxy withholds nothing.
+        let body = |awaits| awaits && !self.arrived.has_begun();
         match &self.stage {
-            Stage::Inbound(inbound) => inbound.is_displaced(),
-            Stage::Outbound(outbound) => outbound.is_displaced(),
-            Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => false,
-        }
-    }
-
-    /// What is waited for.
-    #[must_use]
-    pub fn awaits(&self) -> Option<Want> {
-        match &self.stage {
-            Stage::Inbound(inbound) => inbound.awaits(),
-            Stage::Outbound(outbound) => outbound.awaits(),
-            Stage::New | Stage::Refusing(..) | Stage::Watching(..) | Stage::Passing(_) | Stage::Done => None,
+            Stage::Inbound(inbound) => Wait { until: inbound.awaits(), seat: inbound.seat(), body: body(inbound.awaits_body()) },
+            Stage::Outbound(outbound) => Wait { until: outbound.awaits(), seat: outbound.seat(), body: body(outbound.awaits_body()) },
+            Stage::Refusing(..) => Wait { body: body(true), ..Wait::default() },
+            Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => Wait::default(),
         }
     }
 }
@@ -306,10 +267,6 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
             }
             Effect::Reply(_) => traced.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
             Effect::Answer(whole) => facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value)),
-            Effect::Pin { otherwise, .. } => {
-                // What is said if the pin does not hold is not known to be said.
-                *otherwise = record(std::mem::take(otherwise), &mut facts.clone(), config);
-            }
             _ => {}
         }
         place = place.saturating_add(1);

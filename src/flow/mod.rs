@@ -15,7 +15,7 @@ pub mod tasks;
 
 pub use event::call::{Answer, Call, Want};
 pub use event::whole::Whole;
-pub use event::{Effect, Event, Level, Outcome, Reply, Step, Value};
+pub use event::{Effect, Event, Interest, Level, Outcome, Read, Reply, Route, Step, Value, Wait};
 pub use exchange::Exchange;
 pub use request::arrived::Part;
 pub use setup::runtime::{Context, Runtime};

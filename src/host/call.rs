@@ -1,12 +1,12 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use crate::config::Pin;
 use crate::flow::event::metric::credential_uses;
 use crate::flow::event::record::Record;
 use crate::flow::request::carried;
 use crate::flow::request::head::misplaced;
+use crate::flow::supply::desk::NEXT;
 use crate::flow::supply::seats::Clients;
-use crate::flow::{Effect, Event, Level, Part, Reply, Runtime, Value};
+use crate::flow::{Effect, Event, Level, Part, Reply, Route, Runtime, Value};
 use crate::host::log::{log, write_line};
 use crate::host::raw;
 use crate::host::raw::Map;
@@ -116,12 +116,6 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
     let mut reply_headers = Vec::new();
     for effect in effects.drain(..) {
         match effect {
-            Effect::Pin { pin, connection, otherwise } => {
-                if !leads_to(&pin, &connection) {
-                    let _ = perform(otherwise, shared, room, now);
-                    return false;
-                }
-            }
             Effect::CountUse { connection, method, origin } => {
                 shared.metrics.count(credential_uses(&connection, method, origin));
             }
@@ -165,8 +159,9 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
             Effect::Note(_) => {}
             Effect::Log(level, message) => log(level, &message),
             // The root context fetches: an answer to a request's own call would die with that request.
-            Effect::Fetch(_) => {
-                let _ = hostcalls::set_tick_period(Duration::from_millis(1));
+            Effect::Fetch(want) => {
+                shared.desk.borrow_mut().ask(want);
+                let _ = hostcalls::set_tick_period(NEXT);
             }
         }
     }
@@ -176,21 +171,14 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
     true
 }
 
-/// Whether Envoy's route for the request at hand is as `pin` says.
-fn leads_to(pin: &Pin, connection: &str) -> bool {
-    let property = |path| hostcalls::get_property(path).ok().flatten().unwrap_or_default();
-    match pin {
-        Pin::Clusters(clusters) => {
-            let cluster = property(vec!["xds", "cluster_name"]);
-            clusters.iter().any(|own| own.as_bytes() == cluster)
-        }
-        Pin::RouteMetadata(_) => {
-            property(vec!["xds", "route_metadata", "filter_metadata", "attache", "connection"]) == connection.as_bytes()
-        }
-        // Only behind the router is there an attempt to count.
-        Pin::OwnCluster => property(vec!["upstream", "request_attempt_count"]).iter().any(|byte| *byte != 0),
-        Pin::None => true,
-    }
+/// What Envoy says of the route of the request at hand; empty if it says nothing.
+pub fn route(question: Route) -> Vec<u8> {
+    let path = match question {
+        Route::Cluster => vec!["xds", "cluster_name"],
+        Route::Metadata => vec!["xds", "route_metadata", "filter_metadata", "attache", "connection"],
+        Route::Attempts => vec!["upstream", "request_attempt_count"],
+    };
+    hostcalls::get_property(path).ok().flatten().unwrap_or_default()
 }
 
 /// Makes Envoy keep the names of headers with credentials of ours beyond its own redirects.

@@ -1,16 +1,14 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
-use crate::flow::{Context, Event, Exchange, Level, Outcome, Runtime, Step};
+use crate::flow::{Context, Event, Level, Read, Runtime, Step};
 use crate::host::call::Room;
 use crate::host::log::log;
 use crate::host::raw::Map;
-use crate::host::waiting::{Shared, Waiting};
+use crate::host::waiting::{Request, Shared};
 use crate::host::{call, raw};
-use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext};
 use proxy_wasm::types::{Action, BufferType, MapType};
-use std::cell::RefCell;
 use std::rc::Rc;
 
 /// The context of one request.
@@ -18,52 +16,34 @@ pub struct Stream {
     id: u32,
     shared: Rc<Shared>,
     runtime: Rc<Runtime>,
-    exchange: Rc<RefCell<Exchange>>,
+    request: Rc<Request>,
     /// The host was told to keep what it has of the response's body.
     holds_response: bool,
-    /// The state machine is registered with the root context.
+    /// The desk knows that it waits.
     waits: bool,
-    /// When the host last told something that time matters for.
-    now: UnixTime,
 }
 
 impl Stream {
     pub fn new(id: u32, shared: Rc<Shared>, runtime: Rc<Runtime>) -> Self {
-        Self { id, shared, runtime, exchange: Rc::default(), holds_response: false, waits: false, now: UnixTime::default() }
+        Self { id, shared, runtime, request: Rc::default(), holds_response: false, waits: false }
     }
 
-    /// The state machine decides first, and its effects are collected. Then they are done, with nothing borrowed.
     fn tell(&mut self, event: Event, room: Room) -> Action {
-        // What follows a verdict on the request is held against that, not against the clock.
-        if self.exchange.borrow().needs_time(&event) {
-            self.now = call::now();
-        }
-        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: self.now };
-        let Outcome { effects, step } = self.exchange.borrow_mut().on(event, &context);
-        let waits = {
-            let exchange = self.exchange.borrow();
-            exchange.awaits().is_some() || exchange.awaits_body()
-        };
-        if waits {
-            let waiting = Waiting { exchange: Rc::clone(&self.exchange), since: context.now };
-            self.shared.waiting.borrow_mut().insert(self.id, waiting);
+        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
+        let step = self.request.tell(event, &context, &self.shared, room);
+        let wait = self.request.interest.get().wait;
+        if wait.is_any() {
+            self.shared.desk.borrow_mut().wait(self.id, wait, Rc::clone(&self.request), context.now);
         } else if self.waits {
-            self.shared.waiting.borrow_mut().remove(&self.id);
+            self.shared.desk.borrow_mut().leave(self.id);
         }
-        self.waits = waits;
-        match (call::perform(effects, &self.shared, room, context.now), step) {
-            (true, Step::Continue) => Action::Continue,
-            (true, Step::Pause) => Action::Pause,
-            (false, _) => {
-                self.exchange.borrow_mut().stop();
-                Action::Pause
-            }
-        }
+        self.waits = wait.is_any();
+        if step == Step::Continue { Action::Continue } else { Action::Pause }
     }
 
     /// A part of the request's body; it is never replaced by more than the host has of it.
     fn body(&mut self, part: &crate::flow::Part) -> Action {
-        let room = Room { request: self.exchange.borrow().held_body(), ..Room::NONE };
+        let room = Room { request: self.request.exchange.borrow().held_body(), ..Room::NONE };
         self.tell(call::body(part), room)
     }
 
@@ -109,18 +89,26 @@ impl HttpContext for Stream {
     }
 
     fn on_http_request_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        let part = self.exchange.borrow_mut().body_came(size, end_of_stream);
+        match self.request.interest.get().request {
+            Read::Nothing => return Action::Continue,
+            Read::Count if size == 0 => return Action::Continue,
+            Read::Count | Read::New => {}
+        }
+        let part = self.request.exchange.borrow_mut().body_came(size, end_of_stream);
         self.body(&part)
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {
         call::clean_trailers(&self.runtime);
-        let part = self.exchange.borrow_mut().trailers_came();
+        if self.request.interest.get().request != Read::New {
+            return Action::Continue;
+        }
+        let part = self.request.exchange.borrow_mut().trailers_came();
         self.body(&part)
     }
 
     fn on_http_response_headers(&mut self, _: usize, end_of_stream: bool) -> Action {
-        if !self.exchange.borrow().awaits_response() {
+        if !self.request.interest.get().headers {
             return Action::Continue;
         }
         let status = hostcalls::get_map_value_bytes(MapType::HttpResponseHeaders, ":status").ok().flatten();
@@ -129,14 +117,14 @@ impl HttpContext for Stream {
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
-        if !self.exchange.borrow().reads_response() {
+        if self.request.interest.get().response == Read::Nothing {
             return Action::Continue;
         }
         self.response_body(size, end_of_stream)
     }
 
     fn on_http_response_trailers(&mut self, _: usize) -> Action {
-        if !self.exchange.borrow().reads_response() {
+        if self.request.interest.get().response == Read::Nothing {
             return Action::Continue;
         }
         // Trailers end a body whose last part did not say so. All of it has been taken, and nothing can be put in its place now.
@@ -146,7 +134,7 @@ impl HttpContext for Stream {
     fn on_log(&mut self) {
         // The last callback of a request, also of one whose client went away while it waited.
         if self.waits {
-            self.shared.waiting.borrow_mut().remove(&self.id);
+            self.shared.desk.borrow_mut().leave(self.id);
         }
     }
 }

@@ -72,6 +72,12 @@ impl Headers {
         }
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pairs().next().is_none()
+    }
+
     /// Whether header `name` (lower case) is there at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

@@ -4,15 +4,19 @@
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
-//! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `response` (the agent's
-//! status) `with` headers; `response_body`; `withheld`; `later` (seconds that pass).
+//! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `route` (what the proxy says
+//! of the route that it is asked about); `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds
+//! that pass). What the desk writes to the log stands before what becomes of the request.
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
-use attache::flow::{Call, Context, Effect, Event, Exchange, Level, Outcome, Part, Runtime, Step, Value as HeaderValue, Want};
+use attache::flow::supply::board::Board;
+use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
+use attache::flow::{
+    Call, Context, Effect, Event, Exchange, Interest, Level, Outcome, Part, Read, Runtime, Step, Value as HeaderValue, Want,
+};
 use attache::identity::Peer;
 use attache::identity::signature::Software;
-use attache::wire::caching::Caching;
 use attache::wire::header::Headers;
 use attache::wire::hex;
 use attache::wire::time::UnixTime;
@@ -112,9 +116,73 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     runtime
 }
 
-/// An answer is a status, or the body of one that is 200.
-fn status_and_body<'a>(answer: &Value, body: &'a str) -> (u16, &'a [u8]) {
-    answer.as_u64().map_or((200, body.as_bytes()), |status| (u16::try_from(status).unwrap(), &[]))
+/// No other worker.
+struct Alone;
+
+impl Board for Alone {
+    fn read(&self, _: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        (None, None)
+    }
+
+    fn write_if(&self, _: &str, _: Option<&[u8]>, _: Option<u32>) -> bool {
+        true
+    }
+}
+
+/// A fetch that an event tells of, and its answer.
+struct Fetch {
+    /// `None`: what the request waits for.
+    want: Option<Want>,
+    status: u64,
+    body: String,
+    headers: Vec<(String, Vec<u8>)>,
+}
+
+impl Fetch {
+    /// Where an event says only a status or a body, that is the answer.
+    fn of(event: &Map<String, Value>) -> Option<Self> {
+        let plain = |want, answer: &Value, body: String| {
+            let (status, body) = answer.as_u64().map_or((200, body), |status| (status, String::new()));
+            Self { want, status, body, headers: Vec::new() }
+        };
+        if let Some(answer) = event.get("keys") {
+            return Some(plain(Some(Want::Keys(0)), answer, jwks().to_string()));
+        }
+        if let Some(answer) = event.get("card") {
+            return Some(plain(Some(Want::Card(0)), answer, answer.to_string()));
+        }
+        if let Some(answer) = event.get("introspection") {
+            return Some(plain(None, answer, answer.to_string()));
+        }
+        let status = event.get("fetched")?.as_u64().unwrap();
+        let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
+        let headers = with(event).pairs().map(|(name, value)| (name.to_owned(), value.to_vec())).collect();
+        Some(Self { want: None, status, body, headers })
+    }
+
+    /// The call that the desk makes, and what it writes to the log.
+    fn play(self, want: Want, desk: &mut Desk<()>, with: &With<'_>) -> (Option<Call>, Vec<Value>) {
+        let (mut errands, mut sent) = (Vec::new(), None);
+        desk.fetch(want, with, &mut errands);
+        if let Some(place) = errands.iter().position(|errand| matches!(errand, Errand::Send(..)))
+            && let Errand::Send(_, call) = errands.remove(place)
+        {
+            assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
+            let mut again = Vec::new();
+            desk.fetch(want, with, &mut again);
+            assert!(again.is_empty(), "one fetch at a time: {again:?}");
+            let mut headers = vec![(":status".to_owned(), self.status.to_string().into_bytes())];
+            headers.extend(self.headers);
+            let arrived = Arrived { headers: &Headers::new(headers), body: self.body.as_bytes(), size: self.body.len() };
+            errands.extend(desk.answered(want, &arrived, with));
+            sent = Some(call);
+        }
+        let log = errands.iter().filter_map(|errand| match errand {
+            Errand::Log(level, text) => Some(logged(*level, text)),
+            Errand::Send(..) | Errand::Count(_) | Errand::Record(..) => None,
+        });
+        (sent, log.collect())
+    }
 }
 
 /// Plays one case: the effects and the step of each event. Records are told in short, or as they are if the case has
@@ -127,11 +195,14 @@ pub fn play(case: &Value, configs: &Value) -> Value {
     };
     let mut now = UnixTime::from_secs(case["now"].as_u64().unwrap_or(1000));
     let mut exchange = Exchange::default();
+    let mut desk: Desk<()> = Desk::default();
+    let mut interest = Interest::default();
     // What the proxy holds of the body.
     let mut buffer: Vec<u8> = Vec::new();
     let mut paused = true;
     for event in case["events"].as_array().unwrap() {
         let event = event.as_object().unwrap();
+        let wait = interest.wait;
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
@@ -146,53 +217,24 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             buffer.resize(size, b'x');
             let part = exchange.body_came(size, end);
             part.event(read(&buffer, &part))
-        } else if let Some(answer) = event.get("keys") {
-            let body = jwks().to_string();
-            assert!(runtime.supply().begin(Want::Keys(0), now).is_some(), "a fetch can begin");
-            let response = Ok(status_and_body(answer, &body));
-            let _ = runtime.supply().complete(Want::Keys(0), response, &Caching::default(), now);
-            Event::Settled
-        } else if let Some(status) = event.get("fetched") {
-            let want = exchange.awaits().expect("the request waits for something");
-            if let Some(call) = runtime.supply().begin(want, now) {
-                outcomes.push(asked(&call));
-                let body = event.get("body").map(|body| body.as_str().map_or_else(|| body.to_string(), str::to_owned)).unwrap_or_default();
-                let caching = Caching::of(&with(event));
-                let done =
-                    runtime.supply().complete(want, Ok((u16::try_from(status.as_u64().unwrap()).unwrap(), body.as_bytes())), &caching, now);
-                if let (Want::RemoteCard(_), Err(error)) = (want, done) {
-                    outcomes.push(json!({"failed": error}));
-                }
-                let notices: Vec<Value> =
-                    runtime.supply().notices().into_iter().map(|(level, text)| effect(&Effect::Log(level, text))).collect();
-                if !notices.is_empty() {
-                    outcomes.push(json!(notices));
-                }
-            } else if let Some(complaint) = runtime.supply().complaint() {
-                outcomes.push(json!({"complaint": complaint}));
+        } else if let Some(fetch) = Fetch::of(event) {
+            let want = fetch.want.or(wait.until).expect("the request waits for something");
+            let with = With { supply: runtime.supply(), board: &Alone, now };
+            desk.wait(0, wait, (), now);
+            let (call, log) = fetch.play(want, &mut desk, &with);
+            outcomes.extend(call.filter(|_| event.contains_key("fetched")).as_ref().map(asked));
+            outcomes.extend(Some(log).filter(|log| !log.is_empty()).map(Value::Array));
+            if desk.next(runtime.supply()).is_none() {
+                continue;
             }
+            desk.rest(runtime.supply());
             Event::Settled
-        } else if let Some(answer) = event.get("introspection") {
-            let want = exchange.awaits().expect("a token is asked about");
-            let call = runtime.supply().begin(want, now).expect("a question can begin");
-            assert!(runtime.supply().begin(want, now).is_none(), "one question at a time");
-            assert!(!format!("{call:?}").contains("opaque"), "no token in {call:?}");
-            let body = answer.to_string();
-            let response = Ok(status_and_body(answer, &body));
-            let _ = runtime.supply().complete(want, response, &Caching::default(), now);
-            Event::Settled
-        } else if let Some(answer) = event.get("card") {
-            assert!(runtime.supply().begin(Want::Card(0), now).is_some(), "a fetch can begin");
-            let body = answer.to_string();
-            let response = Ok(status_and_body(answer, &body));
-            if let Err(error) = runtime.supply().complete(Want::Card(0), response, &Caching::default(), now) {
-                outcomes.push(json!([error]));
-            }
-            Event::Settled
+        } else if let Some(route) = event.get("route") {
+            Event::Route(route.as_str().unwrap().as_bytes().to_vec())
         } else if let Some(status) = event.get("response") {
             Event::ResponseHeaders { status: u16::try_from(status.as_u64().unwrap()).unwrap(), end_of_stream: end, headers: with(event) }
         } else if let Some(content) = event.get("response_body") {
-            if !exchange.reads_response() {
+            if interest.response == Read::Nothing {
                 outcomes.push(json!(["continue"]));
                 continue;
             }
@@ -214,9 +256,10 @@ pub fn play(case: &Value, configs: &Value) -> Value {
             let Some(part) = exchange.unread_body() else { break };
             let next = exchange.on(part.event(read(&buffer, &part)), &context);
             outcome.effects.extend(next.effects);
-            outcome.step = next.step;
+            (outcome.step, outcome.interest) = (next.step, next.interest);
         }
         paused = outcome.step == Step::Pause;
+        interest = outcome.interest;
         outcomes.push(readable(&outcome, case["record"] == true, now));
     }
     Value::Array(outcomes)
@@ -249,8 +292,22 @@ fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
         other => effect(other),
     };
     let mut lines: Vec<Value> = outcome.effects.iter().map(tell).collect();
-    lines.push(json!(if outcome.step == Step::Pause { "pause" } else { "continue" }));
+    lines.push(match outcome.step {
+        Step::Pause => json!("pause"),
+        Step::Continue => json!("continue"),
+        Step::AskRoute(question) => json!(format!("ask the route: {question:?}")),
+    });
     Value::Array(lines)
+}
+
+fn logged(level: Level, text: &str) -> Value {
+    let level = match level {
+        Level::Debug => "debug",
+        Level::Info => "info",
+        Level::Warn => "warn",
+        Level::Error => "error",
+    };
+    json!(format!("{level}: {text}"))
 }
 
 /// A record: the whole line, or decision and reason.
@@ -292,23 +349,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
         Effect::Fetch(Want::RemoteCard(connection)) => json!(format!("fetch the card of connection {connection}")),
         Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
-        Effect::Pin { pin, connection, otherwise } => {
-            let tell = |one: &Effect| match one {
-                Effect::Audit(audit) => told(&audit.line(UnixTime::default()), false),
-                other => self::effect(other),
-            };
-            let otherwise: Vec<Value> = otherwise.iter().map(tell).collect();
-            json!({"unless": format!("{connection} goes to {pin:?}"), "do": otherwise})
-        }
-        Effect::Log(level, text) => json!(format!(
-            "{}: {text}",
-            match level {
-                Level::Debug => "debug",
-                Level::Info => "info",
-                Level::Warn => "warn",
-                Level::Error => "error",
-            }
-        )),
+        Effect::Log(level, text) => logged(*level, text),
         Effect::Reply(reply) => {
             let mut headers: Map<String, Value> = Map::new();
             for (name, value) in &reply.headers {

@@ -1,11 +1,12 @@
 //! What a request's state machine tells the host to do.
 
-use crate::config::Pin;
 use crate::flow::event::call::Want;
+use crate::flow::event::interest::Interest;
 use crate::flow::event::level::Level;
 use crate::flow::event::note::Note;
 use crate::flow::event::record::Record;
 use crate::flow::event::reply::Reply;
+use crate::flow::event::route::Route;
 use crate::flow::event::value::Value;
 use crate::flow::event::whole::Whole;
 use std::borrow::Cow;
@@ -17,6 +18,8 @@ pub enum Step {
     Continue,
     /// Everything waits for a later event.
     Pause,
+    /// The host says at once, by [`Event::Route`](crate::flow::Event::Route), what the proxy says of this.
+    AskRoute(Route),
 }
 
 /// One thing for the host to do, in order.
@@ -48,18 +51,9 @@ pub enum Effect {
         /// Where this one came from.
         origin: &'static str,
     },
-    /// Unless Envoy's route for the request, as it is now, is as `pin` says, do the other effects, and nothing more.
-    Pin {
-        /// What the route must have.
-        pin: Pin,
-        /// The connection's name.
-        connection: String,
-        /// The refusal.
-        otherwise: Vec<Effect>,
-    },
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
-    /// Fetch this unless a fetch is under way, and tell the request when it ended.
+    /// Fetch this unless a fetch is under way: it goes to the [`Desk`](crate::flow::supply::desk::Desk).
     Fetch(Want),
     /// Answer now. Nothing else happens to the request afterwards.
     Reply(Reply),
@@ -73,11 +67,13 @@ pub enum Effect {
     Note(Note),
 }
 
-/// Effects in order, then the step.
+/// Effects in order, then the step. Afterwards only what is of interest is told.
 #[derive(Debug)]
 pub struct Outcome {
     /// What to do first.
     pub effects: Vec<Effect>,
     /// What becomes of the request then.
     pub step: Step,
+    /// What is of interest next.
+    pub interest: Interest,
 }

@@ -33,15 +33,16 @@ pub enum Event {
         /// All of them, repeats included.
         headers: Headers,
     },
-    /// A part of the response's body arrived, or its end (the last part, or trailers). Only those that
-    /// [`crate::flow::Exchange::reads_response`] asks for are told.
+    /// A part of the response's body arrived, or its end (the last part, or trailers).
     ResponseBody {
         /// The body is complete.
         end: bool,
         /// This part: what the proxy's buffer holds, which is less than came before if that was taken out.
         content: Vec<u8>,
     },
-    /// The fetch that it waited for ended, one way or the other.
+    /// What the proxy says of its route: the answer to [`Step::AskRoute`](crate::flow::Step::AskRoute), empty if there is none.
+    Route(Vec<u8>),
+    /// The fetch that it waited for ended, one way or the other, or its place among those who wait is gone.
     Settled,
     /// The proxy has received body bytes, but does not deliver them while headers are held.
     BodyWithheld,

@@ -216,7 +216,7 @@ impl Inbound {
                 Err(stopped) => return *stopped,
             },
             Event::BodyWithheld => return withheld(self.binding, effects),
-            Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } => {}
+            Event::RequestHeaders { .. } | Event::ResponseHeaders { .. } | Event::ResponseBody { .. } | Event::Route(_) => {}
         }
         self.decide(context, effects, expected)
     }

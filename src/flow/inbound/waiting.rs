@@ -10,12 +10,18 @@ use crate::flow::inbound::told;
 use crate::flow::progress::Progress;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::setup::runtime::Context;
+use crate::flow::supply::seats::Seat;
 use crate::protocol::Operation;
 
 impl Inbound {
-    /// Whether its place has gone to somebody else, and it does not know that yet.
-    pub(in crate::flow) fn is_displaced(&self) -> bool {
-        self.seat.as_ref().is_some_and(crate::flow::supply::seats::Seat::is_displaced)
+    /// The number of its place among those who wait.
+    pub(in crate::flow) fn seat(&self) -> Option<u64> {
+        self.seat.as_ref().map(Seat::number)
+    }
+
+    /// Whether its place has gone to another, and it does not know that yet.
+    fn is_displaced(&self) -> bool {
+        self.seat.as_ref().is_some_and(Seat::is_displaced)
     }
 
     /// Waits for `want`, which is fetched.

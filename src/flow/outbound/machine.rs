@@ -8,17 +8,16 @@ use crate::flow::event::decision::Used;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
-use crate::flow::event::{Effect, Event, Level, Step, Value};
+use crate::flow::event::{Effect, Event, Level, Route, Step, Value};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
 use crate::flow::outbound::leaving::{Call, Place, not_a2a};
-use crate::flow::outbound::state::{Outbound, Pause, Sent, denial};
+use crate::flow::outbound::state::{Attached, Outbound, Pause, Ready, Sent, denial};
 use crate::flow::outbound::{leaving, negotiate};
 use crate::flow::progress::{Progress, Watched, answer, withheld};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect::Reader;
-use crate::flow::request::say::say;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::obtain::Attachment;
 use crate::flow::supply::seats::Seat;
@@ -75,7 +74,7 @@ impl Outbound {
     pub(in crate::flow) const fn awaits(&self) -> Option<Want> {
         match self.pause {
             Some(Pause::Fetch(want)) => Some(want),
-            Some(Pause::Method) | None => None,
+            Some(Pause::Method | Pause::Route(_)) | None => None,
         }
     }
 
@@ -89,8 +88,13 @@ impl Outbound {
         self.reader.is_some() && self.wrong.is_none() && !self.ended
     }
 
+    /// The number of its place among those whose senders are not known yet.
+    pub(in crate::flow) fn seat(&self) -> Option<u64> {
+        self.strangers_seat.as_ref().map(Seat::number)
+    }
+
     /// Whether its place has gone to another, and it does not know that yet.
-    pub(in crate::flow) fn is_displaced(&self) -> bool {
+    fn is_displaced(&self) -> bool {
         self.strangers_seat.as_ref().is_some_and(Seat::is_displaced)
     }
 
@@ -101,7 +105,8 @@ impl Outbound {
         effects: &mut Vec<Effect>,
         sent: &mut Option<Sent>,
     ) -> (Progress<Outbound>, Step) {
-        match (event, self.pause) {
+        match (event, self.pause.take()) {
+            (Event::Route(said), Some(Pause::Route(ready))) => self.leave(*ready, &said, context, effects, sent),
             (Event::RequestBody { bytes, end, chunk }, pause) => {
                 self.read(bytes, end, &chunk);
                 match (pause, self.released) {
@@ -114,7 +119,7 @@ impl Outbound {
                         (progress, step)
                     }
                     (Some(Pause::Method), None) if !self.may_read(context) => self.again(context, effects, sent),
-                    _ => (Progress::Wait(self), Step::Pause),
+                    (pause, None) => self.stay(pause),
                 }
             }
             (Event::Settled, Some(Pause::Fetch(_))) if self.is_displaced() => {
@@ -126,8 +131,14 @@ impl Outbound {
             }
             (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
             (Event::BodyWithheld, Some(Pause::Method)) => withheld(self.binding(), effects),
-            _ => (Progress::Wait(self), Step::Pause),
+            (_, pause) => self.stay(pause),
         }
+    }
+
+    /// Waits for what it waited for.
+    fn stay(mut self: Box<Self>, pause: Option<Pause>) -> (Progress<Outbound>, Step) {
+        self.pause = pause;
+        (Progress::Wait(self), Step::Pause)
     }
 
     /// Reads what has come of the body.
@@ -189,14 +200,16 @@ impl Outbound {
         match self.next(connection, context, effects) {
             Next::Go(attachment, version, operation) => {
                 negotiate::set(&self.call, version, effects);
-                *sent = Some(attach(self.connection, connection, *attachment, self.place.binding(), effects));
-                if let Some(operation) = operation {
-                    effects.push(Effect::Note(Note::Allowed));
-                    return self.onward(operation, version);
+                let attached = attach(*attachment, effects);
+                let ready = Ready { attached, version, operation };
+                // Last of all that changes the request: every change lets Envoy choose its route anew.
+                match connection.pin.as_ref().and_then(route) {
+                    Some(question) => {
+                        self.pause = Some(Pause::Route(Box::new(ready)));
+                        (Progress::Wait(self), Step::AskRoute(question))
+                    }
+                    None => self.go(ready, connection, context, effects, sent),
                 }
-                self.begin_reading(connection, context);
-                (self.released, self.pause, self.seat) = (Some(version), None, None);
-                (Progress::Wait(self), Step::Continue)
             }
             Next::Pass => {
                 effects.push(Effect::Note(Note::Allowed));
@@ -232,6 +245,47 @@ impl Outbound {
                 self.pause(Pause::Fetch(want))
             }
         }
+    }
+
+    /// The credential is on the request: it goes only where the connection's route leads.
+    fn leave(
+        self: Box<Self>,
+        ready: Ready,
+        said: &[u8],
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Progress<Outbound>, Step) {
+        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
+            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
+        };
+        if connection.pin.as_ref().is_some_and(|pin| pin.fits(said, &connection.name)) {
+            return self.go(ready, connection, context, effects, sent);
+        }
+        effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
+        let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
+        let denial = denial(connection, Reason::ConnectionMismatch, cause, effects);
+        answer(&denial, self.place.binding(), &Id::default(), effects)
+    }
+
+    /// Says what is attached, and lets the call go as far as it may.
+    fn go(
+        mut self: Box<Self>,
+        ready: Ready,
+        connection: &Connection,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+        sent: &mut Option<Sent>,
+    ) -> (Progress<Outbound>, Step) {
+        let Ready { attached, version, operation } = ready;
+        *sent = Some(attached.report(self.connection, connection, effects));
+        if let Some(operation) = operation {
+            effects.push(Effect::Note(Note::Allowed));
+            return self.onward(operation, version);
+        }
+        self.begin_reading(connection, context);
+        (self.released, self.pause, self.seat) = (Some(version), None, None);
+        (Progress::Wait(self), Step::Continue)
     }
 
     /// Refuses, and reads what is still needed for that.
@@ -324,23 +378,33 @@ impl Sent {
     }
 }
 
-/// Puts the credential on the request, says so, and lets it go only where the connection's route leads.
-fn attach(index: usize, connection: &Connection, attachment: Attachment, binding: Option<Binding>, effects: &mut Vec<Effect>) -> Sent {
-    let Attachment { headers, method, origin, age, token, caller } = attachment;
-    let names: Vec<String> = headers.iter().map(|(name, _)| name.clone()).collect();
-    effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
-    if let Some(pin) = connection.pin.as_ref().filter(|pin| **pin != Pin::None) {
-        // Last of all that changes the request: every change lets Envoy choose its route anew.
-        let mut otherwise: Vec<Effect> = names.into_iter().map(|name| Effect::RemoveHeader(name.into())).collect();
-        let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
-        let denial = denial(connection, Reason::ConnectionMismatch, cause, &mut otherwise);
-        say(&denial, binding, &Id::default(), &mut otherwise);
-        effects.push(Effect::Pin { pin: pin.clone(), connection: connection.name.clone(), otherwise });
+/// What is asked of Envoy's route, if anything is.
+const fn route(pin: &Pin) -> Option<Route> {
+    match pin {
+        Pin::Clusters(_) => Some(Route::Cluster),
+        Pin::RouteMetadata(_) => Some(Route::Metadata),
+        Pin::OwnCluster => Some(Route::Attempts),
+        Pin::None => None,
     }
-    let told = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
-    effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{told}", connection.name)));
-    effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
-    effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
-    effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
-    Sent { connection: index, method, token }
+}
+
+/// Puts the credential on the request.
+fn attach(attachment: Attachment, effects: &mut Vec<Effect>) -> Attached {
+    let Attachment { headers, method, origin, age, token, caller } = attachment;
+    let names = headers.iter().map(|(name, _)| name.clone()).collect();
+    effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
+    Attached { names, method, origin, age, token, caller }
+}
+
+impl Attached {
+    /// Says what was attached, in filter state, in the statistics and for the record.
+    fn report(self, index: usize, connection: &Connection, effects: &mut Vec<Effect>) -> Sent {
+        let Self { method, origin, age, token, caller, .. } = self;
+        let old = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
+        effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{old}", connection.name)));
+        effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
+        effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
+        effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
+        Sent { connection: index, method, token }
+    }
 }

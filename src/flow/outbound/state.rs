@@ -11,10 +11,12 @@ use crate::flow::outbound::leaving::{Call, Place};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::supply::seats::Seat;
-use crate::protocol::Version;
+use crate::identity::Caller;
+use crate::protocol::{Operation, Version};
 use crate::protocol::envelope::Id;
 use secrecy::SecretString;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// No call needs more fetches than this: keys and an answer about its caller; a secret, keys, an actor token, the token, the agent's card.
 pub(super) const MOST_WAITS: usize = 8;
@@ -53,11 +55,33 @@ pub struct Outbound {
     pub(super) released: Option<Version>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Pause {
     Fetch(Want),
     /// The body, up to its method.
     Method,
+    /// Where the route leads. The credential is on the request already: this is what is left to do.
+    Route(Box<Ready>),
+}
+
+/// A call whose credential is on it.
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub attached: Attached,
+    pub version: Version,
+    pub operation: Option<Operation>,
+}
+
+/// What was attached.
+#[derive(Debug)]
+pub(super) struct Attached {
+    /// The headers.
+    pub names: Vec<String>,
+    pub method: &'static str,
+    pub origin: &'static str,
+    pub age: Option<Duration>,
+    pub token: Option<(Key, Rc<Token>)>,
+    pub caller: Option<Rc<Caller>>,
 }
 
 /// A credential that went out; the answer tells what it was worth.

@@ -161,7 +161,7 @@ mod tests {
         codes.dedup();
         assert_eq!(codes.len(), Reason::ALL.len());
         for reason in Reason::ALL {
-            let denial = Denial::new(reason).at("expense");
+            let denial = Denial::new(*reason).at("expense");
             for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson), None] {
                 let reply = denial.render(binding, &Id::default());
                 assert_eq!(reply.grpc_status, None);

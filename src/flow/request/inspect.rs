@@ -257,7 +257,7 @@ fn unreadable(fault: Fault) -> Denial {
             Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
         }
         fault if fault.is_ambiguous() => {
-            Denial::new(Reason::RequestMalformed).advise(format!("The message has no single meaning: {fault}."))
+            Denial::new(Reason::RequestMalformed).advise(format!("The message is ambiguous: {fault}."))
         }
         fault => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
     }

@@ -2,7 +2,9 @@
 
 pub mod asking;
 pub mod authentication;
+pub mod board;
 pub mod credentials;
+pub mod desk;
 pub mod fetches;
 pub mod introspect;
 pub mod keys;

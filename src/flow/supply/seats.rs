@@ -60,9 +60,14 @@ impl Seat {
         Some(Self { seats: Rc::clone(seats), room, client, number, _interest: interest })
     }
 
+    /// What no other place has.
+    pub const fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Whether somebody with a better right has it now.
     pub fn is_displaced(&self) -> bool {
-        self.seats.try_borrow().is_ok_and(|seats| seats.displaced.contains(&self.number))
+        self.seats.try_borrow().is_ok_and(|seats| seats.is_displaced(self.number))
     }
 }
 
@@ -78,6 +83,11 @@ impl Seats {
     /// Whether somebody has to be told that its place is gone.
     pub fn has_displaced(&self) -> bool {
         !self.displaced.is_empty()
+    }
+
+    /// Whether the place with this number is gone, and the one who had it is to be told.
+    pub fn is_displaced(&self, number: u64) -> bool {
+        self.displaced.contains(&number)
     }
 
     fn take(&mut self, room: Room, client: Client, most: usize, in_all: usize) -> Option<u64> {

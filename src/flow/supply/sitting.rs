@@ -43,6 +43,12 @@ impl Supply {
         seat
     }
 
+    /// Whether the place with this number is gone, and the request that had it does not know that.
+    #[must_use]
+    pub fn is_displaced(&self, seat: u64) -> bool {
+        self.seats.borrow().is_displaced(seat)
+    }
+
     /// Whether requests wait whose places are gone.
     #[must_use]
     pub fn has_displaced(&self) -> bool {

@@ -184,7 +184,7 @@ async fn jsonrpc(mesh: &'static Mesh) -> Result<()> {
 
 /// Whether a refusal is not about the form of a message.
 fn is_about_rules(message: &str) -> bool {
-    !message.contains("cannot be read") && !message.contains("no single meaning")
+    !message.contains("cannot be read") && !message.contains("is ambiguous")
 }
 
 async fn grpc(mesh: &'static Mesh) -> Result<()> {
