@@ -117,8 +117,15 @@ impl Host {
             ("content-type", "application/json"),
         ];
         let headers = headers.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec()));
-        let mut request =
-            Request { exchange: Exchange::default(), wait: Wait::default(), reason: None, passed: false, body: body.to_vec(), read: 0, reply: String::new() };
+        let mut request = Request {
+            exchange: Exchange::default(),
+            wait: Wait::default(),
+            reason: None,
+            passed: false,
+            body: body.to_vec(),
+            read: 0,
+            reply: String::new(),
+        };
         let headers = Event::RequestHeaders { headers: Headers::new(headers.to_vec()), peer: None, end_of_stream: body.is_empty() };
         self.tell(&mut request, headers);
         // In two parts.

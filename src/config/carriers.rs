@@ -3,12 +3,13 @@
 use super::{Config, Connection, Credential, Pin, Place, Scheme};
 use crate::wire::steering;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 impl Config {
     /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
     #[must_use]
     pub fn credential_headers(&self) -> BTreeSet<&str> {
-        let of_connections = self.connections.iter().flat_map(Connection::credentials).flat_map(Credential::headers);
+        let of_connections = self.connections.iter().flat_map(|connection| connection.credentials()).flat_map(Credential::headers);
         of_connections.map(|header| header.name.as_str()).chain(self.keys_in(Place::Header)).collect()
     }
 
@@ -33,13 +34,14 @@ impl Config {
             format!("keep_headers[{index}]: clients may send {name}: {effect}")
         });
         let unpinned = self.connections.iter().enumerate().filter(|(_, connection)| connection.pin == Some(Pin::None));
-        let unpinned = unpinned.map(|(index, Connection { name, .. })| {
+        let unpinned = unpinned.map(|(index, connection)| {
+            let name = &connection.name;
             format!(
                 "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
             )
         });
         let attaches = |connection: &Connection| connection.credential.each().any(|own| !matches!(own, Credential::None(_)));
-        let early = (!self.hold_headers && self.connections.iter().any(attaches)).then(|| {
+        let early = (!self.hold_headers && self.connections.iter().map(Rc::as_ref).any(attaches)).then(|| {
             "hold_headers: is off: the head of a JSON-RPC call leaves with its connection's credential before its method is known; only the \
              body waits for that"
                 .to_owned()

@@ -10,6 +10,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::rc::Rc;
 
 /// The header with everything that is known of a caller and its request, a dictionary (RFC 9651 section 3.2). What begins so and goes
 /// on with `-` is ours, too.
@@ -193,7 +194,7 @@ pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
     let credentials: BTreeSet<String> = config.credential_headers().into_iter().map(folded).collect();
     let mut claims: Vec<ForwardedClaim> = Vec::new();
     let mut names = BTreeSet::new();
-    for (index, agent) in config.agents.iter_mut().enumerate() {
+    for (index, agent) in config.agents.iter_mut().filter_map(Rc::get_mut).enumerate() {
         let headers = agent.forward.resolve(&format!("agents[{index}].forward.headers"), &credentials, &mut claims)?;
         names.extend(headers.iter().map(|header| folded(&header.name)));
         agent.forward.headers = headers;

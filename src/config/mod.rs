@@ -81,6 +81,7 @@ use crate::wire::json::UniqueMap;
 use crate::wire::{header, steering};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 /// What becomes of a request that no agent and no connection matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,10 +106,10 @@ pub struct Config {
     schemes: UniqueMap<Scheme>,
     /// Servers behind this Envoy.
     #[serde(default)]
-    pub agents: Vec<Agent>,
+    pub agents: Vec<Rc<Agent>>,
     /// Remote agents that this side calls.
     #[serde(default)]
-    pub connections: Vec<Connection>,
+    pub connections: Vec<Rc<Connection>>,
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
     secrets: UniqueMap<Secret>,
@@ -170,9 +171,9 @@ impl Config {
             return Err(ConfigError::new("", "this is not JSON: give the configuration as google.protobuf.StringValue, not as Struct"));
         }
         let mut config: Self = reader::read(json)?;
-        config.agents.iter_mut().for_each(Agent::fill);
+        config.agents.iter_mut().filter_map(Rc::get_mut).for_each(Agent::fill);
         config.issuers.iter_mut().for_each(Issuer::fill);
-        config.connections.iter_mut().for_each(|connection| connection.fill(config.placement));
+        config.connections.iter_mut().filter_map(Rc::get_mut).for_each(|connection| connection.fill(config.placement));
         forward::resolve(&mut config)?;
         config.ports = config.check()?;
         Ok(config)

@@ -5,7 +5,6 @@ use crate::config::{Config, Unmatched};
 use crate::flow::event::metric::Tally;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Value, Wait};
 use crate::flow::inbound::expected::Expected;
 use crate::flow::inbound::state::Inbound;
@@ -21,6 +20,7 @@ use crate::flow::request::head::Head;
 use crate::flow::request::inspect::Reader;
 use crate::flow::request::say::say;
 use crate::flow::request::{carried, classify, head, methods, steering};
+use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::identity::Peer;
 use crate::protocol::Binding;
@@ -130,10 +130,8 @@ impl Exchange {
             (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
             (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
-            (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
-                watching(watched, bytes, end, &chunk, context, &mut effects)
-            }
-            (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, context, &mut effects),
+            (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => watching(watched, bytes, end, &chunk, &mut effects),
+            (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
             // Also an event that no proxy sends at this stage; a stage already decided stays decided.
             (stage @ (Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
         };
@@ -304,28 +302,31 @@ fn begin(
         return (Stage::Done, Step::Pause);
     }
     let target = context.runtime.matcher().find(&head.authority, head.target, head.path);
+    let destination = target.map(|target| target.and_then(|target| context.runtime.destination(target)));
     // Requests that are none of ours keep what they have; a connection has rules of its own.
-    let is_foreign = matches!(target, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
-    if !is_foreign && !matches!(target, Ok(Some(Target::Connection(_)))) {
+    let is_foreign = matches!(destination, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
+    if !is_foreign && !matches!(destination, Ok(Some(Destination::Connection(_)))) {
         effects.extend(context.runtime.places().conceal(headers));
         if let Some(target) = context.runtime.places().target(head.target) {
             effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
         }
     }
-    if !matches!(target, Ok(Some(_))) {
+    if !matches!(destination, Ok(Some(_))) {
         effects.extend(context.runtime.matcher().warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
     }
     let config = context.runtime.config();
-    if let Ok(Some(target)) = target
-        && let Err(denial) = steering::clean(headers, target, config, effects).and_then(|()| methods::check(&head, target, config))
+    if let Ok(Some(destination)) = &destination
+        && let Err(denial) = check(headers, &head, destination, config, effects)
     {
-        effects.push(Effect::Note(Note::For(target)));
+        effects.push(Effect::Note(Note::For(destination.target())));
         let binding = classify::binding(&head, head.path, None);
         return answer(&denial, binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects);
     }
-    match target {
-        Ok(Some(Target::Agent(index))) => staged(inbound::begin(index, &head, peer, end_of_stream, context, effects, expected)),
-        Ok(Some(Target::Connection(index))) => staged(outbound::begin(index, &head, peer, end_of_stream, context, effects, sent)),
+    match destination {
+        Ok(Some(Destination::Agent(agent))) => staged(inbound::begin(agent, &head, peer, end_of_stream, context, effects, expected)),
+        Ok(Some(Destination::Connection(connection))) => {
+            staged(outbound::begin(connection, &head, peer, end_of_stream, context, effects, sent))
+        }
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
@@ -342,6 +343,16 @@ fn begin(
         },
         Err(denial) => answer(&denial, None, &Id::default(), effects),
     }
+}
+
+/// Whether the head can be meant for `destination`, without what steers the proxy.
+fn check(headers: &Headers, head: &Head<'_>, destination: &Destination, config: &Config, effects: &mut Vec<Effect>) -> Result<(), Denial> {
+    let connection = match destination {
+        Destination::Agent(_) => None,
+        Destination::Connection(connection) => Some(&***connection),
+    };
+    steering::clean(headers, connection, config, effects)?;
+    methods::check(head, destination.name(), connection)
 }
 
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {
@@ -362,26 +373,19 @@ fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects
 
 /// The rest of a body that went on: what contradicts the verdict, is not allowed, or is too long, is cut off before the
 /// agent has a complete request.
-fn watching(
-    mut watched: Box<Watched>,
-    bytes: u64,
-    end: bool,
-    chunk: &[u8],
-    context: &Context<'_>,
-    effects: &mut Vec<Effect>,
-) -> (Stage, Step) {
-    let Watched { reader, meter, agent, operation, version, owned } = watched.as_mut();
+fn watching(mut watched: Box<Watched>, bytes: u64, end: bool, chunk: &[u8], effects: &mut Vec<Effect>) -> (Stage, Step) {
+    let Watched { reader, meter, operation, version, owned } = watched.as_mut();
     meter.passed = meter.passed.saturating_add(bytes);
     let binding = meter.binding;
     // An agent that counts needs no other end than the announced length: what is wrong must be known before.
     let end = end || meter.announced == Some(meter.passed);
     if meter.passed > meter.limit {
-        return answer(&meter.refusal(context), binding, &reader.id().unwrap_or_default(), effects);
+        return answer(&meter.refusal(), binding, &reader.id().unwrap_or_default(), effects);
     }
     let inspected = reader.read(chunk, end).and_then(|()| {
-        let known = agent.and_then(|index| Some((context.runtime.plans(index)?, context.runtime.config().agents.get(index)?)));
-        let Some((plans, agent)) = known else { return Ok(()) };
-        let inspected = plans.inspect(reader, *operation, *version, agent);
+        // Of a call that leaves only the envelope matters.
+        let Destination::Agent(agent) = &meter.destination else { return Ok(()) };
+        let inspected = agent.plans.inspect(reader, *operation, *version, agent);
         let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk, end)));
         let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;
         effects.extend(changed);
@@ -390,8 +394,7 @@ fn watching(
     match inspected {
         Err(wrong) => {
             let (denial, id) = *wrong;
-            let denial = Denial { realm: meter.realm(context), ..denial };
-            answer(&denial, binding, &id, effects)
+            answer(&denial.at(meter.destination.name()), binding, &id, effects)
         }
         Ok(()) if end => {
             let Watched { meter, .. } = *watched;
@@ -401,10 +404,10 @@ fn watching(
     }
 }
 
-fn passing(meter: Meter, bytes: u64, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Stage, Step) {
+fn passing(meter: Meter, bytes: u64, effects: &mut Vec<Effect>) -> (Stage, Step) {
     let passed = meter.passed.saturating_add(bytes);
     if passed > meter.limit {
-        return answer(&meter.refusal(context), meter.binding, &Id::default(), effects);
+        return answer(&meter.refusal(), meter.binding, &Id::default(), effects);
     }
     (Stage::Passing(Meter { passed, ..meter }), Step::Continue)
 }

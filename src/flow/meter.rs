@@ -1,11 +1,10 @@
 //! Counts a body that goes on, so that no more of it passes than may.
 
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::classify::only_post;
 use crate::flow::request::media;
-use crate::flow::setup::runtime::Context;
+use crate::flow::setup::destination::Destination;
 use crate::protocol::Binding;
 
 /// Counts a body that passes.
@@ -20,7 +19,7 @@ pub(in crate::flow) struct Meter {
     /// What is wrong if there are more.
     pub excess: Excess,
     /// Where the request goes.
-    pub target: Target,
+    pub destination: Destination,
     /// Of the request.
     pub binding: Option<Binding>,
 }
@@ -57,16 +56,7 @@ impl Meter {
     }
 
     /// The refusal of what is more than may pass.
-    pub fn refusal(&self, context: &Context<'_>) -> Denial {
-        Denial { realm: self.realm(context), ..self.excess.denial() }
-    }
-
-    /// The agent or connection, by name.
-    pub fn realm(&self, context: &Context<'_>) -> Option<String> {
-        let config = context.runtime.config();
-        match self.target {
-            Target::Agent(index) => config.agents.get(index).map(|agent| agent.name.clone()),
-            Target::Connection(index) => config.connections.get(index).map(|connection| connection.name.clone()),
-        }
+    pub fn refusal(&self) -> Denial {
+        self.excess.denial().at(self.destination.name())
     }
 }

@@ -33,8 +33,6 @@ pub(in crate::flow) enum Progress<M> {
 pub(in crate::flow) struct Watched {
     pub reader: Box<Reader>,
     pub meter: Meter,
-    /// Index of the agent; none for a call that leaves, of which only the envelope matters.
-    pub agent: Option<usize>,
     pub operation: Operation,
     pub version: Version,
     /// Takes the tags off what it names.

@@ -10,6 +10,7 @@ mod root;
 mod shared;
 mod signature;
 mod stream;
+mod tell;
 mod waiting;
 mod wasi;
 

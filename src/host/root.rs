@@ -11,6 +11,7 @@ use crate::host::raw::Map;
 use crate::host::shared::SharedData;
 use crate::host::signature::HostSigner;
 use crate::host::stream::Stream;
+use crate::host::tell::tell;
 use crate::host::waiting::Shared;
 use crate::host::{call, raw, wasi};
 use crate::wire::header::Headers;
@@ -104,9 +105,10 @@ impl Root {
             });
             while let Some(event) = next {
                 let room = Room { request: request.exchange.borrow().held_body(), ..Room::NONE };
-                let step = request.tell(event, &context, &self.shared, room);
+                let step = tell(&request, event, &context, &self.shared, room);
                 // What came of its body meanwhile is read now that its sender is known.
-                next = if step == Step::Continue { None } else { request.exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
+                next =
+                    if step == Step::Continue { None } else { request.exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
                 if step == Step::Continue {
                     let _ = hostcalls::resume_http_request();
                 }

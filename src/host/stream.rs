@@ -4,6 +4,7 @@ use crate::flow::{Context, Event, Level, Read, Runtime, Step};
 use crate::host::call::Room;
 use crate::host::log::log;
 use crate::host::raw::Map;
+use crate::host::tell::tell;
 use crate::host::waiting::{Request, Shared};
 use crate::host::{call, raw};
 use proxy_wasm::hostcalls;
@@ -30,7 +31,7 @@ impl Stream {
 
     fn tell(&mut self, event: Event, room: Room) -> Action {
         let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
-        let step = self.request.tell(event, &context, &self.shared, room);
+        let step = tell(&self.request, event, &context, &self.shared, room);
         let wait = self.request.interest.get().wait;
         if wait.is_any() {
             self.shared.desk.borrow_mut().wait(self.id, wait, Rc::clone(&self.request), context.now);

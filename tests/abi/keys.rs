@@ -62,6 +62,30 @@ fn one_fetch_for_everyone_who_waits() {
     assert_eq!(vm.host().dispatched.len(), 1);
 }
 
+/// The call is the root's and dies with no request, also not with the one that it was made for.
+#[test]
+fn the_first_who_waits_disconnects_and_all_others_are_served() {
+    let mut vm = vm();
+    let ids = waiting(&mut vm, &headers(), 4);
+    let (first, others) = ids.split_first().unwrap();
+    // Before the call is made, and while it is under way.
+    vm.close(*first);
+    vm.tick();
+    assert_eq!(vm.host().dispatched.len(), 1);
+    let (second, others) = others.split_first().unwrap();
+    vm.close(*second);
+    vm.answer(100, OK, &keys());
+    let (last, complete) = others.split_last().unwrap();
+    for id in complete {
+        assert_eq!((vm.verdict(*id).reason(), vm.stream(*id).resumed), ("ok", 1));
+    }
+    assert_eq!(vm.body(*last, SEND, true), Action::Continue);
+    for id in others {
+        vm.close(*id);
+    }
+    assert_eq!(vm.host().dispatched.len(), 1);
+}
+
 #[test]
 fn a_bad_token_that_waited_is_refused_with_its_id() {
     let mut vm = vm();

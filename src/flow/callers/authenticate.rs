@@ -4,8 +4,8 @@ use crate::config::{Entry, Scheme};
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::request::policy::Policy;
+use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::{Context, Runtime};
 use crate::flow::supply::authentication::Authentication;
 use crate::flow::supply::source::Lookup;
@@ -29,10 +29,10 @@ pub enum Identified {
 }
 
 impl Runtime {
-    /// What `credentials` prove at `target`. With `may_wait`, what is missing is waited for.
+    /// What `credentials` prove at `destination`. With `may_wait`, what is missing is waited for.
     #[must_use]
-    pub fn identify(&self, target: Target, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
-        let policy = match self.policy_at(target, context.now) {
+    pub fn identify(&self, destination: &Destination, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+        let policy = match destination.policy(self.supply(), context.now) {
             Ok(policy) => policy,
             Err(Lookup::Wait(want)) if may_wait => return Identified::Wait(want),
             Err(_) => return Identified::Refused(Reason::CardUnavailable),

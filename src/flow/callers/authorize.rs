@@ -5,11 +5,11 @@ use crate::config::{Agent, Config, HeaderSource, SkillFrom};
 use crate::flow::callers::authenticate::Identified;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::facts::is_shadowed;
 use crate::flow::request::inspect::{Plans, Reader};
 use crate::flow::request::policy::Policy;
+use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::identity::demand::{Proofs, Unmet};
 use crate::identity::{Caller, Forwarded};
@@ -41,20 +41,17 @@ pub enum Admission {
     Wait(Want),
 }
 
-/// Holds what is proved against the policy of `target`. A card needs an accepted identity; everything else its scopes as well.
+/// Holds what is proved against the policy of `destination`. A card needs an accepted identity; everything else its scopes as well.
 #[must_use]
-pub fn admit(target: Target, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
-    let agent = match target {
-        Target::Agent(index) => context.runtime.config().agents.get(index),
-        Target::Connection(_) => None,
-    };
+pub fn admit(destination: &Destination, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
+    let agent = destination.agent();
     let refuse = |admitted, denial: Denial| match agent {
         Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
         _ => Admission::Refused(admitted, denial),
     };
     let (proofs, policy, lacking) = match identified {
         Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
-        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(target, reason, context.now)),
+        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(destination, reason, context.now)),
         Identified::Wait(want) => return Admission::Wait(want),
     };
     let met = match policy.demand.knows(&proofs) {
@@ -64,14 +61,14 @@ pub fn admit(target: Target, is_card: bool, identified: Identified, context: &Co
     match met {
         // Without the header an agent could take the claim for one that the token does not have.
         Ok(caller) if agent.is_some_and(|agent| asks_in_vain(agent, &caller)) => {
-            refuse(None, context.runtime.unauthenticated(target, Reason::TokenClaimRefused, context.now))
+            refuse(None, context.runtime.unauthenticated(destination, Reason::TokenClaimRefused, context.now))
         }
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
-        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(target, lacking, context.now)),
+        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(destination, lacking, context.now)),
         Err(Unmet::Scopes(scopes)) => {
             let known = policy.demand.knows(&proofs).map(|caller| Admitted { caller, proofs, policy });
             let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
-            refuse(known, context.runtime.at(target, denial, context.now))
+            refuse(known, context.runtime.at(destination, denial, context.now))
         }
     }
 }

@@ -1,19 +1,19 @@
 //! Refusals at an agent or a connection, with what a client needs to do better.
 
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
+use crate::flow::setup::destination::Destination;
 use crate::flow::setup::resource::Place;
 use crate::flow::setup::runtime::Runtime;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
 
 impl Runtime {
-    /// A refusal of a credential, or for want of one, at `target`, with what a client needs to get a better one.
+    /// A refusal of a credential, or for want of one, at `destination`, with what a client needs to get a better one.
     #[must_use]
-    pub fn unauthenticated(&self, target: Target, reason: Reason, now: UnixTime) -> Denial {
-        let mut denial = self.at(target, Denial::new(reason), now);
-        if let Ok(policy) = self.policy_at(target, now) {
+    pub fn unauthenticated(&self, destination: &Destination, reason: Reason, now: UnixTime) -> Denial {
+        let mut denial = self.at(destination, Denial::new(reason), now);
+        if let Ok(policy) = destination.policy(self.supply(), now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config().issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
@@ -29,21 +29,15 @@ impl Runtime {
         }
     }
 
-    /// `denial` at `target`, with its challenges.
+    /// `denial` at `destination`, with its challenges.
     #[must_use]
-    pub fn at(&self, target: Target, denial: Denial, now: UnixTime) -> Denial {
-        let (name, metadata) = match target {
-            Target::Agent(index) => {
-                (self.config().agents.get(index).map(|agent| &agent.name), self.metadata().get(index).and_then(Option::as_ref))
-            }
-            Target::Connection(index) => (self.config().connections.get(index).map(|connection| &connection.name), None),
-        };
-        let denial = match name {
-            Some(name) => denial.at(name),
-            None => denial,
-        };
+    pub fn at(&self, destination: &Destination, denial: Denial, now: UnixTime) -> Denial {
+        let metadata = destination.agent().and_then(|agent| agent.metadata.as_ref());
+        let denial = denial.at(destination.name());
         // Only these have challenges; the others are made for requests that are never refused, too.
-        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), self.policy_at(target, now)) else { return denial };
+        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), destination.policy(self.supply(), now)) else {
+            return denial;
+        };
         let metadata = metadata.filter(|_| policy.takes_tokens());
         let challenges = policy.challenges(self.config(), metadata.map(Place::url));
         let denial = match denial.reason {

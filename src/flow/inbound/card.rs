@@ -13,12 +13,14 @@ use crate::flow::request::classify::Classified;
 use crate::flow::request::head::Head;
 use crate::flow::request::media;
 use crate::flow::request::say::say;
-use crate::flow::setup::runtime::{Context, Runtime};
+use crate::flow::setup::agent::Agent;
+use crate::flow::setup::runtime::Context;
 use crate::flow::supply::source::Lookup;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::grpc_frame;
 use crate::wire::header::Headers;
+use std::rc::Rc;
 
 /// How long a card may be kept.
 const MAX_AGE_SECONDS: u32 = 300;
@@ -58,7 +60,7 @@ impl Place {
 /// A request whose answer is a card.
 #[derive(Debug)]
 pub struct CardRequest {
-    agent: usize,
+    agent: Rc<Agent>,
     version: Version,
     audience: Audience,
     /// The version header chose the shape.
@@ -113,11 +115,11 @@ impl Form {
 const INVITATION: &str = "grpc-accept-encoding";
 
 impl CardRequest {
-    /// A request for `operation` of agent `index`, if its answer is to be projected.
+    /// A request for `operation` of `agent`, if its answer is to be projected.
     #[must_use]
-    pub fn new(index: usize, operation: Operation, binding: Option<Binding>, place: Place, runtime: &Runtime) -> Option<Self> {
+    pub fn new(agent: &Rc<Agent>, operation: Operation, binding: Option<Binding>, place: Place) -> Option<Self> {
         let Place { version, negotiated, public, admitted, head, known } = place;
-        runtime.statement(index)?.public.as_ref()?;
+        agent.statement.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
             (Operation::GetAgentCard, ..) => Audience::Caller,
@@ -130,7 +132,8 @@ impl CardRequest {
             Some(Binding::HttpJson) => Form::Answer,
             None => Form::Bare,
         };
-        Some(Self { agent: index, version, audience, negotiated, form, head, admitted, known, problem: None, state: State::Plain })
+        let agent = Rc::clone(agent);
+        Some(Self { agent, version, audience, negotiated, form, head, admitted, known, problem: None, state: State::Plain })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -170,7 +173,7 @@ impl CardRequest {
         match (self.head, end) {
             // What it says of a body would be the agent's.
             (true, _) => return Step::Continue,
-            (false, true) => return self.refuse("it is empty", context, effects),
+            (false, true) => return self.refuse("it is empty", effects),
             (false, false) => {}
         }
         if self.form == Form::Message {
@@ -196,7 +199,7 @@ impl CardRequest {
             State::Plain => return Step::Continue,
             State::Sent(collected) => {
                 if collected.add(content).is_err() {
-                    return self.refuse("something follows it", context, effects);
+                    return self.refuse("something follows it", effects);
                 }
                 effects.extend(emptied);
                 return Step::Continue;
@@ -204,7 +207,7 @@ impl CardRequest {
             State::Taken(collected, whole) => (collected, whole.is_some()),
         };
         if let Err(error) = collected.add(content) {
-            return self.refuse(&error, context, effects);
+            return self.refuse(&error, effects);
         }
         if self.form == Form::Message && end && collected.is_empty() {
             // A call that failed: the trailers say how.
@@ -220,7 +223,7 @@ impl CardRequest {
         effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
         let bytes = match projected {
             Ok(bytes) => bytes,
-            Err(error) => return self.refuse(&error, context, effects),
+            Err(error) => return self.refuse(&error, effects),
         };
         match std::mem::replace(&mut self.state, State::Plain) {
             State::Taken(_, Some(whole)) => {
@@ -254,7 +257,7 @@ impl CardRequest {
 
     /// `cache-control` and `vary`.
     fn validity(&self, context: &Context<'_>) -> (String, Option<String>) {
-        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let policy = self.agent.policy(context.runtime.supply(), context.now).ok();
         let carriers = policy.iter().flat_map(|policy| policy.carriers());
         (validators::cache_control(self.audience, MAX_AGE_SECONDS), validators::vary(self.negotiated, self.audience, carriers))
     }
@@ -277,7 +280,7 @@ impl CardRequest {
     /// Whether the request is for a card that the agent need not be asked for.
     pub fn at_hand(&self, context: &Context<'_>) -> Lookup {
         match self.audience {
-            Audience::Public | Audience::Caller => context.runtime.supply().source(self.agent, context.now),
+            Audience::Public | Audience::Caller => context.runtime.supply().source(self.agent.index, context.now),
             Audience::Extended => Lookup::Upstream,
         }
     }
@@ -285,21 +288,19 @@ impl CardRequest {
     /// The card as this caller is to see it.
     fn view(&self, card: &Card, context: &Context<'_>) -> Result<serde_json::Value, String> {
         let config = context.runtime.config();
-        let public = context.runtime.statement(self.agent).and_then(|statement| statement.public.as_ref());
-        let (Some(public), Some(agent)) = (public, config.agents.get(self.agent)) else {
-            return Err("the agent has no public_url".to_owned());
-        };
-        let declared = match context.runtime.supply().source(self.agent, context.now) {
+        let agent = &self.agent;
+        let Some(public) = &agent.statement.public else { return Err("the agent has no public_url".to_owned()) };
+        let declared = match context.runtime.supply().source(self.agent.index, context.now) {
             Lookup::Here(source) => source.declared.as_ref().map(|(security, _)| security.clone()),
             Lookup::Wait(_) | Lookup::Unavailable | Lookup::Upstream => None,
         };
         let security = declared.unwrap_or_else(|| public.security.clone()).described_by(card);
         let promised = card.promised_skills();
         let unkept: Vec<&str> = promised.into_iter().filter(|skill| !security.skills.contains_key(*skill)).collect();
-        context.runtime.supply().warn_of_skills(self.agent, &unkept);
+        context.runtime.supply().warn_of_skills(agent.index, &unkept);
         let interfaces: Vec<Interface<'_>> =
             public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
-        let policy = context.runtime.policy(self.agent, context.now).ok();
+        let policy = self.agent.policy(context.runtime.supply(), context.now).ok();
         let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
         // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
         let is_proto_json = match self.form {
@@ -343,8 +344,8 @@ impl CardRequest {
     }
 
     /// The refusal of a request whose card cannot be used.
-    pub fn refuse(&self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
-        let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
+    pub fn refuse(&self, error: &str, effects: &mut Vec<Effect>) -> Step {
+        let name = &self.agent.name;
         let denial = Denial::new(Reason::CardUnavailable).at(name);
         effects.push(Effect::Log(Level::Warn, format!("the card of agent {name:?} cannot be used: {error:?}")));
         say(&denial, self.form.binding(), &Id::default(), effects);

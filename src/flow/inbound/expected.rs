@@ -25,7 +25,7 @@ impl Expected {
             (Self::Tasks(tasks), Event::ResponseHeaders { status, end_of_stream, headers }) => {
                 tasks.on_headers(*status, *end_of_stream, headers, context, effects)
             }
-            (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, context, effects),
+            (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, effects),
             _ => Step::Continue,
         }
     }

@@ -9,6 +9,7 @@ use crate::flow::setup::runtime::Context;
 use crate::identity::Caller;
 use crate::identity::forwarded::Forwarded;
 use crate::identity::rendered::{push_member, write};
+use std::rc::Rc;
 
 /// Bytes that the members about the request take, nearly always.
 const USUAL_BYTES: usize = 96;
@@ -18,7 +19,7 @@ impl Inbound {
     pub(super) fn send_on(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.append(&mut self.headers);
         let config = context.runtime.config();
-        let Some(agent) = config.agents.get(self.agent) else { return };
+        let agent = Rc::clone(&self.agent);
         let caller = self.identity.admitted().map(|Admitted { caller, .. }| caller.as_ref());
         let known = caller.map(|caller| caller.rendered(config)).unwrap_or_default();
         let mut line = String::with_capacity(USUAL_BYTES.saturating_add(agent.name.len()).saturating_add(known.len()));

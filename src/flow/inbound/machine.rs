@@ -1,13 +1,12 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
-use crate::config::{Agent, CardAccess, SkillFrom, Token};
+use crate::config::{CardAccess, SkillFrom, Token};
 use crate::flow::callers::authorize::{Admission, Spoken, admit};
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::event::{Effect, Event, Level, Step, Value};
 use crate::flow::inbound::card::{CardRequest, Place};
 use crate::flow::inbound::expected::Expected;
@@ -17,10 +16,11 @@ use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, Watched, answer, refuse, withheld};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::classify::{binding, classify, mismatch};
-use crate::flow::request::facts::is_shadowed;
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect;
 use crate::flow::request::inspect::Reader;
+use crate::flow::setup::agent::Agent;
+use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::source::Lookup;
 use crate::flow::tasks::owned::Owned;
@@ -28,9 +28,10 @@ use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation};
 use crate::wire::path;
+use std::rc::Rc;
 
 pub(in crate::flow) fn begin(
-    index: usize,
+    agent: Rc<Agent>,
     head: &Head<'_>,
     peer: Option<&Peer>,
     end_of_stream: bool,
@@ -39,20 +40,18 @@ pub(in crate::flow) fn begin(
     expected: &mut Option<Expected>,
 ) -> (Progress<Inbound>, Step) {
     let config = context.runtime.config();
-    let Some(agent) = config.agents.get(index) else {
-        return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
-    };
-    effects.push(Effect::Note(Note::For(Target::Agent(index))));
+    let destination = Destination::Agent(Rc::clone(&agent));
+    effects.push(Effect::Note(Note::For(agent.target())));
     let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
     let in_path = match &agent.skill_from {
         Some(SkillFrom::Path(path)) => path.take(suffix),
         _ => None,
     };
     let suffix = in_path.map_or(suffix, |(_, rest)| rest);
-    let cards = context.runtime.statement(index).map(|statement| &statement.paths);
+    let cards = Some(&agent.statement.paths);
     let binding = binding(head, suffix, cards);
     let body_follows = !end_of_stream;
-    let classified = match classify(agent, head, suffix, binding, cards, body_follows) {
+    let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
         Ok(classified) => classified,
         Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
     };
@@ -63,7 +62,7 @@ pub(in crate::flow) fn begin(
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
     // What a card that is still to be fetched will look at is not known.
-    let looked_at = context.runtime.policy(index, context.now).unwrap_or_else(|_| context.runtime.everything());
+    let looked_at = agent.policy(context.runtime.supply(), context.now).unwrap_or_else(|_| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let asks = config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header));
     let is_public = is_card && agent.card.access == CardAccess::Public;
@@ -72,18 +71,18 @@ pub(in crate::flow) fn begin(
         Identity::Known(None)
     } else {
         let credentials = Credentials::read(&looked_at, context.runtime, head, peer);
-        let identified = context.runtime.identify(Target::Agent(index), &credentials, true, context);
-        match admit(Target::Agent(index), is_card, identified, context) {
+        let identified = context.runtime.identify(&destination, &credentials, true, context);
+        match admit(&destination, is_card, identified, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
             Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
-                    told::tell_caller(&known, index, asks, None, context, effects);
+                    told::tell_caller(&known, &agent, asks, None, context, effects);
                 }
                 return refuse(denial, binding, body_follows, context, effects);
             }
             Admission::Wait(want) => {
-                seat = context.runtime.sit(want, Target::Agent(index), context.now);
+                seat = context.runtime.sit(want, &destination, context.now);
                 if seat.is_none() {
                     return refuse(Denial::new(Reason::Overloaded).at(&agent.name), binding, body_follows, context, effects);
                 }
@@ -92,27 +91,28 @@ pub(in crate::flow) fn begin(
             }
         }
     };
-    let limit = limit(agent, head, classified.untyped);
+    let limit = limit(&agent, head, classified.untyped);
     let target = context.runtime.places().target(head.target);
     let target = target.as_deref().unwrap_or(head.target);
     let mut headers = Vec::new();
     head.set_version(target, &mut headers, classified.version);
-    headers.extend(other_path(index, agent, target, suffix, in_path.is_some(), context));
+    headers.extend(other_path(&agent, target, suffix, in_path.is_some()));
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let owned = if is_card { None } else { owned(index, agent, binding, head, target, suffix) };
+    let owned = if is_card { None } else { owned(&agent, binding, head, target, suffix) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
     }
-    let reader = context.runtime.plans(index).and_then(|plans| plans.reader(binding, classified.operation, classified.version));
+    let reader = agent.plans.reader(binding, classified.operation, classified.version);
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
         _ => Body::NotNeeded,
     };
+    let spoken = Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers);
     let inbound = Inbound {
-        agent: index,
+        agent,
         binding,
         version: classified.version,
         operation: classified.operation,
@@ -128,7 +128,7 @@ pub(in crate::flow) fn begin(
         place: Place::of(head, &classified, is_public),
         wanted: None,
         seat,
-        spoken: Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers),
+        spoken,
         permitted: false,
         owned,
         asks,
@@ -137,11 +137,11 @@ pub(in crate::flow) fn begin(
 }
 
 /// The request as one about tasks that belong to their makers, if the agent's do.
-fn owned(index: usize, agent: &Agent, binding: Option<Binding>, head: &Head<'_>, target: &str, suffix: &str) -> Option<Box<Owned>> {
+fn owned(agent: &Rc<Agent>, binding: Option<Binding>, head: &Head<'_>, target: &str, suffix: &str) -> Option<Box<Owned>> {
     agent.tasks.owned()?;
     // Where the path ends that the agent gets.
     let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
-    Owned::new(index, agent, binding, head, &path, suffix)
+    Owned::new(agent, binding, head, &path, suffix)
 }
 
 /// Most bytes of the request's body.
@@ -156,9 +156,9 @@ fn limit(agent: &Agent, head: &Head<'_>, untyped: bool) -> u64 {
 
 /// Sets the path of a request that the agent gets under another than it came with: a card where the agent has it, or
 /// what stands behind a skill in the path.
-fn other_path(index: usize, agent: &Agent, target: &str, suffix: &str, skill_in_path: bool, context: &Context<'_>) -> Option<Effect> {
+fn other_path(agent: &Agent, target: &str, suffix: &str, skill_in_path: bool) -> Option<Effect> {
     let prefix = agent.target.path_prefix.as_str();
-    let source = context.runtime.statement(index).and_then(|statement| statement.source(prefix, suffix));
+    let source = agent.statement.source(prefix, suffix);
     let path = source.or_else(|| skill_in_path.then(|| Head::at(target, prefix, suffix)))?;
     Some(Effect::SetHeader(":path".into(), Value::Text(path)))
 }
@@ -235,7 +235,7 @@ impl Inbound {
             Body::TooLong => Err(self.excess().denial()),
             Body::Wrong(wrong) => Err(wrong.0.clone()),
             Body::NotNeeded => Ok(self.operation),
-            Body::Reading { reader, .. } => self.asked(reader, context),
+            Body::Reading { reader, .. } => self.asked(reader),
         };
         let permitted = asked.and_then(|asked| {
             self.operation = self.operation.or(asked);
@@ -264,7 +264,7 @@ impl Inbound {
         expected: &mut Option<Expected>,
     ) -> (Progress<Inbound>, Step) {
         self.tell(context, effects);
-        let request = self.card(context);
+        let request = self.card();
         match request.as_ref().map_or(Lookup::Upstream, |request| request.at_hand(context)) {
             Lookup::Upstream => {}
             found => return self.serve(request.as_deref(), found, context, effects),
@@ -311,7 +311,7 @@ impl Inbound {
                     effects.push(Effect::Note(Note::Allowed));
                     effects.push(Effect::Reply(reply));
                 }
-                Err(error) => drop(request.refuse(&error, context, effects)),
+                Err(error) => drop(request.refuse(&error, effects)),
             },
             _ => return self.deny(Denial::new(Reason::CardUnavailable), context, effects),
         }
@@ -319,12 +319,12 @@ impl Inbound {
     }
 
     /// The operation, once it is known and something of the body has come to be judged with it.
-    pub(super) fn asked(&self, reader: &Reader, context: &Context<'_>) -> Result<Option<Operation>, Denial> {
+    pub(super) fn asked(&self, reader: &Reader) -> Result<Option<Operation>, Denial> {
         match (self.binding, reader.method().map(Operation::from_method)) {
             (Some(Binding::Jsonrpc), None) => Ok(None),
             (Some(Binding::Jsonrpc), Some(None)) => Err(Denial::new(Reason::OperationUnknown)),
             (Some(Binding::Jsonrpc), Some(Some((operation, belongs))))
-                if belongs != self.version && !self.shadows(Reason::VersionMismatch, context) =>
+                if belongs != self.version && !self.shadows(Reason::VersionMismatch) =>
             {
                 Err(mismatch(operation.name(), belongs))
             }
@@ -337,15 +337,11 @@ impl Inbound {
     /// Whether the request is allowed. `asked` is its operation, once something of the body has come to be judged with it.
     /// `false`: that is not known yet.
     pub(super) fn permit(&mut self, asked: Option<Operation>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<bool, Denial> {
-        let config = context.runtime.config();
-        let (Some(agent), Some(plans)) = (config.agents.get(self.agent), context.runtime.plans(self.agent)) else {
-            return Err(Denial::new(Reason::OperationUnknown));
-        };
         let Some(operation) = self.operation else { return Ok(false) };
         if !self.permitted {
-            inspect::is_offered(operation, &agent.limits)?;
-            self.permitted = match self.may(agent, plans, operation, context) {
-                Err(denial) if is_shadowed(agent, denial.reason) => {
+            inspect::is_offered(operation, &self.agent.limits)?;
+            self.permitted = match self.may(operation, context) {
+                Err(denial) if self.shadows(denial.reason) => {
                     effects.push(Effect::Note(Note::Shadowed(denial.reason)));
                     true
                 }
@@ -353,18 +349,18 @@ impl Inbound {
             };
         }
         if let (Some(reader), Some(operation)) = (self.reader(), asked) {
-            plans.inspect(reader, operation, self.version, agent)?;
+            self.agent.plans.inspect(reader, operation, self.version, &self.agent)?;
         }
         Ok(self.permitted && asked.is_some())
     }
 
     /// The card to expect as the answer.
-    pub(super) fn card(&self, context: &Context<'_>) -> Option<Box<CardRequest>> {
+    pub(super) fn card(&self) -> Option<Box<CardRequest>> {
         if !matches!(self.operation, Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard)) {
             return None;
         }
         let place = Place { admitted: self.identity.admitted().cloned(), ..self.place.clone() };
-        CardRequest::new(self.agent, self.operation?, self.binding, place, context.runtime).map(Box::new)
+        CardRequest::new(&self.agent, self.operation?, self.binding, place).map(Box::new)
     }
 
     /// The head and what came of the body go on; the rest is watched.
@@ -373,27 +369,20 @@ impl Inbound {
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
                 let owned = self.owned.take();
-                let watched = self.operation.map(|operation| Watched {
-                    reader,
-                    meter,
-                    agent: Some(self.agent),
-                    operation,
-                    version: self.version,
-                    owned,
-                });
+                let watched = self.operation.map(|operation| Watched { reader, meter, operation, version: self.version, owned });
                 (watched.map_or(Progress::Done, |watched| Progress::Watch(Box::new(watched))), Step::Continue)
             }
             _ => (Progress::Pass(meter.ended()), Step::Continue),
         }
     }
 
-    pub(super) const fn meter(&self) -> Meter {
+    pub(super) fn meter(&self) -> Meter {
         Meter {
             passed: self.held,
             announced: self.announced,
             limit: self.limit,
             excess: self.excess(),
-            target: Target::Agent(self.agent),
+            destination: self.destination(),
             binding: self.binding,
         }
     }
@@ -408,10 +397,7 @@ impl Inbound {
     }
 
     pub(super) fn named(&self, denial: Denial, context: &Context<'_>) -> Denial {
-        match context.runtime.config().agents.get(self.agent) {
-            Some(_) if denial.realm.is_none() => context.runtime.at(Target::Agent(self.agent), denial, context.now),
-            _ => denial,
-        }
+        if denial.realm.is_none() { context.runtime.at(&self.destination(), denial, context.now) } else { denial }
     }
 
     /// Refuses, with the id: if it has come, now, else when it has.

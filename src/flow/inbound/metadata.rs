@@ -2,7 +2,6 @@
 //! public; nothing in it is secret, and no credential is looked at.
 
 use crate::flow::event::Reply;
-use crate::flow::event::target::Target;
 use crate::flow::request::head::Head;
 use crate::flow::setup::resource::WELL_KNOWN;
 use crate::flow::setup::runtime::Runtime;
@@ -13,15 +12,14 @@ use std::cmp::Reverse;
 #[must_use]
 pub fn answer(head: &Head<'_>, runtime: &Runtime, now: UnixTime) -> Option<Reply> {
     let own = head.path.strip_prefix(WELL_KNOWN).filter(|_| matches!(head.method, "GET" | "HEAD"))?;
-    let agents = runtime.config().agents.iter().zip(runtime.metadata()).enumerate();
-    let known = agents.filter_map(|(index, (agent, place))| {
-        let place = place.as_ref().filter(|place| place.own == own)?;
+    let known = runtime.agents().iter().filter_map(|agent| {
+        let place = agent.metadata.as_ref().filter(|place| place.own == own)?;
         let is_own = place.host == head.authority.host();
-        (is_own || runtime.matcher().serves(&head.authority, Target::Agent(index))).then_some((is_own, index, agent, place))
+        (is_own || runtime.matcher().serves(&head.authority, agent.target())).then_some((is_own, agent, place))
     });
     // The agent whose own host this is, before one that covers it among others.
-    let (_, index, agent, place) = known.max_by_key(|(is_own, index, ..)| (*is_own, Reverse(*index)))?;
-    let policy = runtime.policy(index, now).ok().filter(|policy| policy.takes_tokens())?;
+    let (_, agent, place) = known.max_by_key(|(is_own, agent, _)| (*is_own, Reverse(agent.index)))?;
+    let policy = agent.policy(runtime.supply(), now).ok().filter(|policy| policy.takes_tokens())?;
     Some(Reply {
         status: 200,
         grpc_status: None,

@@ -7,15 +7,18 @@ use crate::flow::event::call::Want;
 use crate::flow::inbound::card::Place;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
+use crate::flow::setup::agent::Agent;
+use crate::flow::setup::destination::Destination;
 use crate::flow::supply::seats::Seat;
 use crate::flow::tasks::owned::Owned;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
+use std::rc::Rc;
 
 /// A request for an agent, not decided yet.
 #[derive(Debug)]
 pub struct Inbound {
-    pub(super) agent: usize,
+    pub(super) agent: Rc<Agent>,
     /// `None` for cards: no binding's rules apply to them.
     pub(super) binding: Option<Binding>,
     pub(super) version: Version,
@@ -50,6 +53,12 @@ pub struct Inbound {
     pub(super) owned: Option<Box<Owned>>,
     /// The caller asks how it is judged.
     pub(super) asks: bool,
+}
+
+impl Inbound {
+    pub(super) fn destination(&self) -> Destination {
+        Destination::Agent(Rc::clone(&self.agent))
+    }
 }
 
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use crate::flow::event::{Effect, Value};
 use crate::flow::inbound::state::{Body, Identity, Inbound};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::facts::is_shadowed;
-use crate::flow::request::inspect::{Plans, Reader};
+use crate::flow::request::inspect::Reader;
 use crate::flow::setup::runtime::Context;
 use crate::identity::Caller;
 use crate::policy::access::Skill;
@@ -31,10 +31,10 @@ impl Identity {
     }
 }
 
-/// Notes who it is, and how it is judged at agent `index` if it asks and may see that.
+/// Notes who it is, and how it is judged at `agent` if it asks and may see that.
 pub(super) fn tell_caller(
     admitted: &Admitted,
-    index: usize,
+    agent: &Agent,
     asks: bool,
     asked: Option<(Operation, Skill<'_>)>,
     context: &Context<'_>,
@@ -45,14 +45,14 @@ pub(super) fn tell_caller(
     let Caller { origin, tenant, client, .. } = admitted.caller.as_ref();
     let is_for = |trace: &Trace| trace.is_for(origin.voucher(config), tenant.as_deref(), client.as_deref());
     let may_see = asks && config.debug.as_ref().is_some_and(is_for);
-    if let (true, Some(agent)) = (may_see, config.agents.get(index)) {
+    if may_see {
         effects.push(Effect::Note(Note::Judged(admitted.judged(agent, asked, config))));
     }
 }
 
 impl Inbound {
-    pub(super) fn shadows(&self, reason: Reason, context: &Context<'_>) -> bool {
-        context.runtime.config().agents.get(self.agent).is_some_and(|agent| is_shadowed(agent, reason))
+    pub(super) fn shadows(&self, reason: Reason) -> bool {
+        is_shadowed(&self.agent, reason)
     }
 
     /// Where versions are only watched: the method that has come decides which one is in force.
@@ -72,11 +72,8 @@ impl Inbound {
     pub(super) fn tell(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.push(Effect::Note(Note::Is { version: self.version, binding: self.binding, operation: self.operation }));
         let Some(admitted) = self.identity.admitted() else { return };
-        let skill = |operation| {
-            let plans = context.runtime.plans(self.agent)?;
-            Some((operation, self.spoken.skill(operation, self.reader(), plans).unwrap_or(Skill::Unnamed)))
-        };
-        tell_caller(admitted, self.agent, self.asks, self.operation.and_then(skill), context, effects);
+        let skill = |operation| (operation, self.spoken.skill(operation, self.reader(), &self.agent.plans).unwrap_or(Skill::Unnamed));
+        tell_caller(admitted, &self.agent, self.asks, self.operation.map(skill), context, effects);
     }
 
     pub(super) fn reader(&self) -> Option<&Reader> {
@@ -87,14 +84,15 @@ impl Inbound {
     }
 
     /// Whether the caller may do what it asks for. `false`: that depends on the skill, which is not settled.
-    pub(super) fn may(&self, agent: &Agent, plans: &Plans, operation: Operation, context: &Context<'_>) -> Result<bool, Denial> {
-        let skill = self.spoken.skill(operation, self.reader(), plans)?;
+    pub(super) fn may(&self, operation: Operation, context: &Context<'_>) -> Result<bool, Denial> {
+        let agent = &self.agent;
+        let skill = self.spoken.skill(operation, self.reader(), &agent.plans)?;
         match &self.identity {
             Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, context.runtime.config()),
             // Everyone may read a public card, and nothing else.
             Identity::Known(None) => Ok(operation == Operation::GetAgentCard),
             Identity::Shadowed => {
-                let policy = context.runtime.policy(self.agent, context.now).map_err(|_| Denial::new(Reason::CardUnavailable))?;
+                let policy = agent.policy(context.runtime.supply(), context.now).map_err(|_| Denial::new(Reason::CardUnavailable))?;
                 may_anyone(agent, &policy, operation, skill)
             }
             Identity::Pending { .. } => Ok(false),

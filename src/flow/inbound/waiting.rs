@@ -3,7 +3,6 @@
 use crate::flow::callers::authorize::{Admission, admit};
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::event::{Effect, Step};
 use crate::flow::inbound::state::{Identity, Inbound};
 use crate::flow::inbound::told;
@@ -30,7 +29,7 @@ impl Inbound {
     /// If too many wait.
     pub(super) fn wait(&mut self, want: Want, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Denial> {
         self.seat = None;
-        self.seat = context.runtime.sit(want, Target::Agent(self.agent), context.now);
+        self.seat = context.runtime.sit(want, &self.destination(), context.now);
         if self.seat.is_none() {
             return Err(Denial::new(Reason::Overloaded));
         }
@@ -52,8 +51,8 @@ impl Inbound {
             return Ok(self);
         };
         let is_card = self.operation == Some(Operation::GetAgentCard);
-        let target = Target::Agent(self.agent);
-        let ask = |may_wait| admit(target, is_card, context.runtime.identify(target, credentials, may_wait, context), context);
+        let destination = self.destination();
+        let ask = |may_wait| admit(&destination, is_card, context.runtime.identify(&destination, credentials, may_wait, context), context);
         // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
         let admission = match ask(!matches!(settled, Want::Introspection(_))) {
             Admission::Wait(again) if again == *settled => ask(false),
@@ -64,7 +63,7 @@ impl Inbound {
             Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
-                    told::tell_caller(&known, self.agent, self.asks, None, context, effects);
+                    told::tell_caller(&known, &self.agent, self.asks, None, context, effects);
                 }
                 return Err(Box::new(self.deny(denial, context, effects)));
             }

@@ -6,7 +6,6 @@ use crate::flow::event::Effect;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::outbound::leaving::{Place, not_a2a};
 use crate::flow::outbound::negotiate;
 use crate::flow::outbound::state::{MOST_WAITS, Outbound, denial};
@@ -60,11 +59,12 @@ pub(super) fn subject(head: &Head<'_>, connection: &Connection) -> Result<Option
 
 impl Outbound {
     /// Finds out what the call is, who calls, version and credential, or what they have to wait for.
-    pub(super) fn next(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
-        self.find(connection, context, effects).unwrap_or_else(|stopped| *stopped)
+    pub(super) fn next(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Next {
+        self.find(context, effects).unwrap_or_else(|stopped| *stopped)
     }
 
-    fn find(&mut self, connection: &Connection, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Next, Box<Next>> {
+    fn find(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Next, Box<Next>> {
+        let connection = Rc::clone(&self.connection);
         let refuse = |denial| Box::new(Next::Refuse(denial));
         // Nothing is fetched for a call that is refused anyway.
         if self.place.is_a2a() {
@@ -75,14 +75,14 @@ impl Outbound {
         self.identify(context, effects)?;
         let agent = match &connection.card {
             None => None,
-            Some(_) => match context.runtime.supply().remote_agent(self.connection, &self.waited, context.now) {
+            Some(_) => match context.runtime.supply().remote_agent(connection.index, &self.waited, context.now) {
                 Ok(agent) => Some(agent),
-                Err(stopped) => return Ok(self.obtained(*stopped, None, connection, effects)),
+                Err(stopped) => return Ok(self.obtained(*stopped, None, effects)),
             },
         };
         let offers = agent.as_ref().map(|agent| &agent.offers);
         if offers.is_some() {
-            self.place = self.call.place(connection, offers);
+            self.place = self.call.place(&connection, offers);
         }
         let asked = match (self.place, connection.other) {
             (Place::Other(_), Other::Pass) => return Ok(Next::Pass),
@@ -107,28 +107,24 @@ impl Outbound {
         if let Some(version) = connection.version.fixed() {
             note(version, effects);
         }
-        let version = negotiate::version(&self.call, self.place, asked, offers, connection).map_err(refuse)?;
+        let version = negotiate::version(&self.call, self.place, asked, offers, &connection).map_err(refuse)?;
         if connection.version.fixed().is_none() {
             note(version, effects);
         }
-        permit(operation, connection).map_err(refuse)?;
+        permit(operation, &connection).map_err(refuse)?;
         let subject = self.subject.as_ref().ok().and_then(Option::as_ref);
-        let obtained = context.runtime.supply().obtain(self.connection, subject, &self.waited, &context.verifying());
-        Ok(self.obtained(obtained, Some((version, operation)), connection, effects))
+        let obtained = context.runtime.supply().obtain(connection.index, subject, &self.waited, &context.verifying());
+        Ok(self.obtained(obtained, Some((version, operation)), effects))
     }
 
-    fn obtained(
-        &self,
-        obtained: Obtained,
-        known: Option<(Version, Option<Operation>)>,
-        connection: &Connection,
-        effects: &mut Vec<Effect>,
-    ) -> Next {
+    fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
         match (obtained, known) {
             (Obtained::Attach(attachment), Some((version, operation))) => Next::Go(Box::new(attachment), version, operation),
             (Obtained::Wait(want), _) if self.waited.len() < MOST_WAITS => Next::Wait(want),
-            (Obtained::Refused(reason, cause), _) => Next::Refuse(denial(connection, reason, cause, effects)),
-            (Obtained::Attach(_) | Obtained::Wait(_), _) => Next::Refuse(denial(connection, Reason::CredentialUnavailable, None, effects)),
+            (Obtained::Refused(reason, cause), _) => Next::Refuse(denial(&self.connection, reason, cause, effects)),
+            (Obtained::Attach(_) | Obtained::Wait(_), _) => {
+                Next::Refuse(denial(&self.connection, Reason::CredentialUnavailable, None, effects))
+            }
         }
     }
 
@@ -141,8 +137,8 @@ impl Outbound {
     /// Whether the caller may use the connection.
     fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
         let Some(credentials) = &self.caller else { return Ok(()) };
-        let target = Target::Connection(self.connection);
-        let ask = |may_wait| admit(target, false, context.runtime.identify(target, credentials, may_wait, context), context);
+        let destination = self.destination();
+        let ask = |may_wait| admit(&destination, false, context.runtime.identify(&destination, credentials, may_wait, context), context);
         // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
         let admission = match ask(!matches!(self.waited.last(), Some(Want::Introspection(_)))) {
             Admission::Wait(want) if self.waited.contains(&want) => ask(false),

@@ -10,8 +10,7 @@ use crate::flow::request::classify::{check_body, is_encoded, no_body};
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect::check_method;
 use crate::flow::request::methods;
-use crate::flow::request::policy::Policy;
-use crate::flow::setup::runtime::Runtime;
+use crate::flow::setup::connection as setup;
 use crate::flow::supply::offers::Offers;
 use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
 use crate::wire::path;
@@ -167,22 +166,16 @@ fn is_card(path: &str, suffix: Option<&str>, connection: &Connection) -> bool {
     !is_old && methods::is_card(path, connection)
 }
 
-/// What the client shows about itself does not leave by connection `index`. Gives the target without it.
-pub(in crate::flow) fn conceal(
-    index: usize,
-    head: &Head<'_>,
-    policy: Option<&Policy>,
-    runtime: &Runtime,
-    effects: &mut Vec<Effect>,
-) -> String {
-    let dropped = runtime.dropped(index);
-    effects.extend(dropped.into_iter().flat_map(|dropped| dropped.headers(head.headers)));
+/// What the client shows about itself does not leave by `connection`. Gives the target without it.
+pub(in crate::flow) fn conceal(connection: &setup::Connection, head: &Head<'_>, effects: &mut Vec<Effect>) -> String {
+    effects.extend(connection.dropped.headers(head.headers));
     // What callers on this side are known by stays here, whatever `keep` says.
     let is_gone = |effect: &Effect| matches!(effect, Effect::RemoveHeader(name) if name == "x-forwarded-client-cert");
-    if policy.is_some_and(Policy::asks_proxies) && head.headers.has("x-forwarded-client-cert") && !effects.iter().any(is_gone) {
+    let asks_proxies = connection.callers.as_ref().is_some_and(|policy| policy.asks_proxies());
+    if asks_proxies && head.headers.has("x-forwarded-client-cert") && !effects.iter().any(is_gone) {
         effects.push(Effect::RemoveHeader("x-forwarded-client-cert".into()));
     }
-    let target = dropped.and_then(|dropped| dropped.target(head.target));
+    let target = connection.dropped.target(head.target);
     effects.extend(target.iter().map(|target| Effect::SetHeader(":path".into(), Value::Text(target.clone()))));
     target.unwrap_or_else(|| head.target.to_owned())
 }
@@ -195,7 +188,7 @@ mod tests {
     use crate::wire::header::Headers;
     use serde_json::{Value, json};
 
-    fn connection(version: &str, prefix: &str, card: Option<&str>) -> Connection {
+    fn connection(version: &str, prefix: &str, card: Option<&str>) -> std::rc::Rc<Connection> {
         let mut connection = json!({"name": "x", "match": {"hosts": ["a.example"], "path_prefix": prefix}, "version": version,
             "pin": "none", "credential": {"none": {}}});
         if let Some(uri) = card {

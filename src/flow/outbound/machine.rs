@@ -1,13 +1,12 @@
 //! A call to a remote agent: classify, ask who calls, read what the body tells, and only then attach the connection's credential. The
 //! client's own credentials go. What is not A2A gets none. No credential, no request.
 
-use crate::config::{Connection, Pin};
+use crate::config::Pin;
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::decision::Used;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::event::{Effect, Event, Level, Route, Step, Value};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
@@ -18,6 +17,7 @@ use crate::flow::progress::{Progress, Watched, answer, withheld};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect::Reader;
+use crate::flow::setup::connection::Connection;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::obtain::Attachment;
 use crate::flow::supply::seats::Seat;
@@ -25,9 +25,10 @@ use crate::identity::Peer;
 use crate::protocol::envelope::{EnvelopeReader, Id};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::scan::Limits;
+use std::rc::Rc;
 
 pub(in crate::flow) fn begin(
-    index: usize,
+    connection: Rc<Connection>,
     head: &Head<'_>,
     peer: Option<&Peer>,
     end_of_stream: bool,
@@ -35,20 +36,17 @@ pub(in crate::flow) fn begin(
     effects: &mut Vec<Effect>,
     sent: &mut Option<Sent>,
 ) -> (Progress<Outbound>, Step) {
-    let config = context.runtime.config();
-    effects.push(Effect::Note(Note::For(Target::Connection(index))));
-    let Some(connection) = config.connections.get(index) else {
-        return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
-    };
-    let policy = context.runtime.callers(index);
-    let target = leaving::conceal(index, head, policy.as_deref(), context.runtime, effects);
-    let call = Call::new(head, target, connection, !end_of_stream);
+    effects.push(Effect::Note(Note::For(connection.target())));
+    let target = leaving::conceal(&connection, head, effects);
+    let call = Call::new(head, target, &connection, !end_of_stream);
+    let policy = connection.callers.as_ref();
+    let caller = policy.map(|policy| Box::new(Credentials::read(policy, context.runtime, head, peer).into_owned()));
     let outbound = Outbound {
-        connection: index,
-        place: call.place(connection, None),
+        place: call.place(&connection, None),
         call,
-        caller: policy.map(|policy| Box::new(Credentials::read(&policy, context.runtime, head, peer).into_owned())),
-        subject: subject(head, connection),
+        caller,
+        subject: subject(head, &connection),
+        connection,
         waited: Vec::new(),
         pause: None,
         seat: None,
@@ -61,7 +59,7 @@ pub(in crate::flow) fn begin(
         bodiless: end_of_stream,
         released: None,
     };
-    Box::new(outbound).go_on(connection, context, effects, sent)
+    Box::new(outbound).go_on(context, effects, sent)
 }
 
 impl Outbound {
@@ -118,18 +116,14 @@ impl Outbound {
                         }
                         (progress, step)
                     }
-                    (Some(Pause::Method), None) if !self.may_read(context) => self.again(context, effects, sent),
+                    (Some(Pause::Method), None) if !self.may_read(context) => self.go_on(context, effects, sent),
                     (pause, None) => self.stay(pause),
                 }
             }
             (Event::Settled, Some(Pause::Fetch(_))) if self.is_displaced() => {
-                let denial = Denial::new(Reason::Overloaded);
-                match context.runtime.config().connections.get(self.connection) {
-                    Some(connection) => self.turn_away(denial, connection, context, effects),
-                    None => answer(&denial, None, &Id::default(), effects),
-                }
+                self.turn_away(Denial::new(Reason::Overloaded), context, effects)
             }
-            (Event::Settled, Some(Pause::Fetch(_))) => self.again(context, effects, sent),
+            (Event::Settled, Some(Pause::Fetch(_))) => self.go_on(context, effects, sent),
             (Event::BodyWithheld, Some(Pause::Method)) => withheld(self.binding(), effects),
             (_, pause) => self.stay(pause),
         }
@@ -154,22 +148,19 @@ impl Outbound {
 
     /// The head went out with the credential before the method was known: the body follows only if it is what may leave.
     pub(super) fn judge(self: Box<Self>, version: Version, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Outbound>, Step) {
-        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
-            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
-        };
         let operation = match self.method() {
-            Err(denial) => return self.refuse(denial, connection, context, effects),
+            Err(denial) => return self.refuse(denial, context, effects),
             Ok(Method::Unknown) if !self.ended => return (Progress::Wait(self), Step::Pause),
             // Whatever passes without a credential: this has one.
             Ok(Method::Unknown | Method::Other) => {
-                return self.refuse(not_a2a(), connection, context, effects);
+                return self.refuse(not_a2a(), context, effects);
             }
             Ok(Method::Is(operation, belongs)) => {
                 effects.push(Effect::Note(Note::Is { version, binding: self.place.binding(), operation: Some(operation) }));
                 let checked =
-                    negotiate::check(Some((operation, Some(belongs))), version).and_then(|()| permit(Some(operation), connection));
+                    negotiate::check(Some((operation, Some(belongs))), version).and_then(|()| permit(Some(operation), &self.connection));
                 if let Err(denial) = checked {
-                    return self.refuse(denial, connection, context, effects);
+                    return self.refuse(denial, context, effects);
                 }
                 operation
             }
@@ -178,49 +169,36 @@ impl Outbound {
         self.onward(operation, version)
     }
 
-    pub(super) fn again(
-        self: Box<Self>,
-        context: &Context<'_>,
-        effects: &mut Vec<Effect>,
-        sent: &mut Option<Sent>,
-    ) -> (Progress<Outbound>, Step) {
-        match context.runtime.config().connections.get(self.connection) {
-            Some(connection) => self.go_on(connection, context, effects, sent),
-            None => answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects),
-        }
-    }
-
     pub(super) fn go_on(
         mut self: Box<Self>,
-        connection: &Connection,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
         sent: &mut Option<Sent>,
     ) -> (Progress<Outbound>, Step) {
-        match self.next(connection, context, effects) {
+        match self.next(context, effects) {
             Next::Go(attachment, version, operation) => {
                 negotiate::set(&self.call, version, effects);
                 let attached = attach(*attachment, effects);
                 let ready = Ready { attached, version, operation };
                 // Last of all that changes the request: every change lets Envoy choose its route anew.
-                match connection.pin.as_ref().and_then(route) {
+                match self.connection.pin.as_ref().and_then(route) {
                     Some(question) => {
                         self.pause = Some(Pause::Route(Box::new(ready)));
                         (Progress::Wait(self), Step::AskRoute(question))
                     }
-                    None => self.go(ready, connection, context, effects, sent),
+                    None => self.go(ready, context, effects, sent),
                 }
             }
             Next::Pass => {
                 effects.push(Effect::Note(Note::Allowed));
                 (Progress::Done, Step::Continue)
             }
-            Next::Refuse(denial) => self.turn_away(denial, connection, context, effects),
+            Next::Refuse(denial) => self.turn_away(denial, context, effects),
             Next::Sit(want) => {
                 self.strangers_seat = None;
-                self.strangers_seat = context.runtime.sit(want, Target::Connection(self.connection), context.now);
+                self.strangers_seat = context.runtime.sit(want, &self.destination(), context.now);
                 if self.strangers_seat.is_none() {
-                    return self.turn_away(Denial::new(Reason::Overloaded), connection, context, effects);
+                    return self.turn_away(Denial::new(Reason::Overloaded), context, effects);
                 }
                 self.waited.push(want);
                 effects.push(Effect::Fetch(want));
@@ -229,16 +207,16 @@ impl Outbound {
             Next::Read => {
                 // Only who waits for a fetch has one.
                 self.seat = None;
-                self.begin_reading(connection, context);
+                self.begin_reading(context);
                 self.pause(Pause::Method)
             }
             Next::Wait(want) => {
-                self.seat = self.seat.take().or_else(|| context.runtime.supply().seat(self.connection));
+                self.seat = self.seat.take().or_else(|| context.runtime.supply().seat(self.connection.index));
                 if self.seat.is_none() {
-                    let cause =
-                        format!("connection {:?}: {} requests wait for its credential already", connection.name, connection.max_waiting);
-                    let denial = denial(connection, Reason::CredentialUnavailable, Some(cause), effects);
-                    return self.turn_away(denial, connection, context, effects);
+                    let (name, max_waiting) = (&self.connection.name, self.connection.max_waiting);
+                    let cause = format!("connection {name:?}: {max_waiting} requests wait for its credential already");
+                    let denial = denial(&self.connection, Reason::CredentialUnavailable, Some(cause), effects);
+                    return self.turn_away(denial, context, effects);
                 }
                 self.waited.push(want);
                 effects.push(Effect::Fetch(want));
@@ -256,11 +234,9 @@ impl Outbound {
         effects: &mut Vec<Effect>,
         sent: &mut Option<Sent>,
     ) -> (Progress<Outbound>, Step) {
-        let Some(connection) = context.runtime.config().connections.get(self.connection) else {
-            return answer(&Denial::new(Reason::Unmatched), None, &Id::default(), effects);
-        };
+        let connection = &self.connection;
         if connection.pin.as_ref().is_some_and(|pin| pin.fits(said, &connection.name)) {
-            return self.go(ready, connection, context, effects, sent);
+            return self.go(ready, context, effects, sent);
         }
         effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
         let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
@@ -272,18 +248,17 @@ impl Outbound {
     fn go(
         mut self: Box<Self>,
         ready: Ready,
-        connection: &Connection,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
         sent: &mut Option<Sent>,
     ) -> (Progress<Outbound>, Step) {
         let Ready { attached, version, operation } = ready;
-        *sent = Some(attached.report(self.connection, connection, effects));
+        *sent = Some(attached.report(Rc::clone(&self.connection), effects));
         if let Some(operation) = operation {
             effects.push(Effect::Note(Note::Allowed));
             return self.onward(operation, version);
         }
-        self.begin_reading(connection, context);
+        self.begin_reading(context);
         (self.released, self.pause, self.seat) = (Some(version), None, None);
         (Progress::Wait(self), Step::Continue)
     }
@@ -292,26 +267,25 @@ impl Outbound {
     pub(super) fn turn_away(
         mut self: Box<Self>,
         denial: Denial,
-        connection: &Connection,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
     ) -> (Progress<Outbound>, Step) {
-        self.begin_reading(connection, context);
-        self.refuse(denial, connection, context, effects)
+        self.begin_reading(context);
+        self.refuse(denial, context, effects)
     }
 
     /// What came of the body goes on; the rest must not contradict what was decided.
     pub(super) fn onward(self: Box<Self>, operation: Operation, version: Version) -> (Progress<Outbound>, Step) {
         let binding = self.place.binding();
-        let target = Target::Connection(self.connection);
-        let meter = |limit, excess| Meter { passed: self.held, announced: self.announced, limit, excess, target, binding };
+        let (passed, announced, destination) = (self.held, self.announced, self.destination());
+        let meter = |limit, excess| Meter { passed, announced, limit, excess, destination, binding };
         let progress = match (self.place, self.reader) {
             (Place::Jsonrpc, Some(reader)) => {
                 let meter = meter(u64::MAX, Excess::TooLong);
                 if self.ended {
                     Progress::Pass(meter.ended())
                 } else {
-                    Progress::Watch(Box::new(Watched { reader, meter, agent: None, operation, version, owned: None }))
+                    Progress::Watch(Box::new(Watched { reader, meter, operation, version, owned: None }))
                 }
             }
             _ if !self.call.is_post() && !self.bodiless => Progress::Pass(meter(0, Excess::Method)),
@@ -326,8 +300,8 @@ impl Outbound {
     }
 
     /// The proxy holds all that has come of the body.
-    pub(super) fn begin_reading(&mut self, connection: &Connection, context: &Context<'_>) {
-        if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, connection) {
+    pub(super) fn begin_reading(&mut self, context: &Context<'_>) {
+        if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, &self.connection) {
             self.reader = Some(Box::new(Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), context.runtime.envelope()))));
         }
     }
@@ -338,14 +312,8 @@ impl Outbound {
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
-    pub(super) fn refuse(
-        self,
-        denial: Denial,
-        connection: &Connection,
-        context: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> (Progress<Outbound>, Step) {
-        let denial = if denial.realm.is_none() { denial.at(&connection.name) } else { denial };
+    pub(super) fn refuse(self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Outbound>, Step) {
+        let denial = if denial.realm.is_none() { denial.at(&self.connection.name) } else { denial };
         let binding = self.binding();
         if let (Some(wrong), Some(Binding::Jsonrpc)) = (&self.wrong, binding) {
             return answer(&denial, binding, &wrong.1, effects);
@@ -364,7 +332,7 @@ impl Sent {
         if !matches!(status, 401 | 403) {
             return;
         }
-        let Some(connection) = context.runtime.config().connections.get(self.connection) else { return };
+        let connection = &self.connection;
         let hint = match (status, &self.token) {
             (401, Some(_)) => "is it issued for the audience that the agent expects?",
             (401, None) => "is the credential still valid, and the one that the agent expects?",
@@ -398,13 +366,14 @@ fn attach(attachment: Attachment, effects: &mut Vec<Effect>) -> Attached {
 
 impl Attached {
     /// Says what was attached, in filter state, in the statistics and for the record.
-    fn report(self, index: usize, connection: &Connection, effects: &mut Vec<Effect>) -> Sent {
+    fn report(self, connection: Rc<Connection>, effects: &mut Vec<Effect>) -> Sent {
         let Self { method, origin, age, token, caller, .. } = self;
         let old = age.map(|age| format!(" age={}", age.as_secs())).unwrap_or_default();
-        effects.push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{old}", connection.name)));
+        effects
+            .push(Effect::SetState("attache.credential", format!("connection={:?} method={method} from={origin}{old}", connection.name)));
         effects.push(Effect::CountUse { connection: connection.name.clone(), method, origin });
         effects.extend(caller.map(|caller| Effect::Note(Note::From(caller))));
         effects.push(Effect::Note(Note::Attached(Used { method, origin, age })));
-        Sent { connection: index, method, token }
+        Sent { connection, method, token }
     }
 }

@@ -1,6 +1,5 @@
 //! A call to a remote agent: what is known of it, and what it waits for.
 
-use crate::config::Connection;
 use crate::credential::Key;
 use crate::credential::cache::Token;
 use crate::flow::callers::credentials::Credentials;
@@ -10,10 +9,12 @@ use crate::flow::event::{Effect, Level};
 use crate::flow::outbound::leaving::{Call, Place};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
+use crate::flow::setup::connection::Connection;
+use crate::flow::setup::destination::Destination;
 use crate::flow::supply::seats::Seat;
 use crate::identity::Caller;
-use crate::protocol::{Operation, Version};
 use crate::protocol::envelope::Id;
+use crate::protocol::{Operation, Version};
 use secrecy::SecretString;
 use std::rc::Rc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(super) const MOST_WAITS: usize = 8;
 /// A call that has no credential yet, or whose head went out with one before its method was known (without `hold_headers`).
 #[derive(Debug)]
 pub struct Outbound {
-    pub(super) connection: usize,
+    pub(super) connection: Rc<Connection>,
     pub(super) call: Call,
     pub(super) place: Place,
     /// What shows who calls, until that is known.
@@ -53,6 +54,12 @@ pub struct Outbound {
     pub(super) bodiless: bool,
     /// The version in force, once the head has gone out with it.
     pub(super) released: Option<Version>,
+}
+
+impl Outbound {
+    pub(super) fn destination(&self) -> Destination {
+        Destination::Connection(Rc::clone(&self.connection))
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +94,7 @@ pub(super) struct Attached {
 /// A credential that went out; the answer tells what it was worth.
 #[derive(Debug)]
 pub struct Sent {
-    pub(super) connection: usize,
+    pub(super) connection: Rc<Connection>,
     pub(super) method: &'static str,
     pub(super) token: Option<(Key, Rc<Token>)>,
 }

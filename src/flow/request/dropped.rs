@@ -5,6 +5,7 @@ use crate::config::{Config, Connection, FieldName, Fields, folded};
 use crate::flow::event::Effect;
 use crate::wire::header::Headers;
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// Headers that hold credentials, folded. Whole names first: those of HTTP, then of clouds and their proxies, which tell who is
 /// signed in (Google's IAP, App Service, oauth2-proxy, load balancers of AWS, Envoy).
@@ -108,7 +109,7 @@ impl Dropped {
             drop: drop.clone(),
             keep: keep.clone(),
         };
-        config.connections.iter().map(dropped).collect()
+        config.connections.iter().map(Rc::as_ref).map(dropped).collect()
     }
 
     fn drops(&self, name: &str) -> bool {

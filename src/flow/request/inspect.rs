@@ -256,9 +256,7 @@ fn unreadable(fault: Fault) -> Denial {
         Fault::Compressed => {
             Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
         }
-        fault if fault.is_ambiguous() => {
-            Denial::new(Reason::RequestMalformed).advise(format!("The message is ambiguous: {fault}."))
-        }
+        fault if fault.is_ambiguous() => Denial::new(Reason::RequestMalformed).advise(format!("The message is ambiguous: {fault}.")),
         fault => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
     }
 }

@@ -2,27 +2,20 @@
 //! of it may answer the others with what it got: `TRACE` hands every header back to the caller (RFC 9110 section 9.3.8).
 
 use crate::card::paths;
-use crate::config::{Config, Connection};
+use crate::config::Connection;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::wire::path;
 
-/// Whether `target` can be meant with the method of `head`. Names are compared as they are: methods are case-sensitive.
+/// Whether the agent called `name`, or the remote one of `connection`, can be meant with the method of `head`. Names are compared as they are: methods are case-sensitive.
 ///
 /// # Errors
 /// If A2A does not use the method, or not there; if the request is to become a tunnel.
-pub fn check(head: &Head<'_>, target: Target, config: &Config) -> Result<(), Denial> {
-    let (name, is_head_fine) = match target {
-        // Which paths are its cards' is known when the request is classified.
-        Target::Agent(index) => (config.agents.get(index).map(|agent| agent.name.as_str()), true),
-        Target::Connection(index) => {
-            let connection = config.connections.get(index);
-            (connection.map(|connection| connection.name.as_str()), connection.is_some_and(|connection| is_card(head.path, connection)))
-        }
-    };
-    let at = |denial: Denial| denial.at(name.unwrap_or_default());
+pub fn check(head: &Head<'_>, name: &str, connection: Option<&Connection>) -> Result<(), Denial> {
+    // Which paths are an agent's cards is known when the request is classified.
+    let is_head_fine = connection.is_none_or(|connection| is_card(head.path, connection));
+    let at = |denial: Denial| denial.at(name);
     match head.method {
         "GET" | "POST" | "DELETE" => {}
         "HEAD" if is_head_fine => {}

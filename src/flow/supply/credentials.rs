@@ -153,7 +153,7 @@ impl Supply {
     /// Whether any connection fetches tokens.
     #[must_use]
     pub fn fetches_tokens(&self) -> bool {
-        self.config().connections.iter().flat_map(Connection::credentials).any(|credential| Source::of(credential).is_some())
+        self.config().connections.iter().flat_map(|connection| connection.credentials()).any(|credential| Source::of(credential).is_some())
     }
 
     /// What only workers with this configuration and these secrets know.

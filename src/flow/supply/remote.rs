@@ -6,6 +6,7 @@ use crate::flow::supply::offers::Offers;
 use crate::identity::jwk::KeySet;
 use crate::wire::kept::Kept;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// What is known of a remote agent from its card.
 #[derive(Debug, PartialEq)]
@@ -33,7 +34,7 @@ impl RemoteAgents {
     /// # Errors
     /// If keys in the configuration are no JWK Set.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let one = |(index, connection): (usize, &Connection)| {
+        let one = |(index, connection): (usize, &Rc<Connection>)| {
             let Some(card) = &connection.card else { return Ok(None) };
             let keys = connection.require_signed_card.as_ref().map(|SignedCard { jwks: CardKeys::Inline(set), .. }| {
                 KeySet::parse(set.to_string().as_bytes(), USUAL_RSA_BITS)

@@ -67,7 +67,7 @@ impl Sources {
     /// # Errors
     /// If a card in it is none, or cannot be the policy that it is to be.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        let source = |(index, agent): (usize, &Agent)| match &agent.card.source {
+        let source = |(index, agent): (usize, &Rc<Agent>)| match &agent.card.source {
             CardSource::Upstream => Ok(None),
             CardSource::Remote(Remote { refresh, max_stale, .. }) => Ok(Some(RefCell::new(Kept::remote(*refresh, *max_stale)))),
             CardSource::Inline(value) => Card::from_value(value.0.clone())
@@ -105,7 +105,7 @@ impl Sources {
 
     /// Begins the fetch of a card.
     pub fn begin(&self, index: usize, config: &Config, now: UnixTime) -> Option<Call> {
-        let CardSource::Remote(remote) = &config.agents.get(index)?.card.source else { return None };
+        let CardSource::Remote(remote) = &config.agents.get(index)?.as_ref().card.source else { return None };
         let begins = self.0.get(index)?.as_ref()?.borrow_mut().begin(now);
         begins.then(|| Call::get(remote, "application/json", MAX_BYTES))
     }

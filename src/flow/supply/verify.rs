@@ -140,9 +140,10 @@ mod tests {
         let headers = Headers::new(list.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec());
         let head = Head::read(&headers).unwrap();
         let context = Context { runtime, verifier, now: UnixTime::from_secs(now) };
-        let policy = runtime.policy(index, context.now).unwrap();
+        let destination = runtime.destination(Target::Agent(index)).unwrap();
+        let policy = destination.policy(runtime.supply(), context.now).unwrap();
         let credentials = Credentials::read(&policy, runtime, &head, None);
-        match runtime.identify(Target::Agent(index), &credentials, true, &context) {
+        match runtime.identify(&destination, &credentials, true, &context) {
             Identified::As(..) => "ok",
             Identified::Refused(reason) => reason.code(),
             Identified::Wait(_) => "wait",

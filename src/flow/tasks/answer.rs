@@ -7,6 +7,7 @@ use crate::flow::event::{Effect, Level, Step};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::media;
 use crate::flow::request::say::say;
+use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::ownership::{Answer, Places, Tagger};
 use crate::protocol::Binding;
@@ -27,7 +28,7 @@ const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "co
 /// An answer to expect.
 #[derive(Debug)]
 pub struct TaskAnswer {
-    agent: usize,
+    agent: Rc<Agent>,
     binding: Binding,
     places: Rc<Places>,
     tagger: Rc<Tagger>,
@@ -59,10 +60,10 @@ struct List {
 }
 
 impl TaskAnswer {
-    /// The answer of agent `index`; `listed` is the context whose tasks it lists.
+    /// The answer of `agent`; `listed` is the context whose tasks it lists.
     #[must_use]
-    pub const fn new(index: usize, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<String>) -> Self {
-        Self { agent: index, binding, places, tagger, listed, state: State::Plain }
+    pub const fn new(agent: Rc<Agent>, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<String>) -> Self {
+        Self { agent, binding, places, tagger, listed, state: State::Plain }
     }
 
     /// Whether the parts of the response's body should come.
@@ -86,14 +87,14 @@ impl TaskAnswer {
             return Step::Continue;
         }
         if headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
-            return self.refuse("it is encoded", context, effects);
+            return self.refuse("it is encoded", effects);
         }
         if let Some(problem) = problem {
-            return self.refuse(problem, context, effects);
+            return self.refuse(problem, effects);
         }
         let is_list = self.listed.is_some();
         if is_list && is_stream {
-            return self.refuse("a list is no stream", context, effects);
+            return self.refuse("a list is no stream", effects);
         }
         let is_held = is_list && context.runtime.supply().can_hold_responses();
         if !is_held {
@@ -110,13 +111,13 @@ impl TaskAnswer {
     }
 
     /// A part of the body arrived.
-    pub fn on_body(&mut self, end: bool, content: &[u8], context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+    pub fn on_body(&mut self, end: bool, content: &[u8], effects: &mut Vec<Effect>) -> Step {
         match &mut self.state {
             State::Plain => Step::Continue,
             State::Passing(answer) => {
                 let out = answer.feed(content).and_then(|out| if end { answer.end().map(|()| out) } else { Ok(out) });
                 match out {
-                    Err(problem) => self.refuse(&problem.to_string(), context, effects),
+                    Err(problem) => self.refuse(&problem.to_string(), effects),
                     Ok(out) => {
                         if !content.is_empty() {
                             effects.push(Effect::ReplaceResponseBody(out));
@@ -126,7 +127,7 @@ impl TaskAnswer {
                 }
             }
             State::Held(list) => match list.feed(content, end) {
-                Err(problem) => self.refuse(&problem, context, effects),
+                Err(problem) => self.refuse(&problem, effects),
                 Ok(is_complete) => self.list(is_complete, content, effects),
             },
         }
@@ -156,9 +157,9 @@ impl TaskAnswer {
         }
     }
 
-    fn refuse(&mut self, error: &str, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+    fn refuse(&mut self, error: &str, effects: &mut Vec<Effect>) -> Step {
         self.state = State::Plain;
-        let name = context.runtime.config().agents.get(self.agent).map(|agent| agent.name.as_str()).unwrap_or_default();
+        let name = &self.agent.name;
         effects.push(Effect::Log(Level::Warn, format!("an answer of agent {name:?} cannot be used: {error}")));
         say(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding), &Id::default(), effects);
         Step::Pause

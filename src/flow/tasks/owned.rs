@@ -1,11 +1,12 @@
 //! A request to an agent whose tasks belong to their makers: what it names loses its tags before it goes on, and what is
 //! not the caller's is answered as if it did not exist. What comes back gets its tags in [`crate::flow::tasks::answer`].
 
-use crate::config::{Agent, Kind};
+use crate::config::{Config, Kind};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Value};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
+use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
 use crate::identity::Caller;
@@ -21,7 +22,7 @@ const ANSWERS: [&str; 3] = ["accept-encoding", "range", "if-range"];
 /// What becomes of one request.
 #[derive(Debug)]
 pub struct Owned {
-    agent: usize,
+    agent: Rc<Agent>,
     binding: Binding,
     /// What names a task in the head of an HTTP+JSON request.
     route: Option<Route>,
@@ -49,7 +50,7 @@ struct Route {
 impl Owned {
     /// A request to `agent`, if that has its tasks owned. `target` goes on and ends with the route `rest` and the query.
     #[must_use]
-    pub fn new(index: usize, agent: &Agent, binding: Option<Binding>, head: &Head<'_>, target: &str, rest: &str) -> Option<Box<Self>> {
+    pub fn new(agent: &Rc<Agent>, binding: Option<Binding>, head: &Head<'_>, target: &str, rest: &str) -> Option<Box<Self>> {
         agent.tasks.owned()?;
         let binding = binding?;
         let route = (binding == Binding::HttpJson).then(|| {
@@ -58,7 +59,7 @@ impl Owned {
             Route { method: head.method.to_owned(), before, path: rest.to_owned(), query: query.map(str::to_owned) }
         });
         Some(Box::new(Self {
-            agent: index,
+            agent: Rc::clone(agent),
             binding,
             route,
             tagger: None,
@@ -90,10 +91,10 @@ impl Owned {
         if self.tagger.is_some() {
             return Ok(None);
         }
-        let keys = context.runtime.tag_keys(self.agent).ok_or_else(|| {
+        let keys = self.agent.tag_keys.clone().ok_or_else(|| {
             Denial::new(Reason::CredentialUnavailable).advise("The keys of this agent's tasks are not available: tell its operator.")
         })?;
-        let owner = owner(self.agent, caller, context).ok_or_else(|| {
+        let owner = owner(&self.agent, caller, context.runtime.config()).ok_or_else(|| {
             Denial::new(Reason::AccessDenied).advise("Tasks belong to callers here, and the credential does not tell who this caller is.")
         })?;
         let tagger = self.tagger.insert(Rc::new(Tagger::new(keys, owner)));
@@ -182,14 +183,13 @@ impl Owned {
     pub fn answer(&self, operation: Operation, context: &Context<'_>) -> Option<Box<TaskAnswer>> {
         let places = context.runtime.tag_plans().answer(self.binding, operation)?;
         let listed = self.context.clone().filter(|_| operation == Operation::ListTasks);
-        Some(Box::new(TaskAnswer::new(self.agent, self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
+        Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
     }
 }
 
 /// The caller as an owner. A user is one by its token's own word; whoever else comes with a subject is told apart by
 /// that as well.
-fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> {
-    let config = context.runtime.config();
+fn owner(agent: &Agent, caller: &Caller, config: &Config) -> Option<Owner> {
     let party = Party {
         origin: caller.origin.authority(config)?,
         tenant: caller.tenant.as_deref(),
@@ -197,7 +197,7 @@ fn owner(agent: usize, caller: &Caller, context: &Context<'_>) -> Option<Owner> 
         client: caller.client.as_deref(),
         is_user: caller.kind == Kind::User,
     };
-    Owner::of(&config.agents.get(agent)?.name, &party)
+    Owner::of(&agent.name, &party)
 }
 
 /// The refusal of a request that cannot be read in one way, or names what is not the caller's.

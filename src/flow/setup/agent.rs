@@ -1,0 +1,104 @@
+//! An agent behind this proxy, with all that follows from its configuration.
+
+use crate::config;
+use crate::config::{Config, ConfigError, Demanded};
+use crate::credential::secrets::Secrets;
+use crate::flow::event::target::Target;
+use crate::flow::request::inspect::Plans;
+use crate::flow::request::policy::Policy;
+use crate::flow::setup::resource::Place;
+use crate::flow::setup::statement::Statement;
+use crate::flow::supply::source::Lookup;
+use crate::flow::supply::store::Supply;
+use crate::ownership;
+use crate::wire::time::UnixTime;
+use secrecy::ExposeSecret;
+use std::ops::Deref;
+use std::rc::Rc;
+
+/// An agent. Made once; it reads as its configuration.
+#[derive(Debug)]
+pub struct Agent {
+    /// Its place in the configuration.
+    pub(in crate::flow) index: usize,
+    config: Rc<config::Agent>,
+    /// `None` where its card is the policy.
+    policy: Option<Rc<Policy>>,
+    /// What is asked of the bodies of its requests.
+    pub(in crate::flow) plans: Plans,
+    /// What is stated of it in cards.
+    pub(in crate::flow) statement: Statement,
+    /// Where its metadata is, if clients are told where the agent is.
+    pub(in crate::flow) metadata: Option<Place>,
+    /// The keys of its owned tasks; `None` where tasks are shared, or a key has no value.
+    pub(in crate::flow) tag_keys: Option<Rc<ownership::Keys>>,
+}
+
+impl Deref for Agent {
+    type Target = config::Agent;
+
+    fn deref(&self) -> &config::Agent {
+        &self.config
+    }
+}
+
+impl Agent {
+    /// The agent at `index` of `config`.
+    ///
+    /// # Errors
+    /// If a path of its cards cannot be one, or a key of its tasks is too short.
+    pub(super) fn new(index: usize, own: &Rc<config::Agent>, config: &Config, secrets: &Secrets) -> Result<Self, ConfigError> {
+        let policy = match &own.security {
+            Demanded::FromCard => None,
+            Demanded::Requirements(list) => {
+                Some(Rc::new(Policy::new(config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
+            }
+        };
+        Ok(Self {
+            index,
+            config: Rc::clone(own),
+            policy,
+            plans: Plans::new(own),
+            statement: Statement::new(config, own, &format!("agents[{index}]"))?,
+            metadata: Place::new(own),
+            tag_keys: tag_keys(index, own, secrets)?,
+        })
+    }
+
+    /// What it asks of callers.
+    ///
+    /// # Errors
+    /// Why that is not known: its card has to say it.
+    pub fn policy(&self, supply: &Supply, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+        match (&self.policy, supply.source(self.index, now)) {
+            (Some(policy), _) => Ok(Rc::clone(policy)),
+            (None, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
+            (None, missing) => Err(missing),
+        }
+    }
+
+    /// Its label.
+    pub(in crate::flow) const fn target(&self) -> Target {
+        Target::Agent(self.index)
+    }
+}
+
+/// Fewest characters of a key of owned tasks.
+const MIN_TAG_KEY: usize = 32;
+
+/// The keys of an agent's owned tasks. All of them or none: an id that one of them signed would else belong to no caller.
+fn tag_keys(index: usize, agent: &config::Agent, secrets: &Secrets) -> Result<Option<Rc<ownership::Keys>>, ConfigError> {
+    let Some(owned) = agent.tasks.owned() else { return Ok(None) };
+    let mut keys = Vec::new();
+    for (place, key) in owned.keys.iter().enumerate() {
+        match secrets.value(&key.secret) {
+            Ok(value) if value.expose_secret().len() < MIN_TAG_KEY => {
+                let at = format!("agents[{index}].tasks.owned.keys[{place}].secret");
+                return Err(ConfigError::new(at, format!("{:?} has fewer than {MIN_TAG_KEY} characters", key.secret)));
+            }
+            Ok(value) => keys.push((key.id.as_str(), value)),
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(Some(Rc::new(ownership::Keys::new(keys.into_iter()))))
+}

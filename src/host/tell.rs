@@ -1,0 +1,24 @@
+//! One event for a request, and what comes of it.
+
+use crate::flow::{Context, Event, Outcome, Step};
+use crate::host::call;
+use crate::host::call::Room;
+use crate::host::waiting::{Request, Shared};
+
+/// Tells the state machine of the request at hand what happened, and does what it says. The machine decides first, and its effects
+/// are collected; then they are done, with nothing borrowed.
+pub fn tell(request: &Request, event: Event, context: &Context<'_>, shared: &Shared, room: Room) -> Step {
+    let mut event = event;
+    loop {
+        let Outcome { effects, step, interest } = request.exchange.borrow_mut().on(event, context);
+        request.interest.set(interest);
+        if !call::perform(effects, shared, room, context.now) {
+            request.interest.set(request.exchange.borrow_mut().stop());
+            return Step::Pause;
+        }
+        match step {
+            Step::AskRoute(question) => event = Event::Route(call::route(question)),
+            Step::Continue | Step::Pause => return step,
+        }
+    }
+}

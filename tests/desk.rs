@@ -1,0 +1,181 @@
+//! The desk without a proxy: several workers that share a board, requests that wait, and those that leave.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
+
+use attache::config::Config;
+use attache::credential::secrets::Secrets;
+use attache::flow::supply::board::Board;
+use attache::flow::supply::desk::{Arrived, Desk, Errand, NEXT, News, TICK, With};
+use attache::flow::supply::store::Supply;
+use attache::flow::{Wait, Want};
+use attache::wire::header::Headers;
+use attache::wire::time::UnixTime;
+use serde_json::json;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+const KEYS: Want = Want::Keys(0);
+const JWKS: &[u8] = br#"{"keys": [{"kty": "EC", "crv": "P-256", "kid": "1", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",
+    "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+
+/// A proxy's shared data.
+#[derive(Default)]
+struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl Board for Memory {
+    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
+    }
+
+    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
+        let mut values = self.0.borrow_mut();
+        let known = values.get(name).map(|(_, version)| *version);
+        let is_free = version.is_none() || version == known;
+        if is_free {
+            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
+        }
+        is_free
+    }
+}
+
+struct Worker {
+    supply: Supply,
+    desk: Desk<()>,
+    now: UnixTime,
+}
+
+impl Worker {
+    fn new(board: &Memory) -> Self {
+        let config = json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example.com", "audiences": ["a"],
+                         "jwks": {"remote": {"uri": "https://auth.example.com/jwks", "cluster": "idp"}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "agents": [{"name": "x", "match": {"hosts": ["x.example"], "path_prefix": "/"},
+                        "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "default_version": "1.0", "security": [{"oauth2": []}]}],
+        })
+        .to_string();
+        let supply = Supply::new(Rc::new(Config::parse(config.as_bytes()).unwrap()), Secrets::default()).unwrap();
+        let mut worker = Self { supply, desk: Desk::default(), now: UnixTime::from_secs(1000) };
+        worker.with(board, |desk, with| desk.open(config.as_bytes(), with));
+        worker
+    }
+
+    fn with<T>(&mut self, board: &Memory, act: impl FnOnce(&mut Desk<()>, &With<'_>) -> T) -> T {
+        let with = With { supply: &self.supply, board, now: self.now };
+        act(&mut self.desk, &with)
+    }
+
+    /// How many calls a tick makes.
+    fn tick(&mut self, board: &Memory) -> usize {
+        let errands = self.with(board, Desk::tick);
+        errands.iter().filter(|errand| matches!(errand, Errand::Send(want, _) if *want == KEYS)).count()
+    }
+
+    fn wait(&mut self, ids: impl Iterator<Item = u32>) {
+        for id in ids {
+            self.desk.wait(id, Wait { until: Some(KEYS), ..Wait::default() }, (), self.now);
+            self.desk.ask(KEYS);
+        }
+    }
+
+    /// The keys come, or a status.
+    fn answer(&mut self, board: &Memory, status: &str) -> Vec<Errand> {
+        let headers = Headers::new(vec![(":status".to_owned(), status.as_bytes().to_vec())]);
+        let body = if status == "200" { JWKS } else { b"" };
+        self.with(board, |desk, with| desk.answered(KEYS, &Arrived { headers: &headers, body, size: body.len() }, with))
+    }
+
+    /// Who is woken in one callback, and waits for nothing more.
+    fn woken(&mut self) -> Vec<u32> {
+        let mut woken = Vec::new();
+        while let Some((id, news, ())) = self.desk.next(&self.supply) {
+            assert_eq!(news, News::Settled(KEYS));
+            self.desk.go_on(id, Wait::default());
+            woken.push(id);
+        }
+        woken
+    }
+}
+
+#[test]
+fn the_first_to_ask_may_leave() {
+    let board = Memory::default();
+    let mut worker = Worker::new(&board);
+    worker.wait(1..5);
+    worker.desk.leave(1);
+    assert_eq!((worker.tick(&board), worker.tick(&board)), (1, 0), "one call for all");
+    worker.desk.leave(2);
+    worker.answer(&board, "200");
+    worker.desk.leave(3);
+    assert_eq!(worker.woken(), [4]);
+    assert_eq!(worker.desk.rest(&worker.supply), None);
+}
+
+#[test]
+fn many_are_woken_over_several_callbacks() {
+    let board = Memory::default();
+    let mut worker = Worker::new(&board);
+    worker.wait(0..100);
+    worker.tick(&board);
+    worker.answer(&board, "200");
+    let mut all = Vec::new();
+    for count in [32, 32, 32, 4] {
+        let woken = worker.woken();
+        assert_eq!(woken.len(), count);
+        all.extend(woken);
+        assert_eq!(worker.desk.rest(&worker.supply), (all.len() < 100).then_some(NEXT));
+    }
+    assert_eq!(all, (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_waits_for_what_is_not_fetched_is_found() {
+    let board = Memory::default();
+    let mut worker = Worker::new(&board);
+    worker.tick(&board);
+    worker.answer(&board, "503");
+    worker.desk.look(worker.now);
+    // The call that a request asked for came to nothing, and so did the news of that.
+    worker.desk.wait(7, Wait { until: Some(KEYS), ..Wait::default() }, (), worker.now);
+    assert_eq!((worker.tick(&board), worker.woken()), (0, vec![]));
+    worker.now = worker.now.plus(TICK);
+    worker.tick(&board);
+    assert_eq!(worker.woken(), [7], "it is not fetched again so soon: that is the end of waiting");
+}
+
+#[test]
+fn a_call_that_cannot_be_made_ends_the_wait() {
+    let board = Memory::default();
+    let mut worker = Worker::new(&board);
+    worker.wait(1..2);
+    assert_eq!(worker.tick(&board), 1);
+    let errands = worker.with(&board, |desk, with| desk.unreachable(KEYS, with));
+    assert!(
+        errands.iter().any(|errand| matches!(errand, Errand::Log(_, text) if text.contains("no usable cluster \"idp\""))),
+        "{errands:?}"
+    );
+    assert_eq!(worker.woken(), [1]);
+}
+
+#[test]
+fn one_worker_fetches_for_all() {
+    let board = Memory::default();
+    let mut workers: Vec<Worker> = (0..4).map(|_| Worker::new(&board)).collect();
+    for worker in &mut workers {
+        worker.wait(1..3);
+    }
+    let calls: Vec<usize> = workers.iter_mut().map(|worker| worker.tick(&board)).collect();
+    assert_eq!(calls, [1, 0, 0, 0]);
+    let follower = &mut workers[1];
+    assert!(follower.desk.rest(&follower.supply).is_some_and(|next| next < Duration::from_millis(50)), "it looks again soon");
+    workers[0].answer(&board, "200");
+    for worker in &mut workers {
+        assert_eq!((worker.tick(&board), worker.woken()), (0, vec![1, 2]));
+    }
+    // One that ends takes its notes along.
+    let mut last = workers.pop().unwrap();
+    last.with(&board, Desk::close);
+    assert!(board.0.borrow().values().all(|(value, _)| value.is_empty()));
+}
