@@ -20,15 +20,13 @@
     allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
-pub mod card;
-pub mod config;
-pub mod credential;
+pub use attache_ground::{protocol, wire};
+pub use attache_settings::{card, config, credential};
+
 pub mod flow;
 pub mod identity;
 pub mod ownership;
 pub mod policy;
-pub mod protocol;
-pub mod wire;
 
 #[cfg(all(target_arch = "wasm32", not(test)))]
 mod host;

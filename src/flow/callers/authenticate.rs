@@ -2,13 +2,11 @@
 
 use crate::config::{Entry, Scheme};
 use crate::flow::callers::credentials::Credentials;
-use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::{Context, Runtime};
-use crate::flow::supply::authentication::Authentication;
-use crate::flow::supply::source::Lookup;
+use crate::flow::supply::sought::Sought;
 use crate::identity::basic::BasicError;
 use crate::identity::bearer::BearerError;
 use crate::identity::confirmation::Confirmation;
@@ -17,25 +15,32 @@ use crate::identity::verify::Verified;
 use crate::identity::{Caller, Kind, Origin, secret_digest};
 use std::rc::Rc;
 
-/// What became of the credentials.
+/// What good credentials prove. Whether that is enough is another question.
 #[derive(Debug)]
-pub enum Identified {
-    /// They are good. Whether they are enough for this policy is another question; if not, the reason is this.
-    As(Proofs, Rc<Policy>, Reason),
-    /// They are not.
-    Refused(Reason),
-    /// This has to be fetched first.
-    Wait(Want),
+pub struct Proven {
+    /// What is proved.
+    pub proofs: Proofs,
+    /// The policy that it is held against.
+    pub policy: Rc<Policy>,
+    /// The reason of a refusal, if it is not enough.
+    pub lacking: Reason,
 }
 
 impl Runtime {
     /// What `credentials` prove at `destination`. With `may_wait`, what is missing is waited for.
     #[must_use]
-    pub fn identify(&self, destination: &Destination, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Identified {
+    pub fn identify(
+        &self,
+        destination: &Destination,
+        credentials: &Credentials<'_>,
+        may_wait: bool,
+        context: &Context<'_>,
+    ) -> Sought<Proven> {
         let policy = match destination.policy(self.supply(), context.now) {
-            Ok(policy) => policy,
-            Err(Lookup::Wait(want)) if may_wait => return Identified::Wait(want),
-            Err(_) => return Identified::Refused(Reason::CardUnavailable),
+            Sought::Here(policy) => policy,
+            Sought::Wait(want) if may_wait => return Sought::Wait(want),
+            Sought::Wait(_) => return Sought::No(Reason::CardUnavailable),
+            Sought::No(reason) => return Sought::No(reason),
         };
         let mut proofs = Proofs::default();
         let mut lacking = Reason::CredentialsMissing;
@@ -43,17 +48,17 @@ impl Runtime {
         // What is decided here at once comes first: nothing is fetched for a request that is refused anyway.
         for (scheme, presented) in credentials.keys.iter().filter(|(scheme, _)| policy.keys.contains(scheme)) {
             let (Some(Scheme::ApiKey(key)), Ok(presented)) = (scheme_at(*scheme), presented) else {
-                return Identified::Refused(presented.err().map_or(Reason::ApiKeyUnknown, Reason::from));
+                return Sought::No(presented.err().map_or(Reason::ApiKeyUnknown, Reason::from));
             };
             match secret_digest::owner(&key.keys, presented) {
                 Some(entry) => proofs.add(*scheme, Rc::new(client(*scheme, &entry.id, &entry.scopes, &entry.roles))),
-                None => return Identified::Refused(Reason::ApiKeyUnknown),
+                None => return Sought::No(Reason::ApiKeyUnknown),
             }
         }
         match credentials.password {
             _ if !policy.takes_passwords() => {}
             Err(BasicError::Missing) => {}
-            Err(error) => return Identified::Refused(error.into()),
+            Err(error) => return Sought::No(error.into()),
             Ok(presented) => {
                 let users = policy.passwords.iter().filter_map(|index| match scheme_at(*index)? {
                     Scheme::Basic(basic) => Some((*index, secret_digest::owner(&basic.users, &presented)?)),
@@ -61,7 +66,7 @@ impl Runtime {
                 });
                 let users: Vec<(usize, &Entry)> = users.collect();
                 if users.is_empty() {
-                    return Identified::Refused(Reason::PasswordWrong);
+                    return Sought::No(Reason::PasswordWrong);
                 }
                 for (scheme, entry) in users {
                     let client = client(scheme, &entry.id, &entry.scopes, &entry.roles);
@@ -72,7 +77,7 @@ impl Runtime {
         for index in &policy.certificates {
             let Some(Scheme::MutualTls(tls)) = scheme_at(*index) else { continue };
             match credentials.certificate(&tls.from) {
-                Err(_) => return Identified::Refused(Reason::CertificateRefused),
+                Err(_) => return Sought::No(Reason::CertificateRefused),
                 Ok(None) => {}
                 Ok(Some(peer)) => match (peer.admitted_by(&tls.allow), peer.identity()) {
                     (Some(allowed), Some(identity)) => {
@@ -86,38 +91,36 @@ impl Runtime {
         match &credentials.token {
             _ if !policy.takes_tokens() => {}
             Err(BearerError::Missing) => {}
-            Err(error) => return Identified::Refused((*error).into()),
+            Err(error) => return Sought::No((*error).into()),
             Ok(token) => match self.token(&policy, (token, credentials.known.as_deref()), may_wait, context) {
-                Authentication::Caller(caller) => {
+                Sought::Here(caller) => {
                     let held = |scheme: &usize| scheme_at(*scheme).is_some_and(|scheme| is_held(&caller, scheme, credentials));
                     let mut schemes = policy.tokens(&caller).filter(held).peekable();
                     if schemes.peek().is_none() {
-                        return Identified::Refused(Reason::TokenNotBound);
+                        return Sought::No(Reason::TokenNotBound);
                     }
                     schemes.for_each(|scheme| proofs.add(scheme, Rc::clone(&caller)));
                 }
-                Authentication::Refused(reason) => return Identified::Refused(reason),
-                Authentication::Wait(want) => return Identified::Wait(want),
+                Sought::No(reason) => return Sought::No(reason),
+                Sought::Wait(want) => return Sought::Wait(want),
             },
         }
         for scheme in &policy.open {
             proofs.add(*scheme, Rc::new(Caller { kind: Kind::Anonymous, ..Caller::of(Origin::Scheme(*scheme)) }));
         }
-        if proofs.is_empty() { Identified::Refused(lacking) } else { Identified::As(proofs, policy, lacking) }
+        if proofs.is_empty() { Sought::No(lacking) } else { Sought::Here(Proven { proofs, policy, lacking }) }
     }
 
     /// Verifies a token here, or asks about one that cannot be.
-    fn token(&self, policy: &Policy, token: (&str, Option<&Verified>), may_wait: bool, context: &Context<'_>) -> Authentication {
+    fn token(&self, policy: &Policy, token: (&str, Option<&Verified>), may_wait: bool, context: &Context<'_>) -> Sought<Rc<Caller>> {
         let authentication = self.supply().authenticate(token, &policy.issuers, None, may_wait, &context.verifying());
         let (token, _) = token;
         match (authentication, policy.introspection) {
             // Not a JWT at all, or one of an issuer whose keys are not configured.
-            (Authentication::Refused(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => {
+            (Sought::No(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => {
                 self.supply().introspect(scheme, token, may_wait, context.now)
             }
-            (Authentication::Refused(Reason::TokenIssuerUnknown), Some(scheme)) => {
-                self.supply().introspect(scheme, token, may_wait, context.now)
-            }
+            (Sought::No(Reason::TokenIssuerUnknown), Some(scheme)) => self.supply().introspect(scheme, token, may_wait, context.now),
             (verified, _) => verified,
         }
     }

@@ -2,7 +2,7 @@
 //! request is for where rules or the agent's card tell skills apart.
 
 use crate::config::{Agent, Config, HeaderSource, SkillFrom};
-use crate::flow::callers::authenticate::Identified;
+use crate::flow::callers::authenticate::Proven;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
@@ -11,6 +11,7 @@ use crate::flow::request::inspect::{Plans, Reader};
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
+use crate::flow::supply::sought::Sought;
 use crate::identity::demand::{Proofs, Unmet};
 use crate::identity::{Caller, Forwarded};
 use crate::policy::access;
@@ -43,16 +44,16 @@ pub enum Admission {
 
 /// Holds what is proved against the policy of `destination`. A card needs an accepted identity; everything else its scopes as well.
 #[must_use]
-pub fn admit(destination: &Destination, is_card: bool, identified: Identified, context: &Context<'_>) -> Admission {
+pub fn admit(destination: &Destination, is_card: bool, identified: Sought<Proven>, context: &Context<'_>) -> Admission {
     let agent = destination.agent();
     let refuse = |admitted, denial: Denial| match agent {
         Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
         _ => Admission::Refused(admitted, denial),
     };
     let (proofs, policy, lacking) = match identified {
-        Identified::As(proofs, policy, lacking) => (proofs, policy, lacking),
-        Identified::Refused(reason) => return refuse(None, context.runtime.unauthenticated(destination, reason, context.now)),
-        Identified::Wait(want) => return Admission::Wait(want),
+        Sought::Here(Proven { proofs, policy, lacking }) => (proofs, policy, lacking),
+        Sought::No(reason) => return refuse(None, context.runtime.unauthenticated(destination, reason, context.now)),
+        Sought::Wait(want) => return Admission::Wait(want),
     };
     let met = match policy.demand.knows(&proofs) {
         Some(caller) if is_card => Ok(caller),

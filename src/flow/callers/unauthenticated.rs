@@ -5,6 +5,7 @@ use crate::flow::refusal::denial::Denial;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::resource::Place;
 use crate::flow::setup::runtime::Runtime;
+use crate::flow::supply::sought::Sought;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
 
@@ -13,7 +14,7 @@ impl Runtime {
     #[must_use]
     pub fn unauthenticated(&self, destination: &Destination, reason: Reason, now: UnixTime) -> Denial {
         let mut denial = self.at(destination, Denial::new(reason), now);
-        if let Ok(policy) = destination.policy(self.supply(), now) {
+        if let Sought::Here(policy) = destination.policy(self.supply(), now) {
             denial.scopes = policy.demand.first_scopes();
             let audience = || policy.issuers.first().and_then(|issuer| self.config().issuers.get(*issuer)?.audiences.first());
             if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
@@ -35,7 +36,8 @@ impl Runtime {
         let metadata = destination.agent().and_then(|agent| agent.metadata.as_ref());
         let denial = denial.at(destination.name());
         // Only these have challenges; the others are made for requests that are never refused, too.
-        let (true, Ok(policy)) = (matches!(denial.reason.http_status(), 401 | 403), destination.policy(self.supply(), now)) else {
+        let (true, Sought::Here(policy)) = (matches!(denial.reason.http_status(), 401 | 403), destination.policy(self.supply(), now))
+        else {
             return denial;
         };
         let metadata = metadata.filter(|_| policy.takes_tokens());

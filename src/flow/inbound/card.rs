@@ -15,7 +15,8 @@ use crate::flow::request::media;
 use crate::flow::request::say::say;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
-use crate::flow::supply::source::Lookup;
+use crate::flow::supply::sought::Sought;
+use crate::flow::supply::source::Source;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::grpc_frame;
@@ -257,7 +258,7 @@ impl CardRequest {
 
     /// `cache-control` and `vary`.
     fn validity(&self, context: &Context<'_>) -> (String, Option<String>) {
-        let policy = self.agent.policy(context.runtime.supply(), context.now).ok();
+        let policy = self.agent.policy(context.runtime.supply(), context.now).here();
         let carriers = policy.iter().flat_map(|policy| policy.carriers());
         (validators::cache_control(self.audience, MAX_AGE_SECONDS), validators::vary(self.negotiated, self.audience, carriers))
     }
@@ -277,11 +278,11 @@ impl CardRequest {
         Ok(Reply { status, grpc_status: None, headers, body })
     }
 
-    /// Whether the request is for a card that the agent need not be asked for.
-    pub fn at_hand(&self, context: &Context<'_>) -> Lookup {
+    /// The card, if the agent need not be asked for it.
+    pub fn at_hand(&self, context: &Context<'_>) -> Option<Sought<Rc<Source>>> {
         match self.audience {
             Audience::Public | Audience::Caller => context.runtime.supply().source(self.agent.index, context.now),
-            Audience::Extended => Lookup::Upstream,
+            Audience::Extended => None,
         }
     }
 
@@ -291,8 +292,8 @@ impl CardRequest {
         let agent = &self.agent;
         let Some(public) = &agent.statement.public else { return Err("the agent has no public_url".to_owned()) };
         let declared = match context.runtime.supply().source(self.agent.index, context.now) {
-            Lookup::Here(source) => source.declared.as_ref().map(|(security, _)| security.clone()),
-            Lookup::Wait(_) | Lookup::Unavailable | Lookup::Upstream => None,
+            Some(Sought::Here(source)) => source.declared.as_ref().map(|(security, _)| security.clone()),
+            Some(Sought::Wait(_) | Sought::No(_)) | None => None,
         };
         let security = declared.unwrap_or_else(|| public.security.clone()).described_by(card);
         let promised = card.promised_skills();
@@ -300,7 +301,7 @@ impl CardRequest {
         context.runtime.supply().warn_of_skills(agent.index, &unkept);
         let interfaces: Vec<Interface<'_>> =
             public.interfaces.iter().map(|(version, binding, url)| Interface { version: *version, binding: *binding, url }).collect();
-        let policy = self.agent.policy(context.runtime.supply(), context.now).ok();
+        let policy = self.agent.policy(context.runtime.supply(), context.now).here();
         let shown = agent.card.filter_skills.then(|| usable(card.skill_ids(), self.admitted.as_ref(), agent, policy.as_deref(), config));
         // Who asks over HTTP+JSON reads what agents answer there: some speak protocol buffers' JSON in 0.3 too.
         let is_proto_json = match self.form {

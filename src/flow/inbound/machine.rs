@@ -22,7 +22,8 @@ use crate::flow::request::inspect::Reader;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
-use crate::flow::supply::source::Lookup;
+use crate::flow::supply::sought::Sought;
+use crate::flow::supply::source::Source;
 use crate::flow::tasks::owned::Owned;
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
@@ -62,7 +63,7 @@ pub(in crate::flow) fn begin(
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
     };
     // What a card that is still to be fetched will look at is not known.
-    let looked_at = agent.policy(context.runtime.supply(), context.now).unwrap_or_else(|_| context.runtime.everything());
+    let looked_at = agent.policy(context.runtime.supply(), context.now).here().unwrap_or_else(|| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let asks = config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header));
     let is_public = is_card && agent.card.access == CardAccess::Public;
@@ -265,9 +266,10 @@ impl Inbound {
     ) -> (Progress<Inbound>, Step) {
         self.tell(context, effects);
         let request = self.card();
-        match request.as_ref().map_or(Lookup::Upstream, |request| request.at_hand(context)) {
-            Lookup::Upstream => {}
-            found => return self.serve(request.as_deref(), found, context, effects),
+        if let Some(request) = &request
+            && let Some(found) = request.at_hand(context)
+        {
+            return self.serve(request, found, context, effects);
         }
         if !self.released {
             self.send_on(context, effects);
@@ -291,21 +293,21 @@ impl Inbound {
     /// Answers with a card that the agent need not be asked for.
     pub(super) fn serve(
         mut self: Box<Self>,
-        request: Option<&CardRequest>,
-        found: Lookup,
+        request: &CardRequest,
+        found: Sought<Rc<Source>>,
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
     ) -> (Progress<Inbound>, Step) {
         let wanted = self.wanted.take();
-        match (request, found) {
-            (_, Lookup::Wait(want)) if wanted != Some(want) => {
+        match found {
+            Sought::Wait(want) if wanted != Some(want) => {
                 if let Err(denial) = self.wait(want, context, effects) {
                     return self.deny(denial, context, effects);
                 }
                 self.wanted = Some(want);
                 return (Progress::Wait(self), Step::Pause);
             }
-            (Some(request), Lookup::Here(source)) => match request.serve(&source.card, context) {
+            Sought::Here(source) => match request.serve(&source.card, context) {
                 Ok(reply) => {
                     effects.extend(context.runtime.warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
                     effects.push(Effect::Note(Note::Allowed));
@@ -313,7 +315,7 @@ impl Inbound {
                 }
                 Err(error) => drop(request.refuse(&error, effects)),
             },
-            _ => return self.deny(Denial::new(Reason::CardUnavailable), context, effects),
+            Sought::Wait(_) | Sought::No(_) => return self.deny(Denial::new(Reason::CardUnavailable), context, effects),
         }
         (Progress::Done, Step::Pause)
     }

@@ -19,7 +19,7 @@ pub fn answer(head: &Head<'_>, runtime: &Runtime, now: UnixTime) -> Option<Reply
     });
     // The agent whose own host this is, before one that covers it among others.
     let (_, agent, place) = known.max_by_key(|(is_own, agent, _)| (*is_own, Reverse(agent.index)))?;
-    let policy = agent.policy(runtime.supply(), now).ok().filter(|policy| policy.takes_tokens())?;
+    let policy = agent.policy(runtime.supply(), now).here().filter(|policy| policy.takes_tokens())?;
     Some(Reply {
         status: 200,
         grpc_status: None,

@@ -92,7 +92,8 @@ impl Inbound {
             // Everyone may read a public card, and nothing else.
             Identity::Known(None) => Ok(operation == Operation::GetAgentCard),
             Identity::Shadowed => {
-                let policy = agent.policy(context.runtime.supply(), context.now).map_err(|_| Denial::new(Reason::CardUnavailable))?;
+                let policy = agent.policy(context.runtime.supply(), context.now).here();
+                let policy = policy.ok_or_else(|| Denial::new(Reason::CardUnavailable))?;
                 may_anyone(agent, &policy, operation, skill)
             }
             Identity::Pending { .. } => Ok(false),

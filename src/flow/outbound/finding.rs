@@ -13,7 +13,8 @@ use crate::flow::refusal::denial::Denial;
 use crate::flow::request::classify::no_body;
 use crate::flow::request::head::Head;
 use crate::flow::setup::runtime::Context;
-use crate::flow::supply::obtain::{Attachment, Obtained};
+use crate::flow::supply::obtain::{Attachment, Obtained, Refused};
+use crate::flow::supply::sought::Sought;
 use crate::identity::bearer;
 use crate::identity::bearer::BearerError;
 use crate::protocol::{Operation, Version};
@@ -119,12 +120,10 @@ impl Outbound {
 
     fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
         match (obtained, known) {
-            (Obtained::Attach(attachment), Some((version, operation))) => Next::Go(Box::new(attachment), version, operation),
-            (Obtained::Wait(want), _) if self.waited.len() < MOST_WAITS => Next::Wait(want),
-            (Obtained::Refused(reason, cause), _) => Next::Refuse(denial(&self.connection, reason, cause, effects)),
-            (Obtained::Attach(_) | Obtained::Wait(_), _) => {
-                Next::Refuse(denial(&self.connection, Reason::CredentialUnavailable, None, effects))
-            }
+            (Sought::Here(attachment), Some((version, operation))) => Next::Go(Box::new(attachment), version, operation),
+            (Sought::Wait(want), _) if self.waited.len() < MOST_WAITS => Next::Wait(want),
+            (Sought::No(Refused { reason, cause }), _) => Next::Refuse(denial(&self.connection, reason, cause, effects)),
+            (Sought::Here(_) | Sought::Wait(_), _) => Next::Refuse(denial(&self.connection, Reason::CredentialUnavailable, None, effects)),
         }
     }
 

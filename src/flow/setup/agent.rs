@@ -3,12 +3,13 @@
 use crate::config;
 use crate::config::{Config, ConfigError, Demanded};
 use crate::credential::secrets::Secrets;
+use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::flow::request::inspect::Plans;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::resource::Place;
 use crate::flow::setup::statement::Statement;
-use crate::flow::supply::source::Lookup;
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::Supply;
 use crate::ownership;
 use crate::wire::time::UnixTime;
@@ -65,15 +66,19 @@ impl Agent {
         })
     }
 
-    /// What it asks of callers.
-    ///
-    /// # Errors
-    /// Why that is not known: its card has to say it.
-    pub fn policy(&self, supply: &Supply, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
-        match (&self.policy, supply.source(self.index, now)) {
-            (Some(policy), _) => Ok(Rc::clone(policy)),
-            (None, Lookup::Here(source)) => source.declared.as_ref().map(|(_, policy)| Rc::clone(policy)).ok_or(Lookup::Unavailable),
-            (None, missing) => Err(missing),
+    /// What it asks of callers, as far as it is known: its card may have to say it.
+    #[must_use]
+    pub fn policy(&self, supply: &Supply, now: UnixTime) -> Sought<Rc<Policy>> {
+        if let Some(policy) = &self.policy {
+            return Sought::Here(Rc::clone(policy));
+        }
+        match supply.source(self.index, now) {
+            Some(Sought::Here(source)) => match &source.declared {
+                Some((_, policy)) => Sought::Here(Rc::clone(policy)),
+                None => Sought::No(Reason::CardUnavailable),
+            },
+            Some(Sought::Wait(want)) => Sought::Wait(want),
+            Some(Sought::No(_)) | None => Sought::No(Reason::CardUnavailable),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Whom a request is for.
 
+use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
-use crate::flow::supply::source::Lookup;
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::Supply;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
@@ -47,13 +48,11 @@ impl Destination {
     }
 
     /// What it asks of callers.
-    ///
-    /// # Errors
-    /// Why that is not known, or that nothing is asked.
-    pub fn policy(&self, supply: &Supply, now: UnixTime) -> Result<Rc<Policy>, Lookup> {
+    #[must_use]
+    pub fn policy(&self, supply: &Supply, now: UnixTime) -> Sought<Rc<Policy>> {
         match self {
             Self::Agent(agent) => agent.policy(supply, now),
-            Self::Connection(connection) => connection.callers.clone().ok_or(Lookup::Unavailable),
+            Self::Connection(connection) => connection.callers.clone().map_or(Sought::No(Reason::CardUnavailable), Sought::Here),
         }
     }
 }

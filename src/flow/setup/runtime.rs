@@ -135,7 +135,7 @@ impl Runtime {
     #[must_use]
     pub(in crate::flow) fn sit(&self, want: Want, destination: &Destination, now: UnixTime) -> Option<Seat> {
         let scheme = match want {
-            Want::Keys(issuer) => destination.policy(&self.supply, now).ok().and_then(|policy| policy.scheme_of(issuer)),
+            Want::Keys(issuer) => destination.policy(&self.supply, now).here().and_then(|policy| policy.scheme_of(issuer)),
             _ => None,
         };
         self.supply.sit(want, scheme)

@@ -4,11 +4,12 @@ use crate::config::{Introspection, Scheme};
 use crate::flow::event::Value;
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
-use crate::flow::supply::authentication::Authentication;
 use crate::flow::supply::introspect::{HANDOUT, INSTANT, Introspections, Job, MAX_REFUSED};
 use crate::flow::supply::lane::{Key, Lane, REST};
 use crate::flow::supply::seats::Room;
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::Supply;
+use crate::identity::Caller;
 use crate::identity::introspection;
 use crate::identity::introspection::IntrospectionError;
 use crate::wire::time::UnixTime;
@@ -19,15 +20,15 @@ use std::time::Duration;
 
 impl Supply {
     /// What the endpoint of `scheme` says of `token`. With `may_wait` it is asked, if it is not known.
-    pub(in crate::flow) fn introspect(&self, scheme: usize, token: &str, may_wait: bool, now: UnixTime) -> Authentication {
+    pub(in crate::flow) fn introspect(&self, scheme: usize, token: &str, may_wait: bool, now: UnixTime) -> Sought<Rc<Caller>> {
         let hash = Sha256::new_with_prefix(scheme.to_le_bytes()).chain_update(token);
         let key: Key = hash.finalize().into();
         let mut state = self.introspections().borrow_mut();
         if let Some(caller) = state.good.recall(&key, !may_wait, now) {
-            return Authentication::Caller(caller);
+            return Sought::Here(caller);
         }
         if let Some(reason) = state.refused.recall(&key, !may_wait, now) {
-            return Authentication::Refused(reason);
+            return Sought::No(reason);
         }
         let room = Room { scheme: Some(scheme), known: state.good.knows(&key) };
         let rests = state.lanes.get(&room).is_some_and(|lane| lane.rests(now));
@@ -35,9 +36,9 @@ impl Supply {
         match config {
             Some(config) if may_wait && !rests => {
                 state.note(key, room, token, || self.client(config.fairness), self.config().max_waiting);
-                Authentication::Wait(Want::Introspection(key))
+                Sought::Wait(Want::Introspection(key))
             }
-            _ => Authentication::Refused(Reason::IntrospectionUnavailable),
+            _ => Sought::No(Reason::IntrospectionUnavailable),
         }
     }
 

@@ -3,9 +3,10 @@
 
 use crate::config::{Config, ConfigError, Discovery, HttpUri, Issuer, Jwks, Remote};
 use crate::credential::secrets::Secrets;
-use crate::flow::event::call::{Answer, Call};
+use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
 use crate::flow::supply::shared::Terms;
+use crate::flow::supply::sought::Sought;
 use crate::identity::jwk;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
 use crate::identity::verify::Unverified;
@@ -45,14 +46,6 @@ enum Step {
     /// The metadata has come.
     Between,
     Keys,
-}
-
-/// What a token's issuer has for it.
-pub(in crate::flow) enum Found {
-    Keys(Rc<KeySet>),
-    /// They should be waited for.
-    Wait,
-    Refused(Reason),
 }
 
 /// What of the metadata is read.
@@ -122,21 +115,21 @@ impl Keyrings {
 
     /// The keys for `token` of `issuer`. With `may_wait`, they are waited for if they are not there, or if the token's is
     /// not among them and may be in the next set.
-    pub fn find(&mut self, token: &Unverified<'_>, issuer: &Issuer, may_wait: bool, now: UnixTime) -> Found {
-        let Some(ring) = self.0.get_mut(token.issuer) else { return Found::Refused(Reason::TokenIssuerUnknown) };
+    pub fn find(&mut self, token: &Unverified<'_>, issuer: &Issuer, may_wait: bool, now: UnixTime) -> Sought<Rc<KeySet>> {
+        let Some(ring) = self.0.get_mut(token.issuer) else { return Sought::No(Reason::TokenIssuerUnknown) };
         let Some(keys) = ring.keys.usable(now) else {
             return match ring.keys.wait_for_any(now) {
-                Wait::ForFetch if may_wait => Found::Wait,
-                Wait::ForFetch | Wait::Never => Found::Refused(Reason::KeysUnavailable),
+                Wait::ForFetch if may_wait => Sought::Wait(Want::Keys(token.issuer)),
+                Wait::ForFetch | Wait::Never => Sought::No(Reason::KeysUnavailable),
             };
         };
         if token.has_key(issuer, &keys) {
-            return Found::Keys(keys);
+            return Sought::Here(keys);
         }
         let name = token.key_digest();
         let is_missed = ring.missed.get(&name).is_some_and(|until| now < *until);
         if may_wait && !is_missed && ring.keys.wait_for_another(now) == Wait::ForFetch {
-            return Found::Wait;
+            return Sought::Wait(Want::Keys(token.issuer));
         }
         // It has waited, in vain.
         if !may_wait && !is_missed {
@@ -145,7 +138,7 @@ impl Keyrings {
                 ring.missed.insert(name, now.plus(MISSED_FOR));
             }
         }
-        Found::Keys(keys)
+        Sought::Here(keys)
     }
 
     /// The issuers whose keys should be fetched now, without anyone asking.
@@ -265,7 +258,7 @@ fn where_keys_are(body: &[u8], issuer: &Issuer, discovery: &Discovery) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Config, Duration, Found, Keyrings, Secrets, UnixTime, Unverified};
+    use super::{Answer, Config, Duration, Keyrings, Secrets, Sought, UnixTime, Unverified};
     use crate::flow::event::Value;
     use crate::flow::event::call::Call;
     use crate::identity::verify;
@@ -394,18 +387,18 @@ mod tests {
             let now = at(10).plus(Duration::from_millis(10 * number));
             let text = token(&format!("random-{number}"));
             let token = open(&text, &config);
-            if matches!(rings.find(&token, issuer, true, now), Found::Wait) {
+            if matches!(rings.find(&token, issuer, true, now), Sought::Wait(_)) {
                 fetches += fetch(&mut rings, now);
-                assert!(matches!(rings.find(&token, issuer, false, now), Found::Keys(_)));
+                assert!(matches!(rings.find(&token, issuer, false, now), Sought::Here(_)));
             }
         }
         assert!((1..=2).contains(&fetches), "{fetches}");
         // One that was missed is not looked for again at once; a new set forgets it.
         let text = token("2");
         let token = open(&text, &config);
-        assert!(matches!(rings.find(&token, issuer, true, at(100)), Found::Wait));
+        assert!(matches!(rings.find(&token, issuer, true, at(100)), Sought::Wait(_)));
         assert_eq!(fetch(&mut rings, at(100)), 1);
-        assert!(matches!(rings.find(&token, issuer, false, at(100)), Found::Keys(_)));
+        assert!(matches!(rings.find(&token, issuer, false, at(100)), Sought::Here(_)));
         assert_eq!(rings.0[0].missed.len(), 1);
         assert!(rings.begin(0, issuer, at(1000)).is_some());
         assert_eq!(rings.complete(0, issuer, Ok((200, OTHER_KEYS)), at(1000)), Ok(true));

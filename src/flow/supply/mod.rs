@@ -1,7 +1,6 @@
 //! What is fetched and kept over requests: keys, cards, answers about tokens, tokens, secrets. It knows no HTTP streams.
 
 pub mod asking;
-pub mod authentication;
 pub mod board;
 pub mod credentials;
 pub mod desk;
@@ -16,6 +15,7 @@ pub mod remote_cards;
 pub mod seats;
 pub mod shared;
 pub mod sitting;
+pub mod sought;
 pub mod source;
 pub mod store;
 pub mod token_notes;

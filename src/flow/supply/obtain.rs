@@ -8,7 +8,7 @@ use crate::credential::source::{Parties, Source};
 use crate::credential::{Failure, Key, secrets, static_header};
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
-use crate::flow::supply::authentication::Authentication;
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::flow::supply::tokens::{Job, Subject};
 use crate::identity::Caller;
@@ -34,22 +34,29 @@ pub struct Attachment {
     pub caller: Option<Rc<Caller>>,
 }
 
-/// What became of the search for a connection's credential.
+/// Why there is no credential.
 #[derive(Debug)]
-pub enum Obtained {
-    /// Here it is.
-    Attach(Attachment),
-    /// There is none; with the cause for the log, if that was not told before.
-    Refused(Reason, Option<String>),
-    /// This has to be fetched first.
-    Wait(Want),
+pub struct Refused {
+    /// What the caller learns.
+    pub reason: Reason,
+    /// For the log, if it is not there already.
+    pub cause: Option<String>,
+}
+
+/// What became of the search for a connection's credential.
+pub type Obtained = Sought<Attachment, Refused>;
+
+impl Refused {
+    pub(super) const fn sought(reason: Reason, cause: Option<String>) -> Obtained {
+        Sought::No(Self { reason, cause })
+    }
 }
 
 /// Ends the search early.
 type Stopped = Box<Obtained>;
 
 fn refused(reason: Reason, cause: impl Into<String>) -> Stopped {
-    Box::new(Obtained::Refused(reason, Some(cause.into())))
+    Box::new(Refused::sought(reason, Some(cause.into())))
 }
 
 /// The refusal for a failed fetch; its cause was told when it failed.
@@ -81,11 +88,11 @@ impl Supply {
         context: &Verifying<'_>,
     ) -> Obtained {
         let Some(connection) = self.config().connections.get(index) else {
-            return Obtained::Refused(Reason::Unmatched, None);
+            return Refused::sought(Reason::Unmatched, None);
         };
         let Some(credential) = connection.credential_of(which) else {
             let cause = format!("connection {:?} has no credential that the remote agent's card asks for", connection.name);
-            return Obtained::Refused(Reason::CredentialUnavailable, Some(cause));
+            return Refused::sought(Reason::CredentialUnavailable, Some(cause));
         };
         let search = Search { supply: self, index, connection, which, credential, waited, context };
         search.run(caller).unwrap_or_else(|stopped| *stopped)
@@ -108,7 +115,7 @@ impl Search<'_> {
     fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
         let credential = self.credential;
         let method = credential.method();
-        let attach = |headers, origin| Obtained::Attach(Attachment { headers, method, origin, age: None, token: None, caller: None });
+        let attach = |headers, origin| Sought::Here(Attachment { headers, method, origin, age: None, token: None, caller: None });
         match credential {
             Credential::None(_) => return Ok(attach(Vec::new(), "none")),
             Credential::Header(_) | Credential::Headers(_) => {
@@ -124,26 +131,26 @@ impl Search<'_> {
         let caller = caller.filter(|_| credential.subject().is_some());
         let subject = caller.map(|token| self.verify(token)).transpose()?;
         if credential.subject().is_some() && subject.is_none() {
-            return Err(Box::new(Obtained::Refused(Reason::CredentialsMissing, None)));
+            return Err(Box::new(Refused::sought(Reason::CredentialsMissing, None)));
         }
         let caller = subject.as_ref().map(|subject| Rc::clone(&subject.caller));
         let Some(source) = Source::of(credential) else {
             let token = subject.map(|subject| subject.token).ok_or_else(|| refused(Reason::CredentialUnavailable, "nothing to pass on"))?;
             let headers = vec![bearer(&token)];
-            return Ok(Obtained::Attach(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
+            return Ok(Sought::Here(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
         };
         if let Some(source) = Source::of_actor(credential) {
             self.token(source, None, true)?;
         }
         let (key, token, origin) = self.token(source, subject, false)?;
         let age = Some(self.context.now.since(token.since));
-        Ok(Obtained::Attach(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
+        Ok(Sought::Here(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
     }
 
     /// The token of `source`, or why the search stops.
     fn token(&self, source: Source<'_>, subject: Option<Subject>, is_actor: bool) -> Result<(Key, Rc<Token>, &'static str), Stopped> {
         let key = source.key(&self.connection.name, subject.as_ref().map(|subject| &subject.token));
-        let key = key.ok_or_else(|| Box::new(Obtained::Refused(Reason::CredentialsMissing, None)))?;
+        let key = key.ok_or_else(|| Box::new(Refused::sought(Reason::CredentialsMissing, None)))?;
         let now = self.context.now;
         let for_caller = subject.is_some();
         let want = Want::Token(key);
@@ -152,10 +159,10 @@ impl Search<'_> {
         let looked = self.supply.outgoing.tokens.borrow_mut().look(key, now, job);
         match looked {
             Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),
-            Lookup::Failed(failure) => Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None))),
+            Lookup::Failed(failure) => Err(Box::new(Refused::sought(reason_of(failure, for_caller), None))),
             Lookup::Wait if waited => {
                 let failure = self.supply.outgoing.tokens.borrow().failure(&key).unwrap_or(Failure::Unavailable);
-                Err(Box::new(Obtained::Refused(reason_of(failure, for_caller), None)))
+                Err(Box::new(Refused::sought(reason_of(failure, for_caller), None)))
             }
             Lookup::Wait => {
                 // What the request for it needs must be there before anyone waits.
@@ -166,7 +173,7 @@ impl Search<'_> {
                 {
                     self.supply.secrets().value(name).map(drop).map_err(|error| self.lacks(name, error))?;
                 }
-                Err(Box::new(Obtained::Wait(want)))
+                Err(Box::new(Sought::Wait(want)))
             }
         }
     }
@@ -185,13 +192,13 @@ impl Search<'_> {
         let ask = |may_wait| self.supply.authenticate((token_text, known.as_deref()), &accepted, audiences, may_wait, self.context);
         let authentication = match ask(true) {
             // They have been waited for already.
-            Authentication::Wait(want) if self.waited.contains(&want) => ask(false),
+            Sought::Wait(want) if self.waited.contains(&want) => ask(false),
             other => other,
         };
         match authentication {
-            Authentication::Caller(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
-            Authentication::Refused(reason) => Err(Box::new(Obtained::Refused(reason, None))),
-            Authentication::Wait(want) => Err(Box::new(Obtained::Wait(want))),
+            Sought::Here(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
+            Sought::No(reason) => Err(Box::new(Refused::sought(reason, None))),
+            Sought::Wait(want) => Err(Box::new(Sought::Wait(want))),
         }
     }
 
@@ -204,7 +211,7 @@ impl Search<'_> {
             && !self.waited.contains(&Want::Secret(index))
             && documents.get(&index).is_some_and(|kept| kept.wait_for_any(self.context.now) == Wait::ForFetch)
         {
-            return Box::new(Obtained::Wait(Want::Secret(index)));
+            return Box::new(Sought::Wait(Want::Secret(index)));
         }
         let text = format!("connection {:?} has no credential: secret {name:?} {error}", self.connection.name);
         refused(Reason::CredentialUnavailable, text)

@@ -7,9 +7,10 @@ use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Level, Value};
 use crate::flow::request::accepts;
-use crate::flow::supply::obtain::{Attachment, Obtained};
+use crate::flow::supply::obtain::{Attachment, Obtained, Refused};
 use crate::flow::supply::offers::Offers;
 use crate::flow::supply::remote::{One, RemoteAgent};
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::card_signature;
 use crate::identity::signature::Software;
@@ -26,7 +27,7 @@ impl Supply {
     /// # Errors
     /// What has to be waited for, or why there is none. What is in `waited` is not waited for again.
     pub fn remote_agent(&self, index: usize, waited: &[Want], now: UnixTime) -> Result<Rc<RemoteAgent>, Box<Obtained>> {
-        let refused = |cause: Option<String>| Box::new(Obtained::Refused(Reason::CardUnavailable, cause));
+        let refused = |cause: Option<String>| Box::new(Refused::sought(Reason::CardUnavailable, cause));
         let Some(kept) = self.outgoing.remotes.of(index) else { return Err(refused(None)) };
         let (usable, wait) = {
             let kept = kept.borrow();
@@ -36,7 +37,7 @@ impl Supply {
         match (usable, wait) {
             (Some(agent), _) => Ok(agent),
             (None, Wait::ForFetch) if !waited.contains(&want) => match self.card_credential(index, waited, now) {
-                Obtained::Attach(_) => Err(Box::new(Obtained::Wait(want))),
+                Sought::Here(_) => Err(Box::new(Sought::Wait(want))),
                 other => Err(Box::new(other)),
             },
             // Why was told when it failed.
@@ -56,7 +57,7 @@ impl Supply {
         let which = match connection.map(|own| (own.credential_of(Which::Card), &own.credential)) {
             Some((Some(_), _)) => Which::Card,
             Some((None, own)) if own.subject().is_some() || matches!(own, Credential::Auto(_)) => {
-                return Obtained::Attach(Attachment {
+                return Sought::Here(Attachment {
                     headers: Vec::new(),
                     method: "none",
                     origin: "none",
@@ -77,8 +78,8 @@ impl Supply {
                 return None;
             }
             match self.card_credential(index, &[], now) {
-                Obtained::Wait(want) => Some(want),
-                Obtained::Attach(_) | Obtained::Refused(..) => Some(Want::RemoteCard(index)),
+                Sought::Wait(want) => Some(want),
+                Sought::Here(_) | Sought::No(_) => Some(Want::RemoteCard(index)),
             }
         };
         self.outgoing.remotes.0.iter().enumerate().filter_map(due).collect()
@@ -92,7 +93,7 @@ impl Supply {
             return None;
         }
         match self.card_credential(index, &[], now) {
-            Obtained::Attach(attachment) => {
+            Sought::Here(attachment) => {
                 let prefix = connection.target.path_prefix.as_str();
                 let path = card.is_well_known().then(|| format!("{}{}", prefix.strip_suffix('/').unwrap_or(prefix), paths::WELL_KNOWN));
                 let uri = path.map_or_else(|| card.remote.uri.clone(), |path| card.remote.uri.at(path));
@@ -101,7 +102,7 @@ impl Supply {
                 call.headers.extend(etag.borrow().clone().map(|etag| ("if-none-match".into(), Value::Text(etag))));
                 Some(call)
             }
-            Obtained::Wait(_) | Obtained::Refused(..) => {
+            Sought::Wait(_) | Sought::No(_) => {
                 let error = told(index, connection, "its credential is not at hand");
                 kept.borrow_mut().complete(now, Err(error.clone()));
                 self.outgoing.complain(error);
@@ -128,9 +129,7 @@ impl Supply {
             Ok((200, body)) => self.read_remote(index, connection, body),
             Ok((status @ 300..=399, _)) => Err(format!("answered with status {status}: redirects are not followed")),
             Ok((status, _)) => {
-                if let (401, Obtained::Attach(Attachment { token: Some((key, token)), .. })) =
-                    (status, self.card_credential(index, &[], now))
-                {
+                if let (401, Sought::Here(Attachment { token: Some((key, token)), .. })) = (status, self.card_credential(index, &[], now)) {
                     self.reject(&key, &token, now);
                 }
                 Err(format!("answered with status {status}"))

@@ -6,7 +6,9 @@ use crate::card::scheme::{Kind, Location};
 use crate::card::{Card, Means, Scheme, Security};
 use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, Place, Remote, Scheme as Configured};
 use crate::flow::event::call::{Answer, Call, Want};
+use crate::flow::event::reason::Reason;
 use crate::flow::request::policy::Policy;
+use crate::flow::supply::sought::Sought;
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
@@ -48,19 +50,6 @@ impl PartialEq for Source {
 #[derive(Debug)]
 pub struct Sources(Vec<Option<RefCell<Kept<Source>>>>);
 
-/// What is there of a card.
-#[derive(Debug)]
-pub enum Lookup {
-    /// It is here.
-    Here(Rc<Source>),
-    /// It is being fetched, or can be.
-    Wait(Want),
-    /// There will be none soon.
-    Unavailable,
-    /// The agent answers for itself.
-    Upstream,
-}
-
 impl Sources {
     /// What the configuration says.
     ///
@@ -79,16 +68,16 @@ impl Sources {
         config.agents.iter().enumerate().map(source).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The card of agent `index`.
+    /// The card of agent `index`; `None` where the agent answers for itself.
     #[must_use]
-    pub fn find(&self, index: usize, now: UnixTime) -> Lookup {
-        let Some(Some(kept)) = self.0.get(index) else { return Lookup::Upstream };
+    pub fn find(&self, index: usize, now: UnixTime) -> Option<Sought<Rc<Source>>> {
+        let Some(Some(kept)) = self.0.get(index) else { return None };
         let kept = kept.borrow();
-        match (kept.usable(now), kept.wait_for_any(now)) {
-            (Some(source), _) => Lookup::Here(source),
-            (None, Wait::ForFetch) => Lookup::Wait(Want::Card(index)),
-            (None, Wait::Never) => Lookup::Unavailable,
-        }
+        Some(match (kept.usable(now), kept.wait_for_any(now)) {
+            (Some(source), _) => Sought::Here(source),
+            (None, Wait::ForFetch) => Sought::Wait(Want::Card(index)),
+            (None, Wait::Never) => Sought::No(Reason::CardUnavailable),
+        })
     }
 
     /// What operators should know of the cards in the configuration.

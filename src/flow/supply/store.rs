@@ -7,7 +7,8 @@ use crate::flow::event::{Effect, metric};
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
 use crate::flow::supply::seats::{Clients, Seats};
-use crate::flow::supply::source::{Lookup, Sources};
+use crate::flow::supply::sought::Sought;
+use crate::flow::supply::source::{Source, Sources};
 use crate::flow::supply::tokens::Outgoing;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::Verifier;
@@ -92,9 +93,9 @@ impl Supply {
         self.outgoing.secrets.borrow()
     }
 
-    /// The card of agent `index` that is at hand.
+    /// The card of agent `index`; `None` where the agent answers for itself.
     #[must_use]
-    pub fn source(&self, index: usize, now: UnixTime) -> Lookup {
+    pub fn source(&self, index: usize, now: UnixTime) -> Option<Sought<Rc<Source>>> {
         self.sources.find(index, now)
     }
 

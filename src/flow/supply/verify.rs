@@ -1,11 +1,10 @@
 //! Verifies tokens. A signature is checked once; whether what is signed is good is judged for each request.
 
-use crate::flow::event::call::Want;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::reason::Reason;
-use crate::flow::supply::authentication::Authentication;
-use crate::flow::supply::keys::Found;
+use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
+use crate::identity::Caller;
 use crate::identity::verify;
 use crate::identity::verify::Verified;
 use std::rc::Rc;
@@ -27,44 +26,44 @@ impl Supply {
         audiences: Option<&[String]>,
         may_wait: bool,
         context: &Verifying<'_>,
-    ) -> Authentication {
+    ) -> Sought<Rc<Caller>> {
         let now = context.now;
-        let issuer = |index: usize| self.config().issuers.get(index).ok_or(Authentication::Refused(Reason::TokenIssuerUnknown));
+        let issuer = |index: usize| self.config().issuers.get(index).ok_or(Sought::No(Reason::TokenIssuerUnknown));
         let judge = |verified: &Verified| {
             let issuer = issuer(verified.issuer)?;
             let judged = verified.judge(issuer, audiences.unwrap_or(&issuer.audiences), now);
-            judged.map_err(|error| Authentication::Refused(error.into()))
+            judged.map_err(|error| Sought::No(error.into()))
         };
         // A signature is worth no more than its key: beyond max_stale neither counts.
         if let Some(known) = known.filter(|known| self.keyrings.borrow().is_usable(known.issuer, now)) {
             Tally::add(&self.tally.remembered, 1);
             return match accepted.contains(&known.issuer) {
-                true => judge(known).map_or_else(|refused| refused, Authentication::Caller),
-                false => Authentication::Refused(Reason::TokenIssuerUnknown),
+                true => judge(known).map_or_else(|refused| refused, Sought::Here),
+                false => Sought::No(Reason::TokenIssuerUnknown),
             };
         }
         let parts = match verify::open(token, &self.config().issuers, accepted) {
             Ok(parts) => parts,
-            Err(error) => return Authentication::Refused(error.into()),
+            Err(error) => return Sought::No(error.into()),
         };
         let issuer = match issuer(parts.issuer) {
             Ok(issuer) => issuer,
             Err(refused) => return refused,
         };
         let keys = match self.keyrings.borrow_mut().find(&parts, issuer, may_wait, now) {
-            Found::Keys(keys) => keys,
-            Found::Wait => return Authentication::Wait(Want::Keys(parts.issuer)),
-            Found::Refused(reason) => return Authentication::Refused(reason),
+            Sought::Here(keys) => keys,
+            Sought::Wait(want) => return Sought::Wait(want),
+            Sought::No(reason) => return Sought::No(reason),
         };
         Tally::add(&self.tally.examined, 1);
         let verified = match parts.verify(issuer, &keys, context.verifier) {
             Ok(verified) => Rc::new(verified),
-            Err(error) => return Authentication::Refused(error.into()),
+            Err(error) => return Sought::No(error.into()),
         };
         match judge(&verified) {
             Ok(caller) => {
                 self.remembered.borrow_mut().remember(token, verified);
-                Authentication::Caller(caller)
+                Sought::Here(caller)
             }
             Err(refused) => refused,
         }
@@ -73,10 +72,9 @@ impl Supply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Authentication, Reason};
+    use super::{Caller, Rc, Reason, Sought};
     use crate::config::{Algorithm, Config};
     use crate::credential::secrets::Secrets;
-    use crate::flow::callers::authenticate::Identified;
     use crate::flow::callers::credentials::Credentials;
     use crate::flow::event::target::Target;
     use crate::flow::request::head::Head;
@@ -126,11 +124,11 @@ mod tests {
         Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), Secrets::default()).unwrap().seeded(42)
     }
 
-    fn reason(authentication: Authentication) -> &'static str {
+    fn reason(authentication: Sought<Rc<Caller>>) -> &'static str {
         match authentication {
-            Authentication::Caller(_) => "ok",
-            Authentication::Refused(reason) => reason.code(),
-            Authentication::Wait(_) => "wait",
+            Sought::Here(_) => "ok",
+            Sought::No(reason) => reason.code(),
+            Sought::Wait(_) => "wait",
         }
     }
 
@@ -141,12 +139,12 @@ mod tests {
         let head = Head::read(&headers).unwrap();
         let context = Context { runtime, verifier, now: UnixTime::from_secs(now) };
         let destination = runtime.destination(Target::Agent(index)).unwrap();
-        let policy = destination.policy(runtime.supply(), context.now).unwrap();
+        let policy = destination.policy(runtime.supply(), context.now).here().unwrap();
         let credentials = Credentials::read(&policy, runtime, &head, None);
         match runtime.identify(&destination, &credentials, true, &context) {
-            Identified::As(..) => "ok",
-            Identified::Refused(reason) => reason.code(),
-            Identified::Wait(_) => "wait",
+            Sought::Here(_) => "ok",
+            Sought::No(reason) => reason.code(),
+            Sought::Wait(_) => "wait",
         }
     }
 
