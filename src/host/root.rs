@@ -14,6 +14,7 @@ use crate::host::stream::Stream;
 use crate::host::tell::tell;
 use crate::host::waiting::Shared;
 use crate::host::{call, raw, wasi};
+use crate::identity::signature::Verifier;
 use crate::wire::header::Headers;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -38,7 +39,7 @@ impl Root {
         Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new() }
     }
 
-    fn configure(json: &[u8]) -> Result<Runtime, ConfigError> {
+    fn configure(&self, json: &[u8]) -> Result<Runtime, ConfigError> {
         let config = Config::parse(json)?;
         let mut secrets = Secrets::default();
         for (name, secret) in config.secrets() {
@@ -57,6 +58,7 @@ impl Root {
         }
         Ok(Runtime::new(config, secrets)?
             .seeded(wasi::random())
+            .verifying_with(Rc::clone(&self.shared.verifier) as Rc<dyn Verifier>)
             .signing_with(Rc::new(HostSigner))
             .telling_apart(Rc::new(call::HostClients)))
     }
@@ -91,7 +93,7 @@ impl Root {
 
     /// Wakes those whose turn it is, and lets those go on that may.
     fn wake(&self, runtime: &Runtime, now: UnixTime) {
-        let context = Context { runtime, verifier: &self.shared.verifier, now };
+        let context = Context { runtime, verifier: &*self.shared.verifier, now };
         loop {
             let next = self.shared.desk.borrow_mut().next(runtime.supply());
             let Some((id, news, request)) = next else { break };
@@ -186,7 +188,7 @@ impl HostContext for Root {
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
-        match Self::configure(&json) {
+        match self.configure(&json) {
             Ok(runtime) => {
                 let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
                 self.shared.desk.borrow_mut().open(&json, &with);

@@ -13,6 +13,14 @@ use proxy_wasm::types::Status;
 use secrecy::{ExposeSecret, SecretString};
 use std::cell::Cell;
 
+/// What is logged once, of a host without `verify_signature`.
+const ABSENT: &str = if cfg!(feature = "software-ecdsa") {
+    "the proxy has no verify_signature: signatures are verified here, which takes longer"
+} else {
+    "the proxy has no verify_signature: this build of the filter verifies no signatures of ES256, ES384 and ES512 itself, and those of \
+     RS256, RS384 and RS512 take longer"
+};
+
 /// Verifies on the host first.
 #[derive(Debug, Default)]
 pub struct HostFirst {
@@ -50,7 +58,7 @@ impl Verifier for HostFirst {
             Err(error) => {
                 if matches!(error, Status::NotFound) {
                     self.absent.set(true);
-                    log(Level::Warn, "the proxy has no verify_signature: signatures are verified here, which takes longer");
+                    log(Level::Warn, ABSENT);
                 }
                 Software.verify(algorithm, key, message, signature)
             }

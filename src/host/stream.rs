@@ -30,7 +30,7 @@ impl Stream {
     }
 
     fn tell(&mut self, event: Event, room: Room) -> Action {
-        let context = Context { runtime: &self.runtime, verifier: &self.shared.verifier, now: call::now() };
+        let context = Context { runtime: &self.runtime, verifier: &*self.shared.verifier, now: call::now() };
         let step = tell(&self.request, event, &context, &self.shared, room);
         let wait = self.request.interest.get().wait;
         if wait.is_any() {
@@ -82,7 +82,7 @@ impl HttpContext for Stream {
             core::arch::wasm32::unreachable();
         }
         #[cfg(feature = "test-trap")]
-        if crate::host::probe::answer(&headers, &self.shared.verifier) {
+        if crate::host::probe::answer(&headers, &*self.shared.verifier) {
             return Action::Pause;
         }
         let peer = if self.runtime.asks_peer() { call::peer() } else { None };

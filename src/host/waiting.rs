@@ -10,7 +10,7 @@ use std::rc::Rc;
 /// What the root shares with the requests.
 #[derive(Default)]
 pub struct Shared {
-    pub verifier: HostFirst,
+    pub verifier: Rc<HostFirst>,
     pub metrics: Metrics,
     /// Once there is a configuration.
     pub runtime: OnceCell<Rc<Runtime>>,

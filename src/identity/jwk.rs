@@ -1,10 +1,9 @@
 //! JSON Web Keys (RFC 7517) that can verify signatures, and shared secrets. Private halves are never read.
 
-use super::der;
+use super::{der, ecdsa};
 use crate::config::{Algorithm, RSA_BITS};
 use crate::wire::base64url;
-use jwt_compact::Algorithm as JwsAlgorithm;
-use jwt_compact::alg::{Es256, RsaPublicKey, VerifyingKey};
+use jwt_compact::alg::RsaPublicKey;
 use rsa::BigUint;
 use rsa::traits::PublicKeyParts as _;
 use secrecy::{ExposeSecret, SecretSlice};
@@ -27,11 +26,11 @@ pub enum Key {
     /// RSA, 2048 to 8192 bits.
     Rsa(Prepared<RsaPublicKey>),
     /// The curve P-256.
-    P256(Prepared<<Es256 as JwsAlgorithm>::VerifyingKey>),
+    P256(Prepared<ecdsa::P256>),
     /// The curve P-384.
-    P384(Prepared<p384::ecdsa::VerifyingKey>),
+    P384(Prepared<ecdsa::P384>),
     /// The curve P-521.
-    P521(Prepared<Box<p521::ecdsa::VerifyingKey>>),
+    P521(Prepared<ecdsa::P521>),
     /// The curve Ed25519.
     Ed25519(ed25519_dalek::VerifyingKey),
     /// A secret for HMAC. No JWK Set has one.
@@ -271,17 +270,17 @@ fn entry(jwk: Jwk) -> Option<Entry> {
         ("RSA", _) => rsa_key(&bytes(&jwk.n)?, &bytes(&jwk.e)?)?,
         ("EC", Some("P-256")) => {
             let point = point(32)?;
-            let software = <<Es256 as JwsAlgorithm>::VerifyingKey as VerifyingKey<Es256>>::from_slice(&point).ok()?;
+            let software = ecdsa::p256(&point)?;
             Key::P256(Prepared { software, spki: der::key(der::P256, &point) })
         }
         ("EC", Some("P-384")) => {
             let point = point(48)?;
-            let software = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
+            let software = ecdsa::p384(&point)?;
             Key::P384(Prepared { software, spki: der::key(der::P384, &point) })
         }
         ("EC", Some("P-521")) => {
             let point = point(66)?;
-            let software = Box::new(p521::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?);
+            let software = ecdsa::p521(&point)?;
             Key::P521(Prepared { software, spki: der::key(der::P521, &point) })
         }
         ("OKP", Some("Ed25519")) => Key::Ed25519(ed25519(&bytes(&jwk.x)?)?),

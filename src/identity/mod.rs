@@ -10,6 +10,7 @@ pub mod claims;
 pub mod confirmation;
 pub mod demand;
 pub mod der;
+mod ecdsa;
 pub mod forwarded;
 pub mod introspection;
 pub mod jwk;

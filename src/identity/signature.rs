@@ -1,19 +1,20 @@
 //! Verifying a signature with a key that fits its algorithm. Which code does it is the caller's choice: the
 //! host's BoringSSL where there is one, [`Software`] everywhere.
 
+use super::ecdsa;
 use super::jwk::Key;
 use crate::config::Algorithm;
 use hmac::digest::KeyInit;
 use hmac::digest::core_api::BlockSizeUser;
 use hmac::{Mac, SimpleHmac};
 use jwt_compact::AlgorithmSignature;
-use jwt_compact::alg::{Es256, Rsa};
-use p384::ecdsa::signature::Verifier as _;
+use jwt_compact::alg::Rsa;
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::{Digest, Sha256, Sha384, Sha512};
+use std::fmt;
 
 /// Verifies signatures.
-pub trait Verifier {
+pub trait Verifier: fmt::Debug {
     /// Whether `signature` (JOSE form, RFC 7518 section 3) over `message` was made by the owner of `key` with
     /// `algorithm`. `false` if the two do not belong together.
     fn verify(&self, algorithm: Algorithm, key: &Key, message: &[u8], signature: &[u8]) -> bool;
@@ -32,13 +33,9 @@ impl Verifier for Software {
             (Algorithm::PS256, Key::Rsa(key)) => check(Rsa::ps256(), &key.software, message, signature),
             (Algorithm::PS384, Key::Rsa(key)) => check(Rsa::ps384(), &key.software, message, signature),
             (Algorithm::PS512, Key::Rsa(key)) => check(Rsa::ps512(), &key.software, message, signature),
-            (Algorithm::ES256, Key::P256(key)) => check(Es256, &key.software, message, signature),
-            (Algorithm::ES384, Key::P384(key)) => {
-                p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.software.verify(message, &signature).is_ok())
-            }
-            (Algorithm::ES512, Key::P521(key)) => {
-                p521::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.software.verify(message, &signature).is_ok())
-            }
+            (Algorithm::ES256, Key::P256(key)) => ecdsa::es256(&key.software, message, signature),
+            (Algorithm::ES384, Key::P384(key)) => ecdsa::es384(&key.software, message, signature),
+            (Algorithm::ES512, Key::P521(key)) => ecdsa::es512(&key.software, message, signature),
             // Strict: no point of small order, which fits every message (RFC 8032 leaves it open).
             (Algorithm::EdDSA, Key::Ed25519(key)) => {
                 ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify_strict(message, &signature).is_ok())

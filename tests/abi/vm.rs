@@ -4,7 +4,7 @@
 use super::host::{self, Host, Pairs, Stream};
 use serde_json::Value;
 use std::sync::LazyLock;
-use wasmi::{Engine, Instance, Linker, Module, Store, Val};
+use wasmi::{Config, Engine, Instance, Linker, Module, Store, Val};
 
 /// The root context of the first configuration.
 pub const ROOT: u32 = 1;
@@ -12,13 +12,18 @@ pub const ROOT: u32 = 1;
 /// Most requests that may go on or be answered in one callback. Some hundreds were seen to overflow Envoy's VM.
 const MOST_AT_ONCE: usize = 32;
 
+/// More instructions than any test takes.
+const FUEL: u64 = 1 << 62;
+
 /// 2026-01-01T00:00:00Z, in nanoseconds.
 const START: u64 = 1_767_225_600_000_000_000;
 
 pub static MODULE: LazyLock<Module> = LazyLock::new(|| {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/target/attache.wasm");
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("target/attache.wasm cannot be read ({error}): run make build"));
-    Module::new(&Engine::default(), bytes).expect("target/attache.wasm is a WebAssembly module")
+    let mut config = Config::default();
+    config.consume_fuel(true);
+    Module::new(&Engine::new(&config), bytes).expect("target/attache.wasm is a WebAssembly module")
 });
 
 /// What the module says about going on.
@@ -51,6 +56,7 @@ impl Vm {
     pub fn new(host: Host) -> Self {
         let module = &*MODULE;
         let mut store = Store::new(module.engine(), Host { now: START, ..host });
+        store.set_fuel(FUEL).unwrap();
         let mut linker = Linker::new(module.engine());
         for import in module.imports() {
             let name = import.name().to_owned();
@@ -97,6 +103,11 @@ impl Vm {
 
     pub fn stream(&self, id: u32) -> &Stream {
         &self.host().streams[&id]
+    }
+
+    /// About how many instructions have run, as the interpreter counts them.
+    pub fn instructions(&self) -> u64 {
+        FUEL - self.store.get_fuel().unwrap()
     }
 
     /// Bytes of linear memory.

@@ -119,6 +119,12 @@ impl Runtime {
         Self { supply: self.supply.signing_with(signer), ..self }
     }
 
+    /// The same, where this checks the signatures of what is fetched.
+    #[must_use]
+    pub fn verifying_with(self, verifier: Rc<dyn Verifier>) -> Self {
+        Self { supply: self.supply.verifying_with(verifier), ..self }
+    }
+
     /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know.
     #[must_use]
     pub fn seeded(self, seed: u128) -> Self {

@@ -13,7 +13,6 @@ use crate::flow::supply::remote::{One, RemoteAgent};
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::card_signature;
-use crate::identity::signature::Software;
 use crate::wire::caching::Caching;
 use crate::wire::kept::{EARLY_FETCH_INTERVAL, Wait};
 use crate::wire::time::UnixTime;
@@ -52,7 +51,7 @@ impl Supply {
 
     /// The credential for the card: its own, or the connection's, unless that belongs to a caller or the card decides about it.
     fn card_credential(&self, index: usize, waited: &[Want], now: UnixTime) -> Obtained {
-        let context = Verifying { verifier: &Software, now };
+        let context = Verifying { verifier: &*self.verifier, now };
         let connection = self.config().connections.get(index);
         let which = match connection.map(|own| (own.credential_of(Which::Card), &own.credential)) {
             Some((Some(_), _)) => Which::Card,
@@ -160,7 +159,7 @@ impl Supply {
             // As it came: the card that was read has other spellings. It has been found to be JSON without repeated members.
             let json: Map<String, Json> = serde_json::from_slice(body).map_err(|_| "the card is not JSON")?;
             let forms = signed::forms(&json).map(Json::Object);
-            let form = card_signature::verify(json.get("signatures"), forms, keys, own, &Software);
+            let form = card_signature::verify(json.get("signatures"), forms, keys, own, &*self.verifier);
             card = Card::from_value(form.map_err(|error| error.to_string())?).map_err(|error| error.to_string())?;
         }
         let (offers, stranger) = Offers::of(&card, &own.remote.uri, connection.target.path_prefix.as_str());

@@ -11,7 +11,7 @@ use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::{Source, Sources};
 use crate::flow::supply::tokens::Outgoing;
 use crate::identity::remembered::Remembered;
-use crate::identity::signature::Verifier;
+use crate::identity::signature::{Software, Verifier};
 use crate::wire::time::UnixTime;
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeSet;
@@ -44,6 +44,8 @@ pub struct Supply {
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
     told: RefCell<BTreeSet<usize>>,
+    /// Checks what is fetched.
+    pub(super) verifier: Rc<dyn Verifier>,
     pub(super) tally: Tally,
     lowest_log_level: Cell<u32>,
     /// An empty list that has room.
@@ -75,6 +77,7 @@ impl Supply {
             clients: None,
             holds: Cell::new(false),
             told: RefCell::default(),
+            verifier: Rc::new(Software),
             tally: Tally::default(),
             lowest_log_level: Cell::default(),
             spare: RefCell::default(),
@@ -146,6 +149,12 @@ impl Supply {
     /// The proxy writes nothing below `number` to its log.
     pub fn set_lowest_log_level(&self, number: u32) {
         self.lowest_log_level.set(number);
+    }
+
+    /// The same, where this checks the signatures of what is fetched.
+    #[must_use]
+    pub fn verifying_with(self, verifier: Rc<dyn Verifier>) -> Self {
+        Self { verifier, ..self }
     }
 
     /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know.
