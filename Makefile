@@ -14,7 +14,7 @@ build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the t
 	@tools/build.sh
 
 quick: ## test natively, without the wasm build: units, golden cases, shape (TEST=policy: those of that name)
-	cargo test --locked --lib --test golden --test shape -- $(TEST)
+	cargo test --locked --workspace --exclude attache-mesh --lib --test golden --test shape -- $(TEST)
 
 bless: ## rewrite what golden cases expect (TEST=policy: of those); then read the difference
 	BLESS=1 cargo test --locked -q --test golden -- $(TEST)
@@ -23,7 +23,7 @@ bless: ## rewrite what golden cases expect (TEST=policy: of those); then read th
 
 unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
 	@tools/test_setup.sh
-	cargo test --locked
+	cargo test --locked --workspace --exclude attache-mesh
 	$(runner) tools/wasm-cargo.sh test --lib
 
 mesh: build ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)

@@ -1,6 +1,6 @@
 //! Where a whole configuration has credentials, and what of it is allowed but an operator should know.
 
-use super::{Config, Connection, Credential, Pin, Place, Scheme};
+use super::{Config, Connection, Credential, KeyPlace, Pin, Scheme};
 use crate::wire::steering;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -10,16 +10,16 @@ impl Config {
     #[must_use]
     pub fn credential_headers(&self) -> BTreeSet<&str> {
         let of_connections = self.connections.iter().flat_map(|connection| connection.credentials()).flat_map(Credential::headers);
-        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(Place::Header)).collect()
+        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(KeyPlace::Header)).collect()
     }
 
     /// Query parameters in which it has some.
     #[must_use]
     pub fn credential_parameters(&self) -> BTreeSet<&str> {
-        self.keys_in(Place::Query).collect()
+        self.keys_in(KeyPlace::Query).collect()
     }
 
-    fn keys_in(&self, place: Place) -> impl Iterator<Item = &str> {
+    fn keys_in(&self, place: KeyPlace) -> impl Iterator<Item = &str> {
         let keys = self.schemes.0.values().filter_map(|scheme| match scheme {
             Scheme::ApiKey(key) => Some(key),
             _ => None,

@@ -24,7 +24,7 @@ impl TryFrom<String> for Sha256 {
 pub struct ApiKey {
     /// Where the key is.
     #[serde(rename = "in")]
-    pub place: Place,
+    pub place: KeyPlace,
     /// Name of the header (in lower case), parameter or cookie.
     pub name: String,
     /// The keys that are taken.
@@ -35,7 +35,7 @@ pub struct ApiKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
-pub enum Place {
+pub enum KeyPlace {
     Header,
     Query,
     Cookie,
@@ -95,15 +95,15 @@ impl ApiKey {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         let fail = |reason: &str| Err(ConfigError::new(format!("{at}.name"), reason));
         match self.place {
-            Place::Header if !header::is_name(&self.name) => return fail("must be a header name in lower case"),
-            Place::Header if TAKEN.contains(&self.name.as_str()) || is_ours(&self.name) => {
+            KeyPlace::Header if !header::is_name(&self.name) => return fail("must be a header name in lower case"),
+            KeyPlace::Header if TAKEN.contains(&self.name.as_str()) || is_ours(&self.name) => {
                 return fail("this header has another meaning");
             }
-            Place::Cookie if !header::is_token(&self.name) => return fail("must be the name of a cookie"),
-            Place::Query if self.name.is_empty() || self.name.eq_ignore_ascii_case("a2a-version") => {
+            KeyPlace::Cookie if !header::is_token(&self.name) => return fail("must be the name of a cookie"),
+            KeyPlace::Query if self.name.is_empty() || self.name.eq_ignore_ascii_case("a2a-version") => {
                 return fail("must be the name of a parameter of no other meaning");
             }
-            Place::Header | Place::Cookie | Place::Query => {}
+            KeyPlace::Header | KeyPlace::Cookie | KeyPlace::Query => {}
         }
         check(&self.keys, &format!("{at}.keys"))
     }

@@ -171,14 +171,14 @@ impl Exchange {
         self.body_came(size, true)
     }
 
-    /// What the proxy holds of the body that nobody has read, if somebody reads now. To be asked, and told, after
+    /// What the proxy holds of the body that nobody has read, if somebody reads now. To be asked after
     /// [`Event::Settled`].
     pub fn unread_body(&mut self) -> Option<Part> {
         let reading = self.reading();
         self.arrived.unread(reading)
     }
 
-    /// Bytes of the body in the proxy's buffer, as the last callback told.
+    /// Bytes of the body in the proxy's buffer, as of the last callback.
     #[must_use]
     pub const fn held_body(&self) -> usize {
         self.arrived.held()

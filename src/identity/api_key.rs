@@ -2,7 +2,7 @@
 //! at its place, or the request is refused: servers disagree on which of two counts.
 
 use super::secret_digest;
-use crate::config::{ApiKey, Place};
+use crate::config::{ApiKey, KeyPlace};
 use crate::wire::header::Headers;
 use std::borrow::Cow;
 use thiserror::Error;
@@ -24,12 +24,14 @@ pub enum KeyError {
 /// As [`KeyError`] says. A bad key is never taken for a missing one.
 pub fn presented(scheme: &ApiKey, headers: &Headers, query: Option<&str>) -> Result<Option<[u8; 32]>, KeyError> {
     match scheme.place {
-        Place::Header => one(headers.all(&scheme.name).map(Cow::Borrowed)),
-        Place::Query => one(query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
+        KeyPlace::Header => one(headers.all(&scheme.name).map(Cow::Borrowed)),
+        KeyPlace::Query => one(query.into_iter().flat_map(|query| query.split('&')).filter_map(|pair| {
             let (name, value) = form_urlencoded::parse(pair.as_bytes()).next()?;
             name.eq_ignore_ascii_case(&scheme.name).then(|| Cow::Owned(value.into_owned().into_bytes()))
         })),
-        Place::Cookie => one(cookies(headers).filter(|(name, _)| *name == scheme.name.as_bytes()).map(|(_, value)| Cow::Borrowed(value))),
+        KeyPlace::Cookie => {
+            one(cookies(headers).filter(|(name, _)| *name == scheme.name.as_bytes()).map(|(_, value)| Cow::Borrowed(value)))
+        }
     }
 }
 
@@ -53,9 +55,9 @@ pub fn cookies(headers: &Headers) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ApiKey, Headers, KeyError, Place, presented, secret_digest};
+    use super::{ApiKey, Headers, KeyError, KeyPlace, presented, secret_digest};
 
-    fn read(place: Place, headers: &[(&str, &str)], query: Option<&str>) -> Result<Option<&'static str>, KeyError> {
+    fn read(place: KeyPlace, headers: &[(&str, &str)], query: Option<&str>) -> Result<Option<&'static str>, KeyError> {
         let scheme = ApiKey { place, name: "key".to_owned(), keys: Vec::new() };
         let list = headers.iter().map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec())).collect();
         let found = presented(&scheme, &Headers::new(list), query)?;
@@ -69,29 +71,29 @@ mod tests {
 
     #[test]
     fn a_key_is_read_at_its_place_only() {
-        assert_eq!(read(Place::Header, &[("key", "a"), ("cookie", "key=b")], Some("key=c")), Ok(Some("a")));
-        assert_eq!(read(Place::Query, &[("key", "b"), ("cookie", "key=b")], Some("x=1&key=a&y")), Ok(Some("a")));
-        assert_eq!(read(Place::Cookie, &[("key", "b"), ("cookie", "x=1; key=a; y")], Some("key=b")), Ok(Some("a")));
-        for place in [Place::Header, Place::Query, Place::Cookie] {
+        assert_eq!(read(KeyPlace::Header, &[("key", "a"), ("cookie", "key=b")], Some("key=c")), Ok(Some("a")));
+        assert_eq!(read(KeyPlace::Query, &[("key", "b"), ("cookie", "key=b")], Some("x=1&key=a&y")), Ok(Some("a")));
+        assert_eq!(read(KeyPlace::Cookie, &[("key", "b"), ("cookie", "x=1; key=a; y")], Some("key=b")), Ok(Some("a")));
+        for place in [KeyPlace::Header, KeyPlace::Query, KeyPlace::Cookie] {
             assert_eq!(read(place, &[("keys", "a"), ("cookie", "keys=a; Key=a")], Some("keys=a&xkey=a")), Ok(None));
             assert_eq!(read(place, &[], None), Ok(None));
         }
         for (query, key) in [("key=", ""), ("key", ""), ("%6bey=a%20b", "a b"), ("KEY=a+b", "a b"), ("key=%c3%a9", "é"), ("key=a=b", "a=b")]
         {
-            assert_eq!(read(Place::Query, &[], Some(query)), Ok(Some(key)), "{query}");
+            assert_eq!(read(KeyPlace::Query, &[], Some(query)), Ok(Some(key)), "{query}");
         }
         for (cookie, key) in [("key=", ""), ("key=a=b", "a=b"), ("key=\"a\"", "\"a\""), (" key =a ", "a")] {
-            assert_eq!(read(Place::Cookie, &[("cookie", cookie)], None), Ok(Some(key)), "{cookie}");
+            assert_eq!(read(KeyPlace::Cookie, &[("cookie", cookie)], None), Ok(Some(key)), "{cookie}");
         }
     }
 
     #[test]
     fn two_keys_are_refused_even_when_they_are_the_same() {
-        assert_eq!(read(Place::Header, &[("key", "a"), ("key", "a")], None), Err(KeyError::Repeated));
-        assert_eq!(read(Place::Query, &[], Some("key=a&%6Bey=a")), Err(KeyError::Repeated));
-        assert_eq!(read(Place::Cookie, &[("cookie", "key=a"), ("cookie", "key=a")], None), Err(KeyError::Repeated));
-        assert_eq!(read(Place::Cookie, &[("cookie", "key=a; key=b")], None), Err(KeyError::Repeated));
+        assert_eq!(read(KeyPlace::Header, &[("key", "a"), ("key", "a")], None), Err(KeyError::Repeated));
+        assert_eq!(read(KeyPlace::Query, &[], Some("key=a&%6Bey=a")), Err(KeyError::Repeated));
+        assert_eq!(read(KeyPlace::Cookie, &[("cookie", "key=a"), ("cookie", "key=a")], None), Err(KeyError::Repeated));
+        assert_eq!(read(KeyPlace::Cookie, &[("cookie", "key=a; key=b")], None), Err(KeyError::Repeated));
         let long = "a".repeat(2000);
-        assert_eq!(read(Place::Header, &[("key", &long)], None), Err(KeyError::TooLarge));
+        assert_eq!(read(KeyPlace::Header, &[("key", &long)], None), Err(KeyError::TooLarge));
     }
 }

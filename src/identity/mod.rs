@@ -99,7 +99,7 @@ pub struct Caller {
     pub forwarded: Box<[Forwarded]>,
     /// What its subject is called where it may not be named.
     pub pseudonym: Pseudonym,
-    /// What agents are told of it.
+    /// What agents learn of it.
     pub rendered: Rendered,
 }
 

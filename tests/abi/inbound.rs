@@ -92,6 +92,41 @@ fn host_calls_are_few() {
     assert!(calls.len() <= 8, "a refusal: {} calls: {calls:#?}", calls.len());
 }
 
+/// Time cannot be held in a test, but what an interpreter counts of the module's instructions can (its unit is its own): for a
+/// request with a token seen before, and for each KiB of a body.
+#[test]
+fn instructions_are_few() {
+    let budget: Value = serde_json::from_str(include_str!("../budget.json")).unwrap();
+    let mut configuration = inbound(&json!({"inline": VECTORS["keys"]}));
+    configuration["audit"] = json!({"level": "none"});
+    configuration["agents"][0]["limits"]["max_body_bytes"] = json!(1 << 20);
+    let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &configuration);
+    let body = |parts: String| {
+        format!(r#"{{"jsonrpc":"2.0","id":"1","method":"SendMessage","params":{{"message":{{"messageId":"m","parts":[{parts}]}}}}}}"#)
+    };
+    let text = |bytes: usize| format!(r#"{{"text":"{}"}}"#, "lorem ipsum ".repeat(bytes / 12));
+    let many = vec![text(220); 64 * 4].join(",");
+    let mut small = 0;
+    for (what, parts) in [("small body", text(300)), ("KiB of parts", many), ("KiB of a string", text(64 * 1024))] {
+        let body = body(parts);
+        let sent = with(headers(), "content-length", body.len().to_string());
+        let mut counted = 0;
+        for _ in 0..3 {
+            let before = vm.instructions();
+            assert_eq!(vm.request(&sent, &[body.as_bytes(), b""]).reason(), "ok");
+            counted = vm.instructions() - before;
+        }
+        if what == "small body" {
+            small = counted;
+        } else {
+            counted = (counted - small) / u64::try_from(body.len() / 1024).unwrap();
+        }
+        let most = budget["instructions"][what].as_u64().unwrap();
+        println!("{what}: {counted}, of {most} allowed");
+        assert!(counted <= most, "{what}: {counted}, more than {most}");
+    }
+}
+
 /// What requests count is handed over on ticks, in the same metrics as ever, and before the configuration goes.
 #[test]
 fn what_is_counted_comes_with_a_tick_and_is_not_lost_when_a_configuration_goes() {

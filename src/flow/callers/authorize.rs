@@ -34,7 +34,7 @@ pub struct Admitted {
 pub enum Admission {
     /// Yes.
     As(Admitted),
-    /// No, but that is only told. With the caller, if it is one whom we know.
+    /// No, but that is only reported. With the caller, if it is one whom we know.
     Shadowed(Option<Admitted>, Reason),
     /// No. With the caller, if it is one whom we know.
     Refused(Option<Admitted>, Denial),

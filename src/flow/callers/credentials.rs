@@ -82,10 +82,10 @@ impl<'h> Credentials<'h> {
     /// If a header tells of one that must not be believed.
     pub fn certificate(&self, source: &CertificateSource) -> Result<Option<&Peer>, Untold> {
         let CertificateSource::XForwardedClientCert(forwarded) = source else { return Ok(self.peer.as_deref()) };
-        let Some(told) = &self.forwarded else { return Ok(None) };
+        let Some(shown) = &self.forwarded else { return Ok(None) };
         let teller = self.peer.as_deref().and_then(Peer::identity);
         let may = |proxy: &String| proxy == "*" || teller.is_some_and(|teller| teller.as_str() == proxy);
-        match told {
+        match shown {
             Ok(peers) if peers.len() == forwarded.elements && forwarded.proxies.iter().any(may) => Ok(peers.first()),
             Ok(_) | Err(_) => Err(Untold),
         }

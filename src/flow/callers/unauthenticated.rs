@@ -3,7 +3,7 @@
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::setup::destination::Destination;
-use crate::flow::setup::resource::Place;
+use crate::flow::setup::resource::MetadataPlace;
 use crate::flow::setup::runtime::Runtime;
 use crate::flow::supply::sought::Sought;
 use crate::wire::time::UnixTime;
@@ -41,7 +41,7 @@ impl Runtime {
             return denial;
         };
         let metadata = metadata.filter(|_| policy.takes_tokens());
-        let challenges = policy.challenges(self.config(), metadata.map(Place::url));
+        let challenges = policy.challenges(self.config(), metadata.map(MetadataPlace::url));
         let denial = match denial.reason {
             Reason::InsufficientScope if !challenges.tokens => denial.advise("This caller lacks a scope: ask the agent's operator."),
             _ => denial,

@@ -27,7 +27,7 @@ impl Decision {
 
 /// What a request is for, by name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Recipient {
     /// An agent behind this proxy.
     Agent(String),
     /// A remote agent.
@@ -36,7 +36,7 @@ pub enum Place {
     Nowhere,
 }
 
-impl Place {
+impl Recipient {
     /// The name; `none` for nowhere.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -23,7 +23,7 @@ pub enum Note {
     },
     /// Who sent it.
     From(Rc<Caller>),
-    /// A refusal that is told and not made.
+    /// A refusal that is reported, not enforced.
     Shadowed(Reason),
     /// How it was judged, for a caller who may see it.
     Judged(String),

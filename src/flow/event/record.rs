@@ -1,7 +1,7 @@
 //! The record of a decision: who asked for what, what was decided and why, and how long it took. One line of JSON for
 //! the log and for filter state, in visible ASCII. It never holds a token, a key, or more of a person than is configured.
 
-use crate::flow::event::decision::{Decision, Place, Used};
+use crate::flow::event::decision::{Decision, Recipient, Used};
 use crate::flow::event::level::Level;
 use crate::flow::event::metric::Count;
 use crate::flow::event::reason::Reason;
@@ -39,7 +39,7 @@ pub struct Record {
 #[derive(Clone, Debug)]
 pub struct Said {
     pub(in crate::flow) request_id: Option<String>,
-    pub(in crate::flow) place: Place,
+    pub(in crate::flow) place: Recipient,
     pub(in crate::flow) issuer: Option<String>,
     pub(in crate::flow) tenant: Option<String>,
     pub(in crate::flow) subject: Option<String>,
@@ -113,12 +113,13 @@ impl Record {
     fn written(&self, before: &str, now: UnixTime) -> String {
         let denied = self.reason.filter(|_| self.decision == Decision::Deny);
         let said = self.said.as_deref();
-        let named = |is_agent: bool| said.filter(|said| matches!(said.place, Place::Agent(_)) == is_agent).map(|said| said.place.name());
+        let named =
+            |is_agent: bool| said.filter(|said| matches!(said.place, Recipient::Agent(_)) == is_agent).map(|said| said.place.name());
         let line = Line {
             time: now.rfc3339(),
             request_id: said.and_then(|said| said.request_id.as_deref()),
             agent: named(true),
-            connection: named(false).filter(|_| said.is_some_and(|said| matches!(said.place, Place::Connection(_)))),
+            connection: named(false).filter(|_| said.is_some_and(|said| matches!(said.place, Recipient::Connection(_)))),
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
             operation: self.operation.map(Operation::name),

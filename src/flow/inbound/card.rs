@@ -28,7 +28,7 @@ const MAX_AGE_SECONDS: u32 = 300;
 
 /// What the head of a request says about the card that it asks for.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct Asking {
     /// The shape.
     pub version: Version,
     /// The version header chose it.
@@ -43,7 +43,7 @@ pub struct Place {
     pub known: Vec<Vec<u8>>,
 }
 
-impl Place {
+impl Asking {
     /// What `head` says, before it is known who asks.
     pub fn of(head: &Head<'_>, classified: &Classified, public: bool) -> Self {
         let is_card = classified.operation == Some(Operation::GetAgentCard);
@@ -118,8 +118,8 @@ const INVITATION: &str = "grpc-accept-encoding";
 impl CardRequest {
     /// A request for `operation` of `agent`, if its answer is to be projected.
     #[must_use]
-    pub fn new(agent: &Rc<Agent>, operation: Operation, binding: Option<Binding>, place: Place) -> Option<Self> {
-        let Place { version, negotiated, public, admitted, head, known } = place;
+    pub fn new(agent: &Rc<Agent>, operation: Operation, binding: Option<Binding>, asking: Asking) -> Option<Self> {
+        let Asking { version, negotiated, public, admitted, head, known } = asking;
         agent.statement.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,

@@ -24,7 +24,7 @@ impl Inbound {
         let known = caller.map(|caller| caller.rendered(config)).unwrap_or_default();
         let mut line = String::with_capacity(USUAL_BYTES.saturating_add(agent.name.len()).saturating_add(known.len()));
         for member in [Member::Agent, Member::Operation, Member::Version] {
-            if let Some(value) = self.told(member, &agent.name) {
+            if let Some(value) = self.about(member, &agent.name) {
                 push_member(&mut line, member, value);
             }
         }
@@ -46,7 +46,7 @@ impl Inbound {
     }
 
     /// A member about the request.
-    fn told<'a>(&self, member: Member, agent: &'a str) -> Option<&'a str> {
+    fn about<'a>(&self, member: Member, agent: &'a str) -> Option<&'a str> {
         match member {
             Member::Agent => Some(agent),
             Member::Operation => self.operation.map(|operation| operation.name()),
@@ -56,7 +56,7 @@ impl Inbound {
     }
 
     fn single(&self, member: Member, form: Form, agent: &str, caller: Option<&Caller>, context: &Context<'_>) -> Option<String> {
-        match self.told(member, agent) {
+        match self.about(member, agent) {
             Some(text) => Some(write(text, form)),
             None => caller?.single(member, form, context.runtime.config()),
         }

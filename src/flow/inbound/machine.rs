@@ -8,10 +8,10 @@ use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Level, Step, Value};
-use crate::flow::inbound::card::{CardRequest, Place};
+use crate::flow::inbound::card::{Asking, CardRequest};
 use crate::flow::inbound::expected::Expected;
+use crate::flow::inbound::judged;
 use crate::flow::inbound::state::{Body, Identity, Inbound};
-use crate::flow::inbound::told;
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, Watched, answer, refuse, withheld};
 use crate::flow::refusal::denial::Denial;
@@ -78,7 +78,7 @@ pub(in crate::flow) fn begin(
             Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
-                    told::tell_caller(&known, &agent, asks, None, context, effects);
+                    judged::note_caller(&known, &agent, asks, None, context, effects);
                 }
                 return refuse(denial, binding, body_follows, context, effects);
             }
@@ -126,7 +126,7 @@ pub(in crate::flow) fn begin(
         untyped: classified.untyped,
         headers,
         released: false,
-        place: Place::of(head, &classified, is_public),
+        asking: Asking::of(head, &classified, is_public),
         wanted: None,
         seat,
         spoken,
@@ -264,7 +264,7 @@ impl Inbound {
         effects: &mut Vec<Effect>,
         expected: &mut Option<Expected>,
     ) -> (Progress<Inbound>, Step) {
-        self.tell(context, effects);
+        self.note(context, effects);
         let request = self.card();
         if let Some(request) = &request
             && let Some(found) = request.at_hand(context)
@@ -361,8 +361,8 @@ impl Inbound {
         if !matches!(self.operation, Some(Operation::GetAgentCard | Operation::GetExtendedAgentCard)) {
             return None;
         }
-        let place = Place { admitted: self.identity.admitted().cloned(), ..self.place.clone() };
-        CardRequest::new(&self.agent, self.operation?, self.binding, place).map(Box::new)
+        let asking = Asking { admitted: self.identity.admitted().cloned(), ..self.asking.clone() };
+        CardRequest::new(&self.agent, self.operation?, self.binding, asking).map(Box::new)
     }
 
     /// The head and what came of the body go on; the rest is watched.
@@ -404,7 +404,7 @@ impl Inbound {
 
     /// Refuses, with the id: if it has come, now, else when it has.
     pub(super) fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Inbound>, Step) {
-        self.tell(context, effects);
+        self.note(context, effects);
         let denial = self.named(denial, context);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {

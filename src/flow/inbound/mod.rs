@@ -3,9 +3,9 @@
 pub mod card;
 pub mod expected;
 pub mod identity;
+pub mod judged;
 pub mod machine;
 pub mod metadata;
 pub mod owning;
 pub mod state;
-pub mod told;
 pub mod waiting;

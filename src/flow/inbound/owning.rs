@@ -23,7 +23,7 @@ impl Inbound {
     /// Takes the tags off what an allowed request names, as far as it has come. `false`: more of it has to come first.
     pub(super) fn own(&mut self, permitted: bool, context: &Context<'_>) -> Result<bool, Denial> {
         let Some(owned) = &mut self.owned else { return Ok(permitted) };
-        // Nobody owns nothing, whatever is only told.
+        // An unauthenticated caller cannot own tasks, also where refusals are only reported.
         let Identity::Known(Some(admitted)) = &self.identity else { return Err(Denial::new(Reason::CredentialsMissing)) };
         self.headers.extend(owned.identify(&admitted.caller, context)?);
         let is_complete = !matches!(self.body, Body::Reading { complete: false, .. });

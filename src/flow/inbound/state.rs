@@ -4,7 +4,7 @@ use crate::flow::callers::authorize::{Admitted, Spoken};
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::Effect;
 use crate::flow::event::call::Want;
-use crate::flow::inbound::card::Place;
+use crate::flow::inbound::card::Asking;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::setup::agent::Agent;
@@ -40,7 +40,7 @@ pub struct Inbound {
     /// The headers went on already (without `hold_headers`).
     pub(super) released: bool,
     /// About the card, if it asks for one.
-    pub(super) place: Place,
+    pub(super) asking: Asking,
     /// The card that is being fetched to be the answer.
     pub(super) wanted: Option<Want>,
     /// Its place among those who wait, while it does.
@@ -67,7 +67,7 @@ pub(super) enum Identity {
     Pending { want: Want, credentials: Box<Credentials<'static>> },
     /// Admitted by `security`, or nobody needs to be.
     Known(Option<Admitted>),
-    /// Not known, where that is only told. It goes on as nobody.
+    /// Not known, where that is only reported. It goes on as an anonymous caller.
     Shadowed,
 }
 

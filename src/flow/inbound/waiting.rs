@@ -4,8 +4,8 @@ use crate::flow::callers::authorize::{Admission, admit};
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Step};
+use crate::flow::inbound::judged;
 use crate::flow::inbound::state::{Identity, Inbound};
-use crate::flow::inbound::told;
 use crate::flow::progress::Progress;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::setup::runtime::Context;
@@ -63,7 +63,7 @@ impl Inbound {
             Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
-                    told::tell_caller(&known, &self.agent, self.asks, None, context, effects);
+                    judged::note_caller(&known, &self.agent, self.asks, None, context, effects);
                 }
                 return Err(Box::new(self.deny(denial, context, effects)));
             }

@@ -6,7 +6,7 @@ use crate::flow::event::Effect;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::outbound::leaving::{Place, not_a2a};
+use crate::flow::outbound::leaving::{CallKind, not_a2a};
 use crate::flow::outbound::negotiate;
 use crate::flow::outbound::state::{MOST_WAITS, Outbound, denial};
 use crate::flow::refusal::denial::Denial;
@@ -86,12 +86,12 @@ impl Outbound {
             self.place = self.call.place(&connection, offers);
         }
         let asked = match (self.place, connection.other) {
-            (Place::Other(_), Other::Pass) => return Ok(Next::Pass),
-            (Place::Other(_), Other::Refuse) => return Err(refuse(not_a2a())),
+            (CallKind::Other(_), Other::Pass) => return Ok(Next::Pass),
+            (CallKind::Other(_), Other::Refuse) => return Err(refuse(not_a2a())),
             (place, other) => {
                 self.check().map_err(refuse)?;
                 match self.method().map_err(refuse)? {
-                    _ if place != Place::Jsonrpc => place.asked(),
+                    _ if place != CallKind::Jsonrpc => place.asked(),
                     Method::Is(operation, belongs) => Some((operation, Some(belongs))),
                     Method::Unknown if self.may_read(context) => return Ok(Next::Read),
                     Method::Unknown if context.runtime.config().hold_headers => return Err(refuse(no_body())),
@@ -163,7 +163,7 @@ impl Outbound {
     /// # Errors
     /// If the body is no JSON-RPC request.
     pub(super) fn method(&self) -> Result<Method, Denial> {
-        if self.place != Place::Jsonrpc {
+        if self.place != CallKind::Jsonrpc {
             return Ok(Method::Unknown);
         }
         if let Some(wrong) = &self.wrong {

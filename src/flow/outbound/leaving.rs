@@ -37,7 +37,7 @@ pub(in crate::flow) struct Call {
 
 /// What a call is by its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::flow) enum Place {
+pub(in crate::flow) enum CallKind {
     /// The endpoint of JSON-RPC: the method tells.
     Jsonrpc,
     /// A route of HTTP+JSON.
@@ -50,7 +50,7 @@ pub(in crate::flow) enum Place {
     Other(Binding),
 }
 
-impl Place {
+impl CallKind {
     /// The binding. `None` for cards: no binding's rules apply to them.
     pub const fn binding(self) -> Option<Binding> {
         match self {
@@ -108,49 +108,49 @@ impl Call {
     }
 
     /// What the call is at `connection`, whose remote agent offers this, if that is known.
-    pub fn place(&self, connection: &Connection, offers: Option<&Offers>) -> Place {
+    pub fn place(&self, connection: &Connection, offers: Option<&Offers>) -> CallKind {
         let path = self.path();
         if self.is_tunnel {
-            return Place::Other(Binding::HttpJson);
+            return CallKind::Other(Binding::HttpJson);
         }
         if grpc::is_service(path) {
             return match grpc::route(path) {
-                Some((operation, version)) if self.is_grpc && self.is_post() => Place::Grpc(operation, version),
-                _ => Place::Other(if self.is_grpc { Binding::Grpc } else { Binding::HttpJson }),
+                Some((operation, version)) if self.is_grpc && self.is_post() => CallKind::Grpc(operation, version),
+                _ => CallKind::Other(if self.is_grpc { Binding::Grpc } else { Binding::HttpJson }),
             };
         }
         let suffix = path::strip_segments(path, connection.target.path_prefix.as_str());
         let is_endpoint = matches!(suffix, Some("" | "/")) || offers.is_some_and(|offers| offers.has_endpoint(path));
         if self.is_post() && is_endpoint {
-            return Place::Jsonrpc;
+            return CallKind::Jsonrpc;
         }
         if matches!(self.method.as_str(), "GET" | "HEAD") && is_card(path, suffix, connection) {
-            return Place::Card;
+            return CallKind::Card;
         }
         let suffixes = offers.into_iter().flat_map(|offers| offers.suffixes(path)).chain(suffix);
         let route = suffixes.filter_map(|suffix| http_json::route(&self.method, suffix)).next();
-        route.map_or(Place::Other(Binding::HttpJson), |(operation, version)| Place::HttpJson(operation, version))
+        route.map_or(CallKind::Other(Binding::HttpJson), |(operation, version)| CallKind::HttpJson(operation, version))
     }
 
     /// Whether its body may turn out to be a JSON-RPC request. `place`: by all that is known.
-    pub fn may_be_jsonrpc(&self, place: Place, connection: &Connection) -> bool {
-        place == Place::Jsonrpc
-            || connection.card.is_some() && self.is_post() && place == Place::Other(Binding::HttpJson) && !self.is_tunnel
+    pub fn may_be_jsonrpc(&self, place: CallKind, connection: &Connection) -> bool {
+        place == CallKind::Jsonrpc
+            || connection.card.is_some() && self.is_post() && place == CallKind::Other(Binding::HttpJson) && !self.is_tunnel
     }
 
     /// What is wrong with a head that is A2A.
     ///
     /// # Errors
     /// The refusal.
-    pub fn check(&self, place: Place) -> Result<(), Denial> {
+    pub fn check(&self, place: CallKind) -> Result<(), Denial> {
         if let Some(flaw) = &self.flaw {
             return Err(flaw.clone());
         }
         match place {
-            Place::Jsonrpc if !self.has_body => Err(no_body()),
-            Place::Jsonrpc if self.is_encoded => Err(Denial::new(Reason::EncodingRefused)),
-            Place::HttpJson(..) => check_method(path::split_query(&self.target).1),
-            Place::Jsonrpc | Place::Grpc(..) | Place::Card | Place::Other(_) => Ok(()),
+            CallKind::Jsonrpc if !self.has_body => Err(no_body()),
+            CallKind::Jsonrpc if self.is_encoded => Err(Denial::new(Reason::EncodingRefused)),
+            CallKind::HttpJson(..) => check_method(path::split_query(&self.target).1),
+            CallKind::Jsonrpc | CallKind::Grpc(..) | CallKind::Card | CallKind::Other(_) => Ok(()),
         }
     }
 }
@@ -182,7 +182,7 @@ pub(in crate::flow) fn conceal(connection: &setup::Connection, head: &Head<'_>, 
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Call, Connection, Head, Offers, Operation, Place, Version};
+    use super::{Binding, Call, CallKind, Connection, Head, Offers, Operation, Version};
     use crate::card::Card;
     use crate::config::{Config, HttpUri};
     use crate::wire::header::Headers;
@@ -198,7 +198,7 @@ mod tests {
         Config::parse(json.as_bytes()).unwrap().connections.remove(0)
     }
 
-    fn place(connection: &Connection, offers: Option<&Offers>, line: &str, headers: &[(&str, &str)]) -> Place {
+    fn place(connection: &Connection, offers: Option<&Offers>, line: &str, headers: &[(&str, &str)]) -> CallKind {
         let (method, target) = line.split_once(' ').unwrap();
         let mut list: Vec<(String, Vec<u8>)> = vec![(":method".into(), method.into()), (":path".into(), target.into())];
         list.push((":authority".into(), b"a.example".to_vec()));
@@ -208,7 +208,7 @@ mod tests {
         Call::new(&head, head.target.to_owned(), connection, true).place(connection, offers)
     }
 
-    const OTHER: Place = Place::Other(Binding::HttpJson);
+    const OTHER: CallKind = CallKind::Other(Binding::HttpJson);
     const GRPC: [(&str, &str); 1] = [("content-type", "application/grpc")];
 
     #[test]
@@ -216,17 +216,17 @@ mod tests {
         use Operation::{GetExtendedAgentCard, GetTask, SendMessage};
         let own = connection("1.0", "/", None);
         for (line, headers, expected) in [
-            ("POST /", &[][..], Place::Jsonrpc),
-            ("POST /?a=b", &[], Place::Jsonrpc),
-            ("POST /message:send", &[], Place::HttpJson(SendMessage, Version::V1_0)),
-            ("POST /v1/message:send", &[], Place::HttpJson(SendMessage, Version::V0_3)),
-            ("GET /tasks/t", &[], Place::HttpJson(GetTask, Version::V1_0)),
-            ("GET /agent/authenticatedExtendedCard", &[], Place::HttpJson(GetExtendedAgentCard, Version::V0_3)),
-            ("GET /.well-known/agent-card.json?x", &[], Place::Card),
-            ("HEAD /.well-known/agent-card.json", &[], Place::Card),
-            ("POST /lf.a2a.v1.A2AService/GetTask", &GRPC, Place::Grpc(GetTask, Version::V1_0)),
-            ("POST /lf.a2a.v1.A2AService/DropTables", &GRPC, Place::Other(Binding::Grpc)),
-            ("GET /lf.a2a.v1.A2AService/GetTask", &GRPC, Place::Other(Binding::Grpc)),
+            ("POST /", &[][..], CallKind::Jsonrpc),
+            ("POST /?a=b", &[], CallKind::Jsonrpc),
+            ("POST /message:send", &[], CallKind::HttpJson(SendMessage, Version::V1_0)),
+            ("POST /v1/message:send", &[], CallKind::HttpJson(SendMessage, Version::V0_3)),
+            ("GET /tasks/t", &[], CallKind::HttpJson(GetTask, Version::V1_0)),
+            ("GET /agent/authenticatedExtendedCard", &[], CallKind::HttpJson(GetExtendedAgentCard, Version::V0_3)),
+            ("GET /.well-known/agent-card.json?x", &[], CallKind::Card),
+            ("HEAD /.well-known/agent-card.json", &[], CallKind::Card),
+            ("POST /lf.a2a.v1.A2AService/GetTask", &GRPC, CallKind::Grpc(GetTask, Version::V1_0)),
+            ("POST /lf.a2a.v1.A2AService/DropTables", &GRPC, CallKind::Other(Binding::Grpc)),
+            ("GET /lf.a2a.v1.A2AService/GetTask", &GRPC, CallKind::Other(Binding::Grpc)),
             ("POST /lf.a2a.v1.A2AService/GetTask", &[("content-type", "application/grpc-web")], OTHER),
             ("POST /grpc.reflection.v1.ServerReflection/ServerReflectionInfo", &GRPC, OTHER),
             ("POST /admin/delete-everything", &[], OTHER),
@@ -244,10 +244,10 @@ mod tests {
         }
         let below = connection("0.3", "/a", None);
         for (line, expected) in [
-            ("POST /a", Place::Jsonrpc),
-            ("POST /a/", Place::Jsonrpc),
-            ("POST /a/v1/message:send", Place::HttpJson(SendMessage, Version::V0_3)),
-            ("GET /a/.well-known/agent.json", Place::Card),
+            ("POST /a", CallKind::Jsonrpc),
+            ("POST /a/", CallKind::Jsonrpc),
+            ("POST /a/v1/message:send", CallKind::HttpJson(SendMessage, Version::V0_3)),
+            ("GET /a/.well-known/agent.json", CallKind::Card),
             ("POST /a/b", OTHER),
         ] {
             assert_eq!(place(&below, None, line, &[]), expected, "{line}");
@@ -263,19 +263,19 @@ mod tests {
         let card = Card::from_value(json!({"supportedInterfaces": interfaces})).unwrap();
         let (offers, _) = Offers::of(&card, &HttpUri::try_from("https://a.example/p".to_owned()).unwrap(), "/p");
         for (line, with, without) in [
-            ("POST /p", Place::Jsonrpc, Place::Jsonrpc),
-            ("POST /p/rpc", Place::Jsonrpc, OTHER),
-            ("POST /p/rpc/", Place::Jsonrpc, OTHER),
+            ("POST /p", CallKind::Jsonrpc, CallKind::Jsonrpc),
+            ("POST /p/rpc", CallKind::Jsonrpc, OTHER),
+            ("POST /p/rpc/", CallKind::Jsonrpc, OTHER),
             ("POST /p/rpc/x", OTHER, OTHER),
             (
                 "POST /p/rest/message:send",
-                Place::HttpJson(Operation::SendMessage, Version::V1_0),
-                Place::HttpJson(Operation::SendMessage, Version::V1_0),
+                CallKind::HttpJson(Operation::SendMessage, Version::V1_0),
+                CallKind::HttpJson(Operation::SendMessage, Version::V1_0),
             ),
             ("POST /p/rest", OTHER, OTHER),
-            ("GET /p/rest/acme/tasks", Place::HttpJson(Operation::ListTasks, Version::V1_0), OTHER),
-            ("GET /p/agentCard/v1.0", Place::Card, Place::Card),
-            ("GET /p/.well-known/agent-card.json", Place::Card, Place::Card),
+            ("GET /p/rest/acme/tasks", CallKind::HttpJson(Operation::ListTasks, Version::V1_0), OTHER),
+            ("GET /p/agentCard/v1.0", CallKind::Card, CallKind::Card),
+            ("GET /p/.well-known/agent-card.json", CallKind::Card, CallKind::Card),
             ("GET /p/agentCard/v0.3", OTHER, OTHER),
         ] {
             assert_eq!(place(&connection, Some(&offers), line, &[]), with, "{line}");

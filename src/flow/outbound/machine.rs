@@ -10,7 +10,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Level, Route, Step, Value};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
-use crate::flow::outbound::leaving::{Call, Place, not_a2a};
+use crate::flow::outbound::leaving::{Call, CallKind, not_a2a};
 use crate::flow::outbound::state::{Attached, Outbound, Pause, Ready, Sent, denial};
 use crate::flow::outbound::{leaving, negotiate};
 use crate::flow::progress::{Progress, Watched, answer, withheld};
@@ -138,7 +138,7 @@ impl Outbound {
     /// Reads what has come of the body.
     pub(super) fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
         self.held = bytes;
-        // What nobody reads yet has not ended either: it is told of when somebody does.
+        // What nobody reads yet has not ended either: the reader learns of it later.
         if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
             // With the announced length everything is here, whether the proxy says so yet or not.
             self.ended = end || self.announced == Some(bytes);
@@ -280,7 +280,7 @@ impl Outbound {
         let (passed, announced, destination) = (self.held, self.announced, self.destination());
         let meter = |limit, excess| Meter { passed, announced, limit, excess, destination, binding };
         let progress = match (self.place, self.reader) {
-            (Place::Jsonrpc, Some(reader)) => {
+            (CallKind::Jsonrpc, Some(reader)) => {
                 let meter = meter(u64::MAX, Excess::TooLong);
                 if self.ended {
                     Progress::Pass(meter.ended())
@@ -308,7 +308,7 @@ impl Outbound {
 
     /// The binding of a refusal: before the card is known, a POST on no route may be JSON-RPC.
     pub(super) fn binding(&self) -> Option<Binding> {
-        if self.reader.is_some() && !matches!(self.place, Place::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
+        if self.reader.is_some() && !matches!(self.place, CallKind::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.

@@ -4,7 +4,7 @@
 use crate::config::Connection;
 use crate::flow::event::Effect;
 use crate::flow::event::reason::Reason;
-use crate::flow::outbound::leaving::{Call, Place};
+use crate::flow::outbound::leaving::{Call, CallKind};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head;
 use crate::flow::supply::offers::{Asked, NotOffered, Offers};
@@ -16,7 +16,7 @@ use crate::protocol::{Operation, Version, version};
 /// If the remote agent does not offer the call, or it belongs to another version.
 pub(in crate::flow) fn version(
     call: &Call,
-    place: Place,
+    place: CallKind,
     asked: Option<(Operation, Option<Version>)>,
     offers: Option<&Offers>,
     connection: &Connection,
@@ -27,8 +27,8 @@ pub(in crate::flow) fn version(
         (None, Some(offers)) => {
             let is_extended = matches!(asked, Some((Operation::GetExtendedAgentCard, _)));
             // Agents of 0.3 have the route of the extended card beside JSON-RPC, too.
-            let binding = place.binding().filter(|_| !is_extended || !matches!(place, Place::HttpJson(..)));
-            let on_route = belongs.filter(|_| place != Place::Jsonrpc);
+            let binding = place.binding().filter(|_| !is_extended || !matches!(place, CallKind::HttpJson(..)));
+            let on_route = belongs.filter(|_| place != CallKind::Jsonrpc);
             let plain = Asked { path: call.path(), binding, belongs: on_route, named: call.named };
             let spoken = belongs.filter(|_| offers.is_open(plain));
             offers.choose(Asked { named: call.named.or(spoken), ..plain }).map_err(|error| not_offered(error, offers))?

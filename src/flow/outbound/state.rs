@@ -6,7 +6,7 @@ use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level};
-use crate::flow::outbound::leaving::{Call, Place};
+use crate::flow::outbound::leaving::{Call, CallKind};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::setup::connection::Connection;
@@ -27,7 +27,7 @@ pub(super) const MOST_WAITS: usize = 8;
 pub struct Outbound {
     pub(super) connection: Rc<Connection>,
     pub(super) call: Call,
-    pub(super) place: Place,
+    pub(super) place: CallKind,
     /// What shows who calls, until that is known.
     pub(super) caller: Option<Box<Credentials<'static>>>,
     /// The caller's own token, if the credential is made of it.

@@ -1,7 +1,7 @@
 //! What a caller is asked for: the challenges of refusals (RFC 9110 section 11.6.1, RFC 6750 section 3, RFC 7617), and where
 //! the metadata is that says how to come by a token (RFC 9728 section 5.1).
 
-use crate::config::{ApiKey, Place};
+use crate::config::{ApiKey, KeyPlace};
 
 /// What an agent asks of callers who are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Challenges {
     /// It takes client certificates.
     pub certificates: bool,
     /// Places and names of the keys that it takes.
-    pub keys: Vec<(Place, String)>,
+    pub keys: Vec<(KeyPlace, String)>,
     /// URL of the metadata of the protected resource.
     pub metadata: Option<String>,
 }
@@ -89,9 +89,9 @@ impl Challenges {
         }
         for (place, name) in &self.keys {
             let place = match place {
-                Place::Header => "header",
-                Place::Query => "query parameter",
-                Place::Cookie => "cookie",
+                KeyPlace::Header => "header",
+                KeyPlace::Query => "query parameter",
+                KeyPlace::Cookie => "cookie",
             };
             ways.push(format!("an API key in the {place} {name}"));
         }
@@ -109,11 +109,11 @@ impl Challenges {
 }
 
 /// The place of a key as OpenAPI 3 says it.
-const fn in_(place: Place) -> &'static str {
+const fn in_(place: KeyPlace) -> &'static str {
     match place {
-        Place::Header => "header",
-        Place::Query => "query",
-        Place::Cookie => "cookie",
+        KeyPlace::Header => "header",
+        KeyPlace::Query => "query",
+        KeyPlace::Cookie => "cookie",
     }
 }
 
@@ -124,7 +124,7 @@ fn quotable(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Challenges, Place, Said};
+    use super::{Challenges, KeyPlace, Said};
 
     #[test]
     fn one_challenge_for_each_way_that_http_knows() {
@@ -132,7 +132,7 @@ mod tests {
             tokens: true,
             passwords: true,
             certificates: true,
-            keys: vec![(Place::Header, "x-api-key".into()), (Place::Query, "k\"ey".into())],
+            keys: vec![(KeyPlace::Header, "x-api-key".into()), (KeyPlace::Query, "k\"ey".into())],
             metadata: Some("https://a.example/.well-known/oauth-protected-resource/a".into()),
         };
         let said = Said { realm: "ex\"pense", error: "invalid_token", description: "No.", scopes: &["a".into(), "b".into()] };

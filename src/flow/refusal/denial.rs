@@ -21,7 +21,7 @@ pub const ALLOWED: &str = "GET, HEAD, POST, DELETE";
 pub struct Denial {
     /// Why.
     pub reason: Reason,
-    /// What the caller is told.
+    /// What the caller reads.
     pub advice: String,
     /// Name of the agent or connection, if one was matched: the realm of challenges.
     pub realm: Option<String>,

@@ -18,7 +18,7 @@ pub(in crate::flow) struct Arrived {
     begun: bool,
     /// All of it has come.
     ended: bool,
-    /// Somebody who reads has been told so.
+    /// The reader knows that.
     end_told: bool,
 }
 
@@ -35,7 +35,7 @@ pub(in crate::flow) enum Reading {
     Passing,
 }
 
-/// A part of the proxy's buffer that is to be read and told of.
+/// A part of the proxy's buffer that is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Part {
     /// Where it is, in bytes; empty if nothing is to be read.
@@ -72,7 +72,7 @@ impl Arrived {
         self.part(reading)
     }
 
-    /// What is there but not read: to be told of as soon as somebody reads.
+    /// What is there but not read: to be read as soon as there is a reader.
     pub fn unread(&mut self, reading: Reading) -> Option<Part> {
         let reads = matches!(reading, Reading::Rest | Reading::ForId);
         let end_is_due = self.ended && !self.end_told && self.limit(reading) >= self.held;

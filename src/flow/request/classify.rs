@@ -19,7 +19,7 @@ pub struct Classified {
     pub operation: Option<Operation>,
     /// The version chose what is at this place: two versions share it.
     pub negotiated: bool,
-    /// What is wrong with the version that the request names, where that is only told.
+    /// What is wrong with the version that the request names, where that is only reported.
     pub doubt: Option<Reason>,
     /// It names no media type: nothing may follow.
     pub untyped: bool,

@@ -1,7 +1,7 @@
 //! API keys stop here: whatever becomes of a request, neither the agent nor the access log gets a key, not even the key of
 //! another agent or one that was no good.
 
-use crate::config::{ApiKey, Config, Place, Scheme};
+use crate::config::{ApiKey, Config, KeyPlace, Scheme};
 use crate::flow::event::{Effect, Value};
 use crate::identity::api_key;
 use crate::wire::header::Headers;
@@ -26,7 +26,7 @@ impl Places {
         }
         let keys: Vec<&ApiKey> = config.schemes().values().filter_map(key).collect();
         let of = |place| keys.iter().filter(|key| key.place == place).map(|key| key.name.clone()).collect();
-        Self { headers: of(Place::Header), parameters: of(Place::Query), cookies: of(Place::Cookie) }
+        Self { headers: of(KeyPlace::Header), parameters: of(KeyPlace::Query), cookies: of(KeyPlace::Cookie) }
     }
 
     /// What removes keys from the head of a request. (The target is [`Places::target`].)

@@ -3,7 +3,7 @@
 
 use crate::config::{Agent, Audit, AuditLevel, AuditLogLevel, Config, SubjectForm};
 use crate::flow::event::Level;
-use crate::flow::event::decision::{Decision, Place, Used};
+use crate::flow::event::decision::{Decision, Recipient, Used};
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::record::{Record, Said, cut};
@@ -140,7 +140,7 @@ impl Facts {
         };
         // A line that the proxy would drop is not made.
         let log = (logged && log_level.number() >= self.lowest).then_some(log_level);
-        let told = log.is_some() || filter_state;
+        let is_said = log.is_some() || filter_state;
         Record {
             started: self.started,
             target: self.target,
@@ -149,7 +149,7 @@ impl Facts {
             operation: self.operation,
             decision,
             reason,
-            said: told.then(|| Box::new(self.said(config))),
+            said: is_said.then(|| Box::new(self.said(config))),
             log,
             state: filter_state,
         }
@@ -157,11 +157,11 @@ impl Facts {
 
     fn said(&self, config: &Config) -> Said {
         let place = match self.target {
-            Some(Target::Agent(index)) => Place::Agent(config.agents.get(index).map_or_else(String::new, |agent| agent.name.clone())),
+            Some(Target::Agent(index)) => Recipient::Agent(config.agents.get(index).map_or_else(String::new, |agent| agent.name.clone())),
             Some(Target::Connection(index)) => {
-                Place::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
+                Recipient::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
             }
-            None => Place::Nowhere,
+            None => Recipient::Nowhere,
         };
         let caller = self.caller.as_deref();
         let voucher = caller.and_then(|caller| caller.origin.voucher(config));
@@ -184,7 +184,7 @@ impl Facts {
     }
 }
 
-/// Whether a refusal for `reason` is told and not made at `agent`: by what its class is for callers.
+/// Whether a refusal for `reason` is reported, not enforced, at `agent`: by what its class is for callers.
 #[must_use]
 pub const fn is_shadowed(agent: &Agent, reason: Reason) -> bool {
     match (reason, reason.http_status()) {

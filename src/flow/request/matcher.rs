@@ -45,7 +45,7 @@ struct Entry {
     /// Length of the longest of them.
     longest_folded: usize,
     /// Somebody came for another port, and the operator knows.
-    told: Cell<bool>,
+    warned: Cell<bool>,
 }
 
 impl Matcher {
@@ -172,7 +172,7 @@ impl Matcher {
 
     /// Says once for each entry that nothing was found because of a port.
     fn warn_of_port(&self, meant: &Entry, authority: &Authority<'_>) {
-        if !meant.told.replace(true) {
+        if !meant.warned.replace(true) {
             self.warnings.borrow_mut().push(format!(
                 "a request for {:?} matches nothing because of its port alone: match.hosts has {:?}. Name the port there too, or set \
                  match.ports: ignore if Envoy's routes have ignore_port_in_host_matching",
@@ -182,7 +182,7 @@ impl Matcher {
         }
     }
 
-    /// What the operator should know and has not been told.
+    /// What the operator should know and has not seen in the log.
     pub fn warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.warnings.borrow_mut())
     }
@@ -333,8 +333,8 @@ mod tests {
         for (authority, expected) in [("lax.test", Ok(0)), ("lax.test:80", Ok(-1)), ("p.test:80", Ok(1)), ("p.test", Ok(-1))] {
             assert_eq!(find(&exact, authority, "/a"), expected, "{authority}");
         }
-        let told = exact.warnings();
-        assert!(matches!(told.as_slice(), [one] if one.contains("\"lax.test:80\"") && one.contains("match.ports")), "{told:?}");
+        let warned = exact.warnings();
+        assert!(matches!(warned.as_slice(), [one] if one.contains("\"lax.test:80\"") && one.contains("match.ports")), "{warned:?}");
         assert_eq!((find(&exact, "lax.test:81", "/a"), exact.warnings().len()), (Ok(-1), 0), "once");
         let ignore = matcher(&[(&["lax.test", "[::1]"], "/a")], &json!({"ports": "ignore"}));
         for authority in ["lax.test", "lax.test:80", "[::1]:8080"] {

@@ -1,6 +1,6 @@
 //! What an agent or a connection asks of callers: its requirements, resolved to the schemes of the configuration. Made once.
 
-use crate::config::{CertificateSource, Config, Place, Scheme};
+use crate::config::{CertificateSource, Config, KeyPlace, Scheme};
 use crate::flow::refusal::challenge::Challenges;
 use crate::identity::basic::BasicError;
 use crate::identity::demand::{Demand, Part};
@@ -96,10 +96,10 @@ impl Policy {
             Scheme::ApiKey(key) => {
                 self.keys.push(index);
                 match key.place {
-                    Place::Header => self.carriers.push(key.name.clone()),
-                    Place::Cookie => self.carriers.push("cookie".to_owned()),
+                    KeyPlace::Header => self.carriers.push(key.name.clone()),
+                    KeyPlace::Cookie => self.carriers.push("cookie".to_owned()),
                     // A cache tells two targets apart anyway.
-                    Place::Query => {}
+                    KeyPlace::Query => {}
                 }
             }
             Scheme::Basic(_) => {

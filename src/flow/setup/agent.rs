@@ -7,7 +7,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::flow::request::inspect::Plans;
 use crate::flow::request::policy::Policy;
-use crate::flow::setup::resource::Place;
+use crate::flow::setup::resource::MetadataPlace;
 use crate::flow::setup::statement::Statement;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::Supply;
@@ -30,7 +30,7 @@ pub struct Agent {
     /// What is stated of it in cards.
     pub(in crate::flow) statement: Statement,
     /// Where its metadata is, if clients are told where the agent is.
-    pub(in crate::flow) metadata: Option<Place>,
+    pub(in crate::flow) metadata: Option<MetadataPlace>,
     /// The keys of its owned tasks; `None` where tasks are shared, or a key has no value.
     pub(in crate::flow) tag_keys: Option<Rc<ownership::Keys>>,
 }
@@ -61,7 +61,7 @@ impl Agent {
             policy,
             plans: Plans::new(own),
             statement: Statement::new(config, own, &format!("agents[{index}]"))?,
-            metadata: Place::new(own),
+            metadata: MetadataPlace::new(own),
             tag_keys: tag_keys(index, own, secrets)?,
         })
     }

@@ -11,7 +11,7 @@ pub(in crate::flow) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resou
 
 /// Where the metadata of an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct MetadataPlace {
     /// Scheme and authority of the agent's public URL.
     pub(in crate::flow) base: String,
     /// The host of that URL in lower case, without port.
@@ -20,7 +20,7 @@ pub struct Place {
     pub(in crate::flow) own: String,
 }
 
-impl Place {
+impl MetadataPlace {
     /// The place of `agent`, if it says where it is for clients.
     #[must_use]
     pub fn new(agent: &Agent) -> Option<Self> {

@@ -72,15 +72,15 @@ impl Supply {
             Ok(request) => Some(request.into()),
             Err((failure, cause)) => {
                 let name = self.config().connections.get(job.connection).map_or("", |connection| &connection.name);
-                let told = format!("connections[{}].credential: no token for {name:?}: {cause}", job.connection);
-                self.outgoing.complain(told);
+                let complaint = format!("connections[{}].credential: no token for {name:?}: {cause}", job.connection);
+                self.outgoing.complain(complaint);
                 self.outgoing.tokens.borrow_mut().complete(key, now, Err(failure));
                 None
             }
         }
     }
 
-    /// Why a fetch could not begin, for the log; told once.
+    /// Why a fetch could not begin, for the log, once.
     #[must_use]
     pub fn complaint(&self) -> Option<String> {
         self.outgoing.complaint.take()
@@ -141,13 +141,13 @@ impl Supply {
             Ok((status, body)) => endpoint::read(status, body, now),
             Err(error) => Err((Failure::Unavailable, error)),
         };
-        let told = read.as_ref().err().map(|(_, cause)| {
+        let complaint = read.as_ref().err().map(|(_, cause)| {
             let at = job.map_or(0, |job| job.connection);
             let name = self.config().connections.get(at).map_or("", |connection| &connection.name);
             format!("connections[{at}].credential: no token for {name:?}: the token endpoint {cause}")
         });
         self.outgoing.tokens.borrow_mut().complete(key, now, read.map_err(|(failure, _)| failure));
-        told.map_or(Ok(()), Err)
+        complaint.map_or(Ok(()), Err)
     }
 
     /// Whether any connection fetches tokens.

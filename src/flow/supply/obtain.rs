@@ -59,7 +59,7 @@ fn refused(reason: Reason, cause: impl Into<String>) -> Stopped {
     Box::new(Refused::sought(reason, Some(cause.into())))
 }
 
-/// The refusal for a failed fetch; its cause was told when it failed.
+/// The refusal for a failed fetch; its cause was logged when it failed.
 const fn reason_of(failure: Failure, for_caller: bool) -> Reason {
     match (failure, for_caller) {
         (Failure::Unavailable, _) => Reason::CredentialUnavailable,

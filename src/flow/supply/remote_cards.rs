@@ -39,7 +39,7 @@ impl Supply {
                 Sought::Here(_) => Err(Box::new(Sought::Wait(want))),
                 other => Err(Box::new(other)),
             },
-            // Why was told when it failed.
+            // Why was logged when it failed.
             (None, _) => Err(refused(None)),
         }
     }
@@ -102,7 +102,7 @@ impl Supply {
                 Some(call)
             }
             Sought::Wait(_) | Sought::No(_) => {
-                let error = told(index, connection, "its credential is not at hand");
+                let error = complaint(index, connection, "its credential is not at hand");
                 kept.borrow_mut().complete(now, Err(error.clone()));
                 self.outgoing.complain(error);
                 None
@@ -139,7 +139,7 @@ impl Supply {
             Ok((agent, notices)) => (Ok(agent), notices),
             Err(error) => (Err(error), Vec::new()),
         };
-        let result = read.as_ref().map(drop).map_err(|error| told(index, connection, error));
+        let result = read.as_ref().map(drop).map_err(|error| complaint(index, connection, error));
         if result.is_ok() {
             kept.borrow_mut().last(lifetime);
             etag.replace(caching.etag.clone());
@@ -197,7 +197,7 @@ fn bounded(lifetime: Duration, connection: &Connection) -> Duration {
     lifetime.min(longest).max(EARLY_FETCH_INTERVAL.min(longest))
 }
 
-fn told(index: usize, connection: &Connection, error: &str) -> String {
+fn complaint(index: usize, connection: &Connection, error: &str) -> String {
     format!("connections[{index}].card.remote: no card of {:?} could be fetched: {error}", connection.name)
 }
 

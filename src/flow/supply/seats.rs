@@ -80,12 +80,12 @@ impl Drop for Seat {
 }
 
 impl Seats {
-    /// Whether somebody has to be told that its place is gone.
+    /// Whether a request does not know yet that its place is gone.
     pub fn has_displaced(&self) -> bool {
         !self.displaced.is_empty()
     }
 
-    /// Whether the place with this number is gone, and the one who had it is to be told.
+    /// Whether the place with this number is gone, and the request that had it does not know.
     pub fn is_displaced(&self, number: u64) -> bool {
         self.displaced.contains(&number)
     }

@@ -4,7 +4,7 @@
 use crate::card::model::MAX_BYTES;
 use crate::card::scheme::{Kind, Location};
 use crate::card::{Card, Means, Scheme, Security};
-use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, Place, Remote, Scheme as Configured};
+use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, KeyPlace, Remote, Scheme as Configured};
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
 use crate::flow::request::policy::Policy;
@@ -147,9 +147,9 @@ pub fn describe(scheme: &Configured) -> Option<Scheme> {
         Configured::Bearer(_) | Configured::Introspection(_) => Scheme::bearer(),
         Configured::ApiKey(key) => {
             let location = match key.place {
-                Place::Header => Location::Header,
-                Place::Query => Location::Query,
-                Place::Cookie => Location::Cookie,
+                KeyPlace::Header => Location::Header,
+                KeyPlace::Query => Location::Query,
+                KeyPlace::Cookie => Location::Cookie,
             };
             Scheme::api_key(location, &key.name)
         }

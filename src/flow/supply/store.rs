@@ -38,12 +38,12 @@ pub struct Supply {
     pub(super) introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
     pub(super) seats: Rc<RefCell<Seats>>,
-    /// `None`: clients cannot be told apart.
+    /// `None`: clients cannot be warned apart.
     pub(super) clients: Option<Rc<dyn Clients>>,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
-    told: RefCell<BTreeSet<usize>>,
+    warned: RefCell<BTreeSet<usize>>,
     /// Checks what is fetched.
     pub(super) verifier: Rc<dyn Verifier>,
     pub(super) tally: Tally,
@@ -76,7 +76,7 @@ impl Supply {
             seats: Rc::default(),
             clients: None,
             holds: Cell::new(false),
-            told: RefCell::default(),
+            warned: RefCell::default(),
             verifier: Rc::new(Software),
             tally: Tally::default(),
             lowest_log_level: Cell::default(),
@@ -125,7 +125,7 @@ impl Supply {
 
     /// Tells once that the card of agent `index` promises security for skills that nobody enforces.
     pub fn warn_of_skills(&self, index: usize, skills: &[&str]) {
-        if !skills.is_empty() && self.told.borrow_mut().insert(index) {
+        if !skills.is_empty() && self.warned.borrow_mut().insert(index) {
             let name = self.config.agents.get(index).map_or("", |agent| &agent.name);
             self.warnings.borrow_mut().push(format!(
                 "the card of agent {name:?} promises security for skills ({:?}) that no rule enforces: it is left out of what is published",

@@ -1,4 +1,4 @@
-//! What of a request is told: to its record, to a caller who may see how it is judged, and in place of refusals that the
+//! What is noted of a request: for its record, for a caller who may see how it is judged, and in place of refusals that the
 //! agent only watches (`shadow`).
 
 use crate::config::{Agent, Trace};
@@ -32,7 +32,7 @@ impl Identity {
 }
 
 /// Notes who it is, and how it is judged at `agent` if it asks and may see that.
-pub(super) fn tell_caller(
+pub(super) fn note_caller(
     admitted: &Admitted,
     agent: &Agent,
     asks: bool,
@@ -62,18 +62,18 @@ impl Inbound {
             _ => None,
         };
         if let Some((_, belongs)) = method.filter(|(_, belongs)| *belongs != self.version) {
-            (self.version, self.place.version) = (belongs, belongs);
+            (self.version, self.asking.version) = (belongs, belongs);
             self.headers.push(Effect::SetHeader(version::HEADER.into(), Value::Text(belongs.as_str().to_owned())));
             effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch)));
         }
     }
 
     /// Notes what is known for the record, and how the caller is judged if it may see that.
-    pub(super) fn tell(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
+    pub(super) fn note(&self, context: &Context<'_>, effects: &mut Vec<Effect>) {
         effects.push(Effect::Note(Note::Is { version: self.version, binding: self.binding, operation: self.operation }));
         let Some(admitted) = self.identity.admitted() else { return };
         let skill = |operation| (operation, self.spoken.skill(operation, self.reader(), &self.agent.plans).unwrap_or(Skill::Unnamed));
-        tell_caller(admitted, &self.agent, self.asks, self.operation.map(skill), context, effects);
+        note_caller(admitted, &self.agent, self.asks, self.operation.map(skill), context, effects);
     }
 
     pub(super) fn reader(&self) -> Option<&Reader> {
