@@ -78,6 +78,7 @@ fn declared(card: &Card, version: Version) -> Result<Value, String> {
         security: &security,
         skills: Skills::All,
         capabilities: Capabilities { streaming: true, push_notifications: true, extended_card: true },
+        one_flow: false,
     };
     project(card, &view).map_err(|error| error.to_string())
 }
@@ -102,6 +103,7 @@ fn configured(card: &Card, version: Version) -> Result<Value, String> {
         security: &security.described_by(card),
         skills: Skills::Only(&BTreeSet::from(["submit".to_owned()])),
         capabilities: Capabilities { streaming: false, push_notifications: false, extended_card: false },
+        one_flow: false,
     };
     project(card, &view).map_err(|error| error.to_string())
 }

@@ -43,6 +43,11 @@ fn inbound() {
 }
 
 #[test]
+fn layouts() {
+    room("layouts");
+}
+
+#[test]
 fn tokens() {
     room("tokens");
 }

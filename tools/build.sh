@@ -67,7 +67,7 @@ check_budget() {
 }
 
 optimise() {
-    .tools/bin/wasm-opt -O4 target/wasm/plain.wasm -o target/wasm/optimised.wasm &&
+    .tools/bin/wasm-opt -Oz --converge target/wasm/plain.wasm -o target/wasm/optimised.wasm &&
         finish target/wasm/optimised.wasm target/attache.wasm "$1"
 }
 

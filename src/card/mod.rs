@@ -1,6 +1,7 @@
 //! Agent cards (A2A 1.0 section 8, 0.3 section 5): read in any shape, projected to the version asked for. Pure functions on
 //! bytes and JSON: which card is served to whom, and when, is for `flow`.
 
+pub mod both;
 pub mod dialect;
 pub mod flow;
 mod hosts;
@@ -15,6 +16,7 @@ pub mod scheme;
 pub mod signed;
 pub mod validators;
 
+pub use both::both;
 pub use dialect::Dialect;
 pub use model::{Card, CardError, CardResponse};
 pub use paths::{CardPath, CardPaths};

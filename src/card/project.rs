@@ -33,6 +33,8 @@ pub struct View<'a> {
     pub skills: Skills<'a>,
     /// What is let through.
     pub capabilities: Capabilities,
+    /// Schemes of 0.3 have one flow each, too.
+    pub one_flow: bool,
 }
 
 /// One interface that is served.
@@ -94,7 +96,7 @@ const REPLACED: [&str; 13] = [
 /// If nothing of the version asked for is served.
 pub fn project(card: &Card, view: &View<'_>) -> Result<Value, ProjectError> {
     let hosts = InnerHosts::of(card, view.public_url);
-    let writer = Writer::new(reachable(view.security, &hosts), view.version, view.dialect);
+    let writer = Writer::new(reachable(view.security, &hosts), view.version, view.dialect, view.one_flow);
     let mut out = card.members().clone();
     for name in REPLACED {
         out.remove(name);
@@ -329,7 +331,16 @@ mod tests {
         capabilities: Capabilities,
     ) -> Result<Value, ProjectError> {
         let security = Security::default();
-        let view = View { version, dialect: Dialect::of(version), public_url: URL, interfaces, security: &security, skills, capabilities };
+        let view = View {
+            version,
+            dialect: Dialect::of(version),
+            public_url: URL,
+            interfaces,
+            security: &security,
+            skills,
+            capabilities,
+            one_flow: false,
+        };
         project(&Card::from_value(card).unwrap(), &view)
     }
 
@@ -411,6 +422,7 @@ mod tests {
         let view = View {
             version,
             dialect: Dialect::ProtoJson,
+            one_flow: false,
             public_url: URL,
             interfaces: &interfaces,
             security: &security,

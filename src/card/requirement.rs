@@ -90,12 +90,12 @@ pub struct Writer {
 
 impl Writer {
     /// Takes schemes by name. A scheme of 1.0 has one flow, so one with several becomes several: `name`,
-    /// `name_clientCredentials` and so on.
+    /// `name_clientCredentials` and so on; those of 0.3, too, with `one_flow`.
     #[must_use]
-    pub fn new(given: BTreeMap<String, Scheme>, version: Version, dialect: Dialect) -> Self {
+    pub fn new(given: BTreeMap<String, Scheme>, version: Version, dialect: Dialect, one_flow: bool) -> Self {
         let mut schemes = given.clone();
         let mut aliases = BTreeMap::new();
-        if dialect == Dialect::ProtoJson {
+        if one_flow || dialect == Dialect::ProtoJson {
             for (name, scheme) in given {
                 let Kind::OAuth2 { flows, metadata_url } = scheme.kind else { continue };
                 let mut names = vec![name.clone()];
@@ -109,6 +109,9 @@ impl Writer {
                     names.push(other);
                 }
                 if names.len() > 1 {
+                    if let Some(Scheme { kind: Kind::OAuth2 { flows, .. }, .. }) = schemes.get_mut(&name) {
+                        flows.truncate(1);
+                    }
                     aliases.insert(name, names);
                 }
             }
@@ -222,7 +225,7 @@ mod tests {
             ("a_clientCredentials".to_owned(), Scheme::mutual_tls()),
         ]);
         let requirements = [BTreeMap::from([("a".to_owned(), vec!["s".to_owned()]), ("b".to_owned(), vec![])])];
-        let new = Writer::new(schemes.clone(), Version::V1_0, Dialect::ProtoJson);
+        let new = Writer::new(schemes.clone(), Version::V1_0, Dialect::ProtoJson, false);
         let names: Vec<_> = new.schemes().keys().cloned().collect();
         assert_eq!(names, ["a", "a_clientCredentials", "a_clientCredentials_", "b", "b_clientCredentials"]);
         let (member, written) = new.requirements(&requirements);
@@ -237,7 +240,7 @@ mod tests {
         ];
         assert_eq!(ways, expected);
         assert_eq!(written[0], json!({"schemes": {"a": {"list": ["s"]}, "b": {"list": []}}}));
-        let old = Writer::new(schemes, Version::V0_3, Dialect::OpenApi);
+        let old = Writer::new(schemes, Version::V0_3, Dialect::OpenApi, false);
         assert_eq!(old.schemes().len(), 3);
         assert_eq!(old.requirements(&requirements), ("security", json!([{"a": ["s"], "b": []}])));
     }

@@ -2,8 +2,8 @@
 
 use super::voucher::Vouchers;
 use super::{
-    Card, CardSource, ConfigError, Demanded, Forward, HttpUri, Issuer, Limits, Match, Profile, PushRule, Rule, Scheme, Shadow, SkillFrom,
-    Tasks,
+    Card, CardSource, ConfigError, Demanded, Forward, HttpUri, Issuer, Limits, Match, Offer, Offers, Profile, PushRule, Rule, Scheme,
+    Shadow, SkillFrom, Tasks,
 };
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
@@ -25,9 +25,17 @@ pub struct Agent {
     /// A preset for what is left open.
     #[serde(default)]
     profile: Option<Profile>,
-    /// The version of requests that name none (A2A 1.0 section 3.6.2 says 0.3).
-    #[serde(default = "oldest")]
+    /// The version of requests that name none, as it was written.
+    #[serde(default, rename = "default_version")]
+    written_version: Option<Version>,
+    /// The version of requests that name none: the only one that there is, else 0.3 (A2A 1.0 section 3.6.2); filled by
+    /// [`Config::parse`](super::Config::parse).
+    #[serde(skip, default = "oldest")]
     pub default_version: Version,
+    /// Whether a request that names no version has that of its method or route, where only one has it. A2A 1.0 section 3.6.2 reads
+    /// it as 0.3.
+    #[serde(default)]
+    pub infer_version: bool,
     /// The agent's URL for clients. With it, the agent's card is rewritten so that it is true here; without it, the card
     /// passes unchanged.
     #[serde(default)]
@@ -61,19 +69,23 @@ pub struct Agent {
     pub shadow: Shadow,
 }
 
-/// What an agent offers of one version.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Offer {
-    /// At least one.
-    pub bindings: Vec<Binding>,
-}
-
 impl Agent {
     /// Whether the agent speaks `version` over `binding`.
     #[must_use]
     pub fn offers(&self, version: Version, binding: Binding) -> bool {
         self.versions.0.get(&version).is_some_and(|offer| offer.bindings.contains(&binding))
+    }
+
+    /// What it offers, and where.
+    #[must_use]
+    pub const fn offered(&self) -> Offers<'_> {
+        Offers(&self.versions.0)
+    }
+
+    /// The path of `binding` below the prefix, in `version`.
+    #[must_use]
+    pub fn path(&self, version: Version, binding: Binding) -> &str {
+        self.versions.0.get(&version).map_or("", |offer| offer.path(binding))
     }
 
     /// The bindings that the agent offers of `version`, in the order of the configuration.
@@ -89,6 +101,12 @@ impl Agent {
 
     /// Fills what the configuration leaves open from its profile.
     pub(super) fn fill(&mut self) {
+        self.fill_from_profile();
+        let only = self.versions().next().filter(|_| self.versions.0.len() == 1);
+        self.default_version = self.written_version.or(only).unwrap_or_else(oldest);
+    }
+
+    fn fill_from_profile(&mut self) {
         if let Some(profile) = self.profile {
             profile.fill(&mut self.versions, &mut self.limits);
             if self.card.paths.0.is_empty() {
@@ -99,14 +117,7 @@ impl Agent {
 
     pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
-        for (version, offer) in &self.versions.0 {
-            if offer.bindings.is_empty() {
-                return fail(&format!("versions.{version}.bindings"), "name at least one binding".to_owned());
-            }
-        }
-        if self.versions.0.is_empty() {
-            return fail("versions", "name at least one version".to_owned());
-        }
+        self.offered().check(at)?;
         if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
             return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
         }

@@ -46,6 +46,14 @@ impl Config {
              body waits for that"
                 .to_owned()
         });
-        early.into_iter().chain(kept).chain(unpinned)
+        let without_url = self.agents.iter().enumerate().filter(|(_, agent)| agent.public_url.is_none());
+        let without_url = without_url.map(|(index, agent)| {
+            format!(
+                "agents[{index}].public_url: is missing: the card of {:?} passes unchanged, and a client that calls the address in it goes \
+                 around this filter if that is the agent's own",
+                agent.name
+            )
+        });
+        early.into_iter().chain(kept).chain(unpinned).chain(without_url)
     }
 }

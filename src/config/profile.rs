@@ -66,7 +66,9 @@ impl Profile {
     /// Fills what an agent's configuration leaves open.
     pub fn fill(self, versions: &mut UniqueMap<Offer, Version>, limits: &mut Limits) {
         if versions.0.is_empty() {
-            versions.0.extend(self.versions().iter().map(|(version, bindings)| (*version, Offer { bindings: bindings.to_vec() })));
+            versions.0.extend(
+                self.versions().iter().map(|(version, bindings)| (*version, Offer { bindings: bindings.to_vec(), ..Offer::default() })),
+            );
         }
         limits.fill(self.limits());
     }
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn what_the_operator_says_counts() {
         let mut versions = UniqueMap::default();
-        versions.0.insert(Version::V1_0, super::Offer { bindings: vec![Binding::Jsonrpc] });
+        versions.0.insert(Version::V1_0, super::Offer { bindings: vec![Binding::Jsonrpc], ..super::Offer::default() });
         let mut limits = Limits { streaming: Some(true), ..Limits::default() };
         Profile::Foundry.fill(&mut versions, &mut limits);
         assert_eq!(versions.0.len(), 1);

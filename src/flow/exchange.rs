@@ -319,8 +319,7 @@ fn begin(
         && let Err(denial) = check(headers, &head, destination, config, effects)
     {
         effects.push(Effect::Note(Note::For(destination.target())));
-        let binding = classify::binding(&head, head.path, None);
-        return answer(&denial, binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects);
+        return answer(&denial, classify::as_grpc(&head), &Id::default(), effects);
     }
     match destination {
         Ok(Some(Destination::Agent(agent))) => staged(inbound::begin(agent, &head, peer, end_of_stream, context, effects, expected)),
@@ -336,10 +335,7 @@ fn begin(
                 }
                 (Stage::Done, Step::Continue)
             }
-            Unmatched::Refuse => {
-                let binding = classify::binding(&head, head.path, None);
-                answer(&Denial::new(Reason::Unmatched), binding.filter(|binding| *binding == Binding::Grpc), &Id::default(), effects)
-            }
+            Unmatched::Refuse => answer(&Denial::new(Reason::Unmatched), classify::as_grpc(&head), &Id::default(), effects),
         },
         Err(denial) => answer(&denial, None, &Id::default(), effects),
     }

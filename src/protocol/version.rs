@@ -90,6 +90,12 @@ pub fn requested(headers: &Headers, query: Option<&str>) -> Result<Option<Versio
     }
 }
 
+/// Whether the client says anything of a version, were it nothing: an empty value is read as 0.3 (section 3.6.2).
+#[must_use]
+pub fn is_named(headers: &Headers, query: Option<&str>) -> bool {
+    headers.has(HEADER) || form_urlencoded::parse(query.unwrap_or_default().as_bytes()).any(|(name, _)| name.eq_ignore_ascii_case(HEADER))
+}
+
 /// Major and minor of `1.0` or `1.0.2`: decimal numbers without sign or leading zeros.
 fn number(text: &str) -> Option<(u32, u32)> {
     let plain = |part: &str| {

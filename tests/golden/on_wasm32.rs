@@ -24,6 +24,11 @@ fn inbound() {
 }
 
 #[wasm_bindgen_test]
+fn layouts() {
+    room(include_str!("layouts.json"));
+}
+
+#[wasm_bindgen_test]
 fn tokens() {
     room(include_str!("tokens.json"));
 }

@@ -89,7 +89,7 @@ reasons! {
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
     TaskNotFound "task_not_found" TASK_NOT_FOUND "There is no such task or context of yours: leave taskId and contextId out to begin a new one."
     ContextMissing "context_missing" INVALID_PARAMS "Tasks are listed by context here: name a contextId of yours."
-    Unmatched "unmatched" NOT_FOUND "No agent is served at this host and path."
+    Unmatched "unmatched" UNMATCHED "No agent is served at this host and path."
     CardUnavailable "card_unavailable" BAD_AGENT "The agent gave no card that can be used: tell its operator."
     AnswerUnusable "answer_unusable" BAD_AGENT "The agent gave an answer that cannot be passed on: tell its operator."
     KeysUnavailable "keys_unavailable" UNAVAILABLE "The token cannot be verified at the moment: try again shortly."

@@ -3,7 +3,7 @@
 
 use crate::card::model::MAX_BYTES;
 use crate::card::validators::Audience;
-use crate::card::{Card, CardResponse, Dialect, Interface, Skills, View, project, protobuf, validators};
+use crate::card::{Card, CardResponse, Dialect, Interface, Skills, View, both, project, protobuf, validators};
 use crate::flow::callers::authorize::{Admitted, usable};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::whole::{Collected, Whole};
@@ -33,6 +33,8 @@ pub struct Asking {
     pub version: Version,
     /// The version header chose it.
     pub negotiated: bool,
+    /// No version is named, and both are served.
+    pub both: bool,
     /// Everyone may have it.
     pub public: bool,
     /// Who asks.
@@ -45,11 +47,12 @@ pub struct Asking {
 
 impl Asking {
     /// What `head` says, before it is known who asks.
-    pub fn of(head: &Head<'_>, classified: &Classified, public: bool) -> Self {
+    pub fn of(agent: &Agent, head: &Head<'_>, classified: &Classified, public: bool) -> Self {
         let is_card = classified.operation == Some(Operation::GetAgentCard);
         Self {
             version: classified.version,
             negotiated: classified.negotiated,
+            both: classified.negotiated && classified.unnamed && agent.versions().count() > 1,
             public,
             admitted: None,
             head: head.method == "HEAD",
@@ -66,6 +69,8 @@ pub struct CardRequest {
     audience: Audience,
     /// The version header chose the shape.
     negotiated: bool,
+    /// The shape is that of both versions.
+    both: bool,
     form: Form,
     /// Only its headers are wanted.
     head: bool,
@@ -119,7 +124,7 @@ impl CardRequest {
     /// A request for `operation` of `agent`, if its answer is to be projected.
     #[must_use]
     pub fn new(agent: &Rc<Agent>, operation: Operation, binding: Option<Binding>, asking: Asking) -> Option<Self> {
-        let Asking { version, negotiated, public, admitted, head, known } = asking;
+        let Asking { version, negotiated, both, public, admitted, head, known } = asking;
         agent.statement.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,
@@ -134,7 +139,7 @@ impl CardRequest {
             None => Form::Bare,
         };
         let agent = Rc::clone(agent);
-        Some(Self { agent, version, audience, negotiated, form, head, admitted, known, problem: None, state: State::Plain })
+        Some(Self { agent, version, audience, negotiated, both, form, head, admitted, known, problem: None, state: State::Plain })
     }
 
     /// The request headers that must not reach the agent: they are about bytes that it does not have.
@@ -317,8 +322,10 @@ impl CardRequest {
             security: &security,
             skills: shown.as_ref().map_or(Skills::All, Skills::Only),
             capabilities: public.capabilities,
+            one_flow: false,
         };
-        project(card, &view).map_err(|error| error.to_string())
+        let projected = if self.both { both(card, &view) } else { project(card, &view) };
+        projected.map_err(|error| error.to_string())
     }
 
     fn projected(&self, content: &[u8], context: &Context<'_>) -> Result<Vec<u8>, String> {

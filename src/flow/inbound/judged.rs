@@ -13,7 +13,7 @@ use crate::flow::request::inspect::Reader;
 use crate::flow::setup::runtime::Context;
 use crate::identity::Caller;
 use crate::policy::access::Skill;
-use crate::protocol::{Binding, Operation, version};
+use crate::protocol::{Binding, Operation, Version, version};
 use std::rc::Rc;
 
 impl Identity {
@@ -55,7 +55,12 @@ impl Inbound {
         is_shadowed(&self.agent, reason)
     }
 
-    /// Where versions are only watched: the method that has come decides which one is in force.
+    /// Whether a method of version `belongs` says that this is the version.
+    pub(super) fn infers(&self, belongs: Version) -> bool {
+        self.inferred && self.agent.offers(belongs, Binding::Jsonrpc)
+    }
+
+    /// Where the version is inferred, or only watched: the method that has come decides which one is in force.
     pub(super) fn follow_method(&mut self, effects: &mut Vec<Effect>) {
         let method = match (self.binding, &self.body) {
             (Some(Binding::Jsonrpc), Body::Reading { reader, .. }) => reader.method().and_then(Operation::from_method),
@@ -63,8 +68,11 @@ impl Inbound {
         };
         if let Some((_, belongs)) = method.filter(|(_, belongs)| *belongs != self.version) {
             (self.version, self.asking.version) = (belongs, belongs);
+            self.headers.retain(|effect| !matches!(effect, Effect::SetHeader(name, _) if name == version::HEADER));
             self.headers.push(Effect::SetHeader(version::HEADER.into(), Value::Text(belongs.as_str().to_owned())));
-            effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch)));
+            if !self.infers(belongs) {
+                effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch)));
+            }
         }
     }
 

@@ -49,8 +49,8 @@ pub(in crate::flow) fn begin(
         _ => None,
     };
     let suffix = in_path.map_or(suffix, |(_, rest)| rest);
-    let cards = Some(&agent.statement.paths);
-    let binding = binding(head, suffix, cards);
+    let cards = &agent.statement.paths;
+    let binding = binding(&agent, head, suffix, cards);
     let body_follows = !end_of_stream;
     let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
         Ok(classified) => classified,
@@ -101,7 +101,8 @@ pub(in crate::flow) fn begin(
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let owned = if is_card { None } else { owned(&agent, binding, head, target, suffix) };
+    let route = suffix.get(classified.route..).unwrap_or_default();
+    let owned = if is_card { None } else { owned(&agent, binding, head, target, (suffix, route)) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
     }
@@ -111,6 +112,7 @@ pub(in crate::flow) fn begin(
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
         _ => Body::NotNeeded,
     };
+    let asking = Asking::of(&agent, head, &classified, is_public);
     let spoken = Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers);
     let inbound = Inbound {
         agent,
@@ -123,10 +125,11 @@ pub(in crate::flow) fn begin(
         read: 0,
         announced,
         limit,
+        inferred: classified.inferred && config.hold_headers,
         untyped: classified.untyped,
         headers,
         released: false,
-        asking: Asking::of(head, &classified, is_public),
+        asking,
         wanted: None,
         seat,
         spoken,
@@ -138,11 +141,11 @@ pub(in crate::flow) fn begin(
 }
 
 /// The request as one about tasks that belong to their makers, if the agent's do.
-fn owned(agent: &Rc<Agent>, binding: Option<Binding>, head: &Head<'_>, target: &str, suffix: &str) -> Option<Box<Owned>> {
+fn owned(agent: &Rc<Agent>, binding: Option<Binding>, head: &Head<'_>, target: &str, (suffix, route): (&str, &str)) -> Option<Box<Owned>> {
     agent.tasks.owned()?;
     // Where the path ends that the agent gets.
     let path = Head::at(target, agent.target.path_prefix.as_str(), suffix);
-    Owned::new(agent, binding, head, &path, suffix)
+    Owned::new(agent, binding, head, &path, route)
 }
 
 /// Most bytes of the request's body.
@@ -326,7 +329,7 @@ impl Inbound {
             (Some(Binding::Jsonrpc), None) => Ok(None),
             (Some(Binding::Jsonrpc), Some(None)) => Err(Denial::new(Reason::OperationUnknown)),
             (Some(Binding::Jsonrpc), Some(Some((operation, belongs))))
-                if belongs != self.version && !self.shadows(Reason::VersionMismatch) =>
+                if belongs != self.version && !self.infers(belongs) && !self.shadows(Reason::VersionMismatch) =>
             {
                 Err(mismatch(operation.name(), belongs))
             }

@@ -33,6 +33,8 @@ pub struct Inbound {
     /// Bytes that the client announced.
     pub(super) announced: Option<u64>,
     pub(super) limit: u64,
+    /// Its method may say the version.
+    pub(super) inferred: bool,
     /// It names no media type, so nothing may follow.
     pub(super) untyped: bool,
     /// Effects that the headers call for, to be done with the others when they go on.

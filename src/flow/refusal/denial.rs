@@ -98,11 +98,7 @@ impl Denial {
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
         }
-        let status = match (self.reason, binding) {
-            // As an agent says it of a task that does not exist: no proxy in between is to be seen.
-            (Reason::TaskNotFound, Some(Binding::Jsonrpc)) => 200,
-            _ => class.http,
-        };
+        let status = if binding == Some(Binding::Jsonrpc) { class.jsonrpc_http } else { class.http };
         Reply { status, grpc_status, headers, body }
     }
 

@@ -8,7 +8,7 @@ use crate::flow::request::facts::is_shadowed;
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect::check_query;
 use crate::flow::request::{media, methods};
-use crate::protocol::{Binding, Operation, Version, grpc, http_json, version};
+use crate::protocol::{Binding, Operation, Version, grpc, version};
 
 /// A request that says by its method and path what it is.
 #[derive(Clone, Copy, Debug)]
@@ -23,22 +23,36 @@ pub struct Classified {
     pub doubt: Option<Reason>,
     /// It names no media type: nothing may follow.
     pub untyped: bool,
+    /// It names no version.
+    pub unnamed: bool,
+    /// Where in the suffix the route of an HTTP+JSON request begins.
+    pub route: usize,
+    /// Its method may say the version: it names none, and the agent takes that.
+    pub inferred: bool,
 }
 
 /// The binding by place and method alone, so that even a refusal can be said in it. `None` for cards: no binding's
 /// rules apply to them. `suffix` is what follows the agent's prefix.
 #[must_use]
-pub fn binding(head: &Head<'_>, suffix: &str, cards: Option<&CardPaths>) -> Option<Binding> {
+pub fn binding(agent: &Agent, head: &Head<'_>, suffix: &str, cards: &CardPaths) -> Option<Binding> {
     match suffix {
-        // What a proxy does not take for gRPC cannot be answered as gRPC, and is no call of any binding.
-        _ if grpc::is_service(head.path) => {
-            let is_grpc = head.headers.single_ascii("content-type").is_some_and(|kind| grpc::is_content_type(kind.as_bytes()));
-            Some(if is_grpc { Binding::Grpc } else { Binding::HttpJson })
-        }
-        "" | "/" if head.method == "POST" => Some(Binding::Jsonrpc),
-        card if cards.is_some_and(|cards| cards.find(card).is_some()) => None,
+        _ if grpc::is_service(head.path) => Some(grpc_or_not(head)),
+        endpoint if head.method == "POST" && agent.offered().is_jsonrpc(endpoint) => Some(Binding::Jsonrpc),
+        card if cards.find(card).is_some() => None,
         _ => Some(Binding::HttpJson),
     }
+}
+
+/// Whether a request for no agent in particular can be answered as gRPC.
+#[must_use]
+pub fn as_grpc(head: &Head<'_>) -> Option<Binding> {
+    (grpc::is_service(head.path) && grpc_or_not(head) == Binding::Grpc).then_some(Binding::Grpc)
+}
+
+/// What a proxy does not take for gRPC cannot be answered as gRPC, and is no call of any binding.
+fn grpc_or_not(head: &Head<'_>) -> Binding {
+    let is_grpc = head.headers.single_ascii("content-type").is_some_and(|kind| grpc::is_content_type(kind.as_bytes()));
+    if is_grpc { Binding::Grpc } else { Binding::HttpJson }
 }
 
 /// Classifies a request whose binding is known. Where versions are only watched (`shadow`), what the place of the request
@@ -51,7 +65,7 @@ pub fn classify(
     head: &Head<'_>,
     suffix: &str,
     binding: Option<Binding>,
-    cards: Option<&CardPaths>,
+    cards: &CardPaths,
     body_follows: bool,
 ) -> Result<Classified, Denial> {
     let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
@@ -67,20 +81,24 @@ pub fn classify(
         Ok(requested) => requested,
         Err(error) => object(Denial::new(error.into())).map(|()| None)?,
     };
-    let selected = requested.unwrap_or(agent.default_version);
+    // An endpoint that only one version has names it.
+    let at_endpoint = if binding == Some(Binding::Jsonrpc) { agent.offered().version_at(suffix) } else { None };
+    let selected = requested.or(at_endpoint).unwrap_or(agent.default_version);
+    let inferred = agent.infer_version && !version::is_named(head.headers, head.query);
     check_body(head)?;
     if is_encoded(head) && body_follows {
         return Err(Denial::new(Reason::EncodingRefused));
     }
     let unknown = || Denial::new(Reason::OperationUnknown);
+    let mut route = 0;
     let (version, operation) = match binding {
         Some(Binding::Jsonrpc) if !body_follows => return Err(no_body()),
         Some(Binding::Jsonrpc) => (selected, None),
         Some(Binding::HttpJson) => {
-            let route =
-                http_json::route(head.method, suffix).ok_or_else(|| if head.method == "HEAD" { methods::refused() } else { unknown() });
-            let (operation, belongs) = route?;
-            if belongs != selected {
+            let found = agent.offered().route(head.method, suffix);
+            let (operation, belongs, rest) = found.ok_or_else(|| if head.method == "HEAD" { methods::refused() } else { unknown() })?;
+            route = suffix.len().saturating_sub(rest.len());
+            if belongs != selected && !inferred {
                 object(mismatch("This route", belongs))?;
             }
             check_query(head.query, belongs, &agent.limits)?;
@@ -105,7 +123,7 @@ pub fn classify(
             }
             (belongs, Some(operation))
         }
-        None if head.method == "GET" || head.method == "HEAD" => match cards.and_then(|cards| cards.find(suffix)) {
+        None if head.method == "GET" || head.method == "HEAD" => match cards.find(suffix) {
             // A path that belongs to a version names it; who names another as well contradicts himself.
             Some(CardPath::Of(version)) => {
                 if requested.is_some_and(|requested| requested != version) {
@@ -118,6 +136,7 @@ pub fn classify(
         None => return Err(unknown()),
     };
     let is_offered = match binding {
+        Some(Binding::Jsonrpc) => agent.offered().is_jsonrpc_of(version, suffix),
         Some(binding) => agent.offers(version, binding),
         None => agent.versions().any(|offered| offered == version),
     };
@@ -131,8 +150,8 @@ pub fn classify(
         }
         _ => false,
     };
-    let negotiated = binding.is_none() && cards.and_then(|cards| cards.find(suffix)) == Some(CardPath::Negotiated);
-    Ok(Classified { version, operation, negotiated, doubt, untyped })
+    let negotiated = binding.is_none() && cards.find(suffix) == Some(CardPath::Negotiated);
+    Ok(Classified { version, operation, negotiated, doubt, untyped, inferred, unnamed: requested.is_none(), route })
 }
 
 /// Whether the body is in a form that nothing here reads.

@@ -37,8 +37,11 @@ impl Statement {
             let url = uri.to_string();
             let url = url.strip_suffix('/').unwrap_or(&url).to_owned();
             let offers = versions.iter().rev().flat_map(|version| agent.bindings(*version).iter().map(|binding| (*version, *binding)));
-            let place = |binding| if binding == Binding::Grpc { uri.authority().to_owned() } else { url.clone() };
-            let interfaces = offers.map(|(version, binding)| (version, binding, place(binding))).collect();
+            let place = |version, binding| match binding {
+                Binding::Grpc => uri.authority().to_owned(),
+                Binding::Jsonrpc | Binding::HttpJson => format!("{url}{}", agent.path(version, binding)),
+            };
+            let interfaces = offers.map(|(version, binding)| (version, binding, place(version, binding))).collect();
             let scheme = |name: &String| config.scheme(name).and_then(describe).map(|scheme| (name.clone(), scheme));
             // Where nothing is asked for, the requirement names nothing.
             let stated = |requirement: &Requirement| -> Requirement {

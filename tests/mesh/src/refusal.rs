@@ -124,8 +124,9 @@ pub fn check(reply: &Reply, reason: &str, form: &Form) -> Result<()> {
     let want = of(reason)?;
     let seen = || format!("for {reason} came {} {:?} {}", reply.status, reply.headers, reply.text());
     ensure!(reply.reason().as_deref() == Some(reason), "reason: {}", seen());
-    // Over JSON-RPC a task that does not exist is no failure of HTTP.
-    let status = if matches!(form, Form::Rpc(_)) && reason == "task_not_found" { 200 } else { want.http };
+    // Over JSON-RPC a fault of the request, by JSON-RPC's or A2A's own codes, is no failure of HTTP.
+    let is_own_code = matches!(want.rpc, -32700 | -32602..=-32600 | -32009..=-32001);
+    let status = if matches!(form, Form::Rpc(_)) && is_own_code && matches!(want.http, 400 | 404 | 415) { 200 } else { want.http };
     ensure!(reply.status == status, "status: {}", seen());
     ensure!(reply.header("content-type").is_some_and(|kind| kind.starts_with("application/json")), "content-type: {}", seen());
     let body = reply.json();
