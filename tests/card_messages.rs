@@ -86,6 +86,7 @@ fn projected(version: Version, message: &[u8]) -> Vec<u8> {
         security: &Security::declared(&card).unwrap_or_default(),
         skills: Skills::All,
         capabilities: Capabilities { streaming: true, push_notifications: true, extended_card: true },
+        one_flow: false,
     };
     protobuf::write(version, &project(&card, &view).unwrap()).unwrap()
 }

@@ -2,8 +2,8 @@
 
 use super::voucher::Vouchers;
 use super::{
-    Card, CardSource, ConfigError, Demanded, Forward, HttpUri, Issuer, Limits, Match, Offer, Offers, Profile, PushRule, Rule, Scheme,
-    Shadow, SkillFrom, Tasks,
+    Card, CardSource, ConfigError, Cors, Demanded, Forward, HttpUri, Issuer, Limits, Match, Offer, Offers, OtherPath, Profile, PushRule,
+    Rule, Scheme, Shadow, SkillFrom, Tasks,
 };
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
@@ -64,7 +64,13 @@ pub struct Agent {
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
-    /// Refusals that are told and not made.
+    /// What stands beside the agent on its host, and passes without a caller.
+    #[serde(default)]
+    pub other_paths: Vec<OtherPath>,
+    /// What becomes of preflights.
+    #[serde(default)]
+    pub cors: Cors,
+    /// Refusals that are reported, not enforced.
     #[serde(default)]
     pub shadow: Shadow,
 }
@@ -118,6 +124,9 @@ impl Agent {
     pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
         self.offered().check(at)?;
+        for (index, other) in self.other_paths.iter().enumerate() {
+            other.check(&format!("{at}.other_paths[{index}]"), self.offered())?;
+        }
         if self.target.grpc != self.versions().any(|version| self.offers(version, Binding::Grpc)) {
             return fail("match.grpc", "must be true exactly if a version has the binding grpc".to_owned());
         }

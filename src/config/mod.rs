@@ -23,6 +23,7 @@ mod key;
 mod keys;
 mod limits;
 mod offer;
+mod other_path;
 mod pin;
 mod profile;
 mod push;
@@ -63,6 +64,7 @@ pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use offer::{BindingPaths, Offer, Offers};
+pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
@@ -433,6 +435,9 @@ mod tests {
     fn what_is_allowed_on_purpose_is_warned_of() {
         let parse = |config: &Value| Config::parse(config.to_string().as_bytes());
         let mut config = good();
+        let cautions: Vec<String> = parse(&config).unwrap().cautions().collect();
+        assert!(matches!(cautions.as_slice(), [one] if one.starts_with("agents[0].public_url: is missing")), "{cautions:?}");
+        config["agents"][0]["public_url"] = json!("https://agents.example");
         assert_eq!(parse(&config).unwrap().cautions().count(), 0);
         config["connections"][0]["pin"] = json!("none");
         let cautions: Vec<String> = parse(&config).unwrap().cautions().collect();

@@ -19,13 +19,14 @@ use crate::flow::request::facts::Facts;
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect::Reader;
 use crate::flow::request::say::say;
-use crate::flow::request::{carried, classify, head, methods, steering};
+use crate::flow::request::{beside, carried, classify, head, methods, steering};
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::identity::Peer;
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
+use crate::wire::path;
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -305,6 +306,17 @@ fn begin(
     let destination = target.map(|target| target.and_then(|target| context.runtime.destination(target)));
     // Requests that are none of ours keep what they have; a connection has rules of its own.
     let is_foreign = matches!(destination, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
+    let config = context.runtime.config();
+    let mut steered = Vec::new();
+    let verdict = match &destination {
+        Ok(Some(destination)) => check(headers, &head, destination, end_of_stream, config, &mut steered).map(Some),
+        Ok(None) | Err(_) => Ok(None),
+    };
+    // What passes beside an agent keeps what it has, too.
+    if matches!(verdict, Ok(Some(Checked::Beside))) {
+        effects.append(&mut steered);
+        return (Stage::Done, Step::Continue);
+    }
     if !is_foreign && !matches!(destination, Ok(Some(Destination::Connection(_)))) {
         effects.extend(context.runtime.places().conceal(headers));
         if let Some(target) = context.runtime.places().target(head.target) {
@@ -314,10 +326,8 @@ fn begin(
     if !matches!(destination, Ok(Some(_))) {
         effects.extend(context.runtime.matcher().warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
     }
-    let config = context.runtime.config();
-    if let Ok(Some(destination)) = &destination
-        && let Err(denial) = check(headers, &head, destination, config, effects)
-    {
+    effects.append(&mut steered);
+    if let (Ok(Some(destination)), Err(denial)) = (&destination, verdict) {
         effects.push(Effect::Note(Note::For(destination.target())));
         return answer(&denial, classify::as_grpc(&head), &Id::default(), effects);
     }
@@ -341,14 +351,36 @@ fn begin(
     }
 }
 
+/// What a head is at first sight.
+enum Checked {
+    /// It may be A2A.
+    A2a,
+    /// It is for what stands beside an agent.
+    Beside,
+}
+
 /// Whether the head can be meant for `destination`, without what steers the proxy.
-fn check(headers: &Headers, head: &Head<'_>, destination: &Destination, config: &Config, effects: &mut Vec<Effect>) -> Result<(), Denial> {
+fn check(
+    headers: &Headers,
+    head: &Head<'_>,
+    destination: &Destination,
+    end_of_stream: bool,
+    config: &Config,
+    effects: &mut Vec<Effect>,
+) -> Result<Checked, Denial> {
     let connection = match destination {
         Destination::Agent(_) => None,
         Destination::Connection(connection) => Some(&***connection),
     };
     steering::clean(headers, connection, config, effects)?;
-    methods::check(head, destination.name(), connection)
+    if let Destination::Agent(agent) = destination {
+        let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
+        let passes = beside::passes(agent, &agent.statement.paths, head, suffix, !end_of_stream);
+        if passes.map_err(|denial| denial.at(&agent.name))? {
+            return Ok(Checked::Beside);
+        }
+    }
+    methods::check(head, destination.name(), connection).map(|()| Checked::A2a)
 }
 
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {

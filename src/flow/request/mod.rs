@@ -2,6 +2,7 @@
 
 pub mod accepts;
 pub mod arrived;
+pub mod beside;
 pub mod carried;
 pub mod classify;
 pub mod conceal;

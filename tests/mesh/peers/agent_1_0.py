@@ -1,7 +1,7 @@
 """An A2A 1.0 agent on the official SDK that echoes each request, over JSON-RPC at `/`, HTTP+JSON beside it
 and gRPC on a port of its own.
 
-    python agent_1_0.py [--port N] [--url-file F]
+    python agent_1_0.py [--port N] [--url-file F] [--sample]
 
 A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
 REPORT_SECONDS that it still works, so that who subscribes to the task hears of it.
@@ -84,11 +84,18 @@ class GrpcCallContexts(DefaultGrpcServerCallContextBuilder):
         return call_context
 
 
+PATHS = {'JSONRPC': '', 'HTTP+JSON': ''}
+"""Where the bindings are."""
+
+SAMPLE = {'JSONRPC': '/a2a/jsonrpc', 'HTTP+JSON': '/a2a/rest'}
+"""Where the SDK's own sample (samples/hello_world_agent.py) has them."""
+
+
 def interfaces(url: str) -> list[AgentInterface]:
-    """Both bindings at `url`."""
+    """Both bindings below `url`."""
     return [
-        AgentInterface(url=url, protocol_binding=binding, protocol_version='1.0')
-        for binding in ('JSONRPC', 'HTTP+JSON')
+        AgentInterface(url=url + path, protocol_binding=binding, protocol_version='1.0')
+        for binding, path in PATHS.items()
     ]
 
 
@@ -167,14 +174,16 @@ def application(
     return Starlette(
         routes=[
             *create_agent_card_routes(describe(args.own_url), card_modifier=with_url),
-            *create_jsonrpc_routes(handler, rpc_url='/', context_builder=contexts),
-            *create_rest_routes(handler, context_builder=contexts),
+            *create_jsonrpc_routes(handler, rpc_url=PATHS['JSONRPC'] or '/', context_builder=contexts),
+            *create_rest_routes(handler, context_builder=contexts, path_prefix=PATHS['HTTP+JSON']),
         ]
     )
 
 
 if __name__ == '__main__':
     args = arguments(__doc__)
+    if args.sample:
+        PATHS.update(SAMPLE)
     handler = request_handler('1.0', expense_card(args.own_url), args, extended_card)
     calls = GrpcHandler(handler, context_builder=GrpcCallContexts())
     serve(

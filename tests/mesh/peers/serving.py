@@ -25,13 +25,18 @@ CALL: ContextVar[dict] = ContextVar('call')
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Reads `--port` and `--url-file`."""
+    """Reads `--port`, `--url-file` and `--sample`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--port', type=int, default=0)
     parser.add_argument(
         '--url-file',
         type=Path,
         help='holds the public URL that the card states; read at each request for the card',
+    )
+    parser.add_argument(
+        '--sample',
+        action='store_true',
+        help="the paths of the SDK's own sample: JSON-RPC and HTTP+JSON below /a2a, the card at the root",
     )
     args = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

@@ -64,6 +64,13 @@ pub async fn agent_1_0(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-1.0", stating(python("py-1.0", "agent_1_0.py"), url_file)).await
 }
 
+/// Starts the same agent with the paths of the SDK's own sample.
+pub async fn agent_sample() -> Result<Agent> {
+    let mut command = python("py-1.0", "agent_1_0.py");
+    command.arg("--sample");
+    agent("agent-sample", command).await
+}
+
 /// Starts the A2A 0.3 version of the same agent.
 pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
@@ -143,6 +150,11 @@ impl Sdk {
     /// Runs the caller once: `ops` (`send,stream,get,card` and others of `peers/README.md`) over `binding` against the agent at `url`. Returns the line it printed.
     pub async fn call(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
+    }
+
+    /// The same where the card is fetched before anything names a version.
+    pub async fn call_card_first(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first"], token).await
     }
 
     /// The same about a task that is there already: `get`, `cancel` and `subscribe`.

@@ -22,6 +22,7 @@ mod identity;
 mod istio;
 mod jwks;
 mod keys;
+mod layouts;
 mod leaving;
 mod live_update;
 mod media_types;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
+    layouts::add(&mut suite);
     streams::add(&mut suite);
     credentials_faults::add_slow(&mut suite);
     sdk::add(&mut suite);

@@ -248,7 +248,22 @@ fn differences_are_seen() -> Result<()> {
     Ok(())
 }
 
+/// The resolver of the Python SDK 1.3 names no version: it reads a card of both generations, and its client speaks the newer one.
+async fn a_client_that_names_no_version_picks_its_own(mesh: &'static Mesh) -> Result<()> {
+    let published = Published::python(mesh).await?;
+    let token = mesh.token().await?;
+    for binding in ["jsonrpc", "http_json"] {
+        let result = Sdk::Python1_0.call_card_first(&published.url, Some(&token), "card,send,stream,get,extended", binding).await?;
+        ensure!(result["ok"] == true, "over {binding}: {result}");
+        ensure!(result["card"]["interfaces"][0]["version"] == "1.0", "over {binding}: {}", result["card"]);
+        let echo = &result["send"]["echo"];
+        ensure!(echo["headers"]["a2a-version"] == "1.0", "over {binding}: {}", result["send"]);
+    }
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("sdk::a_client_that_names_no_version_picks_its_own", a_client_that_names_no_version_picks_its_own);
     suite.add("sdk::the_comparison_sees_differences", async |_| differences_are_seen());
     for (talks, what) in [(TALKS, ""), (READ_OVER_GRPC, "_with_messages_that_are_read")] {
         for row in talks {

@@ -1,0 +1,35 @@
+//! Requests for what stands beside an agent and is no A2A: paths that the operator names, and preflights of browsers. They pass as they
+//! are, for callers who are not known.
+
+use crate::card::CardPaths;
+use crate::config::{Agent, Cors};
+use crate::flow::event::reason::Reason;
+use crate::flow::refusal::denial::Denial;
+use crate::flow::request::head::Head;
+use crate::protocol::grpc;
+
+/// Whether the request passes. `suffix` is what follows the agent's prefix, and unambiguous.
+///
+/// # Errors
+/// If it would, but for what it carries.
+pub fn passes(agent: &Agent, cards: &CardPaths, head: &Head<'_>, suffix: &str, body_follows: bool) -> Result<bool, Denial> {
+    let is_preflight = agent.cors == Cors::Pass
+        && head.method == "OPTIONS"
+        && head.headers.has("origin")
+        && head.headers.has("access-control-request-method");
+    if is_preflight {
+        if body_follows || head.headers.has("upgrade") {
+            return Err(Denial::new(Reason::RequestMalformed).advise("A preflight has no body."));
+        }
+        return Ok(true);
+    }
+    // What a reader that undoes escapes twice, or knows no case, may take for A2A is judged as A2A.
+    let is_a2a = || agent.offered().is_a2a(suffix) || cards.find(suffix).is_some() || grpc::is_service(head.path) || suffix.contains("%25");
+    if !agent.other_paths.iter().any(|other| other.has(head.method, suffix)) || is_a2a() {
+        return Ok(false);
+    }
+    if head.headers.has("upgrade") {
+        return Err(Denial::new(Reason::RequestMalformed).advise("Requests are not upgraded to other protocols here."));
+    }
+    Ok(true)
+}
