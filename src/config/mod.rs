@@ -38,6 +38,7 @@ mod taken;
 mod target;
 mod tasks;
 mod uri;
+mod versions;
 mod voucher;
 mod waiting;
 

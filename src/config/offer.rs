@@ -208,7 +208,7 @@ mod tests {
         for suffix in ["", "/", "/a2a/jsonrpc/", "/old", "/a2a", "/a2a/jsonrpc/x", "/A2A/jsonrpc"] {
             assert!(!offers.is_jsonrpc(suffix), "{suffix}");
         }
-        let route = |method: &str, suffix| offers.route(method, suffix).map(|(operation, version, rest)| (operation, version, rest));
+        let route = |method: &str, suffix| offers.route(method, suffix);
         assert_eq!(route("POST", "/a2a/rest/message:send"), Some((Operation::SendMessage, Version::V1_0, "/message:send")));
         assert_eq!(route("GET", "/a2a/rest/acme/tasks/t"), Some((Operation::GetTask, Version::V1_0, "/acme/tasks/t")));
         for suffix in ["/message:send", "/a2a/message:send", "/a2a/restmessage:send", "/a2a/rest/rest/x/message:send"] {

@@ -1,32 +1,27 @@
 //! One request from its first byte to the verdict. Headers and body are held together; what goes on is
 //! complete and verified, what is refused is answered in the caller's binding.
 
-use crate::config::{Config, Unmatched};
+use crate::config::Config;
+use crate::flow::begin::{Begun, begin};
 use crate::flow::event::metric::Tally;
-use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Value, Wait};
+use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Wait};
 use crate::flow::inbound::expected::Expected;
 use crate::flow::inbound::state::Inbound;
-use crate::flow::inbound::{machine as inbound, metadata};
 use crate::flow::meter::Meter;
-use crate::flow::outbound::machine as outbound;
-use crate::flow::outbound::state::{Outbound, Sent};
-use crate::flow::progress::{Progress, Watched, withheld};
+use crate::flow::outbound::state::Sent;
+use crate::flow::progress::{Watched, withheld};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::arrived::{Arrived, MAX_BYTES_FOR_ID, Part, Reading};
 use crate::flow::request::facts::Facts;
-use crate::flow::request::head::Head;
 use crate::flow::request::inspect::Reader;
-use crate::flow::request::say::say;
-use crate::flow::request::{beside, carried, classify, head, methods, steering};
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
+use crate::flow::stage::{Stage, Unread, answer, staged};
 use crate::identity::Peer;
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
-use crate::wire::path;
 
 /// The state machine of one request.
 #[derive(Debug, Default)]
@@ -54,25 +49,6 @@ enum Answered {
     Instead,
     /// In place of the agent's answer: what still comes of that goes nowhere.
     Over,
-}
-
-#[derive(Debug, Default)]
-enum Stage {
-    /// Nothing has happened yet.
-    #[default]
-    New,
-    /// For an agent, not decided yet.
-    Inbound(Box<Inbound>),
-    /// For a remote agent; its credential is waited for.
-    Outbound(Box<Outbound>),
-    /// Refused; only the id of the JSON-RPC request is waited for.
-    Refusing(Box<Denial>, Box<Reader>),
-    /// A request that went on before its end; the rest must not contradict what was decided.
-    Watching(Box<Watched>),
-    /// Passed on; the rest of the body is counted.
-    Passing(Meter),
-    /// Answered, or passed on for good.
-    Done,
 }
 
 impl Exchange {
@@ -126,8 +102,16 @@ impl Exchange {
         let stage = std::mem::take(&mut self.stage);
         let (stage, step) = match (stage, event) {
             (Stage::New, Event::RequestHeaders { headers, peer, end_of_stream }) => {
-                begin(&headers, peer.as_deref(), end_of_stream, context, &mut effects, (&mut self.expected, &mut self.sent))
+                self.begin(headers, peer, end_of_stream, false, context, &mut effects)
             }
+            (Stage::Unread(unread), Event::Settled) if unread.seat.is_displaced() => {
+                answer(&Denial::new(Reason::Overloaded), None, &Id::default(), &mut effects)
+            }
+            (Stage::Unread(unread), Event::Settled) => {
+                let Unread { headers, peer, end_of_stream, .. } = *unread;
+                self.begin(headers, peer, end_of_stream, true, context, &mut effects)
+            }
+            (stage @ Stage::Unread(_), _) => (stage, Step::Pause),
             (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
             (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
@@ -138,6 +122,26 @@ impl Exchange {
         };
         self.stage = stage;
         (effects, step)
+    }
+
+    /// Begins with a head, once it is known what is offered. With `waited`, that has been waited for.
+    fn begin(
+        &mut self,
+        headers: Headers,
+        peer: Option<Box<Peer>>,
+        end_of_stream: bool,
+        waited: bool,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> (Stage, Step) {
+        let begun = begin(&headers, peer.as_deref(), (end_of_stream, waited), context, effects, (&mut self.expected, &mut self.sent));
+        match begun {
+            Begun::As(stage, step) => (stage, step),
+            Begun::Waits(want, seat) => {
+                effects.push(Effect::Fetch(want));
+                (Stage::Unread(Box::new(Unread { headers, peer, end_of_stream, want, seat })), Step::Pause)
+            }
+        }
     }
 
     /// The host has answered already: what still comes of the request is ignored. What is of interest then.
@@ -154,7 +158,7 @@ impl Exchange {
             Stage::Outbound(outbound) => rest(outbound.reads()),
             Stage::Refusing(..) => Reading::ForId,
             Stage::Watching(..) => Reading::Passing,
-            Stage::New | Stage::Passing(_) | Stage::Done => Reading::Nothing,
+            Stage::New | Stage::Unread(_) | Stage::Passing(_) | Stage::Done => Reading::Nothing,
         }
     }
 
@@ -187,14 +191,14 @@ impl Exchange {
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
     const fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..))
+        matches!(self.stage, Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..))
     }
 
     fn interest(&self) -> Interest {
         let request = match &self.stage {
             Stage::New | Stage::Done => Read::Nothing,
             Stage::Passing(_) => Read::Count,
-            Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Watching(_) => Read::New,
+            Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Watching(_) => Read::New,
         };
         let (headers, response) = match (self.answered, &self.expected) {
             (Answered::No, Some(expected)) if expected.reads() => (true, Read::New),
@@ -209,45 +213,13 @@ impl Exchange {
         // Once a part has come, the proxy withholds nothing.
         let body = |awaits| awaits && !self.arrived.has_begun();
         match &self.stage {
+            Stage::Unread(unread) => Wait { until: Some(unread.want), seat: Some(unread.seat.number()), body: false },
             Stage::Inbound(inbound) => Wait { until: inbound.awaits(), seat: inbound.seat(), body: body(inbound.awaits_body()) },
             Stage::Outbound(outbound) => Wait { until: outbound.awaits(), seat: outbound.seat(), body: body(outbound.awaits_body()) },
             Stage::Refusing(..) => Wait { body: body(true), ..Wait::default() },
             Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => Wait::default(),
         }
     }
-}
-
-/// What a machine says, as a stage of the request.
-fn staged<M>((progress, step): (Progress<M>, Step)) -> (Stage, Step)
-where
-    Stage: From<Box<M>>,
-{
-    let stage = match progress {
-        Progress::Wait(machine) => machine.into(),
-        Progress::Refuse(denial, reader) => Stage::Refusing(denial, reader),
-        Progress::Watch(watched) => Stage::Watching(watched),
-        Progress::Pass(meter) => Stage::Passing(meter),
-        Progress::Done => Stage::Done,
-    };
-    (stage, step)
-}
-
-impl From<Box<Inbound>> for Stage {
-    fn from(machine: Box<Inbound>) -> Self {
-        Self::Inbound(machine)
-    }
-}
-
-impl From<Box<Outbound>> for Stage {
-    fn from(machine: Box<Outbound>) -> Self {
-        Self::Outbound(machine)
-    }
-}
-
-/// Refuses now.
-fn answer(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) -> (Stage, Step) {
-    say(denial, binding, id, effects);
-    (Stage::Done, Step::Pause)
 }
 
 /// `effects` with records in place of notes.
@@ -276,111 +248,6 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
         effects.insert(place, header);
     }
     effects
-}
-
-fn begin(
-    headers: &Headers,
-    peer: Option<&Peer>,
-    end_of_stream: bool,
-    context: &Context<'_>,
-    effects: &mut Vec<Effect>,
-    (expected, sent): (&mut Option<Expected>, &mut Option<Sent>),
-) -> (Stage, Step) {
-    effects.extend(head::reserved(headers, context.runtime.config()).into_iter().map(|name| Effect::RemoveHeader(name.into())));
-    // What begins like ours is gone already.
-    let asks = context.runtime.config().debug.iter().map(|trace| &trace.header);
-    let asks = asks.filter(|name| headers.has(name) && !name.starts_with("x-attache-"));
-    effects.extend(asks.map(|name| Effect::RemoveHeader(name.clone().into())));
-    let head = match Head::read(headers) {
-        Ok(head) => head,
-        Err(denial) => {
-            effects.extend(context.runtime.places().conceal(headers));
-            return answer(&denial, None, &Id::default(), effects);
-        }
-    };
-    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
-        effects.push(Effect::Reply(reply));
-        return (Stage::Done, Step::Pause);
-    }
-    let target = context.runtime.matcher().find(&head.authority, head.target, head.path);
-    let destination = target.map(|target| target.and_then(|target| context.runtime.destination(target)));
-    // Requests that are none of ours keep what they have; a connection has rules of its own.
-    let is_foreign = matches!(destination, Ok(None)) && context.runtime.config().unmatched == Unmatched::Pass;
-    let config = context.runtime.config();
-    let mut steered = Vec::new();
-    let verdict = match &destination {
-        Ok(Some(destination)) => check(headers, &head, destination, end_of_stream, config, &mut steered).map(Some),
-        Ok(None) | Err(_) => Ok(None),
-    };
-    // What passes beside an agent keeps what it has, too.
-    if matches!(verdict, Ok(Some(Checked::Beside))) {
-        effects.append(&mut steered);
-        return (Stage::Done, Step::Continue);
-    }
-    if !is_foreign && !matches!(destination, Ok(Some(Destination::Connection(_)))) {
-        effects.extend(context.runtime.places().conceal(headers));
-        if let Some(target) = context.runtime.places().target(head.target) {
-            effects.push(Effect::SetHeader(":path".into(), Value::Text(target)));
-        }
-    }
-    if !matches!(destination, Ok(Some(_))) {
-        effects.extend(context.runtime.matcher().warnings().into_iter().map(|warning| Effect::Log(Level::Warn, warning)));
-    }
-    effects.append(&mut steered);
-    if let (Ok(Some(destination)), Err(denial)) = (&destination, verdict) {
-        effects.push(Effect::Note(Note::For(destination.target())));
-        return answer(&denial, classify::as_grpc(&head), &Id::default(), effects);
-    }
-    match destination {
-        Ok(Some(Destination::Agent(agent))) => staged(inbound::begin(agent, &head, peer, end_of_stream, context, effects, expected)),
-        Ok(Some(Destination::Connection(connection))) => {
-            staged(outbound::begin(connection, &head, peer, end_of_stream, context, effects, sent))
-        }
-        Ok(None) => match context.runtime.config().unmatched {
-            Unmatched::Pass => {
-                // Envoy followed a redirect itself: what this request carries was meant for where it came from.
-                if headers.has(carried::REDIRECTED) {
-                    let carried = context.runtime.credential_headers().iter().filter(|name| headers.has(name));
-                    effects.extend(carried.map(|name| Effect::RemoveHeader(name.clone().into())));
-                }
-                (Stage::Done, Step::Continue)
-            }
-            Unmatched::Refuse => answer(&Denial::new(Reason::Unmatched), classify::as_grpc(&head), &Id::default(), effects),
-        },
-        Err(denial) => answer(&denial, None, &Id::default(), effects),
-    }
-}
-
-/// What a head is at first sight.
-enum Checked {
-    /// It may be A2A.
-    A2a,
-    /// It is for what stands beside an agent.
-    Beside,
-}
-
-/// Whether the head can be meant for `destination`, without what steers the proxy.
-fn check(
-    headers: &Headers,
-    head: &Head<'_>,
-    destination: &Destination,
-    end_of_stream: bool,
-    config: &Config,
-    effects: &mut Vec<Effect>,
-) -> Result<Checked, Denial> {
-    let connection = match destination {
-        Destination::Agent(_) => None,
-        Destination::Connection(connection) => Some(&***connection),
-    };
-    steering::clean(headers, connection, config, effects)?;
-    if let Destination::Agent(agent) = destination {
-        let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
-        let passes = beside::passes(agent, &agent.statement.paths, head, suffix, !end_of_stream);
-        if passes.map_err(|denial| denial.at(&agent.name))? {
-            return Ok(Checked::Beside);
-        }
-    }
-    methods::check(head, destination.name(), connection).map(|()| Checked::A2a)
 }
 
 fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects: &mut Vec<Effect>) -> (Stage, Step) {

@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+pub mod begin;
 pub mod callers;
 pub mod event;
 pub mod exchange;
@@ -10,6 +11,7 @@ pub mod progress;
 pub mod refusal;
 pub mod request;
 pub mod setup;
+pub mod stage;
 pub mod supply;
 pub mod tasks;
 

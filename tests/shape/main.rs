@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
 ];
 
 /// The same inside of `flow`, where each room may import those before it. Two beside each other know nothing of each other.
-const FLOW: [&[&str]; 11] = [
+const FLOW: [&[&str]; 13] = [
     &["event"],
     &["refusal"],
     &["request"],
@@ -37,6 +37,8 @@ const FLOW: [&[&str]; 11] = [
     &["meter.rs"],
     &["progress.rs"],
     &["inbound", "outbound"],
+    &["stage.rs"],
+    &["begin.rs"],
     &["exchange.rs"],
 ];
 

@@ -10,10 +10,13 @@ use crate::flow::request::policy::Policy;
 use crate::flow::setup::resource::MetadataPlace;
 use crate::flow::setup::statement::Statement;
 use crate::flow::supply::sought::Sought;
+use crate::flow::supply::source::Source;
 use crate::flow::supply::store::Supply;
 use crate::ownership;
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
+use serde_json::Value;
+use std::cell::RefCell;
 use std::ops::Deref;
 use std::rc::Rc;
 
@@ -33,6 +36,8 @@ pub struct Agent {
     pub(in crate::flow) metadata: Option<MetadataPlace>,
     /// The keys of its owned tasks; `None` where tasks are shared, or a key has no value.
     pub(in crate::flow) tag_keys: Option<Rc<ownership::Keys>>,
+    /// What its card, which is this one, makes of it.
+    by_card: RefCell<Option<(Rc<Source>, Rc<Agent>)>>,
 }
 
 impl Deref for Agent {
@@ -63,6 +68,7 @@ impl Agent {
             statement: Statement::new(config, own, &format!("agents[{index}]"))?,
             metadata: MetadataPlace::new(own),
             tag_keys: tag_keys(index, own, secrets)?,
+            by_card: RefCell::default(),
         })
     }
 
@@ -80,6 +86,37 @@ impl Agent {
             Some(Sought::Wait(want)) => Sought::Wait(want),
             Some(Sought::No(_)) | None => Sought::No(Reason::CardUnavailable),
         }
+    }
+
+    /// The agent as it is now: with what its card offers, if that says it. `this` is the agent itself.
+    pub(in crate::flow) fn by_card(this: &Rc<Self>, supply: &Supply, now: UnixTime) -> Sought<Rc<Self>> {
+        if !this.offers_by_card() {
+            return Sought::Here(Rc::clone(this));
+        }
+        let source = match supply.source(this.index, now) {
+            Some(Sought::Here(source)) => source,
+            Some(Sought::Wait(want)) => return Sought::Wait(want),
+            Some(Sought::No(_)) | None => return Sought::No(Reason::CardUnavailable),
+        };
+        let known = this.by_card.borrow().as_ref().filter(|(known, _)| Rc::ptr_eq(known, &source)).map(|(_, agent)| Rc::clone(agent));
+        if let Some(agent) = known {
+            return Sought::Here(agent);
+        }
+        let streams = source.card.members().get("capabilities").and_then(|all| all.get("streaming")).and_then(Value::as_bool);
+        let own = Rc::new(this.config.with_offers(source.offers.clone().unwrap_or_default(), streams));
+        let Ok(statement) = Statement::new(supply.config(), &own, "") else { return Sought::No(Reason::CardUnavailable) };
+        let agent = Rc::new(Self {
+            index: this.index,
+            policy: this.policy.clone(),
+            plans: Plans::new(&own),
+            statement,
+            metadata: this.metadata.clone(),
+            tag_keys: this.tag_keys.clone(),
+            by_card: RefCell::default(),
+            config: own,
+        });
+        this.by_card.replace(Some((source, Rc::clone(&agent))));
+        Sought::Here(agent)
     }
 
     /// Its label.

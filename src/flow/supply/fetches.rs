@@ -51,8 +51,8 @@ impl Supply {
         match want {
             Want::Keys(index) => self.complete_keys(index, now, |keyrings, issuer| keyrings.complete(index, issuer, answer, now)),
             Want::Card(index) => match self.sources.complete(index, answer, &self.config, now) {
-                Ok(warning) => {
-                    self.warnings.borrow_mut().extend(warning);
+                Ok(warnings) => {
+                    self.warnings.borrow_mut().extend(warnings);
                     Ok(())
                 }
                 Err(error) => {

@@ -9,6 +9,7 @@ pub mod introspect;
 pub mod keys;
 pub mod lane;
 pub mod obtain;
+pub mod offered;
 pub mod offers;
 pub mod remote;
 pub mod remote_cards;

@@ -4,14 +4,17 @@
 use crate::card::model::MAX_BYTES;
 use crate::card::scheme::{Kind, Location};
 use crate::card::{Card, Means, Scheme, Security};
-use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, KeyPlace, Remote, Scheme as Configured};
+use crate::config::{Agent, CardSource, Config, ConfigError, Demanded, KeyPlace, Offer, Remote, Scheme as Configured};
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
 use crate::flow::request::policy::Policy;
+use crate::flow::supply::offered::offered;
 use crate::flow::supply::sought::Sought;
+use crate::protocol::Version;
 use crate::wire::kept::{Kept, Wait};
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A card, and what follows from it.
@@ -21,12 +24,20 @@ pub struct Source {
     pub card: Card,
     /// What it declares and what that asks of callers, if it is the policy.
     pub declared: Option<(Security, Rc<Policy>)>,
+    /// What it offers, if that is what the agent offers.
+    pub offers: Option<BTreeMap<Version, Offer>>,
+    /// What an operator should know of that.
+    notices: Vec<String>,
 }
 
 impl Source {
-    /// What an operator should know of it: it asks for more for some skills, and nothing says which skill a message is for.
-    #[must_use]
-    pub fn warning(&self, agent: &Agent) -> Option<String> {
+    /// What an operator should know of it.
+    pub fn warnings<'a>(&'a self, agent: &Agent) -> impl Iterator<Item = String> + 'a {
+        self.notices.iter().cloned().chain(self.warning(agent))
+    }
+
+    /// It asks for more for some skills, and nothing says which skill a message is for.
+    fn warning(&self, agent: &Agent) -> Option<String> {
         let (security, _) = self.declared.as_ref()?;
         let skills: Vec<&str> = security.skills.keys().map(String::as_str).collect();
         (agent.skill_from.is_none() && !skills.is_empty()).then(|| {
@@ -83,7 +94,10 @@ impl Sources {
     /// What operators should know of the cards in the configuration.
     pub fn warnings<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = String> + 'a {
         let source = |kept: &Option<RefCell<Kept<Source>>>| kept.as_ref()?.borrow().usable(UnixTime::default());
-        self.0.iter().zip(&config.agents).filter_map(move |(kept, agent)| source(kept)?.warning(agent))
+        self.0
+            .iter()
+            .zip(&config.agents)
+            .flat_map(move |(kept, agent)| source(kept).map(|source| source.warnings(agent).collect::<Vec<_>>()).unwrap_or_default())
     }
 
     /// The cards that should be fetched now.
@@ -103,23 +117,27 @@ impl Sources {
     ///
     /// # Errors
     /// What was wrong. The card that was there stays. Otherwise, what an operator should know of a new card.
-    pub fn complete(&self, index: usize, answer: Answer<'_>, config: &Config, now: UnixTime) -> Result<Option<String>, String> {
-        let (Some(Some(kept)), Some(agent)) = (self.0.get(index), config.agents.get(index)) else { return Ok(None) };
+    pub fn complete(&self, index: usize, answer: Answer<'_>, config: &Config, now: UnixTime) -> Result<Vec<String>, String> {
+        let (Some(Some(kept)), Some(agent)) = (self.0.get(index), config.agents.get(index)) else { return Ok(Vec::new()) };
         let source = match answer {
             Ok((200, body)) => Card::read(body).map_err(|error| error.to_string()).and_then(|card| read(card, agent, config)),
             Ok((status, _)) => Err(format!("answered with status {status}")),
             Err(error) => Err(error),
         };
-        let result = source.as_ref().map(|source| source.warning(agent)).map_err(Clone::clone);
+        let result = source.as_ref().map(|source| source.warnings(agent).collect()).map_err(Clone::clone);
         let is_new = kept.borrow_mut().complete(now, source);
-        result.map(|warning| warning.filter(|_| is_new))
+        result.map(|warnings: Vec<String>| if is_new { warnings } else { Vec::new() })
     }
 }
 
 /// A card with its policy, if it is to be one.
 fn read(card: Card, agent: &Agent, config: &Config) -> Result<Source, String> {
+    let (offers, notices) = match agent.offers_by_card() {
+        true => offered(&card, agent).map(|(offers, notices)| (Some(offers), notices))?,
+        false => (None, Vec::new()),
+    };
     if !matches!(agent.security, Demanded::FromCard) {
-        return Ok(Source { card, declared: None });
+        return Ok(Source { card, declared: None, offers, notices });
     }
     let security = Security::declared(&card).map_err(|error| error.to_string())?;
     for (name, scheme) in &security.schemes {
@@ -132,7 +150,7 @@ fn read(card: Card, agent: &Agent, config: &Config) -> Result<Source, String> {
     }
     let skills = security.skills.iter().map(|(skill, requirements)| (skill, requirements.iter().collect()));
     let policy = Rc::new(Policy::new(config, security.requirements.iter(), skills));
-    Ok(Source { card, declared: Some((security, policy)) })
+    Ok(Source { card, declared: Some((security, policy)), offers, notices })
 }
 
 /// What it takes to enforce a configured scheme.

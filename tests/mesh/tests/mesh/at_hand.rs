@@ -197,7 +197,7 @@ async fn without_an_agent(mesh: &Mesh) -> Result<()> {
         .await
         .context("authenticated")?;
     for reply in both(port, &card("public.example.com")).await? {
-        ensure_card(&reply, "0.3")?;
+        ensure_card(&reply, "both")?;
     }
     for reply in both(port, &card("authenticated.example.com")).await? {
         refusal::check(&reply, "credentials_missing", &Form::Status)?;
@@ -325,7 +325,7 @@ async fn faults(mesh: &Mesh) -> Result<()> {
     }
     for (host, ..) in &agents {
         let reply = becomes(envoy.port(), &card(host), |reply| unavailable(reply, &Form::Status), |_| true).await?;
-        ensure_card(&reply, "0.3").context(*host)?;
+        ensure_card(&reply, "both").context(*host)?;
     }
     Ok(())
 }
@@ -346,10 +346,10 @@ async fn one_fetch(mesh: &Mesh) -> Result<()> {
     envoy.stat_reaches("http.inbound.downstream_rq_active", 10).await?;
     agent.open(true);
     for call in calls {
-        ensure_card(&call.await??, "0.3")?;
+        ensure_card(&call.await??, "both")?;
     }
     for _ in 0..10 {
-        ensure_card(&card("kept.example.com").send(port).await?, "0.3")?;
+        ensure_card(&card("kept.example.com").send(port).await?, "both")?;
     }
     ensure!(agent.heads() <= 2, "{} fetches by one worker and the main thread", agent.heads());
     Ok(())

@@ -16,9 +16,9 @@ use crate::suite::Suite;
 /// What HTTP/2 without a library came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// A response with status 200.
+    /// A response with status 200 and no error in it.
     Answered,
-    /// A response with any other status.
+    /// Any other response.
     Refused,
     /// The stream or the connection was cut.
     Cut,
@@ -78,6 +78,8 @@ async fn http2(port: u16, fields: &[Field<'_>], data: Option<&[u8]>) -> Result<E
                     let first = payload.iter().find(|byte| **byte & 0xe0 != 0x20).context("an empty head")?;
                     end = Some(if *first == 0x88 { End::Answered } else { End::Refused });
                 }
+                // Over JSON-RPC a refusal may have the status of an answer.
+                (0, 1) if String::from_utf8_lossy(&payload).contains(r#""error""#) => end = Some(End::Refused),
                 (3, 1) | (7, _) => return Ok(end.unwrap_or(End::Cut)),
                 _ => {}
             }

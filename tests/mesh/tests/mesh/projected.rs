@@ -62,12 +62,23 @@ fn names<'a>(card: &'a Value, list: &str, members: [&str; 2]) -> Vec<[&'a str; 2
     interfaces.iter().map(|one| members.map(|member| one[member].as_str().unwrap_or_default())).collect()
 }
 
-/// The card of the expense agent, true behind `url`, in the shape of `version`.
+/// The card of the expense agent, true behind `url`, in the shape of `version`, or of `both`.
 fn ensure_true(card: &Value, url: &str, version: &str) -> Result<()> {
     let text = card.to_string();
     let other = text.replace(url, "");
     ensure!(card["name"] == "Expense agent" && !other.contains("127.0.0.1") && !other.contains("localhost"), "{text}");
     ensure!(!text.contains("bearerFormat"), "what the agent says of a scheme that is not enforced stays behind: {text}");
+    if version == "both" {
+        for member in ["supportedInterfaces", "securityRequirements", "additionalInterfaces", "security"] {
+            ensure!(card[member].is_array(), "no {member}: {text}");
+        }
+        ensure!(card["url"] == url && card["protocolVersion"] == "0.3.0" && card.get("signatures").is_none(), "{text}");
+        let stated = [names(card, "supportedInterfaces", ["url", "url"]), names(card, "additionalInterfaces", ["url", "url"])].concat();
+        ensure!(stated.len() == 6 && stated.iter().all(|one| one[0] == url), "{text}");
+        let scheme = json!({"type": "http", "scheme": "Bearer", "httpAuthSecurityScheme": {"scheme": "Bearer"}});
+        ensure!(card["securitySchemes"] == json!({"oauth2": scheme}), "{text}");
+        return Ok(());
+    }
     let absent: &[&str] = if version == "1.0" {
         let stated = names(card, "supportedInterfaces", ["protocolBinding", "protocolVersion"]);
         ensure!(stated == [["JSONRPC", "1.0"], ["HTTP+JSON", "1.0"], ["JSONRPC", "0.3"], ["HTTP+JSON", "0.3"]], "{text}");
@@ -102,7 +113,7 @@ pub fn ensure_card(reply: &Reply, version: &str) -> Result<()> {
 async fn negotiates(envoy: &Envoy) -> Result<()> {
     let port = envoy.port();
     for (call, version) in [
-        (card(), "0.3"),
+        (card(), "both"),
         (card().version("0.3"), "0.3"),
         (card().version("1.0"), "1.0"),
         (card_at("/.well-known/agent.json"), "0.3"),
@@ -351,7 +362,7 @@ pub fn add(suite: &mut Suite) {
             unavailable(&reply, &Form::Status)?;
         }
         agent.answer(json_answer(&own_card()));
-        ensure_card(&card().send(envoy.port()).await?, "0.3")
+        ensure_card(&card().send(envoy.port()).await?, "both")
     });
     suite.add("projected::what_else_the_agent_makes_its_answer_depend_on_is_kept", async |mesh| {
         let own = json_answer(&own_card()).header("access-control-allow-origin", "https://a.example").header("vary", "origin");

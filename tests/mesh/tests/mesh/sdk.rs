@@ -255,9 +255,9 @@ async fn a_client_that_names_no_version_picks_its_own(mesh: &'static Mesh) -> Re
     for binding in ["jsonrpc", "http_json"] {
         let result = Sdk::Python1_0.call_card_first(&published.url, Some(&token), "card,send,stream,get,extended", binding).await?;
         ensure!(result["ok"] == true, "over {binding}: {result}");
-        ensure!(result["card"]["interfaces"][0]["version"] == "1.0", "over {binding}: {}", result["card"]);
-        let echo = &result["send"]["echo"];
-        ensure!(echo["headers"]["a2a-version"] == "1.0", "over {binding}: {}", result["send"]);
+        ensure!(result["results"]["card"]["interfaces"][0]["version"] == "1.0", "over {binding}: {}", result["results"]["card"]);
+        let echo = &result["results"]["send"]["echo"];
+        ensure!(echo["headers"]["a2a-version"] == "1.0", "over {binding}: {}", result["results"]["send"]);
     }
     Ok(())
 }
