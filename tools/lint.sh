@@ -19,9 +19,9 @@ files() { git ls-files --cached --others --exclude-standard -- "$@"; }
 # clippy knows only the toolchain on PATH; Debian's compiler for wasm32 has none, and then its own warnings count.
 wasm_sources() {
     if grep -q BUILD_STD .tools/wasm-env; then
-        CARGO_UNSTABLE_WARNINGS=true CARGO_BUILD_WARNINGS=deny tools/wasm-cargo.sh check --lib
+        CARGO_UNSTABLE_WARNINGS=true CARGO_BUILD_WARNINGS=deny tools/wasm-cargo.sh check --lib --no-default-features
     else
-        tools/wasm-cargo.sh clippy --lib -- -D warnings
+        tools/wasm-cargo.sh clippy --lib --no-default-features -- -D warnings
     fi
 }
 
@@ -58,6 +58,7 @@ locked_version() { grep -A 1 '^name = "wasm-bindgen"$' "$1" | sed -n 's/^version
 check "formatting" cargo fmt --all --check
 check "formatting of $runner" rustfmt --check --edition 2021 $runner/src/main.rs
 check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+check "clippy, as the module ships" cargo clippy --locked --lib --no-default-features -- -D warnings
 check "the sources for wasm32" wasm_sources
 check "documentation" tools/doc.sh
 check "wasm-bindgen is one version in both lock files" same_wasm_bindgen

@@ -42,6 +42,7 @@ mod requests;
 mod router;
 mod schemes;
 mod sdk;
+mod sdk_errors;
 mod skills;
 mod steering;
 mod streams;
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
     streams::add(&mut suite);
     credentials_faults::add_slow(&mut suite);
     sdk::add(&mut suite);
+    sdk_errors::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
     reload::add(&mut suite);

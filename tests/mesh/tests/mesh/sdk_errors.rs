@@ -1,0 +1,66 @@
+//! Refusals where the request is at fault, as clients of the official SDKs read them: as the typed error that the agent itself would
+//! have made of it.
+
+use anyhow::{Result, bail};
+use attache_mesh::envoy::{Envoy, Options};
+use attache_mesh::mesh::{AGENT, Mesh};
+use attache_mesh::peer::Sdk;
+use attache_mesh::port::Reserved;
+use serde_json::{Value, json};
+
+use crate::suite::Suite;
+
+/// What the agent refuses, what the client does, the reason, and the name of the error in the SDKs.
+const REFUSALS: &[(&str, &str, &str)] = &[
+    ("push_set", "push_not_offered", "PushNotificationNotSupported"),
+    ("send", "content_refused", "ContentTypeNotSupported"),
+    ("get", "task_not_found", "TaskNotFound"),
+];
+
+async fn start(mesh: &Mesh, reason: &str) -> Result<(Envoy, String, Reserved)> {
+    let port = Reserved::new()?;
+    let url = format!("http://127.0.0.1:{}{AGENT}", port.port());
+    let mut file = mesh.inbound_file()?;
+    file.listen_on(&port)?;
+    file.edit_plugin(|plugin| {
+        let agent = &mut plugin["agents"][0];
+        agent["public_url"] = json!(url);
+        match reason {
+            "push_not_offered" => agent["push_notifications"] = json!({"hosts": []}),
+            "content_refused" => agent["limits"]["modalities"] = json!(["data"]),
+            _ => {
+                agent["tasks"] = json!({"owned": {"keys": [{"id": "k", "secret": "tags"}]}});
+                plugin["allow_inline_secrets"] = json!(true);
+                plugin["secrets"]["tags"] = json!({"inline": "0123456789abcdef0123456789abcdef"});
+            }
+        }
+    })?;
+    let envoy = Envoy::start(&format!("errors-{reason}"), &file, Options::default()).await?;
+    Ok((envoy, url, port))
+}
+
+async fn typed(mesh: &'static Mesh) -> Result<()> {
+    let token = mesh.token().await?;
+    let mut wrong = Vec::new();
+    for (ops, reason, name) in REFUSALS {
+        let (_envoy, url, _port) = start(mesh, reason).await?;
+        for sdk in [Sdk::Python1_0, Sdk::Python0_3, Sdk::Js1_0, Sdk::Js0_3] {
+            for binding in ["jsonrpc", "http_json"] {
+                let result: Value = match *ops {
+                    "get" => sdk.call_about("a-task-of-nobody", &url, Some(&token), "get", binding).await?,
+                    ops => sdk.call(&url, Some(&token), ops, binding).await?,
+                };
+                let error = result["error"].as_str().unwrap_or_default();
+                println!("{reason} {sdk:?} {binding}: {error:.200}");
+                if !error.contains(name) {
+                    wrong.push(format!("{reason}, {sdk:?} over {binding}: {result}"));
+                }
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+}
+
+pub fn add(suite: &mut Suite) {
+    suite.add("sdk_errors::a_refusal_is_the_error_that_the_agent_would_make", typed);
+}
