@@ -9,6 +9,7 @@ pub mod envoy;
 pub mod envoy_file;
 pub mod event_stream;
 pub mod http;
+pub mod layout;
 pub mod limiter;
 pub mod mesh;
 pub mod mint;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply, message_1_0, rpc};
+use crate::layout::Layout;
 use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
 use crate::tour_callers::Callers;
@@ -250,7 +251,7 @@ pub struct Tour {
 /// Plays every call in order.
 pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
     let authorization = &mesh.authorization;
-    let (good, other, expired, reader, guest, cards, callers, methods) = tokio::try_join!(
+    let (good, other, expired, reader, guest, cards, callers, methods, sample) = tokio::try_join!(
         mesh.token(),
         authorization.token("https://other.example.com", SCOPES),
         authorization.expired_token(&mesh.audience, SCOPES),
@@ -259,6 +260,7 @@ pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
         projecting(mesh),
         Callers::start(mesh),
         Methods::start(mesh),
+        Layout::sample_by_card(mesh),
     )?;
     let tokens = Tokens { good, other, expired, reader, guest };
     let mut rows = played(inbound_steps(mesh, &tokens)).await;
@@ -268,9 +270,15 @@ pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
     rows.extend(methods.rows(&tokens.good).await);
     let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
     let url = mesh.url();
-    let (ten, three) = tokio::join!(play_sdk(Sdk::Python1_0, &url, &tokens.good), play_sdk(Sdk::Js0_3, &url, &tokens.good));
+    let (ten, three, own) = tokio::join!(
+        play_sdk(Sdk::Python1_0, &url, &tokens.good),
+        play_sdk(Sdk::Js0_3, &url, &tokens.good),
+        play_sdk(Sdk::Python1_0, &sample.url, &tokens.good),
+    );
     let caller = "good token";
     rows.push(Row { call: "Python SDK 1.0: send stream get card", caller, stated: stated.clone(), seen: ten });
-    rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated, seen: three });
+    rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated: stated.clone(), seen: three });
+    // An agent of which the configuration says no version, binding or path.
+    rows.push(Row { call: "Python SDK 1.0 and the SDK's own sample", caller, stated, seen: own });
     Ok(Tour { rows, log: mesh.inbound.log() + &callers.envoy.log() })
 }

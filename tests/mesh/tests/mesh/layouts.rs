@@ -1,48 +1,15 @@
 //! Agents in the layouts that they have, found and called by real clients through their cards, with no rewrite of a route.
 
 use anyhow::{Result, ensure};
-use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, rpc};
+use attache_mesh::layout::Layout;
 use attache_mesh::mesh::Mesh;
-use attache_mesh::peer::{self, Agent, Sdk};
-use attache_mesh::port::Reserved;
+use attache_mesh::peer::{self, Sdk};
 use attache_mesh::refusal::{self, Form};
 use http::Method;
 use serde_json::{Value, json};
 
 use crate::suite::Suite;
-
-/// One agent behind an Envoy that routes everything to it as it is.
-struct Layout {
-    envoy: Envoy,
-    agent: Agent,
-    url: String,
-    _port: Reserved,
-}
-
-impl Layout {
-    async fn start(mesh: &Mesh, name: &str, agent: Agent, members: &Value) -> Result<Self> {
-        let port = Reserved::new()?;
-        let url = format!("http://127.0.0.1:{}", port.port());
-        let mut file = mesh.inbound_file()?;
-        file.listen_on(&port)?;
-        file.cluster("expense_v1_0", agent.port)?;
-        let routes = json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0", "timeout": "0s"}}]);
-        file.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] = routes;
-        file.edit_plugin(|plugin| {
-            let mut own = json!({
-                "name": "sample", "match": {"hosts": ["*"], "path_prefix": "/"}, "public_url": url,
-                "security": [{"oauth2": ["agent:execute"]}],
-            });
-            for (name, value) in members.as_object().into_iter().flatten() {
-                own[name] = value.clone();
-            }
-            plugin["agents"] = json!([own]);
-        })?;
-        let envoy = Envoy::start(name, &file, Options::default()).await?;
-        Ok(Self { envoy, agent, url, _port: port })
-    }
-}
 
 /// The layout of `a2a-python`'s sample.
 async fn sample(mesh: &'static Mesh) -> Result<Layout> {
@@ -75,10 +42,7 @@ async fn the_sdks_sample_is_found_and_called(mesh: &'static Mesh) -> Result<()> 
 
 /// The same with no word of what it speaks: its card says it.
 async fn an_agent_says_what_it_speaks(mesh: &'static Mesh) -> Result<()> {
-    let agent = peer::agent_sample().await?;
-    let uri = format!("http://127.0.0.1:{}/.well-known/agent-card.json", agent.port);
-    let source = json!({"source": {"remote": {"uri": uri, "cluster": "expense_v1_0", "refresh": "1s"}}});
-    let layout = Layout::start(mesh, "layout-by-card", agent, &json!({"versions": "from_card", "card": source})).await?;
+    let layout = Layout::sample_by_card(mesh).await?;
     let token = mesh.token().await?;
     for (sdk, binding) in [(Sdk::Python1_0, "jsonrpc"), (Sdk::Python1_0, "http_json"), (Sdk::Js1_0, "jsonrpc"), (Sdk::Js1_0, "http_json")] {
         let result = sdk.call(&layout.url, Some(&token), "card,send,stream,get,extended", binding).await?;
