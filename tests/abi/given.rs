@@ -25,6 +25,7 @@ pub fn inbound(jwks: &Value) -> Value {
                      "algorithms": VECTORS["algorithms"]}],
         "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
         "agents": [{"name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/agents/expense"},
+                    "public_url": "https://expense.example.com/agents/expense",
                     "versions": {"1.0": {"bindings": ["jsonrpc", "http_json"]}, "0.3": {"bindings": ["jsonrpc", "http_json"]}},
                     "default_version": "0.3", "card": {"access": "public"}, "security": [{"oauth2": ["agent:execute"]}],
                     "limits": {"max_body_bytes": 4096}}]

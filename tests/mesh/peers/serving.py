@@ -146,8 +146,13 @@ def serve(
     With `add_service` it also listens for gRPC, on a free port.
     """
     requests = deque(maxlen=1000)
+    # An idle connection stays: one that is closed just when Envoy uses it again fails a request.
     config = uvicorn.Config(
-        Recorder(app, requests), log_level='warning', access_log=False, timeout_graceful_shutdown=1
+        Recorder(app, requests),
+        log_level='warning',
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=600,
     )
 
     async def run() -> None:
