@@ -54,7 +54,10 @@ pub(in crate::flow) fn begin(
     let body_follows = !end_of_stream;
     let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
         Ok(classified) => classified,
-        Err(denial) => return refuse(denial.at(&agent.name), binding, body_follows, context, effects),
+        Err(denial) => {
+            let denial = denial.at(&agent.name).for_events(head.reads_events_only());
+            return refuse(denial, binding, body_follows, context, effects);
+        }
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
     effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
@@ -125,6 +128,7 @@ pub(in crate::flow) fn begin(
         read: 0,
         announced,
         limit,
+        events: head.reads_events_only(),
         inferred: classified.inferred && config.hold_headers,
         untyped: classified.untyped,
         headers,
@@ -408,7 +412,7 @@ impl Inbound {
     /// Refuses, with the id: if it has come, now, else when it has.
     pub(super) fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Inbound>, Step) {
         self.note(context, effects);
-        let denial = self.named(denial, context);
+        let denial = self.named(denial, context).for_events(self.events);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
                 Some(id) => answer(&denial, self.binding, &id, effects),

@@ -33,6 +33,8 @@ pub struct Inbound {
     /// Bytes that the client announced.
     pub(super) announced: Option<u64>,
     pub(super) limit: u64,
+    /// Its client reads an event stream and nothing else.
+    pub(super) events: bool,
     /// Its method may say the version.
     pub(super) inferred: bool,
     /// It names no media type, so nothing may follow.

@@ -62,6 +62,13 @@ impl Denial {
         Self { realm: Some(name.to_owned()), ..self }
     }
 
+    /// The same for a client that reads an event stream and nothing else, if `events`: it takes an error that is an answer as an event,
+    /// and one that comes with a status of its own as that.
+    #[must_use]
+    pub fn for_events(self, events: bool) -> Self {
+        Self { as_event: self.as_event || events && self.reason.class().jsonrpc_http == 200, ..self }
+    }
+
     /// The refusal as an answer in `binding` (`None`: the binding is not known, or there is none). `id` is used
     /// for JSON-RPC only.
     #[must_use]

@@ -69,6 +69,20 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
+    /// Whether the client reads an event stream and nothing else.
+    #[must_use]
+    pub fn reads_events_only(&self) -> bool {
+        let names = |line: &[u8], name: &str| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
+        let mut events = false;
+        for line in self.headers.all("accept") {
+            if names(line, "application/json") || names(line, "*/*") {
+                return false;
+            }
+            events |= names(line, "text/event-stream");
+        }
+        events
+    }
+
     /// `target` of the same request at `rest` below `prefix`, without the version in its query.
     #[must_use]
     pub fn at(target: &str, prefix: &str, rest: &str) -> String {

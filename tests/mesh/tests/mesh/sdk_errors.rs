@@ -14,6 +14,7 @@ use crate::suite::Suite;
 const REFUSALS: &[(&str, &str, &str, i32, u16)] = &[
     ("push_set", "push_not_offered", "PushNotificationNotSupportedError", -32003, 400),
     ("send", "content_refused", "ContentTypeNotSupportedError", -32005, 400),
+    ("stream", "content_refused", "ContentTypeNotSupportedError", -32005, 400),
     ("get", "task_not_found", "TaskNotFoundError", -32001, 404),
 ];
 
