@@ -69,13 +69,13 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// Whether the client reads an event stream and nothing else.
+    /// Whether the client reads an event stream and no document. (The Python SDK of 0.3 says `*/*` beside.)
     #[must_use]
     pub fn reads_events_only(&self) -> bool {
         let names = |line: &[u8], name: &str| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
         let mut events = false;
         for line in self.headers.all("accept") {
-            if names(line, "application/json") || names(line, "*/*") {
+            if names(line, "application/json") {
                 return false;
             }
             events |= names(line, "text/event-stream");

@@ -20,9 +20,11 @@ const REFUSALS: &[(&str, &str, &str, i32, u16)] = &[
 
 /// What the client of an SDK says then. The Python SDK of 0.3 has one error for all of JSON-RPC, with the code, and none but the status
 /// over HTTP+JSON; neither has the JavaScript one there.
-fn says(sdk: Sdk, binding: &str, (_, reason, name, code, status): &(&str, &str, &str, i32, u16)) -> String {
+fn says(sdk: Sdk, binding: &str, (ops, reason, name, code, status): &(&str, &str, &str, i32, u16)) -> String {
     match (sdk, binding) {
         (Sdk::Python0_3, "jsonrpc") => format!("A2AClientJSONRPCError: JSON-RPC Error code={code}"),
+        // In a stream both JavaScript SDKs have one error, too.
+        (Sdk::Js1_0 | Sdk::Js0_3, "jsonrpc") if *ops == "stream" => format!("(Code: {code})"),
         (Sdk::Python0_3, _) => format!("HTTP Error {status}"),
         // It looks into the card first.
         (Sdk::Js0_3, "http_json") if *reason != "push_not_offered" => format!("Status: {status}"),
