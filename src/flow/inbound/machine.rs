@@ -51,13 +51,10 @@ pub(in crate::flow) fn begin(
     let suffix = in_path.map_or(suffix, |(_, rest)| rest);
     let cards = &agent.statement.paths;
     let binding = binding(&agent, head, suffix, cards);
-    let body_follows = !end_of_stream;
+    let (body_follows, events) = (!end_of_stream, head.reads_events_only());
     let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
         Ok(classified) => classified,
-        Err(denial) => {
-            let denial = denial.at(&agent.name).for_events(head.reads_events_only());
-            return refuse(denial, binding, body_follows, context, effects);
-        }
+        Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
     effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
@@ -128,7 +125,7 @@ pub(in crate::flow) fn begin(
         read: 0,
         announced,
         limit,
-        events: head.reads_events_only(),
+        events,
         inferred: classified.inferred && config.hold_headers,
         untyped: classified.untyped,
         headers,
