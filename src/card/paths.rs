@@ -61,6 +61,13 @@ impl CardPaths {
         Ok(Self(paths))
     }
 
+    /// Whether a reader may find a card at `suffix` that knows neither case nor a slash at the end.
+    #[must_use]
+    pub fn resembles(&self, suffix: &str) -> bool {
+        let plain = suffix.strip_suffix('/').unwrap_or(suffix);
+        self.0.keys().any(|path| path.eq_ignore_ascii_case(plain))
+    }
+
     /// The card at `suffix`, which is what follows the agent's prefix and is not ambiguous. Exact: no other case, no
     /// trailing slash.
     #[must_use]
@@ -101,6 +108,7 @@ mod tests {
         assert_eq!(paths.find("/.well-known/agent-card.json"), None);
         let shared = configured(&[(Version::V1_0, "/card"), (Version::V0_3, "/card")]).unwrap();
         assert_eq!(shared.find("/card"), Some(CardPath::Negotiated));
+        assert!(shared.resembles("/card") && shared.resembles("/CARD/") && !shared.resembles("/cards"));
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl OtherPath {
         if !is_plain || self.prefix.is_some() && path.ends_with('/') {
             return fail(member, "must be a plain path below path_prefix, such as /healthz, and a prefix has no slash at its end");
         }
-        if offers.is_a2a(path) || grpc::is_service(path) || path.starts_with("/.well-known") || self.covers(offers) {
+        if offers.is_a2a(path) || grpc::is_service(path) || lower(path).starts_with("/.well-known") || self.covers(offers) {
             return fail(member, "is a path of A2A: what is there needs a caller");
         }
         if self.methods.is_empty() || !self.methods.iter().all(|method| method.bytes().all(|byte| byte.is_ascii_uppercase())) {
@@ -69,8 +69,8 @@ impl OtherPath {
 
     /// Whether a binding is below its prefix.
     fn covers(&self, offers: Offers<'_>) -> bool {
-        let Some(prefix) = &self.prefix else { return false };
-        offers.paths().any(|path| !path.is_empty() && path::strip_segments(path, prefix).is_some())
+        let Some(prefix) = self.prefix.as_deref().map(lower) else { return false };
+        offers.paths().any(|path| !path.is_empty() && path::strip_segments(&lower(path), &prefix).is_some())
     }
 }
 
@@ -80,15 +80,25 @@ impl<'a> Offers<'a> {
         self.0.values().flat_map(|offer| [offer.paths.jsonrpc.as_str(), offer.paths.http_json.as_str()])
     }
 
-    /// Whether a reader may take `suffix` for an endpoint or a route, also one that knows no case or undoes escapes.
+    /// Whether a reader may take `suffix` for an endpoint or a route, also one that knows no case, no slash at the end, or undoes
+    /// escapes.
     #[must_use]
     pub fn is_a2a(self, suffix: &str) -> bool {
-        let resembles = |base: &str| {
-            let base = base.strip_suffix('/').unwrap_or(base);
-            path::strip_segments(suffix, if base.is_empty() { "/" } else { base }).is_some_and(http_json::resembles_route)
-        };
-        self.is_jsonrpc(suffix) || resembles("") || self.paths().any(resembles)
+        let suffix = lower(suffix);
+        let below = |base: &str| path::strip_segments(&suffix, if base.is_empty() { "/" } else { base });
+        let is_endpoint = |base: &str| if base.is_empty() { matches!(suffix.as_str(), "" | "/") } else { below(base).is_some() };
+        let resembles = |base: &str| below(base).is_some_and(http_json::resembles_route);
+        let bases = || self.paths().map(|path| lower(path.strip_suffix('/').unwrap_or(path)));
+        is_endpoint("")
+            || resembles("")
+            || self.endpoints().any(|(_, path)| is_endpoint(&lower(path.strip_suffix('/').unwrap_or(path))))
+            || bases().any(|base| resembles(&base))
     }
+}
+
+/// As a reader sees a path that knows no case. Letters are never escaped in a path that is unambiguous.
+fn lower(path: &str) -> String {
+    path.to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -137,6 +147,10 @@ mod tests {
             (json!({"prefix": "/a2a"}), ".prefix: is a path of A2A"),
             (json!({"path": "/a2a/rest/tasks"}), ".path: is a path of A2A"),
             (json!({"path": "/TASKS"}), ".path: is a path of A2A"),
+            (json!({"path": "/a2a/jsonrpc/"}), ".path: is a path of A2A"),
+            (json!({"path": "/A2A/JSONRPC"}), ".path: is a path of A2A"),
+            (json!({"prefix": "/A2A"}), ".prefix: is a path of A2A"),
+            (json!({"prefix": "/.Well-Known"}), ".prefix: is a path of A2A"),
             (json!({"prefix": "/tasks"}), ".prefix: is a path of A2A"),
             (json!({"path": "/.well-known/x"}), ".path: is a path of A2A"),
             (json!({"path": "/a2a.v1.A2AService/GetTask"}), ".path: is a path of A2A"),

@@ -176,7 +176,7 @@ impl Exchange {
         self.body_came(size, true)
     }
 
-    /// What the proxy holds of the body that nobody has read, if somebody reads now. To be asked after
+    /// What the proxy holds of the body and the filter has not read, if it reads now. To be asked after
     /// [`Event::Settled`].
     pub fn unread_body(&mut self) -> Option<Part> {
         let reading = self.reading();

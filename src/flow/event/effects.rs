@@ -67,7 +67,7 @@ pub enum Effect {
     Note(Note),
 }
 
-/// Effects in order, then the step. Afterwards only what is of interest is told.
+/// Effects in order, then the step. Afterwards the host reports only what is of interest.
 #[derive(Debug)]
 pub struct Outcome {
     /// What to do first.

@@ -138,7 +138,7 @@ impl Outbound {
     /// Reads what has come of the body.
     pub(super) fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
         self.held = bytes;
-        // What nobody reads yet has not ended either: the reader learns of it later.
+        // A body that is not read yet has not ended either: its end is reported when it is read.
         if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
             // With the announced length everything is here, whether the proxy says so yet or not.
             self.ended = end || self.announced == Some(bytes);

@@ -2,7 +2,7 @@
 //! are, for callers who are not known.
 
 use crate::card::CardPaths;
-use crate::config::{Agent, Cors};
+use crate::config::{Agent, Cors, SkillFrom};
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
@@ -23,8 +23,11 @@ pub fn passes(agent: &Agent, cards: &CardPaths, head: &Head<'_>, suffix: &str, b
         }
         return Ok(true);
     }
-    // What a reader that undoes escapes twice, or knows no case, may take for A2A is judged as A2A.
-    let is_a2a = || agent.offered().is_a2a(suffix) || cards.find(suffix).is_some() || grpc::is_service(head.path) || suffix.contains("%25");
+    // What a reader that undoes escapes twice, or knows no case, may take for A2A is judged as A2A; so is what names a skill first.
+    let names_skill = || matches!(&agent.skill_from, Some(SkillFrom::Path(path)) if path.take(suffix).is_some());
+    let is_a2a = || {
+        agent.offered().is_a2a(suffix) || cards.resembles(suffix) || grpc::is_service(head.path) || suffix.contains("%25") || names_skill()
+    };
     if !agent.other_paths.iter().any(|other| other.has(head.method, suffix)) || is_a2a() {
         return Ok(false);
     }

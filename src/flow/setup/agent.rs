@@ -32,7 +32,7 @@ pub struct Agent {
     pub(in crate::flow) plans: Plans,
     /// What is stated of it in cards.
     pub(in crate::flow) statement: Statement,
-    /// Where its metadata is, if clients are told where the agent is.
+    /// Where its metadata is, if it has a `public_url`.
     pub(in crate::flow) metadata: Option<MetadataPlace>,
     /// The keys of its owned tasks; `None` where tasks are shared, or a key has no value.
     pub(in crate::flow) tag_keys: Option<Rc<ownership::Keys>>,

@@ -170,7 +170,7 @@ impl<W: Clone> Desk<W> {
         // What waits in a queue of its own is due when its turn comes.
         wanted.extend(std::mem::take(&mut self.asked).into_iter().filter(|want| !with.supply.has_turn(*want)));
         if self.is_time_to_look(with.now) {
-            // None waits for what nobody fetches, whatever became of a fetch.
+            // A request whose fetch was lost would wait for ever: its fetch begins again.
             let unheard = self.waiting.iter().filter(|(id, _)| !self.news.contains_key(id));
             wanted.extend(unheard.filter_map(|(_, waiting)| waiting.wait.until).filter(|want| !with.supply.has_turn(*want)));
         }
