@@ -120,7 +120,7 @@ pub(super) mod tests {
         let mut body = Body::new(Limits::default(), Rc::new(plan));
         body.feed(&wrap(message).unwrap()).unwrap();
         body.end().unwrap();
-        assert!(watched.questions(operation).all(|(_, asked)| body.is_settled(asked)));
+        assert!(watched.questions(operation).iter().all(|asked| body.is_settled(*asked)));
         then(&Facts::new(&watched, operation, &|asked| body.findings(asked)))
     }
 

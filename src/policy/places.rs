@@ -8,6 +8,7 @@ use crate::wire::scan::{Asked, Findings, Keep, Kind, Step, Value};
 
 /// What stands at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
 pub enum Fact {
     /// A push-notification configuration inside a send request.
     PushConfig,
@@ -69,6 +70,9 @@ const PUSH_MEMBERS: [(&[&str], Fact); 5] = [
 ];
 
 impl Fact {
+    /// How many there are.
+    const COUNT: usize = Self::OutputMode as usize + 1;
+
     /// How much of a value tells the fact.
     #[must_use]
     pub const fn keep(self) -> Keep {
@@ -81,6 +85,7 @@ impl Fact {
 
 /// Operations whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 enum Shape {
     Send,
     Create,
@@ -154,45 +159,84 @@ pub fn metadata(key: &str) -> [Vec<Step>; 2] {
 }
 
 /// The places that a scan watches for some facts. Made once: an operation may become known only behind its places,
-/// so those of all operations are watched, and `Watched::values` tells them apart.
+/// so those of all operations are watched, and `Facts` tells them apart.
 #[derive(Clone, Debug, Default)]
-pub struct Watched(Vec<(Shape, Fact, Asked)>);
+pub struct Watched {
+    /// In the order of [`Shape`].
+    shapes: [Questions; 3],
+}
+
+/// What is asked of bodies of one shape.
+#[derive(Clone, Debug, Default)]
+struct Questions {
+    /// In the order of the facts.
+    asked: Vec<Asked>,
+    /// By fact, where the next one's begin.
+    ends: [usize; Fact::COUNT],
+}
+
+impl Questions {
+    fn new(mut asked: Vec<(Fact, Asked)>) -> Self {
+        asked.sort_by_key(|(fact, _)| *fact);
+        let mut ends = [0; Fact::COUNT];
+        for (fact, end) in (0_u8..).zip(&mut ends) {
+            *end = asked.partition_point(|(own, _)| *own as u8 <= fact);
+        }
+        Self { asked: asked.into_iter().map(|(_, asked)| asked).collect(), ends }
+    }
+
+    fn of(&self, fact: Fact) -> &[Asked] {
+        let place = usize::from(fact as u8);
+        let end = |place: usize| self.ends.get(place).copied().unwrap_or_default();
+        let begin = place.checked_sub(1).map_or(0, end);
+        self.asked.get(begin..end(place)).unwrap_or_default()
+    }
+}
 
 impl Watched {
     /// Asks for `facts` through `ask`, whose paths begin at the parameters.
     pub fn ask(facts: &[Fact], mut ask: impl FnMut(&[Step], Keep) -> Asked) -> Self {
         let wanted = places().into_iter().filter(|(_, _, fact)| facts.contains(fact));
-        Self(wanted.map(|(shape, path, fact)| (shape, fact, ask(&steps(&path), fact.keep()))).collect())
+        let all: Vec<_> = wanted.map(|(shape, path, fact)| (shape, fact, ask(&steps(&path), fact.keep()))).collect();
+        let of = |shape| Questions::new(all.iter().filter(|(own, ..)| *own == shape).map(|(_, fact, asked)| (*fact, *asked)).collect());
+        Self { shapes: [Shape::Send, Shape::Create, Shape::Read].map(of) }
     }
 
     /// Questions of one operation that were asked elsewhere.
     pub(super) fn of(operation: Operation, asked: impl Iterator<Item = (Fact, Asked)>) -> Self {
-        let Some(shape) = shape(operation) else { return Self::default() };
-        Self(asked.map(|(fact, asked)| (shape, fact, asked)).collect())
+        let mut watched = Self::default();
+        if let Some(questions) = shape(operation).and_then(|shape| watched.shapes.get_mut(usize::from(shape as u8))) {
+            *questions = Questions::new(asked.collect());
+        }
+        watched
+    }
+
+    fn shape(&self, operation: Operation) -> Option<&Questions> {
+        self.shapes.get(usize::from(shape(operation)? as u8))
     }
 
     /// The questions that matter to `operation`: when all are settled, so is what depends on them.
-    pub fn questions(&self, operation: Operation) -> impl Iterator<Item = (Fact, Asked)> {
-        self.0.iter().filter(move |(own, ..)| shape(operation) == Some(*own)).map(|(_, fact, asked)| (*fact, *asked))
+    #[must_use]
+    pub fn questions(&self, operation: Operation) -> &[Asked] {
+        self.shape(operation).map_or(&[], |questions| &questions.asked)
     }
 }
 
 /// What a scan has found of the places that matter to one operation.
 pub struct Facts<'a> {
-    watched: &'a Watched,
-    operation: Operation,
+    questions: Option<&'a Questions>,
     findings: &'a dyn Fn(Asked) -> &'a Findings,
 }
 
 impl<'a> Facts<'a> {
     /// Takes what `findings` has of each question.
-    pub const fn new(watched: &'a Watched, operation: Operation, findings: &'a dyn Fn(Asked) -> &'a Findings) -> Self {
-        Self { watched, operation, findings }
+    pub fn new(watched: &'a Watched, operation: Operation, findings: &'a dyn Fn(Asked) -> &'a Findings) -> Self {
+        Self { questions: watched.shape(operation), findings }
     }
 
     fn of(&self, fact: Fact) -> impl Iterator<Item = &'a Findings> {
         let findings = self.findings;
-        self.watched.questions(self.operation).filter(move |(own, _)| *own == fact).map(move |(_, asked)| findings(asked))
+        self.questions.map_or(&[][..], |questions| questions.of(fact)).iter().map(move |asked| findings(*asked))
     }
 
     /// The different values of a fact, `null` aside: in ProtoJSON it is as good as absent.
@@ -301,6 +345,6 @@ pub(super) mod tests {
         scan(Operation::GetTask, &body, |facts| {
             assert_eq!((facts.count(Fact::HistoryLength), facts.count_with_null(Fact::HistoryLength)), (0, 1));
         });
-        scan(Operation::CancelTask, &body, |facts| assert!(facts.watched.questions(facts.operation).next().is_none()));
+        scan(Operation::CancelTask, &body, |facts| assert!(facts.questions.is_none()));
     }
 }

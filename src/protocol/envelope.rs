@@ -50,6 +50,29 @@ pub enum EnvelopeError {
         /// The id, if it has been read.
         id: Id,
     },
+    /// A request whose `params` are no object: -32602.
+    #[error("params is an object")]
+    WrongParams {
+        /// The id, if it has been read.
+        id: Id,
+    },
+}
+
+/// What is wrong with an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wrong {
+    Request(&'static str),
+    Params,
+}
+
+impl Wrong {
+    fn with(self, id: Option<&Id>) -> EnvelopeError {
+        let id = id.cloned().unwrap_or_default();
+        match self {
+            Self::Request(reason) => EnvelopeError::NotARequest { reason, id },
+            Self::Params => EnvelopeError::WrongParams { id },
+        }
+    }
 }
 
 impl EnvelopeError {
@@ -58,7 +81,7 @@ impl EnvelopeError {
     pub fn id(&self) -> Id {
         match self {
             Self::NotJson(_) => Id::default(),
-            Self::NotARequest { id, .. } => id.clone(),
+            Self::NotARequest { id, .. } | Self::WrongParams { id } => id.clone(),
         }
     }
 }
@@ -110,7 +133,7 @@ pub struct EnvelopeReader {
     document: Document,
     id: Option<Id>,
     /// The first thing wrong with the envelope. It is told once the id is known, or at the end.
-    wrong: Option<&'static str>,
+    wrong: Option<Wrong>,
     failed: Option<EnvelopeError>,
 }
 
@@ -125,8 +148,7 @@ impl EnvelopeReader {
     /// Reads all of `chunk`. The result of a body does not depend on its chunks.
     ///
     /// # Errors
-    /// What is wrong, again and again. A wrong envelope whose id has not come yet is no error so far: see
-    /// [`EnvelopeReader::wrong`].
+    /// What is wrong, again and again. A wrong envelope whose id has not come yet is no error so far.
     pub fn feed(&mut self, mut chunk: &[u8]) -> Result<(), EnvelopeError> {
         if let Some(error) = &self.failed {
             return Err(error.clone());
@@ -174,12 +196,6 @@ impl EnvelopeReader {
         self.id.as_ref()
     }
 
-    /// What is already known to be wrong with the envelope, while only its id is waited for.
-    #[must_use]
-    pub const fn wrong(&self) -> Option<&'static str> {
-        self.wrong
-    }
-
     /// What has been found of something that is asked for.
     #[must_use]
     pub fn findings(&self, asked: Asked) -> &Findings {
@@ -199,8 +215,8 @@ impl EnvelopeReader {
     fn read(&mut self, chunk: &mut &[u8]) -> Result<(), EnvelopeError> {
         while let Some(asked) = self.document.next(chunk).map_err(|fault| self.missing().unwrap_or_else(|| self.fault(fault)))? {
             self.check(asked)?;
-            if let (Some(reason), Some(id)) = (self.wrong, &self.id) {
-                return Err(EnvelopeError::NotARequest { reason, id: id.clone() });
+            if let (Some(wrong), Some(id)) = (self.wrong, &self.id) {
+                return Err(wrong.with(Some(id)));
             }
         }
         self.missing().map_or(Ok(()), Err)
@@ -210,15 +226,15 @@ impl EnvelopeReader {
     /// the body, so that its last bytes need not go on first; and before whatever is wrong behind the object.
     fn missing(&self) -> Option<EnvelopeError> {
         let is_missing = |asked| self.document.is_settled(asked) && self.document.findings(asked).values.is_empty();
-        let reason = match self.wrong {
-            Some(reason) if is_missing(self.questions.id) => reason,
-            None if is_missing(self.questions.jsonrpc) => "jsonrpc is not \"2.0\"",
-            None if is_missing(self.questions.method) => "method is missing",
+        let wrong = match self.wrong {
+            Some(wrong) if is_missing(self.questions.id) => wrong,
+            None if is_missing(self.questions.jsonrpc) => Wrong::Request("jsonrpc is not \"2.0\""),
+            None if is_missing(self.questions.method) => Wrong::Request("method is missing"),
             // A notification (JSON-RPC 2.0 section 4.1): A2A has none, and its refusal would reach nobody.
-            None if is_missing(self.questions.id) => "the id is missing",
+            None if is_missing(self.questions.id) => Wrong::Request("the id is missing"),
             _ => return None,
         };
-        Some(EnvelopeError::NotARequest { reason, id: self.id.clone().unwrap_or_default() })
+        Some(wrong.with(self.id.as_ref()))
     }
 
     fn finish(&mut self) -> Result<(), EnvelopeError> {
@@ -230,7 +246,7 @@ impl EnvelopeReader {
             _ if self.wrong.is_none() => return Ok(()),
             _ => "this is no request",
         };
-        Err(EnvelopeError::NotARequest { reason: self.wrong.unwrap_or(missing), id: self.id.clone().unwrap_or_default() })
+        Err(self.wrong.unwrap_or(Wrong::Request(missing)).with(self.id.as_ref()))
     }
 
     /// Looks at a part of the envelope that has just come.
@@ -258,13 +274,13 @@ impl EnvelopeReader {
             };
             return Err(EnvelopeError::NotARequest { reason, id: Id::default() });
         } else if asked == questions.jsonrpc && (value.kind, text) != (Kind::String, Some("2.0")) {
-            wrong = Some("jsonrpc is not \"2.0\"");
+            wrong = Some(Wrong::Request("jsonrpc is not \"2.0\""));
         } else if asked == questions.method && value.kind != Kind::String {
-            wrong = Some("method is a string");
+            wrong = Some(Wrong::Request("method is a string"));
         } else if asked == questions.method && text.is_none() {
-            wrong = Some("the method is too long");
+            wrong = Some(Wrong::Request("the method is too long"));
         } else if asked == questions.params && value.kind != Kind::Object {
-            wrong = Some("params is an object");
+            wrong = Some(Wrong::Params);
         }
         self.wrong = self.wrong.or(wrong);
         Ok(())
@@ -400,7 +416,7 @@ mod tests {
     fn a_wrong_envelope_is_known_before_its_id() {
         let mut reader = reader();
         reader.feed(br#"{"jsonrpc":"1.0","method":"GetTask","#).unwrap();
-        assert_eq!((reader.wrong(), reader.method()), (Some("jsonrpc is not \"2.0\""), None));
+        assert_eq!((reader.wrong, reader.method()), (Some(super::Wrong::Request("jsonrpc is not \"2.0\"")), None));
         assert_eq!(reader.feed(br#""id":7,"#).map_err(|error| error.id().as_json().to_owned()), Err("7".to_owned()));
         assert!(reader.feed(b"}").is_err() && reader.end().is_err());
     }

@@ -16,6 +16,10 @@ impl<'a> Authority<'a> {
     /// number, an empty host, and bytes that no host has.
     #[must_use]
     pub fn parse(text: &'a str) -> Option<Self> {
+        // Most are a name without port.
+        if !text.is_empty() && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.')) {
+            return Some(Self { text: Cow::Borrowed(text), host: text.len() });
+        }
         let host = port_start(text).unwrap_or(text.len());
         let name = text.get(..host)?;
         let port = text.get(host..)?.strip_prefix(':');

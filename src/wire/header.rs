@@ -10,6 +10,39 @@ use std::fmt;
 pub struct Headers {
     /// Empty where there are none; else what [`Headers::parse`] has seen to the end.
     block: Vec<u8>,
+    lines: Vec<Line>,
+    /// [`Mark::bit`] of each name: most questions are about headers that are not there.
+    bits: u64,
+}
+
+/// Where a header is in the block.
+#[derive(Clone, Copy)]
+struct Line {
+    mark: Mark,
+    name: usize,
+    /// Behind the name.
+    name_end: usize,
+    value_end: usize,
+}
+
+/// Tells most names apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark(u32);
+
+impl Mark {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        let at = |place: usize| name.get(place).copied().unwrap_or_default();
+        let last = name.len().saturating_sub(1);
+        let [length, ..] = name.len().to_le_bytes();
+        Self(u32::from_le_bytes([length, at(0), at(last >> 1), at(last)]))
+    }
+
+    /// One of 64.
+    #[inline]
+    const fn bit(self) -> u64 {
+        1 << (self.0.wrapping_mul(0x9e37_79b1) >> 26)
+    }
 }
 
 /// Bytes of a length in the block.
@@ -33,31 +66,63 @@ impl Headers {
             block.extend_from_slice(part);
             block.push(0);
         }
-        Self { block }
+        Self::parse(block).unwrap_or_default()
     }
 
     /// Takes the block that the proxy hands out. `None` if it is none, or a name in it is no text: then nothing of it counts.
     #[must_use]
     pub fn parse(block: Vec<u8>) -> Option<Self> {
-        let headers = Self { block };
-        if headers.block.is_empty() {
-            return Some(headers);
+        if block.is_empty() {
+            return Some(Self::default());
         }
-        let mut pairs = headers.raw();
-        // Each has two lengths and two zero bytes at least, so that a wrong count ends soon.
-        let count = pairs.left;
-        let seen = pairs.by_ref().take_while(|(name, _)| std::str::from_utf8(name).is_ok()).count();
-        (seen == count && pairs.at == headers.block.len()).then_some(headers)
+        let (count, mut lengths) = block.split_first_chunk::<LENGTH>()?;
+        let count = usize::try_from(u32::from_le_bytes(*count)).ok()?;
+        let mut at = count.checked_mul(2)?.checked_add(1)?.checked_mul(LENGTH)?;
+        // Each has two lengths at least, so that a wrong count has no list made.
+        if at > block.len() {
+            return None;
+        }
+        let mut length = || {
+            let (length, rest) = lengths.split_first_chunk::<LENGTH>()?;
+            lengths = rest;
+            usize::try_from(u32::from_le_bytes(*length)).ok()
+        };
+        let (mut lines, mut bits) = (Vec::with_capacity(count), 0);
+        for _ in 0..count {
+            let name_end = at.checked_add(length()?)?;
+            let value_end = name_end.checked_add(1)?.checked_add(length()?)?;
+            let name = block.get(at..name_end).filter(|name| name.is_ascii() || str::from_utf8(name).is_ok())?;
+            let mark = Mark::of(name);
+            bits |= mark.bit();
+            lines.push(Line { mark, name: at, name_end, value_end });
+            at = value_end.checked_add(1)?;
+        }
+        (at == block.len()).then_some(Self { block, lines, bits })
     }
 
-    fn raw(&self) -> Pairs<'_> {
-        let left = length(&self.block, 0).unwrap_or_default();
-        Pairs { block: &self.block, left, lengths: LENGTH, at: left.saturating_mul(2).saturating_add(1).saturating_mul(LENGTH) }
+    fn raw(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
+        self.lines.iter().map(|line| (self.name(line), self.value(line)))
+    }
+
+    fn name(&self, line: &Line) -> &[u8] {
+        self.block.get(line.name..line.name_end).unwrap_or_default()
+    }
+
+    fn value(&self, line: &Line) -> &[u8] {
+        self.block.get(line.name_end.saturating_add(1)..line.value_end).unwrap_or_default()
+    }
+
+    /// The lines of header `name`.
+    #[inline]
+    fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Line> + 'a {
+        let mark = Mark::of(name.as_bytes());
+        let lines = if self.bits & mark.bit() == 0 { &[][..] } else { &self.lines };
+        lines.iter().filter(move |line| line.mark == mark && self.name(line) == name.as_bytes())
     }
 
     /// Every value of header `name` (lower case), in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.raw().filter(move |(given, _)| *given == name.as_bytes()).map(|(_, value)| value)
+        self.lines(name).map(|line| self.value(line))
     }
 
     /// The value of header `name` if it is there exactly once and is visible ASCII (RFC 9110 `field-value`
@@ -75,13 +140,13 @@ impl Headers {
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.pairs().next().is_none()
+        self.lines.is_empty()
     }
 
     /// Whether header `name` (lower case) is there at all.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.raw().any(|(given, _)| given == name.as_bytes())
+        self.lines(name).next().is_some()
     }
 
     /// The same without the header `name`.
@@ -97,6 +162,12 @@ impl Headers {
     /// Every name, repeats included.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.pairs().map(|(name, _)| name)
+    }
+
+    /// The names of which `may_be` is true, repeats included.
+    pub fn names_if(&self, may_be: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = &str> {
+        let names = self.lines.iter().map(|line| self.name(line)).filter(move |name| may_be(name));
+        names.map(|name| str::from_utf8(name).unwrap_or_default())
     }
 
     /// Bytes of all names and values together: what Envoy counts as the size of the headers.
@@ -120,40 +191,6 @@ impl PartialEq for Headers {
 }
 
 impl Eq for Headers {}
-
-/// Walks over a block. It ends where the block does not go on as its lengths say.
-#[derive(Clone)]
-struct Pairs<'a> {
-    block: &'a [u8],
-    /// How many are to come.
-    left: usize,
-    /// Where the lengths of the next are.
-    lengths: usize,
-    /// Where the next begins.
-    at: usize,
-}
-
-impl<'a> Iterator for Pairs<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.left = self.left.checked_sub(1)?;
-        let second = self.lengths.checked_add(LENGTH)?;
-        let name_end = self.at.checked_add(length(self.block, self.lengths)?)?;
-        let value_start = name_end.checked_add(1)?;
-        let value_end = value_start.checked_add(length(self.block, second)?)?;
-        let pair = (self.block.get(self.at..name_end)?, self.block.get(value_start..value_end)?);
-        self.lengths = second.checked_add(LENGTH)?;
-        self.at = value_end.checked_add(1)?;
-        Some(pair)
-    }
-}
-
-/// The length at `at` of `block`.
-fn length(block: &[u8], at: usize) -> Option<usize> {
-    let bytes = block.get(at..at.checked_add(LENGTH)?)?;
-    usize::try_from(u32::from_le_bytes(bytes.try_into().ok()?)).ok()
-}
 
 /// What may not stand in a header value that we write from a claim: controls, `%` (it introduces an escape)
 /// and everything that is not ASCII.

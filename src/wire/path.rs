@@ -18,6 +18,16 @@ pub fn split_query(target: &str) -> (&str, Option<&str>) {
 /// One empty segment at the end (a trailing slash) is ordinary.
 #[must_use]
 pub fn is_ambiguous(path: &str) -> bool {
+    // Most have letters, digits and hyphens only.
+    let mut before = b'.';
+    let is_plain = path.bytes().all(|byte| {
+        let fits = byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'/' && before != b'/';
+        before = byte;
+        fits
+    });
+    if is_plain && path.starts_with('/') {
+        return false;
+    }
     if !path.starts_with('/') || !path.bytes().all(|byte| byte.is_ascii_graphic()) {
         return true;
     }

@@ -78,6 +78,7 @@ reasons! {
     MethodRefused "method_refused" METHOD "A2A uses GET, POST and DELETE, and HEAD for agent cards: send one of them."
     BodyMalformed "body_malformed" PARSE_ERROR "The body is not one JSON document in UTF-8."
     RequestMalformed "request_malformed" AMBIGUOUS "The request is ambiguous: different parsers would read it differently."
+    ParamsMalformed "params_malformed" INVALID_PARAMS "The params of a request are an object."
     BodyTooLarge "body_too_large" BODY_TOO_LARGE "The body is too long: send a shorter one."
     PathTooLong "path_too_long" PATH_TOO_LONG "The path is too long: send a shorter one."
     EncodingRefused "encoding_refused" MEDIA_TYPE "Compressed bodies are not accepted: send the body as it is."

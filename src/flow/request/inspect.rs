@@ -137,7 +137,7 @@ impl Plans {
             (Binding::HttpJson, Some(operation)) => {
                 let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
                 if !asks_skill && !self.is_owned {
-                    self.http_json.questions(operation).next()?;
+                    self.http_json.questions(operation).first()?;
                 }
                 Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
             }
@@ -172,7 +172,7 @@ impl Plans {
         };
         // A skill that is named for a second time, behind the verdict.
         self.skill(reader, operation)?;
-        let complete = watched.questions(operation).all(|(_, asked)| reader.is_settled(asked));
+        let complete = watched.questions(operation).iter().all(|asked| reader.is_settled(*asked));
         let findings = |asked| reader.findings(asked);
         let facts = Facts::new(watched, operation, &findings);
         limits::check(&facts, version, &agent.limits, complete).map_err(over_limit)?;
@@ -323,6 +323,7 @@ pub(in crate::flow) fn malformed(error: &EnvelopeError) -> Denial {
         EnvelopeError::NotARequest { reason, .. } => {
             Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
         }
+        EnvelopeError::WrongParams { .. } => Denial::new(Reason::ParamsMalformed),
     }
 }
 

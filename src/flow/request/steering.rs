@@ -16,7 +16,7 @@ const DESTINATION: &str = "x-envoy-original-dst-host";
 /// If one has done its work already: in a cluster this filter runs behind the router.
 pub fn clean(headers: &Headers, connection: Option<&Connection>, config: &Config, effects: &mut Vec<Effect>) -> Result<(), Denial> {
     let steers = |name: &&str| is_steering(name) && !config.keep_headers.iter().any(|kept| kept == name);
-    let mut names: Vec<&str> = headers.names().filter(steers).collect();
+    let mut names: Vec<&str> = headers.names_if(|name| matches!(name.first(), Some(b'x' | b'X'))).filter(steers).collect();
     names.sort_unstable();
     names.dedup();
     let has_chosen = config.placement == Placement::Cluster && names.contains(&DESTINATION);

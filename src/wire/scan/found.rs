@@ -223,8 +223,12 @@ impl Document {
 
 /// Whether a value, or one that it stands in, has ended.
 pub(in crate::wire) fn is_settled(asked: Asked, closed: &[bool], parent: impl Fn(usize) -> usize) -> bool {
+    // Most documents are looked at when they have come whole.
+    if closed.first() == Some(&true) {
+        return true;
+    }
     let mut nodes = std::iter::successors(Some(asked.0), |node| (*node != 0).then(|| parent(*node)));
-    nodes.any(|node| closed.get(node).is_some_and(|closed| *closed))
+    nodes.any(|node| closed.get(node) == Some(&true))
 }
 
 #[cfg(test)]

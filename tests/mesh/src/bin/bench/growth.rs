@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use crate::cpu::{self, Clock};
 use crate::kind::{Kind, Loads};
-use crate::load::{self, Load};
+use crate::load::{self, Load, Visited};
 use crate::noise::{self, Refused};
 use crate::plot::Plot;
 use crate::rows::{self, Base, Row, TOKENS};
 use crate::spread::Spread;
 use crate::table::{self, Table};
-use crate::{WARM_UP, tokens};
+use crate::tokens;
 
 /// What grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,10 +127,10 @@ pub async fn measure(rounds: usize, seconds: f64, base: &Base, loads: &Loads) ->
     }
     cpu::separate(&targets.iter().map(|target| target.envoy.process().pid()).collect::<Vec<_>>())?;
     for round in 1..=rounds {
-        for target in &mut targets {
-            let measured = Duration::from_secs_f64(seconds);
-            let sample = load::measure(target.envoy.port(), &target.load, target.clock, WARM_UP, measured).await;
-            target.costs.push(sample.with_context(|| format!("{:?}", target.what))?.cost());
+        let visited: Vec<_> = targets.iter().map(Target::visited).collect();
+        let samples = load::round(&visited, Duration::from_secs_f64(seconds)).await?;
+        for (target, sample) in targets.iter_mut().zip(samples) {
+            target.costs.push(sample.cost());
         }
         eprintln!("  growth, round {round} of {rounds}");
     }
@@ -215,6 +215,10 @@ impl Growth {
 }
 
 impl Target {
+    fn visited(&self) -> Visited<'_> {
+        Visited { name: format!("{:?}", self.what), port: self.envoy.port(), load: &self.load, clock: self.clock }
+    }
+
     fn memory(&self) -> Result<f64> {
         Ok(self.envoy.process().memory("VmRSS")? as f64 / (1024.0 * 1024.0))
     }

@@ -2,11 +2,12 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -22,8 +23,10 @@ use crate::outbound;
 pub const CONNECTIONS: usize = 32;
 /// Longer bodies may be on their way when the answer comes.
 const LOST: usize = 256 * 1024;
-/// Fewer requests are no sample.
-const FEWEST: u64 = 32;
+/// Requests of each connection in a batch: the CPU clock is read between batches, when nothing is under way.
+const EACH: usize = 2;
+/// How long one Envoy is measured before the next one's turn.
+const SLICE: Duration = Duration::from_millis(60);
 /// No answer in this time is a hang.
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -86,58 +89,73 @@ impl Load {
 }
 
 /// What was seen in the measured part of a run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Sample {
-    pub requests: u64,
-    pub cpu: Duration,
+    /// CPU time of each batch, in order.
+    pub batches: Vec<Duration>,
     pub wall: Duration,
 }
 
 impl Sample {
-    /// CPU time per request in microseconds.
+    /// Requests of a batch.
+    pub const BATCH: usize = CONNECTIONS * EACH;
+
+    /// CPU time per request in microseconds, of each batch.
+    pub fn costs(&self) -> impl Iterator<Item = f64> {
+        self.batches.iter().map(|cpu| cpu.as_secs_f64() * 1e6 / Self::BATCH as f64)
+    }
+
+    /// CPU time per request in microseconds: the lower quartile of the batches, for whoever shares the machine only adds to it.
     pub fn cost(&self) -> f64 {
-        self.cpu.as_secs_f64() * 1e6 / self.requests as f64
+        let mut costs: Vec<f64> = self.costs().collect();
+        costs.sort_by(f64::total_cmp);
+        costs.get(costs.len() / 4).copied().unwrap_or(f64::NAN)
     }
 }
+
+/// A connection and what drives it.
+type Connection = (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>);
 
 /// The connections of one run and what they share.
 struct Running {
     load: Arc<Load>,
     /// Requests that may still be sent.
     left: AtomicUsize,
-    done: AtomicU64,
-    stop: AtomicBool,
 }
 
 impl Running {
     async fn connection(self: Arc<Self>, port: u16) -> Result<()> {
-        let (mut sender, mut driver) = connect(port).await?;
-        while !self.stop.load(Relaxed) {
-            if self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_err() {
-                break;
-            }
-            let number = self.load.next.fetch_add(1, Relaxed);
-            let status = exchange(&mut sender, self.load.request(number)?).await;
-            // Envoy closes a connection whose request it answers before that has come whole.
-            if sender.is_closed() || status.is_err() || sender.ready().await.is_err() {
-                driver.abort();
-                (sender, driver) = connect(port).await?;
-            }
-            match status {
-                Ok(status) if self.load.answers.contains(&status) => {}
-                Ok(status) => bail!("a request of the load got {status}"),
-                // The rest of a body found no reader, and the answer was lost with it.
-                Err(_) if self.load.body.len() > LOST => {}
-                Err(error) => return Err(error),
-            }
-            self.done.fetch_add(1, Relaxed);
+        let mut connection = connect(port).await?;
+        while self.left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
+            self.load.ask(port, &mut connection).await?;
         }
-        driver.abort();
+        connection.1.abort();
         Ok(())
     }
 }
 
-async fn connect(port: u16) -> Result<(SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>)> {
+impl Load {
+    /// Sends the next request, and connects again if its answer closed the connection.
+    async fn ask(&self, port: u16, connection: &mut Connection) -> Result<()> {
+        let number = self.next.fetch_add(1, Relaxed);
+        let (sender, driver) = connection;
+        let status = exchange(sender, self.request(number)?).await;
+        // Envoy closes a connection whose request it answers before that has come whole.
+        if sender.is_closed() || status.is_err() || sender.ready().await.is_err() {
+            driver.abort();
+            *connection = connect(port).await?;
+        }
+        match status {
+            Ok(status) if self.answers.contains(&status) => Ok(()),
+            Ok(status) => bail!("a request of the load got {status}"),
+            // The rest of a body found no reader, and the answer was lost with it.
+            Err(_) if self.body.len() > LOST => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+async fn connect(port: u16) -> Result<Connection> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -154,13 +172,13 @@ async fn exchange(sender: &mut SendRequest<Full<Bytes>>, request: Request<Full<B
     Ok(status)
 }
 
-fn open(port: u16, load: &Arc<Load>, most: usize) -> (Arc<Running>, JoinSet<Result<()>>) {
-    let shared = Running { load: load.clone(), left: AtomicUsize::new(most), done: AtomicU64::new(0), stop: AtomicBool::new(false) };
-    let (shared, mut connections) = (Arc::new(shared), JoinSet::new());
+fn open(port: u16, load: &Arc<Load>, most: usize) -> JoinSet<Result<()>> {
+    let shared = Arc::new(Running { load: load.clone(), left: AtomicUsize::new(most) });
+    let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
         connections.spawn(shared.clone().connection(port));
     }
-    (shared, connections)
+    connections
 }
 
 async fn finish(mut connections: JoinSet<Result<()>>) -> Result<()> {
@@ -175,37 +193,70 @@ async fn finish(mut connections: JoinSet<Result<()>>) -> Result<()> {
 
 /// Sends every token once.
 pub async fn each_token_once(port: u16, load: &Arc<Load>) -> Result<()> {
-    let (_, connections) = open(port, load, load.tokens.len());
+    let connections = open(port, load, load.tokens.len());
     finish(connections).await
 }
 
 /// Sends one request of each connection.
 pub async fn once(port: u16, load: &Arc<Load>) -> Result<()> {
-    let (_, connections) = open(port, load, CONNECTIONS);
+    let connections = open(port, load, CONNECTIONS);
     finish(connections).await
 }
 
-/// Loads the Envoy on `port` for `warm_up`, then for `measured`, in which the CPU clock runs; longer where a busy machine lets too few
-/// requests through.
-pub async fn measure(port: u16, load: &Arc<Load>, clock: Clock, warm_up: Duration, measured: Duration) -> Result<Sample> {
-    let (shared, connections) = open(port, load, usize::MAX);
-    let read = || anyhow::Ok((Instant::now(), clock.read()?, shared.done.load(Relaxed)));
-    tokio::time::sleep(warm_up).await;
-    let (start, cpu_before, done_before) = read()?;
-    tokio::time::sleep(measured).await;
-    while shared.done.load(Relaxed) - done_before < FEWEST && start.elapsed() < LIMIT {
-        tokio::time::sleep(measured).await;
+/// What is loaded in a round.
+pub struct Visited<'a> {
+    /// For errors.
+    pub name: String,
+    pub port: u16,
+    pub load: &'a Load,
+    /// Of the Envoy.
+    pub clock: Clock,
+}
+
+/// Loads all of `visited` in turn, a slice of time each, again and again, until each was measured for `measured`. A sample for each,
+/// in their order.
+pub async fn round(visited: &[Visited<'_>], measured: Duration) -> Result<Vec<Sample>> {
+    let mut running = Vec::new();
+    for visited in visited {
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(connect(visited.port).await?);
+        }
+        running.push((visited, connections, Sample::default()));
     }
-    let (end, cpu_after, done_after) = read()?;
-    shared.stop.store(true, Relaxed);
-    finish(connections).await?;
-    let sample = Sample {
-        requests: done_after.saturating_sub(done_before),
-        cpu: cpu_after.saturating_sub(cpu_before),
-        wall: end.duration_since(start),
-    };
-    if sample.requests < FEWEST {
-        bail!("{} requests ended within {:?}", sample.requests, sample.wall);
+    let slices = (measured.as_secs_f64() / SLICE.as_secs_f64()).ceil() as usize;
+    for _ in 0..slices.max(1) {
+        for (visited, connections, sample) in &mut running {
+            slice(visited, connections, sample).await.with_context(|| visited.name.clone())?;
+        }
     }
-    Ok(sample)
+    let ended = running.into_iter().map(|(_, connections, sample)| {
+        connections.into_iter().for_each(|(_, driver)| driver.abort());
+        sample
+    });
+    Ok(ended.collect())
+}
+
+/// A batch that warms caches up, and those that are measured.
+async fn slice(visited: &Visited<'_>, connections: &mut [Connection], sample: &mut Sample) -> Result<()> {
+    batch(visited, connections).await?;
+    let begin = Instant::now();
+    while begin.elapsed() < SLICE {
+        sample.batches.push(batch(visited, connections).await?);
+    }
+    sample.wall += begin.elapsed();
+    Ok(())
+}
+
+/// What a batch takes of the CPU.
+async fn batch(Visited { port, load, clock, .. }: &Visited<'_>, connections: &mut [Connection]) -> Result<Duration> {
+    let before = clock.read()?;
+    let sent = connections.iter_mut().map(async |connection| {
+        for _ in 0..EACH {
+            load.ask(*port, connection).await?;
+        }
+        anyhow::Ok(())
+    });
+    tokio::time::timeout(LIMIT, try_join_all(sent)).await.context("a request of the load was not answered")??;
+    Ok(clock.read()?.saturating_sub(before))
 }

@@ -29,7 +29,7 @@ mod tokens;
 
 use std::process::ExitCode;
 use std::str::FromStr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use attache_mesh::envoy::Envoy;
@@ -46,8 +46,6 @@ use crate::rows::{Base, Names, Row};
 use crate::start::Starts;
 use crate::tokens::Issuer;
 
-/// Load before each measured part.
-const WARM_UP: Duration = Duration::from_millis(200);
 /// Rounds of starts: each takes long, and fewer could not show that the machine is quiet.
 const STARTS: usize = 6;
 

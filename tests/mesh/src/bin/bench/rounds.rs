@@ -9,11 +9,11 @@ use attache_mesh::envoy::Envoy;
 use crate::check::{self, Checks};
 use crate::cpu::{self, Clock};
 use crate::kind::{Kind, Loads};
-use crate::load::{self, Load};
+use crate::load::{self, Load, Visited};
+use crate::outbound;
 use crate::part::Part;
 use crate::rows::{Base, Row};
 use crate::samples::Samples;
-use crate::{WARM_UP, outbound};
 
 /// A running row, and what it is to be sent.
 struct Target {
@@ -38,11 +38,15 @@ pub async fn measure(rounds: usize, seconds: f64, parts: &[Part], base: &Base, l
     let mut samples = Samples::default();
     for round in 1..=rounds {
         for kind in Kind::ALL {
+            let (mut rows, mut visited) = (Vec::new(), Vec::new());
             for target in &targets {
                 let Some((_, load)) = target.loads.iter().find(|(found, _)| *found == kind) else { continue };
-                let measured = Duration::from_secs_f64(seconds);
-                let sample = load::measure(target.envoy.port(), load, target.clock, WARM_UP, measured).await;
-                samples.add((kind, target.row), sample.with_context(|| format!("{}, {}", target.row.title(), kind.title()))?);
+                let name = format!("{}, {}", target.row.title(), kind.title());
+                visited.push(Visited { name, port: target.envoy.port(), load, clock: target.clock });
+                rows.push(target.row);
+            }
+            for (row, sample) in rows.into_iter().zip(load::round(&visited, Duration::from_secs_f64(seconds)).await?) {
+                samples.add((kind, row), sample);
             }
         }
         eprintln!("round {round} of {rounds}, {} s", begin.elapsed().as_secs());

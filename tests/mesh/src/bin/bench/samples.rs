@@ -1,6 +1,7 @@
 //! All samples of the interleaved rounds, and what they say of a row: its cost over the bare router, and that as a part of another's.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -51,18 +52,20 @@ impl Samples {
         Ok(self.relative((kind, again), (kind, row))?.off(1.0))
     }
 
-    /// All of them, one a line: load, row, requests, CPU time and time in microseconds.
+    /// All of them, one batch a line: load, row, round and CPU time for each request in microseconds.
     pub fn csv(&self) -> String {
-        let mut text = String::from("load,row,requests,cpu_us,wall_us\n");
-        for ((kind, row), sample) in &self.samples {
-            let _ = writeln!(text, "{kind:?},{row:?},{},{},{}", sample.requests, sample.cpu.as_micros(), sample.wall.as_micros());
+        let mut text = String::from("load,row,visit,cpu_us\n");
+        for (visit, ((kind, row), sample)) in self.samples.iter().enumerate() {
+            for cost in sample.costs() {
+                let _ = writeln!(text, "{kind:?},{row:?},{visit},{cost:.1}");
+            }
         }
         text
     }
 
     /// The smallest share of its time that Envoy was busy for in any sample.
     pub fn least_busy(&self) -> f64 {
-        let busy = self.samples.iter().map(|(_, sample)| sample.cpu.as_secs_f64() / sample.wall.as_secs_f64());
+        let busy = self.samples.iter().map(|(_, sample)| sample.batches.iter().sum::<Duration>().as_secs_f64() / sample.wall.as_secs_f64());
         busy.fold(f64::INFINITY, f64::min)
     }
 }

@@ -15,15 +15,15 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::body;
 use crate::cpu::{self, Clock};
 use crate::kind::request;
-use crate::load::{self, Load};
+use crate::load::{self, Load, Sample, Visited};
 use crate::noise::{self, Refused};
 use crate::rows::{Base, Names};
 use crate::spread::Spread;
 use crate::table::{self, Table};
 use crate::tokens::{Issuer, made_up_key};
-use crate::{WARM_UP, body};
 
 /// Agents of the larger configuration.
 const AGENTS: usize = 200;
@@ -100,14 +100,14 @@ pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer
     let mut again = Vec::new();
     let mut lines: Vec<Line> = bad.iter().map(|kind| Line { title: kind.title.clone(), ratios: Vec::new(), costs: Vec::new() }).collect();
     for round in 1..=rounds {
-        let mut costs = Vec::new();
+        eprintln!("  round {round} of {rounds}");
+        let mut visited = Vec::new();
         for kind in good.iter().chain(&bad) {
             let (envoy, clock) = places.get(kind.place).context("no such Envoy")?;
-            eprintln!("  round {round} of {rounds}: {}", kind.title);
-            let measured = Duration::from_secs_f64(seconds);
-            let sample = load::measure(envoy.port(), &kind.load, *clock, WARM_UP, measured).await;
-            costs.push(sample.with_context(|| kind.title.clone())?.cost());
+            visited.push(Visited { name: kind.title.clone(), port: envoy.port(), load: &*kind.load, clock: *clock });
         }
+        let samples = load::round(&visited, Duration::from_secs_f64(seconds)).await?;
+        let costs: Vec<f64> = samples.iter().map(Sample::cost).collect();
         let (good, bad_costs) = costs.split_at(good.len());
         if let [one, .., last] = good {
             again.push(last / one);
