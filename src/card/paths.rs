@@ -11,6 +11,9 @@ pub const WELL_KNOWN: &str = "/.well-known/agent-card.json";
 /// The well-known path of 0.2; what is there is in the shape of 0.3.
 pub const WELL_KNOWN_0_2: &str = "/.well-known/agent.json";
 
+/// In place of what follows the agent's prefix, where the card is outside of it. No path begins like this.
+pub const ON_HOST: &str = "card.at";
+
 /// The card at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CardPath {
@@ -59,6 +62,12 @@ impl CardPaths {
             }
         }
         Ok(Self(paths))
+    }
+
+    /// The one card at a path of the host that is not below the agent's prefix: [`ON_HOST`] stands for what follows the prefix.
+    #[must_use]
+    pub fn on_host() -> Self {
+        Self([(ON_HOST.to_owned(), CardPath::Negotiated)].into())
     }
 
     /// Whether a reader may find a card at `suffix` that knows neither case nor a slash at the end.

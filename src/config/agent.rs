@@ -182,7 +182,7 @@ impl Agent {
             rule.check(&format!("{at}.access[{index}]"), issuers, schemes, &vouchers, self.skill_from.as_ref())?;
         }
         self.limits.check(&format!("{at}.limits"))?;
-        self.card.check(&format!("{at}.card"), self.public_url.is_some())?;
+        self.card.check(&format!("{at}.card"), self.public_url.is_some(), &self.target)?;
         if matches!((&self.security, &self.card.source), (Demanded::FromCard, CardSource::Upstream)) {
             return fail(
                 "security",

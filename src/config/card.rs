@@ -1,8 +1,9 @@
 //! `card`: where an agent's card comes from, where it is, and who may read what of it.
 
-use super::{ConfigError, Remote};
+use super::{ConfigError, Match, Remote};
 use crate::protocol::Version;
 use crate::wire::json::{UniqueMap, UniqueValue};
+use crate::wire::path;
 use serde::Deserialize;
 
 /// How the agent's card is served.
@@ -12,6 +13,9 @@ pub struct Card {
     /// Where, by version, below the agent's prefix; in place of the well-known paths.
     #[serde(default)]
     pub paths: UniqueMap<String, Version>,
+    /// Where on the host, outside the agent's prefix; in place of what is below it.
+    #[serde(default)]
+    pub at: Option<CardPlace>,
     /// Who may read it.
     #[serde(default)]
     pub access: CardAccess,
@@ -21,6 +25,50 @@ pub struct Card {
     /// Whether callers see only the skills that they may use.
     #[serde(default)]
     pub filter_skills: bool,
+}
+
+/// A path of the host with an agent's card, as frameworks have it that serve several agents: `/.well-known/agent-card.json`, or the
+/// same with the parameter that chooses the agent, `?assistant_id=…`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct CardPlace {
+    /// The path.
+    pub path: String,
+    /// One `name=value` of the query.
+    pub parameter: Option<String>,
+}
+
+impl TryFrom<String> for CardPlace {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let (path, parameter) = path::split_query(&text);
+        if path::is_ambiguous(path) || path.contains('%') || path.len() < 2 || path.ends_with('/') {
+            return Err("must be a plain path of the host, such as /.well-known/agent-card.json");
+        }
+        let is_pair = |text: &str| {
+            let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~=".contains(&byte);
+            text.bytes().all(is_plain) && text.split_once('=').is_some_and(|(name, _)| !name.is_empty())
+        };
+        if !parameter.is_none_or(is_pair) {
+            return Err("has a query that is not one name=value of letters, digits, and - . _ ~");
+        }
+        Ok(Self { path: path.to_owned(), parameter: parameter.map(str::to_owned) })
+    }
+}
+
+impl CardPlace {
+    /// Whether a request for its path with `query` is for this card: the parameter is there once, as it is written here.
+    #[must_use]
+    pub fn is_asked_for(&self, query: Option<&str>) -> bool {
+        let Some(own) = self.parameter.as_deref() else { return true };
+        let name = own.split('=').next().unwrap_or_default();
+        let given = query.unwrap_or_default().split('&');
+        let names_it =
+            |pair: &&str| form_urlencoded::parse(pair.as_bytes()).next().is_some_and(|(given, _)| given.eq_ignore_ascii_case(name));
+        let mut same = given.filter(names_it);
+        (same.next(), same.next()) == (Some(own), None)
+    }
 }
 
 /// Who may read a card.
@@ -48,8 +96,16 @@ pub enum CardSource {
 }
 
 impl Card {
-    pub(super) fn check(&self, at: &str, has_public_url: bool) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, has_public_url: bool, target: &Match) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        if let Some(place) = &self.at {
+            if !self.paths.0.is_empty() {
+                return fail("at", "says where the card is, and so does paths: leave one out");
+            }
+            if path::strip_segments(&place.path, target.path_prefix.as_str()).is_some() {
+                return fail("at", "is below path_prefix: use paths");
+            }
+        }
         match &self.source {
             CardSource::Upstream => {}
             CardSource::Remote(remote) => remote.check(&format!("{at}.source.remote"))?,
@@ -63,5 +119,36 @@ impl Card {
             return fail("filter_skills", "needs public_url: without it cards pass unchanged");
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CardPlace;
+
+    #[test]
+    fn a_parameter_chooses_among_the_cards_of_a_path() {
+        let place = CardPlace::try_from("/.well-known/agent-card.json?assistant_id=a-1".to_owned()).unwrap();
+        for query in ["assistant_id=a-1", "x=y&assistant_id=a-1", "assistant_id=a-1&A2A-Version=1.0"] {
+            assert!(place.is_asked_for(Some(query)), "{query}");
+        }
+        for query in [
+            "",
+            "assistant_id",
+            "assistant_id=a-2",
+            "assistant_id=a-1&assistant_id=a-2",
+            "assistant_id=a-1&%61ssistant_id=a-2",
+            "assistant_id=%61-1",
+            "assistant_id=a-1&ASSISTANT_ID=a-2",
+            "assistant_id=a-1&assistant_id=a-1",
+        ] {
+            assert!(!place.is_asked_for(Some(query)), "{query}");
+        }
+        assert!(!place.is_asked_for(None));
+        let plain = CardPlace::try_from("/card".to_owned()).unwrap();
+        assert!(plain.is_asked_for(None) && plain.is_asked_for(Some("assistant_id=x")));
+        for odd in ["/card?", "/card?a", "/card?=b", "/card?a=b%20", "/a//b", "/card/", "card", "/card?a=b#c"] {
+            assert!(CardPlace::try_from(odd.to_owned()).is_err(), "{odd}");
+        }
     }
 }

@@ -46,7 +46,7 @@ pub use access::{Kind, Operations, Require, Rule};
 pub use agent::Agent;
 pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
-pub use card::{Card, CardAccess, CardSource};
+pub use card::{Card, CardAccess, CardPlace, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
@@ -261,6 +261,9 @@ impl Config {
         let ports = places.ports();
         for (index, agent) in self.agents.iter().enumerate() {
             agent.target.check_ports(&format!("agents[{index}].match"), ports)?;
+            if let Some(place) = &agent.card.at {
+                agent.target.check_card(&format!("agents[{index}].card.at"), place, &mut places)?;
+            }
         }
         for (index, connection) in self.connections.iter().enumerate() {
             connection.target.check_ports(&format!("connections[{index}].match"), ports)?;
@@ -326,6 +329,26 @@ mod tests {
     }
 
     #[test]
+    fn a_card_at_a_path_of_the_host_is_one_agents() {
+        let two = |first: &str, second: &str, prefix: &str| {
+            let mut agents = good()["agents"].clone();
+            agents[0]["card"] = json!({"at": first});
+            let mut other = agents[0].clone();
+            (other["name"], other["match"]["path_prefix"], other["card"]) = (json!("other"), json!(prefix), json!({"at": second}));
+            agents.as_array_mut().unwrap().push(other);
+            with("/agents", agents)
+        };
+        assert_eq!(two("/card?id=a", "/card?id=b", "/b"), "ok");
+        assert_eq!(two("/a.json", "/b.json", "/b"), "ok");
+        for (first, second) in [("/card", "/card"), ("/card?id=a", "/card"), ("/card", "/card?id=a"), ("/card?id=a", "/card?id=a")] {
+            let error = two(first, second, "/b");
+            assert_eq!(error, "agents[1].card.at: another agent has its card at this path of the same host", "{first} {second}");
+        }
+        let error = two("/b/card", "/x", "/b");
+        assert_eq!(error, "agents[0].card.at: is below /b, the path_prefix of another agent or connection of the same host");
+    }
+
+    #[test]
     fn the_good_configuration_is_taken() {
         assert_eq!(with("/unmatched", json!("pass")), "ok");
     }
@@ -345,6 +368,14 @@ mod tests {
             ("/agents/0/access", json!([{"operations": ["any"], "skills": ["a"]}]), "agents[0].access[0].skills: nothing says where"),
             ("/agents/0/card", json!({"source": {"inline": []}}), "agents[0].card.source.inline: must be an agent card"),
             ("/agents/0/card", json!({"source": {"inline": {}}}), "agents[0].card.source: "),
+            ("/agents/0/card", json!({"at": "card.json"}), "agents[0].card.at: must be a plain path of the host"),
+            ("/agents/0/card", json!({"at": "/card?a=b&c=d"}), "agents[0].card.at: has a query that is not one name=value"),
+            ("/agents/0/card", json!({"at": "/agents/expense/card"}), "agents[0].card.at: is below path_prefix: use paths"),
+            (
+                "/agents/0/card",
+                json!({"at": "/card", "paths": {"1.0": "/c"}}),
+                "agents[0].card.at: says where the card is, and so does paths",
+            ),
             ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
             ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),

@@ -1,6 +1,6 @@
 //! Which requests an agent or a connection stands for: hosts and a path prefix by whole segments.
 
-use super::ConfigError;
+use super::{CardPlace, ConfigError};
 use crate::wire::authority::{Authority, is_host_byte, is_port, port_start};
 use crate::wire::path;
 use serde::Deserialize;
@@ -124,6 +124,8 @@ pub struct Match {
 #[derive(Debug, Default)]
 pub(super) struct Places {
     taken: BTreeSet<(HostPattern, String)>,
+    /// Cards outside the prefixes of their agents.
+    cards: BTreeSet<(HostPattern, String, Option<String>)>,
     /// What ports mean, and where that was said first.
     ports: Option<(Ports, String)>,
 }
@@ -157,6 +159,28 @@ impl Match {
             if self.grpc && !places.taken.insert((host.clone(), String::new())) {
                 return Err(ConfigError::new(format!("{at}.grpc"), "another agent takes the gRPC calls of this host"));
             }
+        }
+        Ok(())
+    }
+
+    /// The card at `place` of these hosts is this agent's alone.
+    pub(super) fn check_card(&self, at: &str, place: &CardPlace, places: &mut Places) -> Result<(), ConfigError> {
+        for host in &self.hosts {
+            // One without a parameter answers for all parameters.
+            let same = |(other, path, parameter): &(HostPattern, String, Option<String>)| {
+                (other, path) == (host, &place.path) && (parameter.is_none() || place.parameter.is_none() || *parameter == place.parameter)
+            };
+            if places.cards.iter().any(same) {
+                return Err(ConfigError::new(at, "another agent has its card at this path of the same host"));
+            }
+            let covers = |(other, prefix): &&(HostPattern, String)| {
+                other == host && !prefix.is_empty() && path::strip_segments(&place.path, prefix).is_some()
+            };
+            if let Some((_, prefix)) = places.taken.iter().find(covers) {
+                let reason = format!("is below {prefix}, the path_prefix of another agent or connection of the same host");
+                return Err(ConfigError::new(at, reason));
+            }
+            places.cards.insert((host.clone(), place.path.clone(), place.parameter.clone()));
         }
         Ok(())
     }

@@ -21,7 +21,6 @@ use crate::flow::supply::sought::Sought;
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
-use crate::wire::path;
 
 /// What becomes of a head.
 pub(in crate::flow) enum Begun {
@@ -151,8 +150,7 @@ fn check(
     };
     steering::clean(headers, connection, config, effects)?;
     if let Destination::Agent(agent) = destination {
-        let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
-        let passes = beside::passes(agent, &agent.statement.paths, head, suffix, !end_of_stream);
+        let passes = beside::passes(agent, &agent.statement.paths, head, agent.suffix(head.path), !end_of_stream);
         if passes.map_err(|denial| denial.at(&agent.name))? {
             return Ok(Checked::Beside);
         }

@@ -28,7 +28,6 @@ use crate::flow::tasks::owned::Owned;
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation};
-use crate::wire::path;
 use std::rc::Rc;
 
 pub(in crate::flow) fn begin(
@@ -43,7 +42,7 @@ pub(in crate::flow) fn begin(
     let config = context.runtime.config();
     let destination = Destination::Agent(Rc::clone(&agent));
     effects.push(Effect::Note(Note::For(agent.target())));
-    let suffix = path::strip_segments(head.path, agent.target.path_prefix.as_str()).unwrap_or_default();
+    let suffix = agent.suffix(head.path);
     let in_path = match &agent.skill_from {
         Some(SkillFrom::Path(path)) => path.take(suffix),
         _ => None,

@@ -3,7 +3,7 @@
 //! `match.hosts`. There is no way back to a less exact entry, as there is none to another virtual host. Made once;
 //! a look-up takes no longer however many agents there are.
 
-use crate::config::{Config, HostPattern, Match, Ports, Unmatched};
+use crate::config::{CardPlace, Config, HostPattern, Match, Ports, Unmatched};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
@@ -40,6 +40,8 @@ struct Entry {
     /// Length of the longest prefix.
     longest: usize,
     grpc: Option<Target>,
+    /// Cards outside the prefixes of their agents, by path.
+    cards: BTreeMap<String, Vec<(CardPlace, Target)>>,
     /// The prefixes as the most tolerant reader sees them, with `unmatched: pass` only.
     folded: BTreeSet<String>,
     /// Length of the longest of them.
@@ -64,7 +66,7 @@ impl Matcher {
             warnings: RefCell::default(),
         };
         for (index, agent) in config.agents.iter().enumerate() {
-            matcher.add(&agent.target, Target::Agent(index));
+            matcher.add(&agent.target, agent.card.at.as_ref(), Target::Agent(index));
             if config.unmatched == Unmatched::Pass && agent.target.path_prefix.as_str() == "/" {
                 matcher.warnings.borrow_mut().push(format!(
                     "agents[{index}].match: {:?} has every path of its hosts, so unmatched: pass lets nothing through there",
@@ -73,7 +75,7 @@ impl Matcher {
             }
         }
         for (index, connection) in config.connections.iter().enumerate() {
-            matcher.add(&connection.target, Target::Connection(index));
+            matcher.add(&connection.target, None, Target::Connection(index));
         }
         for lengths in [&mut matcher.suffixes, &mut matcher.prefixes] {
             lengths.sort_unstable_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -81,7 +83,7 @@ impl Matcher {
         matcher
     }
 
-    fn add(&mut self, rule: &Match, target: Target) {
+    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, target: Target) {
         for pattern in &rule.hosts {
             let new = self.entries.len();
             let index = match pattern {
@@ -95,7 +97,7 @@ impl Matcher {
             }
             let keeps_folds = self.unmatched == Unmatched::Pass;
             if let Some(entry) = self.entries.get_mut(index) {
-                entry.add(rule, target, keeps_folds);
+                entry.add(rule, card, target, keeps_folds);
             }
         }
     }
@@ -158,13 +160,13 @@ impl Matcher {
                  control characters.",
             ));
         }
-        let found = entry.find(path);
+        let found = entry.find(path, path::split_query(target).1);
         if found.is_none() && self.unmatched == Unmatched::Pass && entry.resembles(path) {
             return Err(malformed("The path is nearly an agent's: send it exactly as the agent's card has it."));
         }
         // A less exact entry took the host because of its port, as Envoy's routes do.
         if found.is_none() && authority.has_port() && self.ports == Ports::Exact {
-            let meant = self.entry(authority.host()).filter(|meant| !std::ptr::eq(*meant, entry) && meant.find(path).is_some());
+            let meant = self.entry(authority.host()).filter(|meant| !std::ptr::eq(*meant, entry) && meant.find(path, None).is_some());
             meant.into_iter().for_each(|meant| self.warn_of_port(meant, authority));
         }
         Ok(found)
@@ -233,16 +235,19 @@ fn plain(folded: &str) -> String {
 }
 
 impl Entry {
-    fn add(&mut self, rule: &Match, target: Target, keeps_folds: bool) {
+    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, target: Target, keeps_folds: bool) {
         let prefix = trimmed(rule.path_prefix.as_str());
         self.longest = self.longest.max(prefix.len());
         self.targets.insert(prefix.to_owned(), target);
         if rule.grpc {
             self.grpc = Some(target);
         }
+        if let Some(place) = card {
+            self.cards.entry(place.path.clone()).or_default().push((place.clone(), target));
+        }
         if keeps_folds {
             let services = rule.grpc.then_some(grpc::SERVICES).into_iter().flatten().map(trimmed);
-            for folded in services.chain([prefix]).filter_map(fold) {
+            for folded in services.chain([prefix]).chain(card.map(|place| place.path.as_str())).filter_map(fold) {
                 self.longest_folded = self.longest_folded.max(folded.len());
                 self.folded.insert(folded);
             }
@@ -250,7 +255,10 @@ impl Entry {
     }
 
     /// What `path`, which is not ambiguous, is for. A gRPC call is for the agent that takes them, before any prefix.
-    fn find(&self, path: &str) -> Option<Target> {
+    fn find(&self, path: &str, query: Option<&str>) -> Option<Target> {
+        if let Some((_, target)) = self.cards.get(path).and_then(|cards| cards.iter().find(|(place, _)| place.is_asked_for(query))) {
+            return Some(*target);
+        }
         let grpc = self.grpc.filter(|_| grpc::is_service(path));
         grpc.or_else(|| beginnings(path, self.longest).find_map(|prefix| self.targets.get(prefix).copied()))
     }

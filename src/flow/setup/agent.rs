@@ -1,5 +1,6 @@
 //! An agent behind this proxy, with all that follows from its configuration.
 
+use crate::card::paths::ON_HOST;
 use crate::config;
 use crate::config::{Config, ConfigError, Demanded};
 use crate::credential::secrets::Secrets;
@@ -13,6 +14,7 @@ use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::Source;
 use crate::flow::supply::store::Supply;
 use crate::ownership;
+use crate::wire::path;
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
 use serde_json::Value;
@@ -117,6 +119,14 @@ impl Agent {
         });
         this.by_card.replace(Some((source, Rc::clone(&agent))));
         Sought::Here(agent)
+    }
+
+    /// What of `path`, which is for this agent, follows its prefix; [`ON_HOST`] for its card outside of it.
+    pub(in crate::flow) fn suffix<'p>(&self, path: &'p str) -> &'p str {
+        match &self.card.at {
+            Some(place) if place.path == path => ON_HOST,
+            _ => path::strip_segments(path, self.target.path_prefix.as_str()).unwrap_or_default(),
+        }
     }
 
     /// Its label.

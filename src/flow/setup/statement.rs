@@ -1,6 +1,6 @@
 //! What is stated of an agent in its cards, as far as the configuration says it.
 
-use crate::card::paths::WELL_KNOWN;
+use crate::card::paths::{ON_HOST, WELL_KNOWN};
 use crate::card::{Capabilities, CardPaths, Requirement, Security};
 use crate::config::{Agent, Config, ConfigError};
 use crate::flow::supply::source::describe;
@@ -31,8 +31,11 @@ impl Statement {
     /// If a path of its cards cannot be one.
     pub fn new(config: &Config, agent: &Agent, at: &str) -> Result<Self, ConfigError> {
         let versions: Vec<Version> = agent.versions().collect();
-        let paths = CardPaths::new(&agent.card.paths.0, &versions)
-            .map_err(|(version, error)| ConfigError::new(format!("{at}.card.paths.{version}"), error.to_string()))?;
+        let paths = match &agent.card.at {
+            Some(_) => CardPaths::on_host(),
+            None => CardPaths::new(&agent.card.paths.0, &versions)
+                .map_err(|(version, error)| ConfigError::new(format!("{at}.card.paths.{version}"), error.to_string()))?,
+        };
         let public = agent.public_url.as_ref().map(|uri| {
             let url = uri.to_string();
             let url = url.strip_suffix('/').unwrap_or(&url).to_owned();
@@ -97,7 +100,7 @@ impl Statement {
     /// Where the agent itself has the card that is asked for at `suffix` below `prefix`, if it is elsewhere.
     #[must_use]
     pub fn source(&self, prefix: &str, suffix: &str) -> Option<String> {
-        let elsewhere = self.public.is_some() && self.paths.find(suffix).is_some() && suffix != WELL_KNOWN;
+        let elsewhere = self.public.is_some() && self.paths.find(suffix).is_some() && ![WELL_KNOWN, ON_HOST].contains(&suffix);
         elsewhere.then(|| format!("{}{WELL_KNOWN}", prefix.strip_suffix('/').unwrap_or(prefix)))
     }
 }
