@@ -16,6 +16,9 @@ pub struct Card {
     /// Where on the host, outside the agent's prefix; in place of what is below it.
     #[serde(default)]
     pub at: Option<CardPlace>,
+    /// Where the agent itself has it, below its prefix, if neither where callers read it nor at the well-known path.
+    #[serde(default)]
+    pub upstream_path: Option<String>,
     /// Who may read it.
     #[serde(default)]
     pub access: CardAccess,
@@ -104,6 +107,14 @@ impl Card {
             }
             if path::strip_segments(&place.path, target.path_prefix.as_str()).is_some() {
                 return fail("at", "is below path_prefix: use paths");
+            }
+        }
+        if let Some(own) = &self.upstream_path {
+            if path::is_ambiguous(own) || own.contains(['?', '%']) || own.len() < 2 {
+                return fail("upstream_path", "must be a plain path below path_prefix, such as /v1/card");
+            }
+            if !matches!(self.source, CardSource::Upstream) {
+                return fail("upstream_path", "is for cards that the agent is asked for: source says otherwise");
             }
         }
         match &self.source {

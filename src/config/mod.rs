@@ -376,6 +376,12 @@ mod tests {
                 json!({"at": "/card", "paths": {"1.0": "/c"}}),
                 "agents[0].card.at: says where the card is, and so does paths",
             ),
+            ("/agents/0/card", json!({"upstream_path": "v1/card"}), "agents[0].card.upstream_path: must be a plain path below path_prefix"),
+            (
+                "/agents/0/card",
+                json!({"upstream_path": "/v1/card", "source": {"inline": {}}}),
+                "agents[0].card.upstream_path: is for cards that the agent is asked for",
+            ),
             ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
             ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),

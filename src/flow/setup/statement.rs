@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub struct Statement {
     /// Where its cards are.
     pub paths: CardPaths,
+    /// Where the agent itself has its card, below its prefix, where the configuration says that.
+    upstream: Option<String>,
     pub(in crate::flow) public: Option<Public>,
 }
 
@@ -63,7 +65,7 @@ impl Statement {
             };
             Public { url, interfaces, security, capabilities }
         });
-        Ok(Self { paths, public })
+        Ok(Self { paths, upstream: agent.card.upstream_path.clone(), public })
     }
 }
 
@@ -100,7 +102,12 @@ impl Statement {
     /// Where the agent itself has the card that is asked for at `suffix` below `prefix`, if it is elsewhere.
     #[must_use]
     pub fn source(&self, prefix: &str, suffix: &str) -> Option<String> {
-        let elsewhere = self.public.is_some() && self.paths.find(suffix).is_some() && ![WELL_KNOWN, ON_HOST].contains(&suffix);
-        elsewhere.then(|| format!("{}{WELL_KNOWN}", prefix.strip_suffix('/').unwrap_or(prefix)))
+        self.paths.find(suffix)?;
+        let own = match &self.upstream {
+            Some(own) => own,
+            None if self.public.is_some() && suffix != ON_HOST => WELL_KNOWN,
+            None => return None,
+        };
+        (suffix != own).then(|| format!("{}{own}", prefix.strip_suffix('/').unwrap_or(prefix)))
     }
 }

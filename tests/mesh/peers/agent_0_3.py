@@ -124,6 +124,8 @@ def extended_card(url: str) -> AgentCard:
 
 def application(handler: DefaultRequestHandler, card: AgentCard, args):
     """The card, JSON-RPC and HTTP+JSON of the agent."""
+    if args.layouts:
+        return layouts(handler)
     served = {
         'agent_card': card,
         'http_handler': handler,
@@ -134,6 +136,29 @@ def application(handler: DefaultRequestHandler, card: AgentCard, args):
     }
     app = A2ARESTFastAPIApplication(**served).build()
     A2AStarletteApplication(**served).add_routes_to_app(app)
+    return app
+
+
+def layouts(handler: DefaultRequestHandler):
+    """Two agents in one server. Kagent's: JSON-RPC at a path with a slash at its end, the card at the path of 0.2. Vertex's:
+    HTTP+JSON alone, the card at its route for known callers."""
+
+    def described(path: str, transport: TransportProtocol) -> dict:
+        card = expense_card(args.own_url + path)
+        card.preferred_transport, card.additional_interfaces = transport, None
+        return {'agent_card': card, 'http_handler': handler, 'context_builder': CallContexts()}
+
+    kagent, vertex = '/api/a2a/ns/agent/', '/a2a'
+    served = described(vertex, TransportProtocol.http_json)
+    served['extended_agent_card'] = served['agent_card']
+    vertex_app = A2ARESTFastAPIApplication(**served).build(
+        agent_card_url='/nowhere', redirect_slashes=False
+    )
+    app = A2AStarletteApplication(**described(kagent, TransportProtocol.jsonrpc)).build(
+        agent_card_url=f'{kagent}.well-known/agent.json', rpc_url=kagent
+    )
+    app.router.redirect_slashes = False
+    app.mount(vertex, vertex_app)
     return app
 
 

@@ -17,7 +17,7 @@ export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' 
 /** Reads the options that all four clients have. */
 export function clientOptions() {
   const args = options({
-    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello' },
+    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello', 'card-path': '' },
   });
   const ops = args.ops.split(',');
   const unknown = ops.filter((op) => !OPERATIONS.includes(op));
@@ -38,6 +38,8 @@ export function clientOptions() {
     ops,
     task: args.task,
     text: args.text,
+    // Where the card is below --url, in place of the well-known path.
+    cardPath: args['card-path'] || undefined,
   };
 }
 

@@ -35,6 +35,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
     parser.add_argument('--task', metavar='ID', help='what get, cancel and subscribe are about, in place of a new one')
     parser.add_argument('--card-first', action='store_true', help='fetch the card before anything names a version')
+    parser.add_argument('--card-path', metavar='PATH', help='where the card is below --url, in place of the well-known path')
     parser.add_argument('--text', default='hello', help='what send and stream say')
     args = parser.parse_args()
     if (args.grpc_target is None) == (args.binding == 'grpc') or (args.binding != 'grpc' and not args.url):

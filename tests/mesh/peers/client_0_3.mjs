@@ -34,7 +34,7 @@ const same = (value) => value;
 
 await run(async (args, fetchImpl) => {
   const resolver = new DefaultAgentCardResolver({ fetchImpl });
-  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base);
+  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base, args.cardPath);
   const { grpcCallOptions } = args;
   const transport = {
     JSONRPC: () => new JsonRpcTransportFactory({ fetchImpl }),

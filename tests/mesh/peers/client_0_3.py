@@ -92,7 +92,7 @@ async def conversation(args, http, results) -> None:
     if args.grpc_target:
         card = grpc_card(args.grpc_target)
     else:
-        card = await A2ACardResolver(http, args.url).get_agent_card()
+        card = await A2ACardResolver(http, args.url).get_agent_card(args.card_path)
 
     def client(streaming: bool, hooks=()):
         return ClientFactory(

@@ -46,7 +46,7 @@ const grpcCard = (target) =>
 
 await run(async (args, fetchImpl) => {
   const resolver = new DefaultAgentCardResolver({ fetchImpl });
-  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base);
+  const card = args.grpcTarget ? grpcCard(args.grpcTarget) : await resolver.resolve(args.base, args.cardPath);
   const { grpcCallOptions } = args;
   const transport = {
     JSONRPC: () => new JsonRpcTransportFactory({ fetchImpl }),

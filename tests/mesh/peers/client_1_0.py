@@ -97,7 +97,7 @@ async def conversation(args, http, results) -> None:
 
     card = None
     if args.card_first:  # as the SDK's own samples do
-        card = await A2ACardResolver(http, args.url).get_agent_card()
+        card = await A2ACardResolver(http, args.url).get_agent_card(args.card_path)
     # The factories come first: they make the HTTP client say `A2A-Version: 1.0`, for the card too.
     factories = factory(streaming=False), factory(streaming=True)
     if card:
@@ -105,7 +105,7 @@ async def conversation(args, http, results) -> None:
     elif args.grpc_target:
         card = grpc_card(args.grpc_target)
     else:
-        card = await A2ACardResolver(http, args.url).get_agent_card()
+        card = await A2ACardResolver(http, args.url).get_agent_card(args.card_path)
     calls, streams = (factory.create(card) for factory in factories)
 
     async def send(text: str, **configuration) -> Task:

@@ -25,7 +25,7 @@ CALL: ContextVar[dict] = ContextVar('call')
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Reads `--port`, `--url-file` and `--sample`."""
+    """Reads `--port`, `--url-file`, `--sample` and `--layouts`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--port', type=int, default=0)
     parser.add_argument(
@@ -37,6 +37,9 @@ def arguments(description: str) -> argparse.Namespace:
         '--sample',
         action='store_true',
         help="the paths of the SDK's own sample: JSON-RPC and HTTP+JSON below /a2a, the card at the root",
+    )
+    parser.add_argument(
+        '--layouts', action='store_true', help='0.3: agents in the layouts of frameworks, in place of the one at the root'
     )
     args = parser.parse_args()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)

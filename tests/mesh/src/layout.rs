@@ -19,6 +19,11 @@ pub struct Layout {
 impl Layout {
     /// Starts it; `members` are those of the agent in the configuration.
     pub async fn start(mesh: &Mesh, name: &str, agent: Agent, members: &Value) -> Result<Self> {
+        Self::several(mesh, name, agent, &[("sample", "/", members.clone())]).await
+    }
+
+    /// Starts several that one server has, each with its name, where it is, and its members.
+    pub async fn several(mesh: &Mesh, name: &str, agent: Agent, agents: &[(&str, &str, Value)]) -> Result<Self> {
         let port = Reserved::new()?;
         let url = format!("http://127.0.0.1:{}", port.port());
         let mut file = mesh.inbound_file()?;
@@ -27,14 +32,18 @@ impl Layout {
         let routes = json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0", "timeout": "0s"}}]);
         file.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] = routes;
         file.edit_plugin(|plugin| {
-            let mut own = json!({
-                "name": "sample", "match": {"hosts": ["*"], "path_prefix": "/"}, "public_url": url,
-                "security": [{"oauth2": ["agent:execute"]}],
-            });
-            for (name, value) in members.as_object().into_iter().flatten() {
-                own[name] = value.clone();
-            }
-            plugin["agents"] = json!([own]);
+            let of = |(name, prefix, members): &(&str, &str, Value)| {
+                let mut own = json!({
+                    "name": name, "match": {"hosts": ["*"], "path_prefix": prefix},
+                    "public_url": format!("{url}{}", prefix.trim_end_matches('/')),
+                    "security": [{"oauth2": ["agent:execute"]}],
+                });
+                for (name, value) in members.as_object().into_iter().flatten() {
+                    own[name] = value.clone();
+                }
+                own
+            };
+            plugin["agents"] = agents.iter().map(of).collect();
         })?;
         let envoy = Envoy::start(name, &file, Options::default()).await?;
         Ok(Self { envoy, agent, url, _port: port })

@@ -71,6 +71,23 @@ pub async fn agent_sample() -> Result<Agent> {
     agent("agent-sample", command).await
 }
 
+/// Starts the JavaScript SDK's agent of 1.0 in the layout of its samples.
+pub async fn agent_sample_js() -> Result<Agent> {
+    agent("agent-sample-js", node("agent_sample.mjs")).await
+}
+
+/// Starts several agents of 1.0 in one server, in the layouts of frameworks: see `peers/agent_layouts.py`.
+pub async fn agent_layouts() -> Result<Agent> {
+    agent("agent-layouts", python("py-1.0", "agent_layouts.py")).await
+}
+
+/// The same for 0.3: Kagent's and Vertex's layouts.
+pub async fn agent_layouts_0_3() -> Result<Agent> {
+    let mut command = python("py-0.3", "agent_0_3.py");
+    command.arg("--layouts");
+    agent("agent-layouts-0.3", command).await
+}
+
 /// Starts the A2A 0.3 version of the same agent.
 pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
@@ -155,6 +172,11 @@ impl Sdk {
     /// The same where the card is fetched before anything names a version.
     pub async fn call_card_first(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first"], token).await
+    }
+
+    /// The same with the card at `card_path` below `url`.
+    pub async fn call_by_card(self, url: &str, card_path: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--card-path", card_path, "--ops", ops, "--binding", binding], token).await
     }
 
     /// The same about a task that is there already: `get`, `cancel` and `subscribe`.
