@@ -19,6 +19,23 @@ pub fn both(card: &Card, view: &View<'_>) -> Result<Value, ProjectError> {
     Ok(document)
 }
 
+/// The card of 0.3 as the answer to a request over HTTP+JSON. Clients do not agree in what form that comes: the Python SDK's read the
+/// JSON Schema's, the JavaScript SDK's protocol buffers' JSON. Each scheme has the members of both, for that one stops at a scheme
+/// that it does not know; the rest is the Schema's, and the other reads it without requirements.
+///
+/// # Errors
+/// If 0.3 is not served.
+pub fn answer(card: &Card, view: &View<'_>) -> Result<Value, ProjectError> {
+    // Protocol buffers have place for one flow in each scheme.
+    let form = |dialect| View { version: Version::V0_3, dialect, one_flow: true, ..*view };
+    let mut document = project(card, &form(Dialect::of(Version::V0_3)))?;
+    let mut other = project(card, &form(Dialect::ProtoJson))?;
+    if let (Some(schemes), Some(others)) = (document.get_mut("securitySchemes"), other.get_mut("securitySchemes")) {
+        merge(schemes, others.take());
+    }
+    Ok(document)
+}
+
 /// Adds to `new` what only `old` has.
 fn merge(new: &mut Value, old: Value) {
     match (new, old) {
@@ -92,5 +109,31 @@ mod tests {
             assert_eq!(scheme["flows"].as_object().unwrap().len(), 1, "{scheme}");
             assert_eq!(scheme["flows"], scheme["oauth2SecurityScheme"]["flows"]);
         }
+    }
+
+    #[test]
+    fn an_answer_of_0_3_is_read_in_either_form() {
+        let card = json!({"name": "a", "description": "d", "version": "1", "capabilities": {}, "skills": []});
+        let scheme = Scheme::read(&json!({"type": "http", "scheme": "bearer"}), "").unwrap();
+        let security = Security {
+            schemes: [("corp".to_owned(), scheme)].into(),
+            requirements: vec![[("corp".to_owned(), vec![])].into()],
+            skills: [].into(),
+        };
+        let interfaces = [Interface { version: Version::V0_3, binding: Binding::HttpJson, url: "https://a.example/rest" }];
+        let view = View {
+            version: Version::V0_3,
+            dialect: Dialect::of(Version::V0_3),
+            public_url: "https://a.example",
+            interfaces: &interfaces,
+            security: &security,
+            skills: Skills::All,
+            capabilities: Capabilities { streaming: true, push_notifications: true, extended_card: true },
+            one_flow: false,
+        };
+        let card = super::answer(&Card::from_value(card).unwrap(), &view).unwrap();
+        assert_eq!(card["security"], json!([{"corp": []}]));
+        let scheme = json!({"type": "http", "scheme": "bearer", "httpAuthSecurityScheme": {"scheme": "bearer"}});
+        assert_eq!(card["securitySchemes"], json!({"corp": scheme}));
     }
 }

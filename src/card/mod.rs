@@ -16,7 +16,7 @@ pub mod scheme;
 pub mod signed;
 pub mod validators;
 
-pub use both::both;
+pub use both::{answer, both};
 pub use dialect::Dialect;
 pub use model::{Card, CardError, CardResponse};
 pub use paths::{CardPath, CardPaths};

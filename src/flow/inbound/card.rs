@@ -3,7 +3,7 @@
 
 use crate::card::model::MAX_BYTES;
 use crate::card::validators::Audience;
-use crate::card::{Card, CardResponse, Dialect, Interface, Skills, View, both, project, protobuf, validators};
+use crate::card::{Card, CardResponse, Dialect, Interface, Skills, View, answer, both, project, protobuf, validators};
 use crate::flow::callers::authorize::{Admitted, usable};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::whole::{Collected, Whole};
@@ -324,7 +324,11 @@ impl CardRequest {
             capabilities: public.capabilities,
             one_flow: false,
         };
-        let projected = if self.both { both(card, &view) } else { project(card, &view) };
+        let projected = match (self.form, self.version) {
+            _ if self.both => both(card, &view),
+            (Form::Answer, Version::V0_3) if !is_proto_json => answer(card, &view),
+            _ => project(card, &view),
+        };
         projected.map_err(|error| error.to_string())
     }
 

@@ -248,6 +248,25 @@ fn differences_are_seen() -> Result<()> {
     Ok(())
 }
 
+/// The clients of 0.3 do not agree about the form of extended cards over HTTP+JSON; here each reads it, of either SDK's agent.
+async fn extended_cards_of_0_3_are_read_by_each_client(mesh: &'static Mesh) -> Result<()> {
+    let token = mesh.token().await?;
+    for published in [Published::python(mesh).await?, Published::js(mesh).await?] {
+        for sdk in [Sdk::Js0_3, Sdk::Python0_3] {
+            // What the JavaScript agent writes, the Python client cannot read, Envoy or not.
+            if published.agent_1_0.is_none() && sdk == Sdk::Python0_3 {
+                continue;
+            }
+            let result = sdk.call(&published.url, Some(&token), "extended", "http_json").await?;
+            ensure!(result["ok"] == true, "{sdk:?}: {result}");
+            let card = &result["results"]["extended"]["answer"];
+            ensure!(skills(card) == ["submit", "audit"], "{sdk:?}: {card}");
+            ensure!(card["securitySchemes"]["oauth2"]["type"] == "http", "{sdk:?}: {card}");
+        }
+    }
+    Ok(())
+}
+
 /// The resolver of the Python SDK 1.3 names no version: it reads a card of both generations, and its client speaks the newer one.
 async fn a_client_that_names_no_version_picks_its_own(mesh: &'static Mesh) -> Result<()> {
     let published = Published::python(mesh).await?;
@@ -264,6 +283,7 @@ async fn a_client_that_names_no_version_picks_its_own(mesh: &'static Mesh) -> Re
 
 pub fn add(suite: &mut Suite) {
     suite.add("sdk::a_client_that_names_no_version_picks_its_own", a_client_that_names_no_version_picks_its_own);
+    suite.add("sdk::extended_cards_of_0_3_are_read_by_each_client", extended_cards_of_0_3_are_read_by_each_client);
     suite.add("sdk::the_comparison_sees_differences", async |_| differences_are_seen());
     for (talks, what) in [(TALKS, ""), (READ_OVER_GRPC, "_with_messages_that_are_read")] {
         for row in talks {
