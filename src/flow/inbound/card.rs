@@ -17,6 +17,7 @@ use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::Source;
+use crate::flow::supply::store::Supply;
 use crate::protocol::envelope::Id;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::grpc_frame;
@@ -41,14 +42,17 @@ pub struct Asking {
     pub admitted: Option<Admitted>,
     /// Only its headers are wanted.
     pub head: bool,
+    /// `:authority`, where the card passes unchanged and is to be looked at.
+    pub looked_at: Option<String>,
     /// The client's `If-None-Match` lines.
     pub known: Vec<Vec<u8>>,
 }
 
 impl Asking {
     /// What `head` says, before it is known who asks.
-    pub fn of(agent: &Agent, head: &Head<'_>, classified: &Classified, public: bool) -> Self {
+    pub fn of(agent: &Agent, head: &Head<'_>, classified: &Classified, public: bool, supply: &Supply) -> Self {
         let is_card = classified.operation == Some(Operation::GetAgentCard);
+        let passes = is_card && agent.statement.public.is_none() && supply.expects_card_of(agent.index);
         Self {
             version: classified.version,
             negotiated: classified.negotiated,
@@ -56,6 +60,7 @@ impl Asking {
             public,
             admitted: None,
             head: head.method == "HEAD",
+            looked_at: passes.then(|| head.authority.as_str().to_owned()),
             known: if is_card { CardRequest::known(head.headers) } else { Vec::new() },
         }
     }
@@ -124,7 +129,7 @@ impl CardRequest {
     /// A request for `operation` of `agent`, if its answer is to be projected.
     #[must_use]
     pub fn new(agent: &Rc<Agent>, operation: Operation, binding: Option<Binding>, asking: Asking) -> Option<Self> {
-        let Asking { version, negotiated, both, public, admitted, head, known } = asking;
+        let Asking { version, negotiated, both, public, admitted, head, known, .. } = asking;
         agent.statement.public.as_ref()?;
         let audience = match (operation, binding, public) {
             (Operation::GetAgentCard, ..) if public => Audience::Public,

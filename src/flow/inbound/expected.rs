@@ -2,6 +2,7 @@
 
 use crate::flow::event::{Effect, Event, Step};
 use crate::flow::inbound::card::CardRequest;
+use crate::flow::inbound::passing::Passing;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
 
@@ -12,6 +13,8 @@ pub enum Expected {
     Card(Box<CardRequest>),
     /// Tasks, to be tagged.
     Tasks(Box<TaskAnswer>),
+    /// A card that passes unchanged.
+    Passing(Box<Passing>),
 }
 
 impl Expected {
@@ -26,6 +29,10 @@ impl Expected {
                 tasks.on_headers(*status, *end_of_stream, headers, context, effects)
             }
             (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, effects),
+            (Self::Passing(card), event) => {
+                card.on(event, context, effects);
+                Step::Continue
+            }
             _ => Step::Continue,
         }
     }
@@ -36,6 +43,7 @@ impl Expected {
         match self {
             Self::Card(card) => card.reads(),
             Self::Tasks(tasks) => tasks.reads(),
+            Self::Passing(card) => card.reads(),
         }
     }
 }

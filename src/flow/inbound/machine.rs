@@ -11,6 +11,7 @@ use crate::flow::event::{Effect, Event, Level, Step, Value};
 use crate::flow::inbound::card::{Asking, CardRequest};
 use crate::flow::inbound::expected::Expected;
 use crate::flow::inbound::judged;
+use crate::flow::inbound::passing::Passing;
 use crate::flow::inbound::state::{Body, Identity, Inbound};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, Watched, answer, refuse, withheld};
@@ -111,7 +112,7 @@ pub(in crate::flow) fn begin(
         Some(reader) if body_follows && head.method == "POST" => Body::Reading { reader: Box::new(reader), complete: false },
         _ => Body::NotNeeded,
     };
-    let asking = Asking::of(&agent, head, &classified, is_public);
+    let asking = Asking::of(&agent, head, &classified, is_public, context.runtime.supply());
     let spoken = Spoken::new(agent.skill_from.as_ref(), in_path.map(|(skill, _)| skill), head.headers);
     let inbound = Inbound {
         agent,
@@ -281,7 +282,10 @@ impl Inbound {
         *expected = match (request, &self.owned, self.operation) {
             (Some(request), ..) => Some(Expected::Card(request)),
             (None, Some(owned), Some(operation)) => owned.answer(operation, context).map(Expected::Tasks),
-            (None, ..) => None,
+            (None, ..) => {
+                let looked_at = self.asking.looked_at.take().map(|authority| Passing::new(Rc::clone(&self.agent), authority));
+                looked_at.map(|passing| Expected::Passing(Box::new(passing)))
+            }
         };
         if let Some(owned) = &mut self.owned {
             effects.extend(owned.release(!self.released));

@@ -7,5 +7,6 @@ pub mod judged;
 pub mod machine;
 pub mod metadata;
 pub mod owning;
+pub mod passing;
 pub mod state;
 pub mod waiting;

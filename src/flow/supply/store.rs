@@ -44,6 +44,8 @@ pub struct Supply {
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
     warned: RefCell<BTreeSet<usize>>,
+    /// Agents (by index) of whose unchanged cards one was looked at.
+    looked_at: RefCell<BTreeSet<usize>>,
     /// Checks what is fetched.
     pub(super) verifier: Rc<dyn Verifier>,
     pub(super) tally: Tally,
@@ -77,6 +79,7 @@ impl Supply {
             clients: None,
             holds: Cell::new(false),
             warned: RefCell::default(),
+            looked_at: RefCell::default(),
             verifier: Rc::new(Software),
             tally: Tally::default(),
             lowest_log_level: Cell::default(),
@@ -132,6 +135,18 @@ impl Supply {
                 skills.join(" ")
             ));
         }
+    }
+
+    /// Whether a card of agent `index` that passes unchanged is still to be looked at.
+    #[must_use]
+    pub fn expects_card_of(&self, index: usize) -> bool {
+        !self.looked_at.borrow().contains(&index)
+    }
+
+    /// Whether this is the first one that can be looked at.
+    #[must_use]
+    pub fn looks_at_card_of(&self, index: usize) -> bool {
+        self.looked_at.borrow_mut().insert(index)
     }
 
     /// What is counted here.
