@@ -4,6 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::envoy::{Envoy, Options};
+use crate::envoy_file::EnvoyFile;
 use crate::mesh::Mesh;
 use crate::peer::{self, Agent};
 use crate::port::Reserved;
@@ -24,6 +25,17 @@ impl Layout {
 
     /// Starts several that one server has, each with its name, where it is, and its members.
     pub async fn several(mesh: &Mesh, name: &str, agent: Agent, agents: &[(&str, &str, Value)]) -> Result<Self> {
+        Self::edited(mesh, name, agent, agents, |_| Ok(())).await
+    }
+
+    /// The same with more in Envoy's configuration.
+    pub async fn edited(
+        mesh: &Mesh,
+        name: &str,
+        agent: Agent,
+        agents: &[(&str, &str, Value)],
+        edit: impl FnOnce(&mut EnvoyFile) -> Result<()>,
+    ) -> Result<Self> {
         let port = Reserved::new()?;
         let url = format!("http://127.0.0.1:{}", port.port());
         let mut file = mesh.inbound_file()?;
@@ -45,6 +57,7 @@ impl Layout {
             };
             plugin["agents"] = agents.iter().map(of).collect();
         })?;
+        edit(&mut file)?;
         let envoy = Envoy::start(name, &file, Options::default()).await?;
         Ok(Self { envoy, agent, url, _port: port })
     }

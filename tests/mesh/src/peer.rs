@@ -127,6 +127,23 @@ pub async fn readers(script: &str) -> Result<Agent> {
     agent("readers", command).await
 }
 
+/// What a page in a browser reads of `calls`, a list of what `fetch` takes: see `peers/browser.mjs`.
+pub async fn browser(calls: &Value) -> Result<Value> {
+    let mut command = node("browser.mjs");
+    command.args(["--calls", &calls.to_string()]);
+    told("browser", command).await
+}
+
+/// The line that a program prints which runs once.
+async fn told(name: &str, command: Command) -> Result<Value> {
+    let _turn = process::turn_to_run().await;
+    let process = process::spawn(&place::unique(name), command)?;
+    process.exit(CALLER).await.with_context(|| process.tail())?;
+    let line = process.out().lines().rev().find(|line| line.starts_with('{')).map(str::to_owned);
+    let line = line.with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
+    Ok(serde_json::from_str(&line)?)
+}
+
 /// The official SDKs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sdk {
@@ -198,11 +215,6 @@ impl Sdk {
         if let Some(token) = token {
             command.args(["--token", token]);
         }
-        let _turn = process::turn_to_run().await;
-        let process = process::spawn(&place::unique(&format!("client-{}", self.name())), command)?;
-        process.exit(CALLER).await.with_context(|| process.tail())?;
-        let line = process.out().lines().rev().find(|line| line.starts_with('{')).map(str::to_owned);
-        let line = line.with_context(|| format!("{} printed no result\n{}", process.name(), process.tail()))?;
-        Ok(serde_json::from_str(&line)?)
+        told(&format!("client-{}", self.name()), command).await
     }
 }

@@ -5,6 +5,7 @@ mod attack_corpora;
 mod attack_credentials;
 mod attack_readers;
 mod attacks;
+mod browser;
 mod cards;
 mod configuration;
 mod credentials;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
     credentials_faults::add_slow(&mut suite);
     sdk::add(&mut suite);
     sdk_errors::add(&mut suite);
+    browser::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
     reload::add(&mut suite);
