@@ -8,6 +8,7 @@ use attache_mesh::peer::Sdk;
 use attache_mesh::port::Reserved;
 use serde_json::{Value, json};
 
+use crate::grpc;
 use crate::suite::Suite;
 
 /// What the client does, the reason of the refusal, the name of the error in the SDKs, and its code over JSON-RPC and HTTP.
@@ -76,6 +77,38 @@ async fn typed(mesh: &'static Mesh) -> Result<()> {
     if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
 }
 
+/// The same over gRPC: what the client does, the limit that it meets, the name of the error in the SDKs of 1.0, and the gRPC status,
+/// which is all that those of 0.3 tell (A2A 1.0 section 5.4).
+const OVER_GRPC: &[(&str, &str, &str, u16)] = &[
+    ("push_set", r#"{"push_notifications": {"hosts": []}}"#, "PushNotificationNotSupportedError", 9),
+    ("send", r#"{"limits": {"modalities": ["data"]}}"#, "ContentTypeNotSupportedError", 3),
+    ("stream", r#"{"limits": {"streaming": false}}"#, "UnsupportedOperationError", 9),
+];
+
+async fn typed_over_grpc(mesh: &'static Mesh) -> Result<()> {
+    let token = mesh.token().await?;
+    let mut wrong = Vec::new();
+    for (ops, members, name, status) in OVER_GRPC {
+        let members: Value = serde_json::from_str(members)?;
+        let envoy = grpc::start(mesh, &format!("errors-grpc-{ops}"), |plugin| {
+            for (name, value) in members.as_object().into_iter().flatten() {
+                plugin["agents"][0][name] = value.clone();
+            }
+        })
+        .await?;
+        for sdk in [Sdk::Python1_0, Sdk::Python0_3, Sdk::Js1_0, Sdk::Js0_3] {
+            let result = sdk.call_grpc(envoy.port(), Some(&token), ops, &[]).await?;
+            let error = result["error"].as_str().unwrap_or_default();
+            let is_typed = sdk.version() == "0.3" || error.starts_with(&format!("{name}: "));
+            if result["status"] != *status || !is_typed {
+                wrong.push(format!("{name}, {sdk:?}: {result}"));
+            }
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { bail!("{}", wrong.join("\n")) }
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("sdk_errors::over_grpc_too", typed_over_grpc);
     suite.add("sdk_errors::a_refusal_is_the_error_that_the_agent_would_make", typed);
 }
