@@ -107,6 +107,13 @@ impl Agent {
     }
 
     /// Fills what the configuration leaves open from its profile.
+    /// The versions whose gRPC calls are for it at its hosts. Its card may say any.
+    #[must_use]
+    pub fn grpc_services(&self) -> Vec<Version> {
+        let is_one = |version: &Version| self.offers_by_card() || self.offers(*version, Binding::Grpc);
+        [Version::V0_3, Version::V1_0].into_iter().filter(|version| self.target.grpc && is_one(version)).collect()
+    }
+
     /// Whether its card says what it offers.
     #[must_use]
     pub const fn offers_by_card(&self) -> bool {

@@ -246,13 +246,13 @@ impl Config {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
             agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0)?;
-            agent.target.check(&format!("{path}.match"), &mut places)?;
+            agent.target.check(&format!("{path}.match"), &agent.grpc_services(), &mut places)?;
         }
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             connection.check_callers(&path, &self.schemes.0)?;
-            connection.target.check(&format!("{path}.match"), &mut places)?;
+            connection.target.check(&format!("{path}.match"), &[], &mut places)?;
             connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
         for (name, secret) in &self.secrets.0 {
@@ -326,6 +326,20 @@ mod tests {
         for tasks in [json!("shared"), json!({"owned": {"keys": [{"id": "a1", "secret": "key"}, {"id": "B", "secret": "key"}]}})] {
             assert_eq!(with("/agents/0/tasks", tasks), "ok");
         }
+    }
+
+    #[test]
+    fn the_grpc_calls_of_a_version_are_one_agents() {
+        let agents = |versions: [&str; 2]| {
+            let agent = |name: &str, version: &str| {
+                json!({"name": name, "match": {"hosts": ["a.example"], "path_prefix": format!("/{name}"), "grpc": true},
+                    "versions": {version: {"bindings": ["grpc"]}}, "security": [{"oauth2": []}]})
+            };
+            with("/agents", json!([agent("one", versions[0]), agent("other", versions[1])]))
+        };
+        assert_eq!(agents(["1.0", "0.3"]), "ok");
+        let error = "agents[1].match.grpc: another agent takes the gRPC calls of A2A 1.0 at this host";
+        assert_eq!(agents(["1.0", "1.0"]), error);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Which requests an agent or a connection stands for: hosts and a path prefix by whole segments.
 
 use super::{CardPlace, ConfigError};
+use crate::protocol::Version;
 use crate::wire::authority::{Authority, is_host_byte, is_port, port_start};
 use crate::wire::path;
 use serde::Deserialize;
@@ -115,7 +116,8 @@ pub struct Match {
     pub ports: Option<Ports>,
     /// `/` or whole segments such as `/agents/expense`.
     pub path_prefix: PathPrefix,
-    /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol.
+    /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol. Two agents of one host may take
+    /// them, each those of its own versions.
     #[serde(default)]
     pub grpc: bool,
 }
@@ -139,7 +141,8 @@ impl Places {
 
 impl Match {
     /// The first look: what stands here, and that it does not contradict what stood before.
-    pub(super) fn check(&self, at: &str, places: &mut Places) -> Result<(), ConfigError> {
+    /// `services`: the versions whose gRPC calls are for it.
+    pub(super) fn check(&self, at: &str, services: &[Version], places: &mut Places) -> Result<(), ConfigError> {
         if self.hosts.is_empty() {
             return Err(ConfigError::new(format!("{at}.hosts"), "name at least one host (\"*\" for every host)"));
         }
@@ -156,8 +159,12 @@ impl Match {
             if !places.taken.insert((host.clone(), self.path_prefix.0.clone())) {
                 return Err(ConfigError::new(at, "another agent or connection has the same host and path_prefix"));
             }
-            if self.grpc && !places.taken.insert((host.clone(), String::new())) {
-                return Err(ConfigError::new(format!("{at}.grpc"), "another agent takes the gRPC calls of this host"));
+            for version in services {
+                // No prefix is written like this.
+                if !places.taken.insert((host.clone(), version.as_str().to_owned())) {
+                    let reason = format!("another agent takes the gRPC calls of A2A {version} at this host");
+                    return Err(ConfigError::new(format!("{at}.grpc"), reason));
+                }
             }
         }
         Ok(())
@@ -174,7 +181,7 @@ impl Match {
                 return Err(ConfigError::new(at, "another agent has its card at this path of the same host"));
             }
             let covers = |(other, prefix): &&(HostPattern, String)| {
-                other == host && !prefix.is_empty() && path::strip_segments(&place.path, prefix).is_some()
+                other == host && prefix.starts_with('/') && path::strip_segments(&place.path, prefix).is_some()
             };
             if let Some((_, prefix)) = places.taken.iter().find(covers) {
                 let reason = format!("is below {prefix}, the path_prefix of another agent or connection of the same host");

@@ -34,6 +34,13 @@ pub fn is_service(path: &str) -> bool {
     SERVICES.iter().any(|service| path.starts_with(service))
 }
 
+/// The version whose service the path of a call is below.
+#[must_use]
+pub fn version(path: &str) -> Option<Version> {
+    let is = |service| path.starts_with(service);
+    if is(SERVICE_0_3) { Some(Version::V0_3) } else { is(SERVICE_1_0).then_some(Version::V1_0) }
+}
+
 /// The operation behind a call's path, with the version whose service it is: the package name alone tells that. Names
 /// are exact and case-sensitive; `None` for methods that the service does not have, and for other services.
 #[must_use]

@@ -7,7 +7,7 @@ use crate::config::{CardPlace, Config, HostPattern, Match, Ports, Unmatched};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::flow::refusal::denial::Denial;
-use crate::protocol::grpc;
+use crate::protocol::{Version, grpc};
 use crate::wire::authority::Authority;
 use crate::wire::fold::fold;
 use crate::wire::path;
@@ -39,7 +39,8 @@ struct Entry {
     targets: BTreeMap<String, Target>,
     /// Length of the longest prefix.
     longest: usize,
-    grpc: Option<Target>,
+    /// Who takes gRPC calls, by version. Where one agent takes them, those of the other version are its to refuse.
+    grpc: Vec<(Version, Target)>,
     /// Cards outside the prefixes of their agents, by path.
     cards: BTreeMap<String, Vec<(CardPlace, Target)>>,
     /// The prefixes as the most tolerant reader sees them, with `unmatched: pass` only.
@@ -66,7 +67,7 @@ impl Matcher {
             warnings: RefCell::default(),
         };
         for (index, agent) in config.agents.iter().enumerate() {
-            matcher.add(&agent.target, agent.card.at.as_ref(), Target::Agent(index));
+            matcher.add(&agent.target, agent.card.at.as_ref(), &agent.grpc_services(), Target::Agent(index));
             if config.unmatched == Unmatched::Pass && agent.target.path_prefix.as_str() == "/" {
                 matcher.warnings.borrow_mut().push(format!(
                     "agents[{index}].match: {:?} has every path of its hosts, so unmatched: pass lets nothing through there",
@@ -75,7 +76,7 @@ impl Matcher {
             }
         }
         for (index, connection) in config.connections.iter().enumerate() {
-            matcher.add(&connection.target, None, Target::Connection(index));
+            matcher.add(&connection.target, None, &[], Target::Connection(index));
         }
         for lengths in [&mut matcher.suffixes, &mut matcher.prefixes] {
             lengths.sort_unstable_by_key(|(length, _)| std::cmp::Reverse(*length));
@@ -83,7 +84,7 @@ impl Matcher {
         matcher
     }
 
-    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, target: Target) {
+    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, services: &[Version], target: Target) {
         for pattern in &rule.hosts {
             let new = self.entries.len();
             let index = match pattern {
@@ -97,7 +98,7 @@ impl Matcher {
             }
             let keeps_folds = self.unmatched == Unmatched::Pass;
             if let Some(entry) = self.entries.get_mut(index) {
-                entry.add(rule, card, target, keeps_folds);
+                entry.add(rule, card, services, target, keeps_folds);
             }
         }
     }
@@ -235,13 +236,11 @@ fn plain(folded: &str) -> String {
 }
 
 impl Entry {
-    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, target: Target, keeps_folds: bool) {
+    fn add(&mut self, rule: &Match, card: Option<&CardPlace>, services: &[Version], target: Target, keeps_folds: bool) {
         let prefix = trimmed(rule.path_prefix.as_str());
         self.longest = self.longest.max(prefix.len());
         self.targets.insert(prefix.to_owned(), target);
-        if rule.grpc {
-            self.grpc = Some(target);
-        }
+        self.grpc.extend(services.iter().map(|version| (*version, target)));
         if let Some(place) = card {
             self.cards.entry(place.path.clone()).or_default().push((place.clone(), target));
         }
@@ -259,7 +258,10 @@ impl Entry {
         if let Some((_, target)) = self.cards.get(path).and_then(|cards| cards.iter().find(|(place, _)| place.is_asked_for(query))) {
             return Some(*target);
         }
-        let grpc = self.grpc.filter(|_| grpc::is_service(path));
+        let grpc = grpc::version(path).and_then(|version| {
+            let own = self.grpc.iter().find(|(own, _)| *own == version);
+            own.or_else(|| self.grpc.first()).map(|(_, target)| *target)
+        });
         grpc.or_else(|| beginnings(path, self.longest).find_map(|prefix| self.targets.get(prefix).copied()))
     }
 
