@@ -343,6 +343,29 @@ mod tests {
     }
 
     #[test]
+    fn places_of_cards_are_plain_and_said_once() {
+        for (pointer, value, expected) in [
+            ("/agents/0/card", json!({"at": "card.json"}), "agents[0].card.at: must be a plain path of the host"),
+            ("/agents/0/card", json!({"at": "/card?a=b&c=d"}), "agents[0].card.at: has a query that is not one name=value"),
+            ("/agents/0/card", json!({"at": "/agents/expense/card"}), "agents[0].card.at: is below path_prefix: use paths"),
+            (
+                "/agents/0/card",
+                json!({"at": "/card", "paths": {"1.0": "/c"}}),
+                "agents[0].card.at: says where the card is, and so does paths",
+            ),
+            ("/agents/0/card", json!({"upstream_path": "v1/card"}), "agents[0].card.upstream_path: must be a plain path below path_prefix"),
+            (
+                "/agents/0/card",
+                json!({"upstream_path": "/v1/card", "source": {"inline": {}}}),
+                "agents[0].card.upstream_path: is for cards that the agent is asked for",
+            ),
+        ] {
+            let error = with(pointer, value.clone());
+            assert!(error.starts_with(expected), "{value}: {error}");
+        }
+    }
+
+    #[test]
     fn a_card_at_a_path_of_the_host_is_one_agents() {
         let two = |first: &str, second: &str, prefix: &str| {
             let mut agents = good()["agents"].clone();
@@ -382,20 +405,6 @@ mod tests {
             ("/agents/0/access", json!([{"operations": ["any"], "skills": ["a"]}]), "agents[0].access[0].skills: nothing says where"),
             ("/agents/0/card", json!({"source": {"inline": []}}), "agents[0].card.source.inline: must be an agent card"),
             ("/agents/0/card", json!({"source": {"inline": {}}}), "agents[0].card.source: "),
-            ("/agents/0/card", json!({"at": "card.json"}), "agents[0].card.at: must be a plain path of the host"),
-            ("/agents/0/card", json!({"at": "/card?a=b&c=d"}), "agents[0].card.at: has a query that is not one name=value"),
-            ("/agents/0/card", json!({"at": "/agents/expense/card"}), "agents[0].card.at: is below path_prefix: use paths"),
-            (
-                "/agents/0/card",
-                json!({"at": "/card", "paths": {"1.0": "/c"}}),
-                "agents[0].card.at: says where the card is, and so does paths",
-            ),
-            ("/agents/0/card", json!({"upstream_path": "v1/card"}), "agents[0].card.upstream_path: must be a plain path below path_prefix"),
-            (
-                "/agents/0/card",
-                json!({"upstream_path": "/v1/card", "source": {"inline": {}}}),
-                "agents[0].card.upstream_path: is for cards that the agent is asked for",
-            ),
             ("/agents/0/card", json!({"filter_skills": true}), "agents[0].card.filter_skills: needs public_url"),
             ("/agents/0/skill_from", json!({"path": "/{skill}"}), "agents[0].skill_from.path: must be a plain path"),
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
