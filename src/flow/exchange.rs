@@ -95,7 +95,16 @@ impl Exchange {
         if let (Event::ResponseHeaders { status, .. }, Some(sent)) = (&event, &mut self.sent) {
             sent.on_response(*status, context, &mut effects);
         }
+        if let (Event::BodyWithheld, Answered::No, Some(expected)) = (&event, self.answered, &self.expected)
+            && expected.awaits_body()
+        {
+            let step = expected.withheld(&mut effects);
+            return (effects, step);
+        }
         if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
+            if matches!(event, Event::ResponseBody { .. }) && self.expected.as_ref().is_some_and(Expected::awaits_body) {
+                context.runtime.supply().note_hold();
+            }
             let step = self.expected.as_mut().map_or(Step::Continue, |expected| expected.on(&event, context, &mut effects));
             return (effects, step);
         }
@@ -213,11 +222,18 @@ impl Exchange {
         // Once a part has come, the proxy withholds nothing.
         let body = |awaits| awaits && !self.arrived.has_begun();
         match &self.stage {
-            Stage::Unread(unread) => Wait { until: Some(unread.want), seat: Some(unread.seat.number()), body: false },
-            Stage::Inbound(inbound) => Wait { until: inbound.awaits(), seat: inbound.seat(), body: body(inbound.awaits_body()) },
-            Stage::Outbound(outbound) => Wait { until: outbound.awaits(), seat: outbound.seat(), body: body(outbound.awaits_body()) },
+            Stage::Unread(unread) => Wait { until: Some(unread.want), seat: Some(unread.seat.number()), ..Wait::default() },
+            Stage::Inbound(inbound) => {
+                Wait { until: inbound.awaits(), seat: inbound.seat(), body: body(inbound.awaits_body()), answer: false }
+            }
+            Stage::Outbound(outbound) => {
+                Wait { until: outbound.awaits(), seat: outbound.seat(), body: body(outbound.awaits_body()), answer: false }
+            }
             Stage::Refusing(..) => Wait { body: body(true), ..Wait::default() },
-            Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => Wait::default(),
+            Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => {
+                let answer = self.answered == Answered::No && self.expected.as_ref().is_some_and(Expected::awaits_body);
+                Wait { answer, ..Wait::default() }
+            }
         }
     }
 }

@@ -224,6 +224,10 @@ impl RootContext for Root {
             let withheld = self.withheld(suspects);
             self.shared.desk.borrow_mut().withheld(&withheld);
         }
+        if !runtime.supply().has_held() {
+            let unanswered = self.shared.desk.borrow().unanswered(with.now);
+            self.shared.desk.borrow_mut().withheld(&unanswered);
+        }
         self.wake(&runtime, with.now);
         self.rest(&runtime);
     }

@@ -36,12 +36,14 @@ pub struct Wait {
     pub seat: Option<u64>,
     /// The first part of its body, while its headers are held. A body that never comes is then a fault of the proxy's configuration.
     pub body: bool,
+    /// The first part of its answer's body, while the answer's headers are held. The same, where no body ever came so.
+    pub answer: bool,
 }
 
 impl Wait {
     /// Whether it waits for anything.
     #[must_use]
     pub const fn is_any(&self) -> bool {
-        self.until.is_some() || self.seat.is_some() || self.body
+        self.until.is_some() || self.seat.is_some() || self.body || self.answer
     }
 }

@@ -165,6 +165,18 @@ impl CardRequest {
         !matches!(self.state, State::Plain)
     }
 
+    /// Whether the answer's headers are held, and nothing of its body has come.
+    #[must_use]
+    pub fn awaits_body(&self) -> bool {
+        matches!(&self.state, State::Taken(collected, whole) if collected.is_empty() && (whole.is_some() || self.form == Form::Message))
+    }
+
+    /// In whose form a refusal is said.
+    #[must_use]
+    pub const fn binding(&self) -> Option<Binding> {
+        self.form.binding()
+    }
+
     /// The agent answers with this status and these headers.
     pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         // A gRPC call that failed may be answered with nothing but headers.
@@ -174,7 +186,7 @@ impl CardRequest {
         if self.form != Form::Message {
             self.problem = media::unreadable(headers);
         }
-        let can_hold = context.runtime.supply().can_hold_responses();
+        let can_hold = context.runtime.supply().holds_responses();
         if can_hold && !self.head && !end && self.form != Form::Message {
             let whole = Whole::like(status, headers, &validators::STALE);
             self.state = State::Taken(Collected::stream(MAX_BYTES), Some(Box::new(whole)));

@@ -3,6 +3,7 @@
 use crate::flow::event::{Effect, Event, Step};
 use crate::flow::inbound::card::CardRequest;
 use crate::flow::inbound::passing::Passing;
+use crate::flow::progress::withheld;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
 
@@ -35,6 +36,27 @@ impl Expected {
             }
             _ => Step::Continue,
         }
+    }
+
+    /// Whether the answer's headers are held, and nothing of its body has come.
+    #[must_use]
+    pub fn awaits_body(&self) -> bool {
+        match self {
+            Self::Card(card) => card.awaits_body(),
+            Self::Tasks(tasks) => tasks.awaits_body(),
+            Self::Passing(_) => false,
+        }
+    }
+
+    /// Nothing of it ever comes: the proxy lacks the option.
+    pub fn withheld(&self, effects: &mut Vec<Effect>) -> Step {
+        let binding = match self {
+            Self::Card(card) => card.binding(),
+            Self::Tasks(tasks) => Some(tasks.binding()),
+            Self::Passing(_) => None,
+        };
+        let (_, step) = withheld::<()>(binding, effects);
+        step
     }
 
     /// Whether the parts of the response's body should come.

@@ -20,6 +20,8 @@ pub const TICK: Duration = Duration::from_millis(500);
 const FOLLOWING: Duration = Duration::from_millis(5);
 /// How long received body bytes may be withheld before that is a fault.
 const BODY_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the body of an answer may take whose headers are held, while it is not known whether the proxy delivers it.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(5);
 /// Upper bound on requests woken per callback. Envoy does what is done to them when the callback ends, one inside of the other: some
 /// hundreds of answers overflow the VM's stack.
 const AT_ONCE: usize = 32;
@@ -327,7 +329,7 @@ impl<W: Clone> Desk<W> {
             let concerns = match news {
                 News::Settled(want) => wait.until == Some(want),
                 News::Displaced => wait.seat.is_some_and(|seat| supply.is_displaced(seat)),
-                News::BodyWithheld => wait.body,
+                News::BodyWithheld => wait.body || wait.answer,
             };
             if concerns {
                 self.woken = self.woken.saturating_add(1);
@@ -360,6 +362,13 @@ impl<W: Clone> Desk<W> {
         self.looked = now;
         let suspects = self.waiting.iter().filter(|(_, waiting)| waiting.wait.body && now.since(waiting.since) >= BODY_PATIENCE);
         suspects.map(|(id, _)| *id).collect()
+    }
+
+    /// Requests that have waited too long for the body of their answer. (The proxy does not tell whether it has some of it.)
+    #[must_use]
+    pub fn unanswered(&self, now: UnixTime) -> BTreeSet<u32> {
+        let unanswered = self.waiting.iter().filter(|(_, waiting)| waiting.wait.answer && now.since(waiting.since) >= ANSWER_PATIENCE);
+        unanswered.map(|(id, _)| *id).collect()
     }
 
     /// The proxy withholds the bodies of these requests.

@@ -119,11 +119,17 @@ impl Supply {
         self.holds.set(true);
     }
 
-    /// Whether response headers can be held: only if it is known that the proxy has the option, because without it a
-    /// held response never ends.
+    /// Whether one did: then the proxy has the option.
     #[must_use]
-    pub fn can_hold_responses(&self) -> bool {
-        self.config.hold_headers && self.holds.get()
+    pub fn has_held(&self) -> bool {
+        self.holds.get()
+    }
+
+    /// Whether response headers are held until their body has been read. Where the proxy lacks the option, no body comes then, and
+    /// the desk sees that.
+    #[must_use]
+    pub fn holds_responses(&self) -> bool {
+        self.config.hold_headers
     }
 
     /// Tells once that the card of agent `index` promises security for skills that nobody enforces.

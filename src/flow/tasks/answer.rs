@@ -72,6 +72,18 @@ impl TaskAnswer {
         !matches!(self.state, State::Plain)
     }
 
+    /// Whether the answer's headers are held, and nothing of its body has come.
+    #[must_use]
+    pub fn awaits_body(&self) -> bool {
+        matches!(&self.state, State::Held(list) if list.whole.is_some() && list.come == 0)
+    }
+
+    /// In whose form a refusal is said.
+    #[must_use]
+    pub const fn binding(&self) -> Binding {
+        self.binding
+    }
+
     /// The agent answers with these headers.
     pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         if end {
@@ -96,7 +108,7 @@ impl TaskAnswer {
         if is_list && is_stream {
             return self.refuse("a list is no stream", effects);
         }
-        let is_held = is_list && context.runtime.supply().can_hold_responses();
+        let is_held = is_list && context.runtime.supply().holds_responses();
         if !is_held {
             effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
         }
