@@ -76,6 +76,16 @@ pub fn add(suite: &mut Suite) {
         ensure!(reply.status == 404 && reply.reason().is_none(), "{} {}", reply.status, reply.text());
         Ok(())
     });
+    suite.add("hold::without_envoys_option_a_held_card_is_500_too", async |mesh| {
+        let mut file = without_option(mesh, true)?;
+        file.edit_plugin(|plugin| plugin["agents"][0]["public_url"] = json!("https://expense.example.com/agents/expense"))?;
+        let envoy = Envoy::start("card-not-held", &file, Options::default()).await?;
+        let card = Call::get(format!("{AGENT}/.well-known/agent-card.json")).host("expense.example.com").version("1.0");
+        let reply = card.bearer(&mesh.token().await?).send(envoy.port()).await?;
+        refusal::check(&reply, "headers_not_held", &Form::Status)?;
+        envoy.logged(&["attache: ", OPTION]).await?;
+        Ok(())
+    });
     suite.add("hold::a_slow_client_is_not_taken_for_a_missing_option", async |mesh| {
         let token = mesh.token().await?;
         let authorization = format!("Bearer {token}");
