@@ -3,8 +3,8 @@
 use super::voucher::{self, Said, Vouchers};
 use super::{ConfigError, Issuer, Scheme, SkillFrom};
 use crate::protocol::{Operation, OperationClass};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One rule of `agents[].access`.
 #[derive(Clone, Debug, Deserialize)]
@@ -122,7 +122,7 @@ impl Rule {
         &self,
         at: &str,
         issuers: &[Issuer],
-        schemes: &BTreeMap<String, Scheme>,
+        schemes: &SortedMap<String, Scheme>,
         vouchers: &Vouchers<'_>,
         skill_from: Option<&SkillFrom>,
     ) -> Result<(), ConfigError> {

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One agent.
 #[derive(Clone, Debug, Deserialize)]
@@ -117,7 +117,7 @@ impl Agent {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check_offers(&self, offers: &BTreeMap<Version, Offer>) -> Result<(), ConfigError> {
+    pub fn check_offers(&self, offers: &SortedMap<Version, Offer>) -> Result<(), ConfigError> {
         Offers(offers).check("card")?;
         for other in &self.other_paths {
             other.check("other_paths", Offers(offers))?;
@@ -132,7 +132,7 @@ impl Agent {
 
     /// The same agent that offers this, with streams only where `streams` is not `Some(false)`.
     #[must_use]
-    pub fn with_offers(&self, offers: BTreeMap<Version, Offer>, streams: Option<bool>) -> Self {
+    pub fn with_offers(&self, offers: SortedMap<Version, Offer>, streams: Option<bool>) -> Self {
         let mut agent = Self { versions: Versions::Given(UniqueMap(offers)), ..self.clone() };
         agent.limits.streaming = agent.limits.streaming.or(streams);
         agent.fill_default_version();
@@ -155,12 +155,12 @@ impl Agent {
                 profile.fill(given, &mut self.limits);
             }
             if self.card.paths.0.is_empty() {
-                self.card.paths.0.extend(profile.card_paths().iter().map(|(version, path)| (*version, (*path).to_owned())));
+                self.card.paths.0 = profile.card_paths().iter().map(|(version, path)| (*version, (*path).to_owned())).collect();
             }
         }
     }
 
-    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, schemes: &SortedMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
         if self.offers_by_card() {
             if matches!(self.card.source, CardSource::Upstream) {

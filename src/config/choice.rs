@@ -2,8 +2,8 @@
 //! one for the card itself.
 
 use super::{ConfigError, Connection, Credential, Issuer, Secret};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One credential among several.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,7 +57,7 @@ impl Credential {
     }
 }
 
-pub(super) fn check(choices: &[Choice], at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+pub(super) fn check(choices: &[Choice], at: &str, secrets: &SortedMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
     if choices.is_empty() {
         return Err(ConfigError::new(at, "give at least one"));
     }

@@ -1,9 +1,9 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
 use super::{ConfigError, security::is_scope, taken::is_ours};
+use crate::wire::sorted::SortedSet;
 use crate::wire::{header, hex};
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// A SHA-256, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -119,7 +119,7 @@ fn check(entries: &[Entry], at: &str) -> Result<(), ConfigError> {
     if entries.is_empty() {
         return Err(ConfigError::new(at, "name at least one"));
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, entry) in entries.iter().enumerate() {
         // One owner may have two, so that keys can be changed without a gap.
         if entry.id.is_empty() {

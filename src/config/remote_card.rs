@@ -3,9 +3,9 @@
 use super::{Algorithm, ConfigError, Connection, Credential, Issuer, Pin, Remote, Secret};
 use crate::protocol::Version;
 use crate::wire::path;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -100,7 +100,7 @@ impl RemoteCard {
         &self,
         at: &str,
         connection: &Connection,
-        secrets: &BTreeMap<String, Secret>,
+        secrets: &SortedMap<String, Secret>,
         issuers: &[Issuer],
     ) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));

@@ -3,8 +3,8 @@
 use super::ConfigError;
 use crate::wire::authority::{Authority, is_host_byte, is_port, port_start};
 use crate::wire::path;
+use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// One entry of `match.hosts`: what an entry of Envoy's `domains` is. The order of the variants is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -123,7 +123,7 @@ pub struct Match {
 /// What all `match` of a configuration have been seen to say together.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    taken: BTreeSet<(HostPattern, String)>,
+    taken: SortedSet<(HostPattern, String)>,
     /// What ports mean, and where that was said first.
     ports: Option<(Ports, String)>,
 }

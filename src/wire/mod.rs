@@ -18,6 +18,7 @@ pub mod path;
 pub mod protobuf;
 pub mod rewrite;
 pub mod scan;
+pub mod sorted;
 pub mod sse;
 pub mod steering;
 pub mod structured;
