@@ -14,6 +14,7 @@ pub mod json;
 pub mod kept;
 pub mod media_type;
 pub mod network;
+pub mod paged;
 pub mod path;
 pub mod protobuf;
 pub mod rewrite;

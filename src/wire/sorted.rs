@@ -1,6 +1,6 @@
 //! Maps and sets of few entries, in one sorted list. A `BTreeMap` brings code of its own for each pair of types, ten times as
 //! much as this, and pays for it with thousands of entries only: an entry added here moves all that come after it. What a
-//! caller can make many of belongs in a `BTreeMap`.
+//! caller can make many of belongs in a [`PagedMap`](super::paged::PagedMap).
 
 use serde::{Serialize, Serializer};
 use std::borrow::Borrow;
@@ -116,6 +116,16 @@ impl<K: Ord, V> SortedMap<K, V> {
         }
     }
 
+    /// Does something to the value of `key`, which is made if it is not there.
+    pub fn change(&mut self, key: K, change: impl FnOnce(&mut V))
+    where
+        V: Default,
+    {
+        let mut value = self.remove(&key).unwrap_or_default();
+        change(&mut value);
+        self.insert(key, value);
+    }
+
     /// Takes `key` out, with its value.
     pub fn remove<Q: Ord + ?Sized>(&mut self, key: &Q) -> Option<V>
     where
@@ -139,19 +149,13 @@ impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for SortedMap<K, V> {
 }
 
 impl<K: Ord, V> FromIterator<(K, V)> for SortedMap<K, V> {
-    /// Of entries with the same key, the last counts.
+    /// Of entries with the same key, the last counts. Entries in order are only put at the end.
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut list: Vec<(K, V)> = entries.into_iter().collect();
-        // They may be many, and in any order. (A stable sort: the last stays the last.)
-        list.sort_by(|(one, _), (other, _)| one.cmp(other));
-        list.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                std::mem::swap(later, kept);
-            }
-            same
-        });
-        Self(list)
+        let mut map = Self::new();
+        for (key, value) in entries {
+            map.insert(key, value);
+        }
+        map
     }
 }
 
