@@ -255,6 +255,40 @@ impl Reader<'_> {
         self.here(text)
     }
 
+    #[inline(never)]
+    fn yes_or_no(&mut self, expected: &dyn Expected) -> Result<bool, Fault> {
+        if matches!(self.peek(), Some(b't' | b'f')) { Ok(self.word() == Some(true)) } else { Err(self.mismatch(expected)) }
+    }
+
+    #[inline(never)]
+    fn amount(&mut self, expected: &dyn Expected) -> Result<serde_json::Number, Fault> {
+        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
+            return Err(self.mismatch(expected));
+        }
+        let number = self.number();
+        self.here(number)
+    }
+
+    /// Steps over `null`, if that is what stands here.
+    #[inline(never)]
+    fn null(&mut self) -> bool {
+        let is_null = self.peek() == Some(b'n');
+        if is_null {
+            self.word();
+        }
+        is_null
+    }
+
+    /// Enters what chooses a variant: an object, or a string that has nothing to it, which is `false`.
+    #[inline(never)]
+    fn choice(&mut self) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b'{') => self.enter().map(|()| true),
+            Some(b'"') => Ok(false),
+            _ => Err(Self::no_value(self.at.saturating_add(1))),
+        }
+    }
+
     /// `true`, `false` or `null`, which is `None`.
     fn word(&mut self) -> Option<bool> {
         let first = self.peek();
@@ -263,22 +297,18 @@ impl Reader<'_> {
     }
 
     fn boolean<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if !matches!(self.peek(), Some(b't' | b'f')) {
-            return Err(self.mismatch(&visitor));
-        }
-        let result = visitor.visit_bool(self.word() == Some(true));
+        let is = self.yes_or_no(&visitor)?;
+        let result = visitor.visit_bool(is);
         self.here(result)
     }
 
     fn count<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
-            return Err(self.mismatch(&visitor));
-        }
-        let result = self.number().and_then(|number| match (number.as_u64(), number.as_i64()) {
+        let number = self.amount(&visitor)?;
+        let result = match (number.as_u64(), number.as_i64()) {
             (Some(number), _) => visitor.visit_u64(number),
             (None, Some(number)) => visitor.visit_i64(number),
             (None, None) => visitor.visit_f64(number.as_f64().unwrap_or_default()),
-        });
+        };
         self.here(result)
     }
 
@@ -343,21 +373,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() != Some(b'n') {
+        if !self.null() {
             return Err(self.mismatch(&visitor));
         }
-        self.word();
         let result = visitor.visit_unit();
         self.here(result)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() == Some(b'n') {
-            self.word();
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
@@ -382,15 +406,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     }
 
     fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        match self.peek() {
-            Some(b'{') => {
-                self.enter()?;
-                let value = visitor.visit_enum(Choice { reader: self, content: true })?;
-                self.end_of_variant().map(|()| value)
-            }
-            Some(b'"') => visitor.visit_enum(Choice { reader: self, content: false }),
-            _ => Err(Reader::no_value(self.at.saturating_add(1))),
+        let content = self.choice()?;
+        let value = visitor.visit_enum(Choice { reader: self, content })?;
+        if content {
+            self.end_of_variant()?;
         }
+        Ok(value)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {

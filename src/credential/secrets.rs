@@ -78,7 +78,7 @@ pub fn read(body: &[u8], pointer: Option<&str>) -> Result<SecretString, &'static
             line.strip_suffix('\r').unwrap_or(line).to_owned()
         }
         Some(pointer) => {
-            let document: Value = serde_json::from_str(text).map_err(|_| "the answer is not JSON")?;
+            let document: Value = serde_json::from_slice(text.as_bytes()).map_err(|_| "the answer is not JSON")?;
             document.pointer(pointer).and_then(Value::as_str).ok_or("the answer has no text at json_pointer")?.to_owned()
         }
     };

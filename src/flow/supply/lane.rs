@@ -124,8 +124,6 @@ impl Lane {
 mod tests {
     use super::{Lane, MAX_ASKED};
     use crate::wire::network::Network;
-    use crate::wire::paged::PagedMap;
-    use crate::wire::sorted::SortedSet;
     use crate::wire::time::UnixTime;
     use std::time::Duration;
 
