@@ -127,17 +127,17 @@ impl Rule {
         skill_from: Option<&SkillFrom>,
     ) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
-            return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+            return Err(ConfigError::of(at, "operations", "name at least one operation (\"any\" for every one)"));
         }
         let sends = || [Operation::SendMessage, Operation::SendStreamingMessage].iter().any(|send| self.covers(*send));
         match skill_from {
             _ if self.skills.is_empty() => {}
-            None => return Err(ConfigError::new(format!("{at}.skills"), "nothing says where requests name a skill: give skill_from")),
+            None => return Err(ConfigError::of(at, "skills", "nothing says where requests name a skill: give skill_from")),
             Some(SkillFrom::MetadataKey(_) | SkillFrom::Extension(_)) if !sends() => {
-                return Err(ConfigError::new(format!("{at}.skills"), "only messages name skills: SendMessage and SendStreamingMessage"));
+                return Err(ConfigError::of(at, "skills", "only messages name skills: SendMessage and SendStreamingMessage"));
             }
             Some(_) if self.skills.iter().any(String::is_empty) => {
-                return Err(ConfigError::new(format!("{at}.skills"), "a skill has an id"));
+                return Err(ConfigError::of(at, "skills", "a skill has an id"));
             }
             Some(_) => {}
         }

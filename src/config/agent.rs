@@ -161,7 +161,7 @@ impl Agent {
     }
 
     pub(super) fn check(&self, at: &str, schemes: &SortedMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: String| Err(ConfigError::of(at, member, &reason));
         if self.offers_by_card() {
             if matches!(self.card.source, CardSource::Upstream) {
                 let reason = "from_card needs the card before the first request: give card.source.inline or card.source.remote";
@@ -196,7 +196,7 @@ impl Agent {
 impl Agent {
     /// What the configuration says of versions.
     fn check_offered(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: String| Err(ConfigError::of(at, member, &reason));
         self.offered().check(at)?;
         for (index, other) in self.other_paths.iter().enumerate() {
             other.check(&format!("{at}.other_paths[{index}]"), self.offered())?;

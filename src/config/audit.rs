@@ -107,7 +107,7 @@ impl TraceClient {
 
     fn check(&self, at: &str, issuers: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         if self.client.is_empty() {
-            return Err(ConfigError::new(format!("{at}.client"), "must not be empty"));
+            return Err(ConfigError::of(at, "client", "must not be empty"));
         }
         let list = |one: &Option<String>| one.iter().cloned().collect::<Vec<_>>();
         let (own, scheme, tenants) = (list(&self.issuer), list(&self.scheme), list(&self.tenant));
@@ -116,7 +116,7 @@ impl TraceClient {
             (Some(name), _) if !issuers.iter().any(|issuer| issuer.name == *name) => {
                 return Err(ConfigError::new(format!("{at}.issuer"), format!("there is no issuer called {name:?}")));
             }
-            (_, Some((_, reason))) => return Err(ConfigError::new(format!("{at}.scheme"), reason)),
+            (_, Some((_, reason))) => return Err(ConfigError::of(at, "scheme", &reason)),
             _ => {}
         }
         let vouchers = Vouchers::all(issuers, schemes);
@@ -173,10 +173,10 @@ impl Trace {
     pub(super) fn check(&self, at: &str, issuers: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         // Nothing that means something to anybody else: the header is taken away from every request.
         if !header::is_name(&self.header) || !self.header.starts_with("x-") {
-            return Err(ConfigError::new(format!("{at}.header"), "must be a header name in lower case that begins with x-"));
+            return Err(ConfigError::of(at, "header", "must be a header name in lower case that begins with x-"));
         }
         if self.allow.is_empty() {
-            return Err(ConfigError::new(format!("{at}.allow"), "name at least one client"));
+            return Err(ConfigError::of(at, "allow", "name at least one client"));
         }
         self.allow.iter().enumerate().try_for_each(|(index, client)| client.check(&format!("{at}.allow[{index}]"), issuers, schemes))
     }

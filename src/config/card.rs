@@ -49,7 +49,7 @@ pub enum CardSource {
 
 impl Card {
     pub(super) fn check(&self, at: &str, has_public_url: bool) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         match &self.source {
             CardSource::Upstream => {}
             CardSource::Remote(remote) => remote.check(&format!("{at}.source.remote"))?,

@@ -64,7 +64,7 @@ pub(super) fn check(choices: &[Choice], at: &str, secrets: &SortedMap<String, Se
     for (index, choice) in choices.iter().enumerate() {
         let at = format!("{at}[{index}]");
         if matches!(choice.credential, Credential::Auto(_)) {
-            return Err(ConfigError::new(format!("{at}.credential.auto"), "cannot stand within itself"));
+            return Err(ConfigError::of(&at, "credential.auto", "cannot stand within itself"));
         }
         choice.credential.check(&format!("{at}.credential"), secrets, issuers)?;
     }

@@ -305,7 +305,7 @@ impl Credential {
     }
 
     pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        let fail = |member: String, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: String, reason: &str| Err(ConfigError::of(at, &member, reason));
         let known = |place: String, secret: &str| named(&format!("{at}.{place}"), secret, secrets).map(drop);
         match self {
             Self::Headers(headers) if headers.is_empty() => return fail("headers".to_owned(), "give at least one"),

@@ -72,7 +72,7 @@ pub enum ClientMethod {
 
 impl Introspection {
     pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason.to_owned()));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.cluster.is_empty() {
             return fail("cluster", "name an Envoy cluster");
         }

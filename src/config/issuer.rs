@@ -148,7 +148,7 @@ impl Issuer {
     }
 
     pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return fail("audiences", "name at least one audience: a token for someone else must be refused");
         }

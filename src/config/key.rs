@@ -93,7 +93,7 @@ const TAKEN: [&str; 16] = [
 
 impl ApiKey {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |reason: &str| Err(ConfigError::new(format!("{at}.name"), reason));
+        let fail = |reason: &str| Err(ConfigError::of(at, "name", reason));
         match self.place {
             KeyPlace::Header if !header::is_name(&self.name) => return fail("must be a header name in lower case"),
             KeyPlace::Header if TAKEN.contains(&self.name.as_str()) || is_ours(&self.name) => {

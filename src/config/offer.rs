@@ -98,7 +98,7 @@ impl<'a> Offers<'a> {
     }
 
     pub(super) fn check(self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: String, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: String, reason: String| Err(ConfigError::of(at, &member, &reason));
         if self.0.is_empty() {
             return fail("versions".to_owned(), "name at least one version".to_owned());
         }

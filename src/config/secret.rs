@@ -61,21 +61,22 @@ impl Secret {
     pub(super) fn check(&self, at: &str, allow_inline: bool) -> Result<(), ConfigError> {
         match self {
             Self::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
-                Err(ConfigError::new(format!("{at}.env"), "name an environment variable"))
+                Err(ConfigError::of(at, "env", "name an environment variable"))
             }
             Self::Env(_) => Ok(()),
             Self::Http(document) => {
                 document.remote.check(&format!("{at}.http.remote"))?;
                 match &document.json_pointer {
                     Some(pointer) if !pointer.starts_with('/') => {
-                        Err(ConfigError::new(format!("{at}.http.json_pointer"), "a JSON pointer starts with /"))
+                        Err(ConfigError::of(at, "http.json_pointer", "a JSON pointer starts with /"))
                     }
                     _ => Ok(()),
                 }
             }
             Self::Inline(_) if allow_inline => Ok(()),
-            Self::Inline(_) => Err(ConfigError::new(
-                format!("{at}.inline"),
+            Self::Inline(_) => Err(ConfigError::of(
+                at,
+                "inline",
                 "configurations are logged and dumped: name an env or http source, or set allow_inline_secrets: true for a test",
             )),
         }

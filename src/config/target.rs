@@ -139,7 +139,7 @@ impl Match {
     /// The first look: what stands here, and that it does not contradict what stood before.
     pub(super) fn check(&self, at: &str, places: &mut Places) -> Result<(), ConfigError> {
         if self.hosts.is_empty() {
-            return Err(ConfigError::new(format!("{at}.hosts"), "name at least one host (\"*\" for every host)"));
+            return Err(ConfigError::of(at, "hosts", "name at least one host (\"*\" for every host)"));
         }
         if let Some(ports) = self.ports {
             let (first, place) = places.ports.get_or_insert_with(|| (ports, format!("{at}.ports")));
@@ -147,7 +147,7 @@ impl Match {
                 let (said, here) = (first.as_str(), ports.as_str());
                 let reason =
                     format!("is {here}, but {place} is {said}: the routes of one listener know one of them, so say the same everywhere");
-                return Err(ConfigError::new(format!("{at}.ports"), reason));
+                return Err(ConfigError::of(at, "ports", &reason));
             }
         }
         for host in &self.hosts {
@@ -155,7 +155,7 @@ impl Match {
                 return Err(ConfigError::new(at, "another agent or connection has the same host and path_prefix"));
             }
             if self.grpc && !places.taken.insert((host.clone(), String::new())) {
-                return Err(ConfigError::new(format!("{at}.grpc"), "another agent takes the gRPC calls of this host"));
+                return Err(ConfigError::of(at, "grpc", "another agent takes the gRPC calls of this host"));
             }
         }
         Ok(())
