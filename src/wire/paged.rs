@@ -1,4 +1,4 @@
-//! A map of any number of entries, in sorted pages. What a `BTreeMap` is good for, in a quarter of its code, which each pair of types
+//! A map of any number of entries, in sorted pages. What a `BTreeMap` is good for, in a fifth of its code, which each pair of types
 //! brings anew: adding or removing an entry moves what is on its page, and now and then the list of pages. Nobody makes it slow
 //! by the keys they choose.
 

@@ -1,4 +1,4 @@
-//! Maps and sets of few entries, in one sorted list. A `BTreeMap` brings code of its own for each pair of types, ten times as
+//! Maps and sets of few entries, in one sorted list. A `BTreeMap` brings code of its own for each pair of types, four times as
 //! much as this, and pays for it with thousands of entries only: an entry added here moves all that come after it. What a
 //! caller can make many of belongs in a [`PagedMap`](super::paged::PagedMap).
 
