@@ -7,8 +7,9 @@ mod script;
 
 use attache::card::{Capabilities, Card, Dialect, Interface, Location, Scheme, Security, Skills, View, project};
 use attache::protocol::{Binding, Version};
+use attache::wire::sorted::{SortedMap, SortedSet};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -86,13 +87,13 @@ fn declared(card: &Card, version: Version) -> Result<Value, String> {
 /// HTTP+JSON in 0.3 only, no streams, one skill shown, and security that the configuration sets.
 fn configured(card: &Card, version: Version) -> Result<Value, String> {
     let schemes = [("corp", Scheme::bearer()), ("key", Scheme::api_key(Location::Header, "X-API-Key")), ("mtls", Scheme::mutual_tls())];
-    let need = |name: &str, scopes: &[&str]| BTreeMap::from([(name.to_owned(), scopes.iter().map(|scope| (*scope).to_owned()).collect())]);
+    let need = |name: &str, scopes: &[&str]| SortedMap::from([(name.to_owned(), scopes.iter().map(|scope| (*scope).to_owned()).collect())]);
     let mut both = need("key", &[]);
-    both.extend(need("mtls", &[]));
+    both.insert("mtls".to_owned(), Vec::new());
     let security = Security {
         schemes: schemes.map(|(name, scheme)| (name.to_owned(), scheme)).into(),
         requirements: vec![need("corp", &["agent:execute"]), both],
-        skills: BTreeMap::from([("submit".to_owned(), vec![need("corp", &["expense:submit"])])]),
+        skills: SortedMap::from([("submit".to_owned(), vec![need("corp", &["expense:submit"])])]),
     };
     let offered = [(Version::V0_3, Binding::HttpJson), (Version::V0_3, Binding::Jsonrpc), (Version::V1_0, Binding::Jsonrpc)];
     let view = View {
@@ -101,7 +102,7 @@ fn configured(card: &Card, version: Version) -> Result<Value, String> {
         public_url: URL,
         interfaces: &offered.map(|(version, binding)| Interface { version, binding, url: URL }),
         security: &security.described_by(card),
-        skills: Skills::Only(&BTreeSet::from(["submit".to_owned()])),
+        skills: Skills::Only(&SortedSet::from(["submit".to_owned()])),
         capabilities: Capabilities { streaming: false, push_notifications: false, extended_card: false },
         one_flow: false,
     };

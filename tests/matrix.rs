@@ -5,6 +5,7 @@
 
 use attache::card::{CardPath, CardPaths};
 use attache::protocol::{Binding, Operation, Version, grpc, http_json};
+use attache::wire::sorted::SortedMap;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -31,7 +32,7 @@ fn classify(binding: Binding, spelling: &str) -> Option<(Operation, Vec<Version>
         Binding::Grpc => grpc::route(spelling),
         Binding::HttpJson => {
             let (method, path) = spelling.split_once(' ').unwrap();
-            let cards = CardPaths::new(&BTreeMap::new(), &VERSIONS).unwrap();
+            let cards = CardPaths::new(&SortedMap::new(), &VERSIONS).unwrap();
             match cards.find(path).filter(|_| method == "GET") {
                 Some(CardPath::Negotiated) => return Some((Operation::GetAgentCard, VERSIONS.to_vec())),
                 Some(CardPath::Of(version)) => return Some((Operation::GetAgentCard, vec![version])),

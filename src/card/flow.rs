@@ -2,8 +2,8 @@
 
 use super::dialect::Dialect;
 use super::model::{respell, text};
+use crate::wire::sorted::SortedMap;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 const URLS: [&str; 4] = ["authorizationUrl", "deviceAuthorizationUrl", "tokenUrl", "refreshUrl"];
 
@@ -13,9 +13,9 @@ pub struct Flow {
     /// Which.
     pub grant: Grant,
     /// Its URLs by member name (`authorizationUrl`, `deviceAuthorizationUrl`, `tokenUrl`, `refreshUrl`).
-    pub urls: BTreeMap<&'static str, String>,
+    pub urls: SortedMap<&'static str, String>,
     /// What each scope is for.
-    pub scopes: BTreeMap<String, String>,
+    pub scopes: SortedMap<String, String>,
     /// `pkceRequired` of 1.0.
     pub pkce_required: Option<bool>,
 }
@@ -76,7 +76,7 @@ pub(super) fn read(flows: &Value, grant: Grant) -> Option<Flow> {
     respell(&mut map, "", &URLS).ok()?;
     respell(&mut map, "", &["pkceRequired"]).ok()?;
     let stated = |name: &&'static str| Some((*name, text(&map, name).filter(|url| !url.is_empty())?.to_owned()));
-    let urls: BTreeMap<_, _> = URLS.iter().filter_map(stated).collect();
+    let urls: SortedMap<_, _> = URLS.iter().filter_map(stated).collect();
     let scopes = map.get("scopes").and_then(Value::as_object);
     let scopes = scopes.into_iter().flatten().filter_map(|(name, what)| Some((name.clone(), what.as_str()?.to_owned()))).collect();
     let pkce_required = map.get("pkceRequired").and_then(Value::as_bool).filter(|_| grant == Grant::AuthorizationCode);

@@ -3,8 +3,8 @@
 
 use super::model::Card;
 use crate::wire::path;
+use crate::wire::sorted::SortedSet;
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// A host, in lower case, and its port where one is stated or the URL scheme implies it.
 type Place = (String, Option<u16>);
@@ -14,9 +14,9 @@ type Place = (String, Option<u16>);
 pub(super) struct InnerHosts {
     public: Option<Place>,
     public_url: String,
-    inner: BTreeSet<Place>,
+    inner: SortedSet<Place>,
     /// How texts name inner places without a URL around them.
-    names: BTreeSet<String>,
+    names: SortedSet<String>,
 }
 
 impl InnerHosts {
@@ -24,9 +24,9 @@ impl InnerHosts {
     pub fn of(card: &Card, public_url: &str) -> Self {
         let public_url = public_url.trim_end_matches('/').to_owned();
         let public = place(&public_url);
-        let inner: BTreeSet<Place> =
+        let inner: SortedSet<Place> =
             card.interfaces().iter().filter_map(|stated| place(stated.url)).filter(|inner| Some(inner) != public.as_ref()).collect();
-        let mut names = BTreeSet::new();
+        let mut names = SortedSet::new();
         for (host, port) in inner.iter().filter(|(host, _)| public.as_ref().is_none_or(|(public, _)| public != host)) {
             // A single word such as "agent" may be any word.
             match port {

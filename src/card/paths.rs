@@ -3,7 +3,7 @@
 
 use crate::protocol::{Version, http_json};
 use crate::wire::path;
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 use thiserror::Error;
 
 /// The well-known path of 0.3 and 1.0 (RFC 8615; A2A 1.0 section 8.2).
@@ -36,7 +36,7 @@ pub enum PathError {
 
 /// The paths of one agent's cards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CardPaths(BTreeMap<String, CardPath>);
+pub struct CardPaths(SortedMap<String, CardPath>);
 
 impl CardPaths {
     /// The paths that `configured` gives, by version; without any, the well-known ones, that of 0.2 if `versions` (what
@@ -44,8 +44,8 @@ impl CardPaths {
     ///
     /// # Errors
     /// As [`PathError`] says, with the version whose path it is.
-    pub fn new(configured: &BTreeMap<Version, String>, versions: &[Version]) -> Result<Self, (Version, PathError)> {
-        let mut paths = BTreeMap::new();
+    pub fn new(configured: &SortedMap<Version, String>, versions: &[Version]) -> Result<Self, (Version, PathError)> {
+        let mut paths = SortedMap::new();
         for (version, path) in configured {
             if path::is_ambiguous(path) || path.contains('?') || path.len() < 2 || path.ends_with('/') {
                 return Err((*version, PathError::NotPlain));
@@ -53,7 +53,9 @@ impl CardPaths {
             if http_json::resembles_route(path) {
                 return Err((*version, PathError::Taken));
             }
-            paths.entry(path.clone()).and_modify(|found| *found = CardPath::Negotiated).or_insert(CardPath::Of(*version));
+            if paths.insert(path.clone(), CardPath::Of(*version)).is_some() {
+                paths.insert(path.clone(), CardPath::Negotiated);
+            }
         }
         if configured.is_empty() {
             paths.insert(WELL_KNOWN.to_owned(), CardPath::Negotiated);

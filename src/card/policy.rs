@@ -4,19 +4,19 @@
 use super::model::{Card, CardError};
 use super::requirement::{self, Requirement};
 use super::scheme::Scheme;
+use crate::wire::sorted::SortedMap;
 use serde_json::Value;
-use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Schemes by name, and who needs which.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Security {
     /// Every scheme that a requirement names.
-    pub schemes: BTreeMap<String, Scheme>,
+    pub schemes: SortedMap<String, Scheme>,
     /// One of these has to be met, whole. None: nothing is asked for.
     pub requirements: Vec<Requirement>,
     /// What a skill asks for besides, by its id.
-    pub skills: BTreeMap<String, Vec<Requirement>>,
+    pub skills: SortedMap<String, Vec<Requirement>>,
 }
 
 /// Why a card cannot be the policy.
@@ -70,7 +70,7 @@ impl Security {
         if let Some(index) = security.requirements.iter().position(Requirement::is_empty) {
             return open(&format!("securityRequirements[{index}]"));
         }
-        let mut seen = BTreeMap::new();
+        let mut seen = SortedMap::new();
         for (index, skill) in card.skills().enumerate() {
             let at = format!("skills[{index}]");
             let requirements = requirement::read(skill, &format!("{at}."))?.unwrap_or_default();
@@ -171,7 +171,7 @@ mod tests {
         }))
         .unwrap();
         assert_eq!(security.schemes.keys().collect::<Vec<_>>(), ["corp", "key"]);
-        assert_eq!(security.schemes["corp"].means(), Some(Means::Bearer));
+        assert_eq!(security.schemes.get("corp").unwrap().means(), Some(Means::Bearer));
         assert_eq!(json!(security.requirements), json!([{"corp": ["read"]}]));
         assert_eq!(json!(security.skills), json!({"a": [{"corp": ["write"], "key": []}]}));
     }
@@ -209,7 +209,7 @@ mod tests {
         let given = [("corp", Scheme::bearer()), ("key", Scheme::mutual_tls()), ("odd", Scheme::bearer()), ("new", Scheme::bearer())];
         let given = given.map(|(name, scheme)| (name.to_owned(), scheme)).into();
         let security = Security { schemes: given, ..Security::default() }.described_by(&card);
-        let old = |name: &str| security.schemes[name].write(crate::card::Dialect::OpenApi)["type"].clone();
+        let old = |name: &str| security.schemes.get(name).unwrap().write(crate::card::Dialect::OpenApi)["type"].clone();
         assert_eq!(["corp", "key", "odd", "new"].map(old), ["openIdConnect", "mutualTLS", "http", "http"]);
     }
 }

@@ -12,8 +12,8 @@ use super::policy::Security;
 use super::requirement::Writer;
 use super::scheme::Scheme;
 use crate::protocol::{Binding, Version};
+use crate::wire::sorted::{SortedMap, SortedSet};
 use serde_json::{Map, Value, json};
-use std::collections::{BTreeMap, BTreeSet};
 use thiserror::Error;
 
 /// What is served in front of the proxy, and what of the card this client may see.
@@ -53,7 +53,7 @@ pub enum Skills<'a> {
     /// Every one.
     All,
     /// Those with these ids.
-    Only(&'a BTreeSet<String>),
+    Only(&'a SortedSet<String>),
 }
 
 /// What is let through; a card says true of what is true here and in its source.
@@ -138,7 +138,7 @@ pub fn project(card: &Card, view: &View<'_>) -> Result<Value, ProjectError> {
 }
 
 /// The schemes as clients can use them: one that sends them to an inner host says only what to bring.
-fn reachable(security: &Security, hosts: &InnerHosts) -> BTreeMap<String, Scheme> {
+fn reachable(security: &Security, hosts: &InnerHosts) -> SortedMap<String, Scheme> {
     let mut schemes = security.schemes.clone();
     for scheme in schemes.values_mut().filter(|scheme| scheme.urls().any(|url| hosts.has(url))) {
         *scheme = Scheme { description: scheme.description.take(), ..Scheme::bearer() };
@@ -313,7 +313,7 @@ fn texts(map: &mut Map<String, Value>, name: &str) {
 #[cfg(test)]
 mod tests {
     use super::{Binding, Capabilities, Card, Dialect, Interface, ProjectError, Security, Skills, Value, Version, View, json, project};
-    use std::collections::BTreeSet;
+    use crate::wire::sorted::SortedSet;
 
     const ALL: Capabilities = Capabilities { streaming: true, push_notifications: true, extended_card: true };
     const NONE: Capabilities = Capabilities { streaming: false, push_notifications: false, extended_card: false };
@@ -396,7 +396,7 @@ mod tests {
         let old = served(&[(Version::V0_3, Binding::Jsonrpc), (Version::V1_0, Binding::Jsonrpc)]);
         let card = json!({"skills": [{"id": "a", "security": [{"x": []}]}, {"id": "b"}], "supportsAuthenticatedExtendedCard": true,
             "capabilities": {"streaming": true, "pushNotifications": false, "stateTransitionHistory": true}});
-        let only = BTreeSet::from(["b".to_owned(), "c".to_owned()]);
+        let only = SortedSet::from(["b".to_owned(), "c".to_owned()]);
         let some = shown(card.clone(), Version::V1_0, &old, Skills::Only(&only), NONE).unwrap();
         assert_eq!(some["skills"].as_array().unwrap().len(), 1);
         assert_eq!(some["capabilities"], json!({"streaming": false, "pushNotifications": false, "extendedAgentCard": false}));

@@ -5,11 +5,11 @@ use super::dialect::Dialect;
 use super::model::CardError;
 use super::scheme::{Kind, Scheme};
 use crate::protocol::Version;
+use crate::wire::sorted::SortedMap;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// Schemes that all have to be met, by name, each with the scopes that it asks for.
-pub type Requirement = BTreeMap<String, Vec<String>>;
+pub type Requirement = SortedMap<String, Vec<String>>;
 
 /// Longest list of requirements, and most schemes or scopes in one.
 pub const MOST: usize = 64;
@@ -83,18 +83,18 @@ fn is_scope(text: &str) -> bool {
 pub struct Writer {
     version: Version,
     dialect: Dialect,
-    schemes: BTreeMap<String, Scheme>,
+    schemes: SortedMap<String, Scheme>,
     /// The schemes that stand for one that had several flows.
-    aliases: BTreeMap<String, Vec<String>>,
+    aliases: SortedMap<String, Vec<String>>,
 }
 
 impl Writer {
     /// Takes schemes by name. A scheme of 1.0 has one flow, so one with several becomes several: `name`,
     /// `name_clientCredentials` and so on; those of 0.3, too, with `one_flow`.
     #[must_use]
-    pub fn new(given: BTreeMap<String, Scheme>, version: Version, dialect: Dialect, one_flow: bool) -> Self {
+    pub fn new(given: SortedMap<String, Scheme>, version: Version, dialect: Dialect, one_flow: bool) -> Self {
         let mut schemes = given.clone();
-        let mut aliases = BTreeMap::new();
+        let mut aliases = SortedMap::new();
         if one_flow || dialect == Dialect::ProtoJson {
             for (name, scheme) in given {
                 let Kind::OAuth2 { flows, metadata_url } = scheme.kind else { continue };
@@ -171,7 +171,7 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::{Dialect, MOST, Scheme, Value, Version, Writer, json, read};
-    use std::collections::BTreeMap;
+    use crate::wire::sorted::SortedMap;
 
     fn list(value: Value) -> Result<Value, String> {
         let map = value.as_object().unwrap();
@@ -219,12 +219,12 @@ mod tests {
         let flows =
             json!({"clientCredentials": {"tokenUrl": "t", "scopes": {}}, "authorizationCode": {"authorizationUrl": "a", "tokenUrl": "t"}});
         let scheme = Scheme::read(&json!({"type": "oauth2", "flows": flows}), "").unwrap();
-        let schemes = BTreeMap::from([
+        let schemes = SortedMap::from([
             ("a".to_owned(), scheme.clone()),
             ("b".to_owned(), scheme),
             ("a_clientCredentials".to_owned(), Scheme::mutual_tls()),
         ]);
-        let requirements = [BTreeMap::from([("a".to_owned(), vec!["s".to_owned()]), ("b".to_owned(), vec![])])];
+        let requirements = [SortedMap::from([("a".to_owned(), vec!["s".to_owned()]), ("b".to_owned(), vec![])])];
         let new = Writer::new(schemes.clone(), Version::V1_0, Dialect::ProtoJson, false);
         let names: Vec<_> = new.schemes().keys().cloned().collect();
         assert_eq!(names, ["a", "a_clientCredentials", "a_clientCredentials_", "b", "b_clientCredentials"]);

@@ -4,8 +4,8 @@
 use super::dialect::Dialect;
 use super::flow::{self, Flow, Grant};
 use super::model::{CardError, respell, text};
+use crate::wire::sorted::SortedMap;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 /// A way to authenticate, as a card describes it to clients.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl Scheme {
 
     /// Bearer tokens that `token_url` gives to clients for their own credentials.
     #[must_use]
-    pub fn client_credentials(token_url: &str, scopes: BTreeMap<String, String>) -> Self {
-        let urls = BTreeMap::from([("tokenUrl", token_url.to_owned())]);
+    pub fn client_credentials(token_url: &str, scopes: SortedMap<String, String>) -> Self {
+        let urls = SortedMap::from([("tokenUrl", token_url.to_owned())]);
         let flow = Flow { grant: Grant::ClientCredentials, urls, scopes, pkce_required: None };
         Kind::OAuth2 { flows: vec![flow], metadata_url: None }.into()
     }

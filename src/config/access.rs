@@ -3,8 +3,8 @@
 use super::voucher::{self, Said, Vouchers};
 use super::{ConfigError, Issuer, Scheme, SkillFrom};
 use crate::protocol::{Operation, OperationClass};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One rule of `agents[].access`.
 #[derive(Clone, Debug, Deserialize)]
@@ -122,22 +122,22 @@ impl Rule {
         &self,
         at: &str,
         issuers: &[Issuer],
-        schemes: &BTreeMap<String, Scheme>,
+        schemes: &SortedMap<String, Scheme>,
         vouchers: &Vouchers<'_>,
         skill_from: Option<&SkillFrom>,
     ) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
-            return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+            return Err(ConfigError::of(at, "operations", "name at least one operation (\"any\" for every one)"));
         }
         let sends = || [Operation::SendMessage, Operation::SendStreamingMessage].iter().any(|send| self.covers(*send));
         match skill_from {
             _ if self.skills.is_empty() => {}
-            None => return Err(ConfigError::new(format!("{at}.skills"), "nothing says where requests name a skill: give skill_from")),
+            None => return Err(ConfigError::of(at, "skills", "nothing says where requests name a skill: give skill_from")),
             Some(SkillFrom::MetadataKey(_) | SkillFrom::Extension(_)) if !sends() => {
-                return Err(ConfigError::new(format!("{at}.skills"), "only messages name skills: SendMessage and SendStreamingMessage"));
+                return Err(ConfigError::of(at, "skills", "only messages name skills: SendMessage and SendStreamingMessage"));
             }
             Some(_) if self.skills.iter().any(String::is_empty) => {
-                return Err(ConfigError::new(format!("{at}.skills"), "a skill has an id"));
+                return Err(ConfigError::of(at, "skills", "a skill has an id"));
             }
             Some(_) => {}
         }

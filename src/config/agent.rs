@@ -8,8 +8,8 @@ use super::{
 };
 use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One agent.
 #[derive(Clone, Debug, Deserialize)]
@@ -124,7 +124,7 @@ impl Agent {
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn check_offers(&self, offers: &BTreeMap<Version, Offer>) -> Result<(), ConfigError> {
+    pub fn check_offers(&self, offers: &SortedMap<Version, Offer>) -> Result<(), ConfigError> {
         Offers(offers).check("card")?;
         for other in &self.other_paths {
             other.check("other_paths", Offers(offers))?;
@@ -139,7 +139,7 @@ impl Agent {
 
     /// The same agent that offers this, with streams only where `streams` is not `Some(false)`.
     #[must_use]
-    pub fn with_offers(&self, offers: BTreeMap<Version, Offer>, streams: Option<bool>) -> Self {
+    pub fn with_offers(&self, offers: SortedMap<Version, Offer>, streams: Option<bool>) -> Self {
         let mut agent = Self { versions: Versions::Given(UniqueMap(offers)), ..self.clone() };
         agent.limits.streaming = agent.limits.streaming.or(streams);
         agent.fill_default_version();
@@ -162,13 +162,13 @@ impl Agent {
                 profile.fill(given, &mut self.limits);
             }
             if self.card.paths.0.is_empty() {
-                self.card.paths.0.extend(profile.card_paths().iter().map(|(version, path)| (*version, (*path).to_owned())));
+                self.card.paths.0 = profile.card_paths().iter().map(|(version, path)| (*version, (*path).to_owned())).collect();
             }
         }
     }
 
-    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+    pub(super) fn check(&self, at: &str, schemes: &SortedMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: String| Err(ConfigError::of(at, member, &reason));
         if self.offers_by_card() {
             if matches!(self.card.source, CardSource::Upstream) {
                 let reason = "from_card needs the card before the first request: give card.source.inline or card.source.remote";
@@ -203,7 +203,7 @@ impl Agent {
 impl Agent {
     /// What the configuration says of versions.
     fn check_offered(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: String| Err(ConfigError::of(at, member, &reason));
         self.offered().check(at)?;
         for (index, other) in self.other_paths.iter().enumerate() {
             other.check(&format!("{at}.other_paths[{index}]"), self.offered())?;

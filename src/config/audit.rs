@@ -4,10 +4,10 @@
 use super::voucher::{self, Said, Voucher, Vouchers};
 use super::{ConfigError, Issuer, Scheme};
 use crate::wire::header;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// The record that each decision leaves.
@@ -105,9 +105,9 @@ impl TraceClient {
         vouched && self.client == client && self.tenant.as_deref().is_none_or(|own| tenant == Some(own))
     }
 
-    fn check(&self, at: &str, issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+    fn check(&self, at: &str, issuers: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         if self.client.is_empty() {
-            return Err(ConfigError::new(format!("{at}.client"), "must not be empty"));
+            return Err(ConfigError::of(at, "client", "must not be empty"));
         }
         let list = |one: &Option<String>| one.iter().cloned().collect::<Vec<_>>();
         let (own, scheme, tenants) = (list(&self.issuer), list(&self.scheme), list(&self.tenant));
@@ -116,7 +116,7 @@ impl TraceClient {
             (Some(name), _) if !issuers.iter().any(|issuer| issuer.name == *name) => {
                 return Err(ConfigError::new(format!("{at}.issuer"), format!("there is no issuer called {name:?}")));
             }
-            (_, Some((_, reason))) => return Err(ConfigError::new(format!("{at}.scheme"), reason)),
+            (_, Some((_, reason))) => return Err(ConfigError::of(at, "scheme", &reason)),
             _ => {}
         }
         let vouchers = Vouchers::all(issuers, schemes);
@@ -170,13 +170,13 @@ impl Trace {
         client.is_some_and(|client| self.allow.iter().any(|own| own.is(voucher, tenant, client)))
     }
 
-    pub(super) fn check(&self, at: &str, issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, issuers: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         // Nothing that means something to anybody else: the header is taken away from every request.
         if !header::is_name(&self.header) || !self.header.starts_with("x-") {
-            return Err(ConfigError::new(format!("{at}.header"), "must be a header name in lower case that begins with x-"));
+            return Err(ConfigError::of(at, "header", "must be a header name in lower case that begins with x-"));
         }
         if self.allow.is_empty() {
-            return Err(ConfigError::new(format!("{at}.allow"), "name at least one client"));
+            return Err(ConfigError::of(at, "allow", "name at least one client"));
         }
         self.allow.iter().enumerate().try_for_each(|(index, client)| client.check(&format!("{at}.allow[{index}]"), issuers, schemes))
     }
@@ -184,7 +184,7 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::{Audit, AuditLevel, BTreeMap, SubjectForm, Trace, Voucher};
+    use super::{Audit, AuditLevel, SortedMap, SubjectForm, Trace, Voucher};
 
     #[test]
     fn everything_is_recorded_and_nobody_is_named_unless_told_otherwise() {
@@ -195,7 +195,7 @@ mod tests {
     #[test]
     fn only_those_named_may_ask() {
         let trace: Trace = serde_json::from_str(r#"{"allow": ["cli"]}"#).unwrap();
-        let check = |trace: &Trace| trace.check("debug", &[], &BTreeMap::new());
+        let check = |trace: &Trace| trace.check("debug", &[], &SortedMap::new());
         assert!(check(&trace).is_ok() && trace.header == "x-attache-explain");
         let corp = Some(Voucher::Issuer("corp"));
         let is_for = |client| trace.is_for(corp, None, client);

@@ -100,7 +100,7 @@ pub enum CardSource {
 
 impl Card {
     pub(super) fn check(&self, at: &str, has_public_url: bool, target: &Match) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if let Some(place) = &self.at {
             if !self.paths.0.is_empty() {
                 return fail("at", "says where the card is, and so does paths: leave one out");

@@ -1,21 +1,21 @@
 //! Where a whole configuration has credentials, and what of it is allowed but an operator should know.
 
 use super::{Config, Connection, Credential, KeyPlace, Pin, Scheme};
+use crate::wire::sorted::SortedSet;
 use crate::wire::steering;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 impl Config {
     /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
     #[must_use]
-    pub fn credential_headers(&self) -> BTreeSet<&str> {
+    pub fn credential_headers(&self) -> SortedSet<&str> {
         let of_connections = self.connections.iter().flat_map(|connection| connection.credentials()).flat_map(Credential::headers);
         of_connections.map(|header| header.name.as_str()).chain(self.keys_in(KeyPlace::Header)).collect()
     }
 
     /// Query parameters in which it has some.
     #[must_use]
-    pub fn credential_parameters(&self) -> BTreeSet<&str> {
+    pub fn credential_parameters(&self) -> SortedSet<&str> {
         self.keys_in(KeyPlace::Query).collect()
     }
 

@@ -78,7 +78,7 @@ impl MutualTls {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         self.from.check(&format!("{at}.from"))?;
         if self.allow.is_empty() {
-            return Err(ConfigError::new(format!("{at}.allow"), "name at least one: a certificate of everyone admits everyone"));
+            return Err(ConfigError::of(at, "allow", "name at least one: a certificate of everyone admits everyone"));
         }
         for (index, allowed) in self.allow.iter().enumerate() {
             let at = format!("{at}.allow[{index}]");

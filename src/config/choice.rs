@@ -2,8 +2,8 @@
 //! one for the card itself.
 
 use super::{ConfigError, Connection, Credential, Issuer, Secret};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One credential among several.
 #[derive(Clone, Debug, Deserialize)]
@@ -57,14 +57,14 @@ impl Credential {
     }
 }
 
-pub(super) fn check(choices: &[Choice], at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+pub(super) fn check(choices: &[Choice], at: &str, secrets: &SortedMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
     if choices.is_empty() {
         return Err(ConfigError::new(at, "give at least one"));
     }
     for (index, choice) in choices.iter().enumerate() {
         let at = format!("{at}[{index}]");
         if matches!(choice.credential, Credential::Auto(_)) {
-            return Err(ConfigError::new(format!("{at}.credential.auto"), "cannot stand within itself"));
+            return Err(ConfigError::of(&at, "credential.auto", "cannot stand within itself"));
         }
         choice.credential.check(&format!("{at}.credential"), secrets, issuers)?;
     }

@@ -226,7 +226,7 @@ impl Claims {
 
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         if self.user_marker.is_empty() && self.service_marker.is_empty() {
-            return Err(ConfigError::new(format!("{at}.user_marker"), "name a sign of users or, in service_marker, one of services"));
+            return Err(ConfigError::of(at, "user_marker", "name a sign of users or, in service_marker, one of services"));
         }
         Ok(())
     }
@@ -251,7 +251,7 @@ impl Default for Actors {
 impl Actors {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         if self.max_depth > MAX_ACTORS {
-            return Err(ConfigError::new(format!("{at}.max_depth"), "must be at most 16"));
+            return Err(ConfigError::of(at, "max_depth", "must be at most 16"));
         }
         Ok(())
     }

@@ -123,10 +123,10 @@ pub struct TokenParameters {
 impl TokenEndpoint {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         if self.cluster.is_empty() {
-            return Err(ConfigError::new(format!("{at}.cluster"), "name an Envoy cluster"));
+            return Err(ConfigError::of(at, "cluster", "name an Envoy cluster"));
         }
         if self.timeout < Duration::from_millis(10) {
-            return Err(ConfigError::new(format!("{at}.timeout"), "must be at least 0.01s"));
+            return Err(ConfigError::of(at, "timeout", "must be at least 0.01s"));
         }
         Ok(())
     }
@@ -136,11 +136,11 @@ impl Client {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         self.token_endpoint.check(&format!("{at}.token_endpoint"))?;
         if self.client_id.is_empty() {
-            return Err(ConfigError::new(format!("{at}.client_id"), "must not be empty"));
+            return Err(ConfigError::of(at, "client_id", "must not be empty"));
         }
         match &self.authentication {
             ClientAuthentication::PrivateKeyJwt(own) if !(1..=600).contains(&own.lifetime.as_secs()) => {
-                Err(ConfigError::new(format!("{at}.authentication.private_key_jwt.lifetime"), "must be 1s to 600s"))
+                Err(ConfigError::of(at, "authentication.private_key_jwt.lifetime", "must be 1s to 600s"))
             }
             _ => Ok(()),
         }

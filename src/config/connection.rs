@@ -5,8 +5,8 @@ use super::{
     SignedCard,
 };
 use crate::protocol::Operation;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// One remote agent.
 #[derive(Clone, Debug, Deserialize)]
@@ -74,24 +74,24 @@ impl Connection {
     }
 
     /// Checks who may call, and what.
-    pub(super) fn check_callers(&self, at: &str, schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+    pub(super) fn check_callers(&self, at: &str, schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
-            return Err(ConfigError::new(format!("{at}.operations"), "name at least one operation (\"any\" for every one)"));
+            return Err(ConfigError::of(at, "operations", "name at least one operation (\"any\" for every one)"));
         }
         match &self.security {
             None => Ok(()),
             Some(Demanded::FromCard) => {
-                Err(ConfigError::new(format!("{at}.security"), "from_card is for agents: list what callers on this side must bring"))
+                Err(ConfigError::of(at, "security", "from_card is for agents: list what callers on this side must bring"))
             }
             Some(Demanded::Requirements(list)) if list.is_empty() => {
-                Err(ConfigError::new(format!("{at}.security"), "give at least one requirement, or leave security out"))
+                Err(ConfigError::of(at, "security", "give at least one requirement, or leave security out"))
             }
             Some(demanded) => demanded.check(&format!("{at}.security"), schemes),
         }
     }
 
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.target.grpc {
             return fail("match.grpc", "is for agents: a connection is matched by its path_prefix");
         }

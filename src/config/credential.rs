@@ -4,8 +4,8 @@ use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
 use super::{Choice, ConfigError, HttpUri, Issuer, Secret, SecretRef, choice, duration};
 use crate::wire::header;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The credential of a connection.
@@ -304,8 +304,8 @@ impl Credential {
         }
     }
 
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        let fail = |member: String, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>, issuers: &[Issuer]) -> Result<(), ConfigError> {
+        let fail = |member: String, reason: &str| Err(ConfigError::of(at, &member, reason));
         let known = |place: String, secret: &str| named(&format!("{at}.{place}"), secret, secrets).map(drop);
         match self {
             Self::Headers(headers) if headers.is_empty() => return fail("headers".to_owned(), "give at least one"),

@@ -36,6 +36,14 @@ impl ConfigError {
         Self { path: path.into(), reason: reason.into() }
     }
 
+    /// An error at a member of what stands at `at`. One function for all that is checked: what each of them would bring of its own
+    /// for putting the path together is a part of the module's size.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn of(at: &str, member: &str, reason: &str) -> Self {
+        Self::new([at, ".", member].concat(), reason)
+    }
+
     /// What serde found at `path`. The message ends with line and column: the path says more, but they help in long files.
     #[must_use]
     pub fn from_json(path: &str, message: String) -> Self {

@@ -2,8 +2,8 @@
 
 use super::ConfigError;
 use crate::wire::header;
+use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// Names of headers and query parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -68,7 +68,7 @@ impl TryFrom<String> for FieldName {
 impl Fields {
     /// Errs if these, which a connection keeps of what clients send, hold what never leaves: `headers` and `parameters` are the
     /// places of credentials in this configuration.
-    pub(super) fn check_kept(&self, at: &str, headers: &BTreeSet<&str>, parameters: &BTreeSet<&str>) -> Result<(), ConfigError> {
+    pub(super) fn check_kept(&self, at: &str, headers: &SortedSet<&str>, parameters: &SortedSet<&str>) -> Result<(), ConfigError> {
         let verified = ["authorization", "proxy-authorization"];
         for (index, kept) in self.headers.iter().enumerate() {
             let fail = |reason: &str| Err(ConfigError::new(format!("{at}.headers[{index}]"), reason));

@@ -5,10 +5,10 @@ use super::taken::{folded, is_taken};
 use super::{ClaimPath, Config, ConfigError, Scheme};
 use crate::wire::header;
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::rc::Rc;
 
@@ -191,9 +191,9 @@ impl<'de> Deserialize<'de> for Given {
 
 /// Reads `forward.headers` of every agent, and tells every issuer which claims go on.
 pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
-    let credentials: BTreeSet<String> = config.credential_headers().into_iter().map(folded).collect();
+    let credentials: SortedSet<String> = config.credential_headers().into_iter().map(folded).collect();
     let mut claims: Vec<ForwardedClaim> = Vec::new();
-    let mut names = BTreeSet::new();
+    let mut names = SortedSet::new();
     for (index, agent) in config.agents.iter_mut().filter_map(Rc::get_mut).enumerate() {
         let headers = agent.forward.resolve(&format!("agents[{index}].forward.headers"), &credentials, &mut claims)?;
         names.extend(headers.iter().map(|header| folded(&header.name)));
@@ -218,7 +218,7 @@ pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
 impl Config {
     /// Single headers that some agent gets, with `-` for `_`: clients cannot send them.
     #[must_use]
-    pub const fn identity_headers(&self) -> &BTreeSet<String> {
+    pub const fn identity_headers(&self) -> &SortedSet<String> {
         &self.identity_headers
     }
 }
@@ -227,11 +227,11 @@ impl Forward {
     fn resolve(
         &self,
         at: &str,
-        credentials: &BTreeSet<String>,
+        credentials: &SortedSet<String>,
         claims: &mut Vec<ForwardedClaim>,
     ) -> Result<Vec<SingleHeader>, ConfigError> {
         let mut headers = Vec::new();
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         for (name, given) in &self.given.0 {
             let fail = |reason: &str| Err(ConfigError::new(format!("{at}.{name}"), reason));
             if name == "preset" {

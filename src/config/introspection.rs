@@ -4,8 +4,8 @@ use super::certificate::Bound;
 use super::secret::named;
 use super::waiting::{self, Fairness};
 use super::{Claims, ConfigError, HttpUri, Secret, SecretRef, duration};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A scheme of tokens that only their issuer can read.
@@ -71,8 +71,8 @@ pub enum ClientMethod {
 }
 
 impl Introspection {
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason.to_owned()));
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.cluster.is_empty() {
             return fail("cluster", "name an Envoy cluster");
         }

@@ -3,8 +3,8 @@
 use super::claims::GivenClaims;
 use super::secret::named_at_once;
 use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, duration};
+use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -147,8 +147,8 @@ impl Issuer {
         self.forms.iter().any(|form| form == issuer) || self.recognize(issuer).is_some()
     }
 
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return fail("audiences", "name at least one audience: a token for someone else must be refused");
         }
@@ -195,7 +195,7 @@ impl Issuer {
 
 /// Errs on an `iss` that two of `issuers` take.
 pub(super) fn unique(issuers: &[Issuer]) -> Result<(), ConfigError> {
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, issuer) in issuers.iter().enumerate() {
         let fail = |reason: String| Err(ConfigError::new(format!("issuers[{index}].issuer"), reason));
         for form in &issuer.forms {

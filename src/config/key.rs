@@ -1,9 +1,9 @@
 //! Static keys and passwords, by their SHA-256: the configuration is shown in Envoy's admin interface.
 
 use super::{ConfigError, security::is_scope, taken::is_ours};
+use crate::wire::sorted::SortedSet;
 use crate::wire::{header, hex};
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// A SHA-256, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -93,7 +93,7 @@ const TAKEN: [&str; 16] = [
 
 impl ApiKey {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |reason: &str| Err(ConfigError::new(format!("{at}.name"), reason));
+        let fail = |reason: &str| Err(ConfigError::of(at, "name", reason));
         match self.place {
             KeyPlace::Header if !header::is_name(&self.name) => return fail("must be a header name in lower case"),
             KeyPlace::Header if TAKEN.contains(&self.name.as_str()) || is_ours(&self.name) => {
@@ -119,7 +119,7 @@ fn check(entries: &[Entry], at: &str) -> Result<(), ConfigError> {
     if entries.is_empty() {
         return Err(ConfigError::new(at, "name at least one"));
     }
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, entry) in entries.iter().enumerate() {
         // One owner may have two, so that keys can be changed without a gap.
         if entry.id.is_empty() {

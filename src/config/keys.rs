@@ -70,7 +70,7 @@ impl Jwks {
                 discovery.metadata().check(&format!("{at}.discovery"))?;
                 match &discovery.jwks_authority {
                     Some(authority) if path::host(authority).is_none() => {
-                        Err(ConfigError::new(format!("{at}.discovery.jwks_authority"), "must be a host, with a port if it has one"))
+                        Err(ConfigError::of(at, "discovery.jwks_authority", "must be a host, with a port if it has one"))
                     }
                     _ => Ok(()),
                 }

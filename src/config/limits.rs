@@ -135,10 +135,10 @@ impl Limits {
 
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         if self.modalities.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ConfigError::new(format!("{at}.modalities"), "name at least one of text, file and data"));
+            return Err(ConfigError::of(at, "modalities", "name at least one of text, file and data"));
         }
         if self.output_modes.as_ref().is_some_and(Vec::is_empty) {
-            return Err(ConfigError::new(format!("{at}.output_modes"), "name at least one media type"));
+            return Err(ConfigError::of(at, "output_modes", "name at least one media type"));
         }
         Ok(())
     }

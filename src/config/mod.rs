@@ -83,9 +83,9 @@ pub use voucher::Voucher;
 pub use waiting::Fairness;
 
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::{SortedMap, SortedSet};
 use crate::wire::{header, steering};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 /// What becomes of a request that no agent and no connection matches.
@@ -148,7 +148,7 @@ pub struct Config {
     pub debug: Option<Trace>,
     /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
     #[serde(skip)]
-    identity_headers: BTreeSet<String>,
+    identity_headers: SortedSet<String>,
     /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
     #[serde(default = "waiting::in_all")]
     pub max_waiting: usize,
@@ -198,7 +198,7 @@ impl Config {
 
     /// Every scheme by name. Its place in this order is its index.
     #[must_use]
-    pub const fn schemes(&self) -> &BTreeMap<String, Scheme> {
+    pub const fn schemes(&self) -> &SortedMap<String, Scheme> {
         &self.schemes.0
     }
 
@@ -210,7 +210,7 @@ impl Config {
 
     /// Every secret, by name.
     #[must_use]
-    pub const fn secrets(&self) -> &BTreeMap<String, Secret> {
+    pub const fn secrets(&self) -> &SortedMap<String, Secret> {
         &self.secrets.0
     }
 
@@ -274,7 +274,7 @@ impl Config {
 
 /// Errs on the first of `values` that was there before.
 fn unique<'a>(list: &str, member: &str, values: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
-    let mut seen = BTreeSet::new();
+    let mut seen = SortedSet::new();
     for (index, value) in values.enumerate() {
         let path = || format!("{list}[{index}].{member}");
         if value.is_empty() {

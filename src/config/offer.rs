@@ -3,8 +3,8 @@
 use super::ConfigError;
 use crate::protocol::{Binding, Operation, Version, http_json};
 use crate::wire::path;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// What an agent offers of one version.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -31,7 +31,7 @@ pub struct BindingPaths {
 
 /// The offers of one agent.
 #[derive(Clone, Copy, Debug)]
-pub struct Offers<'a>(pub(super) &'a BTreeMap<Version, Offer>);
+pub struct Offers<'a>(pub(super) &'a SortedMap<Version, Offer>);
 
 impl Offer {
     fn has(&self, binding: Binding) -> bool {
@@ -98,7 +98,7 @@ impl<'a> Offers<'a> {
     }
 
     pub(super) fn check(self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: String, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: String, reason: String| Err(ConfigError::of(at, &member, &reason));
         if self.0.is_empty() {
             return fail("versions".to_owned(), "name at least one version".to_owned());
         }
@@ -183,11 +183,12 @@ fn is_same(path: &str, suffix: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{BTreeMap, Offer, Offers, Operation, Version};
+    use super::{Offer, Offers, Operation, SortedMap, Version};
+    use crate::wire::json::UniqueMap;
     use serde_json::{Value, json};
 
-    fn offers(versions: &Value) -> BTreeMap<Version, Offer> {
-        serde_json::from_value(versions.clone()).unwrap()
+    fn offers(versions: &Value) -> SortedMap<Version, Offer> {
+        serde_json::from_value::<UniqueMap<_, _>>(versions.clone()).unwrap().0
     }
 
     fn sample() -> Value {

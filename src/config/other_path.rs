@@ -106,16 +106,17 @@ mod tests {
     use super::OtherPath;
     use crate::config::{Offer, Offers};
     use crate::protocol::Version;
+    use crate::wire::json::UniqueMap;
+    use crate::wire::sorted::SortedMap;
     use serde_json::{Value, json};
-    use std::collections::BTreeMap;
 
     fn other(spec: &Value) -> OtherPath {
         serde_json::from_value(spec.clone()).unwrap()
     }
 
-    fn offers() -> BTreeMap<Version, Offer> {
+    fn offers() -> SortedMap<Version, Offer> {
         let paths = json!({"jsonrpc": "/a2a/jsonrpc", "http_json": "/a2a/rest"});
-        serde_json::from_value(json!({"1.0": {"bindings": ["jsonrpc", "http_json"], "paths": paths}})).unwrap()
+        serde_json::from_value::<UniqueMap<_, _>>(json!({"1.0": {"bindings": ["jsonrpc", "http_json"], "paths": paths}})).unwrap().0
     }
 
     #[test]

@@ -56,7 +56,7 @@ impl Pin {
     pub(super) fn check(pin: Option<&Self>, at: &str, connection: &str) -> Result<(), ConfigError> {
         match pin {
             Some(Self::Clusters(clusters)) if clusters.is_empty() || clusters.iter().any(String::is_empty) => {
-                Err(ConfigError::new(format!("{at}.clusters"), "name at least one Envoy cluster"))
+                Err(ConfigError::of(at, "clusters", "name at least one Envoy cluster"))
             }
             None => Err(ConfigError::new(at, choice(connection))),
             _ => Ok(()),

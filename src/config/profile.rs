@@ -66,9 +66,8 @@ impl Profile {
     /// Fills what an agent's configuration leaves open.
     pub fn fill(self, versions: &mut UniqueMap<Offer, Version>, limits: &mut Limits) {
         if versions.0.is_empty() {
-            versions.0.extend(
-                self.versions().iter().map(|(version, bindings)| (*version, Offer { bindings: bindings.to_vec(), ..Offer::default() })),
-            );
+            let offer = |bindings: &[Binding]| Offer { bindings: bindings.to_vec(), ..Offer::default() };
+            versions.0 = self.versions().iter().map(|(version, bindings)| (*version, offer(bindings))).collect();
         }
         limits.fill(self.limits());
     }

@@ -73,7 +73,7 @@ impl PushRule {
     /// # Errors
     /// What could never match, and what would only seem to be allowed.
     pub fn check(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: String| Err(ConfigError::of(at, member, &reason));
         if self.schemes.is_empty() {
             return fail("schemes", "name https, http or both".to_owned());
         }

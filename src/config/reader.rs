@@ -133,17 +133,28 @@ impl Reader<'_> {
     }
 
     fn here<T>(&self, result: Result<T, Fault>) -> Result<T, Fault> {
-        result.map_err(|mut fault| {
-            fault.0.at.get_or_insert(self.at);
-            fault
-        })
+        result.map_err(|fault| fault.at(self.at))
     }
 
-    fn no_value<T>(&self, at: usize) -> Result<T, Fault> {
-        Err(Fault::new("expected value".to_owned(), Some(at)))
+    fn no_value(at: usize) -> Fault {
+        Fault::new("expected value".to_owned(), Some(at))
+    }
+
+    /// The name that chooses a variant.
+    #[inline(never)]
+    fn variant(&mut self) -> Result<String, Fault> {
+        if self.peek() == Some(b'"') { self.string() } else { Err(Self::no_value(self.at.saturating_add(1))) }
+    }
+
+    /// Steps over the name of a member to its value.
+    #[inline(never)]
+    fn colon(&mut self) {
+        self.peek();
+        self.pass(1);
     }
 
     /// Something else than `expected` stands here.
+    #[inline(never)]
     fn mismatch(&mut self, expected: &dyn Expected) -> Fault {
         let fault = match self.peek() {
             Some(b'{') => Ok(de::Error::invalid_type(Unexpected::Map, expected)),
@@ -160,14 +171,29 @@ impl Reader<'_> {
         fault
     }
 
+    #[inline(never)]
     fn enter(&mut self) -> Result<(), Fault> {
         self.pass(1);
         self.depth = self.depth.saturating_add(1);
         if self.depth < MAX_DEPTH { Ok(()) } else { Err(Fault::new("recursion limit exceeded".to_owned(), Some(self.at))) }
     }
 
+    /// Enters what begins with `start`, an object or a list.
+    #[inline(never)]
+    fn begin(&mut self, start: u8, expected: &dyn Expected) -> Result<(), Fault> {
+        if self.peek() == Some(start) { self.enter() } else { Err(self.mismatch(expected)) }
+    }
+
     /// Leaves an object or a list behind its last part. When `result` is an error, that stands wherever it occurred.
     fn leave<T>(&mut self, end: u8, result: Result<T, Fault>) -> Result<T, Fault> {
+        match result {
+            Ok(value) => self.end(end).map(|()| value),
+            Err(fault) => Err(self.end_after(end, fault)),
+        }
+    }
+
+    /// Steps over the end of an object or a list. The result is what stood there.
+    fn close(&mut self, end: u8) -> Option<u8> {
         self.depth = self.depth.saturating_sub(1);
         let found = self.peek();
         if found == Some(end) {
@@ -176,41 +202,91 @@ impl Reader<'_> {
             self.pass(1);
             self.peek();
         }
-        let result = match result {
-            // A type that takes fewer parts than there are.
-            Ok(_) if found != Some(end) => {
-                let message = if found == Some(b',') && end == b'}' { "trailing comma" } else { "trailing characters" };
-                Err(Fault::new(message.to_owned(), Some(self.at.saturating_add(1))))
-            }
-            result => result,
-        };
-        self.here(result)
+        found
+    }
+
+    #[inline(never)]
+    fn end(&mut self, end: u8) -> Result<(), Fault> {
+        let found = self.close(end);
+        if found == Some(end) {
+            return Ok(());
+        }
+        // A type that takes fewer parts than there are.
+        let message = if found == Some(b',') && end == b'}' { "trailing comma" } else { "trailing characters" };
+        Err(Fault::new(message.to_owned(), Some(self.at.saturating_add(1))))
+    }
+
+    #[inline(never)]
+    fn end_of_variant(&mut self) -> Result<(), Fault> {
+        let found = self.close(b'}');
+        if found == Some(b'}') { Ok(()) } else { Err(Self::no_value(self.at)) }
+    }
+
+    #[inline(never)]
+    fn end_after(&mut self, end: u8, fault: Fault) -> Fault {
+        self.close(end);
+        fault.at(self.at)
     }
 
     fn object<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() != Some(b'{') {
-            return Err(self.mismatch(&visitor));
-        }
-        self.enter()?;
+        self.begin(b'{', &visitor)?;
         let result = visitor.visit_map(Members { reader: self, name: String::new() });
         self.leave(b'}', result)
     }
 
     fn list<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() != Some(b'[') {
-            return Err(self.mismatch(&visitor));
-        }
-        self.enter()?;
+        self.begin(b'[', &visitor)?;
         let result = visitor.visit_seq(Elements { reader: self, next: 0 });
         self.leave(b']', result)
     }
 
     fn text<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() != Some(b'"') {
-            return Err(self.mismatch(&visitor));
-        }
-        let result = self.string().and_then(|text| visitor.visit_string(text));
+        let text = self.quoted(&visitor)?;
+        let result = visitor.visit_str(&text);
         self.here(result)
+    }
+
+    #[inline(never)]
+    fn quoted(&mut self, expected: &dyn Expected) -> Result<String, Fault> {
+        if self.peek() != Some(b'"') {
+            return Err(self.mismatch(expected));
+        }
+        let text = self.string();
+        self.here(text)
+    }
+
+    #[inline(never)]
+    fn yes_or_no(&mut self, expected: &dyn Expected) -> Result<bool, Fault> {
+        if matches!(self.peek(), Some(b't' | b'f')) { Ok(self.word() == Some(true)) } else { Err(self.mismatch(expected)) }
+    }
+
+    #[inline(never)]
+    fn amount(&mut self, expected: &dyn Expected) -> Result<serde_json::Number, Fault> {
+        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
+            return Err(self.mismatch(expected));
+        }
+        let number = self.number();
+        self.here(number)
+    }
+
+    /// Steps over `null`, if that is what stands here.
+    #[inline(never)]
+    fn null(&mut self) -> bool {
+        let is_null = self.peek() == Some(b'n');
+        if is_null {
+            self.word();
+        }
+        is_null
+    }
+
+    /// Enters what chooses a variant: an object, or a string that has nothing to it, which is `false`.
+    #[inline(never)]
+    fn choice(&mut self) -> Result<bool, Fault> {
+        match self.peek() {
+            Some(b'{') => self.enter().map(|()| true),
+            Some(b'"') => Ok(false),
+            _ => Err(Self::no_value(self.at.saturating_add(1))),
+        }
     }
 
     /// `true`, `false` or `null`, which is `None`.
@@ -221,22 +297,18 @@ impl Reader<'_> {
     }
 
     fn boolean<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if !matches!(self.peek(), Some(b't' | b'f')) {
-            return Err(self.mismatch(&visitor));
-        }
-        let result = visitor.visit_bool(self.word() == Some(true));
+        let is = self.yes_or_no(&visitor)?;
+        let result = visitor.visit_bool(is);
         self.here(result)
     }
 
     fn count<'de, V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value, Fault> {
-        if !matches!(self.peek(), Some(b'-' | b'0'..=b'9')) {
-            return Err(self.mismatch(&visitor));
-        }
-        let result = self.number().and_then(|number| match (number.as_u64(), number.as_i64()) {
+        let number = self.amount(&visitor)?;
+        let result = match (number.as_u64(), number.as_i64()) {
             (Some(number), _) => visitor.visit_u64(number),
             (None, Some(number)) => visitor.visit_i64(number),
             (None, None) => visitor.visit_f64(number.as_f64().unwrap_or_default()),
-        });
+        };
         self.here(result)
     }
 
@@ -301,21 +373,15 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     }
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() != Some(b'n') {
+        if !self.null() {
             return Err(self.mismatch(&visitor));
         }
-        self.word();
         let result = visitor.visit_unit();
         self.here(result)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.peek() == Some(b'n') {
-            self.word();
-            visitor.visit_none()
-        } else {
-            visitor.visit_some(self)
-        }
+        if self.null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
@@ -340,20 +406,12 @@ impl<'de> Deserializer<'de> for &mut Reader<'_> {
     }
 
     fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        match self.peek() {
-            Some(b'{') => {
-                self.enter()?;
-                let value = visitor.visit_enum(Choice { reader: self, content: true })?;
-                self.depth = self.depth.saturating_sub(1);
-                if self.peek() != Some(b'}') {
-                    return self.no_value(self.at);
-                }
-                self.pass(1);
-                Ok(value)
-            }
-            Some(b'"') => visitor.visit_enum(Choice { reader: self, content: false }),
-            _ => self.no_value(self.at.saturating_add(1)),
+        let content = self.choice()?;
+        let value = visitor.visit_enum(Choice { reader: self, content })?;
+        if content {
+            self.end_of_variant()?;
         }
+        Ok(value)
     }
 
     fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -368,25 +426,40 @@ struct Members<'r, 'j> {
     name: String,
 }
 
-impl<'de> de::MapAccess<'de> for Members<'_, '_> {
-    type Error = Fault;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+impl Members<'_, '_> {
+    /// The next name.
+    #[inline(never)]
+    fn next(&mut self) -> Result<bool, Fault> {
         match self.reader.peek() {
-            Some(b'}') => return Ok(None),
+            Some(b'}') => return Ok(false),
             Some(b',') => self.reader.pass(1),
             _ => {}
         }
         self.reader.peek();
         self.name = self.reader.string().map_err(|fault| fault.within(Step::Member("?".to_owned())))?;
-        let key = seed.deserialize(Name { text: self.name.clone(), at: self.reader.at });
-        key.map(Some).map_err(|fault| fault.within(Step::Member(std::mem::take(&mut self.name))))
+        Ok(true)
+    }
+
+    #[inline(never)]
+    fn within(&mut self, fault: Fault) -> Fault {
+        fault.within(Step::Member(std::mem::take(&mut self.name)))
+    }
+}
+
+impl<'de> de::MapAccess<'de> for Members<'_, '_> {
+    type Error = Fault;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Fault> {
+        if !self.next()? {
+            return Ok(None);
+        }
+        let key = seed.deserialize(Name { text: &self.name, at: self.reader.at });
+        key.map(Some).map_err(|fault| self.within(fault))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Fault> {
-        self.reader.peek();
-        self.reader.pass(1);
-        seed.deserialize(&mut *self.reader).map_err(|fault| fault.within(Step::Member(std::mem::take(&mut self.name))))
+        self.reader.colon();
+        seed.deserialize(&mut *self.reader).map_err(|fault| self.within(fault))
     }
 }
 
@@ -396,17 +469,26 @@ struct Elements<'r, 'j> {
     next: usize,
 }
 
-impl<'de> de::SeqAccess<'de> for Elements<'_, '_> {
-    type Error = Fault;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+impl Elements<'_, '_> {
+    /// The index of the next element.
+    #[inline(never)]
+    fn next(&mut self) -> Option<usize> {
         match self.reader.peek() {
-            Some(b']') => return Ok(None),
+            Some(b']') => return None,
             Some(b',') => self.reader.pass(1),
             _ => {}
         }
         let index = self.next;
         self.next = index.saturating_add(1);
+        Some(index)
+    }
+}
+
+impl<'de> de::SeqAccess<'de> for Elements<'_, '_> {
+    type Error = Fault;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Fault> {
+        let Some(index) = self.next() else { return Ok(None) };
         seed.deserialize(&mut *self.reader).map(Some).map_err(|fault| fault.within(Step::Element(index)))
     }
 }

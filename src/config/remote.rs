@@ -25,7 +25,7 @@ pub struct Remote {
 
 impl Remote {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if self.cluster.is_empty() {
             return fail("cluster", "name an Envoy cluster");
         }

@@ -3,9 +3,9 @@
 use super::{Algorithm, ConfigError, Connection, Credential, Issuer, Pin, Remote, Secret};
 use crate::protocol::Version;
 use crate::wire::path;
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -80,10 +80,7 @@ impl SignedCard {
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         let is_shared = |algorithm: &Algorithm| algorithm.secret_bytes().is_some();
         if self.algorithms.as_ref().is_some_and(|listed| listed.is_empty() || listed.iter().any(is_shared)) {
-            return Err(ConfigError::new(
-                format!("{at}.algorithms"),
-                "name at least one, and none of HS*: whoever could verify could sign",
-            ));
+            return Err(ConfigError::of(at, "algorithms", "name at least one, and none of HS*: whoever could verify could sign"));
         }
         Ok(())
     }
@@ -100,10 +97,10 @@ impl RemoteCard {
         &self,
         at: &str,
         connection: &Connection,
-        secrets: &BTreeMap<String, Secret>,
+        secrets: &SortedMap<String, Secret>,
         issuers: &[Issuer],
     ) -> Result<(), ConfigError> {
-        let fail = |member: &str, reason: &str| Err(ConfigError::new(format!("{at}.{member}"), reason));
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         self.remote.check(&format!("{at}.remote"))?;
         let uri = &self.remote.uri;
         let host = path::host(uri.authority()).unwrap_or_default();

@@ -5,8 +5,8 @@ use super::introspection::Introspection;
 use super::key::{ApiKey, Basic};
 use super::waiting::{self, Fairness};
 use super::{ConfigError, Issuer, Secret};
+use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
-use std::collections::BTreeMap;
 
 /// A way to authenticate, as a card's `securitySchemes` names it.
 #[derive(Clone, Debug, Deserialize)]
@@ -49,7 +49,7 @@ pub struct Bearer {
 pub struct Open {}
 
 impl Scheme {
-    pub(super) fn check(&self, at: &str, issuers: &[Issuer], secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, issuers: &[Issuer], secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         match self {
             Self::Bearer(bearer) => {
                 if let Some(bound) = &bearer.certificate_bound {

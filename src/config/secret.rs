@@ -1,10 +1,10 @@
 //! Where secrets come from. Errors here never repeat what stands in the configuration: it may be the secret itself.
 
 use super::{ConfigError, Remote};
+use crate::wire::sorted::SortedMap;
 use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// A reference to `secrets`.
@@ -41,7 +41,7 @@ pub struct SecretDocument {
 ///
 /// # Errors
 /// If there is none. The name is not repeated: somebody may have put the secret itself there.
-pub(super) fn named<'a>(at: &str, name: &str, secrets: &'a BTreeMap<String, Secret>) -> Result<&'a Secret, ConfigError> {
+pub(super) fn named<'a>(at: &str, name: &str, secrets: &'a SortedMap<String, Secret>) -> Result<&'a Secret, ConfigError> {
     let unknown = || ConfigError::new(at, "there is no secret of this name: `secrets` says where each comes from");
     secrets.get(name).ok_or_else(unknown)
 }
@@ -50,7 +50,7 @@ pub(super) fn named<'a>(at: &str, name: &str, secrets: &'a BTreeMap<String, Secr
 ///
 /// # Errors
 /// If there is none, or it comes later.
-pub(super) fn named_at_once(at: &str, name: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+pub(super) fn named_at_once(at: &str, name: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
     match named(at, name, secrets)? {
         Secret::Env(_) | Secret::Inline(_) => Ok(()),
         Secret::Http(_) => Err(ConfigError::new(at, "this is needed when Envoy reads the configuration: name a secret from env")),
@@ -61,21 +61,22 @@ impl Secret {
     pub(super) fn check(&self, at: &str, allow_inline: bool) -> Result<(), ConfigError> {
         match self {
             Self::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
-                Err(ConfigError::new(format!("{at}.env"), "name an environment variable"))
+                Err(ConfigError::of(at, "env", "name an environment variable"))
             }
             Self::Env(_) => Ok(()),
             Self::Http(document) => {
                 document.remote.check(&format!("{at}.http.remote"))?;
                 match &document.json_pointer {
                     Some(pointer) if !pointer.starts_with('/') => {
-                        Err(ConfigError::new(format!("{at}.http.json_pointer"), "a JSON pointer starts with /"))
+                        Err(ConfigError::of(at, "http.json_pointer", "a JSON pointer starts with /"))
                     }
                     _ => Ok(()),
                 }
             }
             Self::Inline(_) if allow_inline => Ok(()),
-            Self::Inline(_) => Err(ConfigError::new(
-                format!("{at}.inline"),
+            Self::Inline(_) => Err(ConfigError::of(
+                at,
+                "inline",
                 "configurations are logged and dumped: name an env or http source, or set allow_inline_secrets: true for a test",
             )),
         }

@@ -2,9 +2,9 @@
 
 use super::{ConfigError, Scheme};
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// One requirement, as a card writes it: every scheme in it, each with all its scopes.
@@ -29,7 +29,7 @@ impl Demanded {
         }
     }
 
-    pub(super) fn check(&self, at: &str, schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
         let fail = |place: &str, reason: String| Err(ConfigError::new(format!("{at}{place}"), reason));
         let Self::Requirements(requirements) = self else { return Ok(()) };
         if requirements.is_empty() {
@@ -52,7 +52,7 @@ impl Demanded {
             }
         }
         let named = requirements.iter().flat_map(|UniqueMap(requirement)| requirement.keys());
-        let asked: BTreeSet<&String> = named.filter(|name| matches!(schemes.get(*name), Some(Scheme::Introspection(_)))).collect();
+        let asked: SortedSet<&String> = named.filter(|name| matches!(schemes.get(*name), Some(Scheme::Introspection(_)))).collect();
         if asked.len() > 1 {
             return fail("", "name one scheme of introspection at most: an opaque token does not say whom to ask".to_owned());
         }

@@ -4,8 +4,8 @@ use super::{CardPlace, ConfigError};
 use crate::protocol::Version;
 use crate::wire::authority::{Authority, is_host_byte, is_port, port_start};
 use crate::wire::path;
+use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
-use std::collections::BTreeSet;
 
 /// One entry of `match.hosts`: what an entry of Envoy's `domains` is. The order of the variants is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -125,9 +125,9 @@ pub struct Match {
 /// What all `match` of a configuration have been seen to say together.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    taken: BTreeSet<(HostPattern, String)>,
+    taken: SortedSet<(HostPattern, String)>,
     /// Cards outside the prefixes of their agents.
-    cards: BTreeSet<(HostPattern, String, Option<String>)>,
+    cards: SortedSet<(HostPattern, String, Option<String>)>,
     /// What ports mean, and where that was said first.
     ports: Option<(Ports, String)>,
 }
@@ -144,7 +144,7 @@ impl Match {
     /// `services`: the versions whose gRPC calls are for it.
     pub(super) fn check(&self, at: &str, services: &[Version], places: &mut Places) -> Result<(), ConfigError> {
         if self.hosts.is_empty() {
-            return Err(ConfigError::new(format!("{at}.hosts"), "name at least one host (\"*\" for every host)"));
+            return Err(ConfigError::of(at, "hosts", "name at least one host (\"*\" for every host)"));
         }
         if let Some(ports) = self.ports {
             let (first, place) = places.ports.get_or_insert_with(|| (ports, format!("{at}.ports")));
@@ -152,7 +152,7 @@ impl Match {
                 let (said, here) = (first.as_str(), ports.as_str());
                 let reason =
                     format!("is {here}, but {place} is {said}: the routes of one listener know one of them, so say the same everywhere");
-                return Err(ConfigError::new(format!("{at}.ports"), reason));
+                return Err(ConfigError::of(at, "ports", &reason));
             }
         }
         for host in &self.hosts {
@@ -163,7 +163,7 @@ impl Match {
                 // No prefix is written like this.
                 if !places.taken.insert((host.clone(), version.as_str().to_owned())) {
                     let reason = format!("another agent takes the gRPC calls of A2A {version} at this host");
-                    return Err(ConfigError::new(format!("{at}.grpc"), reason));
+                    return Err(ConfigError::of(at, "grpc", &reason));
                 }
             }
         }

@@ -2,8 +2,8 @@
 
 use super::secret::named_at_once;
 use super::{ConfigError, Secret};
+use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
-use std::collections::{BTreeMap, BTreeSet};
 
 /// Most keys of one agent: each is tried at most once an id, and none is kept for ever.
 const MAX_KEYS: usize = 8;
@@ -49,13 +49,13 @@ impl Tasks {
         }
     }
 
-    pub(super) fn check(&self, at: &str, secrets: &BTreeMap<String, Secret>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         let Some(owned) = self.owned() else { return Ok(()) };
         let at = format!("{at}.owned.keys");
         if owned.keys.is_empty() || owned.keys.len() > MAX_KEYS {
             return Err(ConfigError::new(at, format!("give 1 to {MAX_KEYS} keys")));
         }
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         for (index, key) in owned.keys.iter().enumerate() {
             let fail = |member: &str, reason: String| Err(ConfigError::new(format!("{at}[{index}].{member}"), reason));
             let plain = !key.id.is_empty() && key.id.len() <= MAX_ID_BYTES && key.id.bytes().all(|byte| byte.is_ascii_alphanumeric());

@@ -3,9 +3,9 @@
 use super::Offer;
 use crate::protocol::Version;
 use crate::wire::json::UniqueMap;
+use crate::wire::sorted::SortedMap;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Unexpected, Visitor};
-use std::collections::BTreeMap;
 use std::fmt;
 
 /// What an agent offers, by version.
@@ -25,8 +25,8 @@ impl Default for Versions {
 
 impl Versions {
     /// What stands in the configuration.
-    pub const fn given(&self) -> &BTreeMap<Version, Offer> {
-        const NONE: &BTreeMap<Version, Offer> = &BTreeMap::new();
+    pub const fn given(&self) -> &SortedMap<Version, Offer> {
+        const NONE: &SortedMap<Version, Offer> = &SortedMap::new();
         match self {
             Self::FromCard => NONE,
             Self::Given(UniqueMap(offers)) => offers,

@@ -4,7 +4,7 @@
 
 use super::{ConfigError, Demanded, Issuer, Scheme};
 use crate::wire::json::UniqueMap;
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// Who vouches for one caller, by its name in the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +41,13 @@ pub(super) struct Said<'c> {
 
 impl<'c> Vouchers<'c> {
     /// Of the whole configuration.
-    pub fn all(issuers: &'c [Issuer], schemes: &'c BTreeMap<String, Scheme>) -> Self {
+    pub fn all(issuers: &'c [Issuer], schemes: &'c SortedMap<String, Scheme>) -> Self {
         Self::of(schemes.iter().map(|(name, scheme)| (name.as_str(), scheme)), issuers)
     }
 
     /// Of an agent that demands `demanded`. A card may name any scheme. Where a requirement has a token beside other things,
     /// the caller is the token's.
-    pub fn at(demanded: &'c Demanded, issuers: &'c [Issuer], schemes: &'c BTreeMap<String, Scheme>) -> Self {
+    pub fn at(demanded: &'c Demanded, issuers: &'c [Issuer], schemes: &'c SortedMap<String, Scheme>) -> Self {
         let Demanded::Requirements(requirements) = demanded else { return Self::all(issuers, schemes) };
         let named = requirements.iter().flat_map(|UniqueMap(requirement)| {
             let parts = || requirement.keys().filter_map(|name| Some((name.as_str(), schemes.get(name)?)));
@@ -116,7 +116,7 @@ impl<'c> Vouchers<'c> {
 }
 
 /// Errs on a scheme that is called as an issuer, where both vouch for callers: what goes on could not tell the two apart.
-pub(super) fn unique(issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> Result<(), ConfigError> {
+pub(super) fn unique(issuers: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
     for (name, _) in schemes.iter().filter(|(_, scheme)| !matches!(scheme, Scheme::Bearer(_))) {
         if issuers.iter().any(|issuer| issuer.name == *name || issuer.issuer == *name) {
             let reason = "an issuer is called so too, and callers are told apart by this name: give one of the two another";
@@ -127,7 +127,7 @@ pub(super) fn unique(issuers: &[Issuer], schemes: &BTreeMap<String, Scheme>) -> 
 }
 
 /// The names in `wanted` that are of no scheme that vouches for callers: the first, with what to write in its place.
-pub(super) fn unknown_scheme(wanted: &[String], schemes: &BTreeMap<String, Scheme>) -> Option<(usize, String)> {
+pub(super) fn unknown_scheme(wanted: &[String], schemes: &SortedMap<String, Scheme>) -> Option<(usize, String)> {
     wanted.iter().enumerate().find_map(|(index, name)| match schemes.get(name) {
         None => Some((index, format!("there is no scheme called {name:?}"))),
         Some(Scheme::Bearer(bearer)) => {

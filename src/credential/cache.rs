@@ -3,9 +3,9 @@
 
 use super::endpoint::Issued;
 use super::{Failure, Key};
+use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub struct Token {
 /// Tokens by key. `J` is what a fetch needs to know.
 #[derive(Debug)]
 pub struct Cache<J> {
-    entries: BTreeMap<Key, Entry<J>>,
+    entries: PagedMap<Key, Entry<J>>,
 }
 
 #[derive(Debug)]
@@ -69,7 +69,7 @@ pub enum Lookup {
 
 impl<J> Default for Cache<J> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new() }
+        Self { entries: PagedMap::new() }
     }
 }
 

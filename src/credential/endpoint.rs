@@ -5,7 +5,7 @@ use super::assertion::{self, Unsigned};
 use super::secrets::{SecretError, Secrets};
 use super::{Failure, Key};
 use crate::config::{Client, ClientAuthentication, HttpUri, SecretRef, TokenParameters};
-use crate::wire::json::UniqueMap;
+use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -171,7 +171,7 @@ pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure,
         400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
         _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
     }
-    let UniqueMap(answer): UniqueMap<Value> =
+    let UniqueObject(answer): UniqueObject =
         serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
     let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
         return Err(unavailable("answered without an access_token"));
@@ -190,7 +190,7 @@ pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure,
 }
 
 /// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
-fn lifetime(answer: &std::collections::BTreeMap<String, Value>, now: UnixTime) -> Option<Duration> {
+fn lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Duration> {
     let seconds = |value: &Value| match value {
         Value::Number(number) => number.as_u64(),
         // Azure's endpoints write numbers as texts.
@@ -207,7 +207,7 @@ fn lifetime(answer: &std::collections::BTreeMap<String, Value>, now: UnixTime) -
 
 /// What an error answer says (RFC 6749 section 5.2).
 fn complaint(status: u16, body: &[u8]) -> (Failure, String) {
-    let answer: UniqueMap<Value> = serde_json::from_slice(body).unwrap_or_default();
+    let answer: UniqueObject = serde_json::from_slice(body).unwrap_or_default();
     let word = |name: &str| answer.0.get(name).and_then(Value::as_str).filter(|word| is_code(word));
     let Some(error) = word("error") else {
         return (Failure::Refused, format!("answered with status {status} and no OAuth error"));

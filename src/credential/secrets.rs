@@ -1,8 +1,8 @@
 //! Secrets by name. A value never appears in logs, errors, statistics or answers; only its absence does.
 
+use crate::wire::sorted::SortedMap;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// Longest secret that is read from a document.
@@ -24,7 +24,7 @@ pub enum SecretError {
 
 /// The values that were found, or why not, by secret name.
 #[derive(Debug, Default)]
-pub struct Secrets(BTreeMap<String, Result<SecretString, SecretError>>);
+pub struct Secrets(SortedMap<String, Result<SecretString, SecretError>>);
 
 impl Secrets {
     /// Takes what the source of secret `name` gave.
@@ -78,7 +78,7 @@ pub fn read(body: &[u8], pointer: Option<&str>) -> Result<SecretString, &'static
             line.strip_suffix('\r').unwrap_or(line).to_owned()
         }
         Some(pointer) => {
-            let document: Value = serde_json::from_str(text).map_err(|_| "the answer is not JSON")?;
+            let document: Value = serde_json::from_slice(text.as_bytes()).map_err(|_| "the answer is not JSON")?;
             document.pointer(pointer).and_then(Value::as_str).ok_or("the answer has no text at json_pointer")?.to_owned()
         }
     };

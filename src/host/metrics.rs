@@ -6,21 +6,21 @@ use crate::flow::event::decision::Decision;
 use crate::flow::event::ledger::Ledger;
 use crate::flow::event::metric::{Count, decision_time};
 use crate::flow::event::target::Target;
+use crate::wire::sorted::SortedMap;
 use proxy_wasm::hostcalls;
 use proxy_wasm::types::MetricType;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 
 /// Metric ids by what they measure. Statistics that cannot be written are no reason to stop.
 #[derive(Default)]
 pub struct Metrics {
     ledger: RefCell<Ledger>,
-    counters: RefCell<BTreeMap<Count, u32>>,
-    histograms: RefCell<BTreeMap<(Option<Target>, Decision), u32>>,
+    counters: RefCell<SortedMap<Count, u32>>,
+    histograms: RefCell<SortedMap<(Option<Target>, Decision), u32>>,
     /// What is to be added to other counters, by name.
-    added: RefCell<BTreeMap<String, u64>>,
+    added: RefCell<SortedMap<String, u64>>,
     /// By name, with the last value of gauges.
-    others: RefCell<BTreeMap<String, (u32, u64)>>,
+    others: RefCell<SortedMap<String, (u32, u64)>>,
     /// No tick comes any more: nothing is kept.
     ended: Cell<bool>,
 }
@@ -37,8 +37,10 @@ impl Metrics {
     /// Adds one to the counter `name`, with the next tick.
     pub fn count(&self, name: String) {
         let mut added = self.added.borrow_mut();
-        let more = added.entry(name).or_default();
-        *more = more.saturating_add(1);
+        match added.get_mut(&name) {
+            Some(more) => *more = more.saturating_add(1),
+            None => drop(added.insert(name, 1)),
+        }
         drop(added);
         if self.ended.get() {
             self.flush_added();

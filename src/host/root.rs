@@ -16,12 +16,14 @@ use crate::host::waiting::Shared;
 use crate::host::{call, raw, wasi};
 use crate::identity::signature::Verifier;
 use crate::wire::header::Headers;
+use crate::wire::paged::PagedMap;
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
 use proxy_wasm::traits::{Context as HostContext, HttpContext, RootContext};
 use proxy_wasm::types::{BufferType, ContextType};
 use secrecy::ExposeSecret;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -31,12 +33,12 @@ pub struct Root {
     shared: Rc<Shared>,
     runtime: Option<Rc<Runtime>>,
     /// What is fetched, by call token.
-    calls: BTreeMap<u32, Want>,
+    calls: PagedMap<u32, Want>,
 }
 
 impl Root {
     pub fn new(id: u32) -> Self {
-        Self { id, shared: Rc::default(), runtime: None, calls: BTreeMap::new() }
+        Self { id, shared: Rc::default(), runtime: None, calls: PagedMap::new() }
     }
 
     fn configure(&self, json: &[u8]) -> Result<Runtime, ConfigError> {
@@ -128,7 +130,7 @@ impl Root {
     }
 
     /// Of these requests, those whose body bytes have arrived at the proxy (it counts them) but not here.
-    fn withheld(&self, suspects: Vec<u32>) -> BTreeSet<u32> {
+    fn withheld(&self, suspects: Vec<u32>) -> SortedSet<u32> {
         let withheld = suspects.into_iter().filter(|id| {
             if hostcalls::set_effective_context(*id).is_err() {
                 return false;

@@ -5,7 +5,7 @@
 use super::jwk::{KeySet, Wanted};
 use super::signature::Verifier;
 use crate::config::{Algorithm, SignedCard};
-use crate::wire::json::{UniqueMap, UniqueValue};
+use crate::wire::json::UniqueValue;
 use crate::wire::{base64url, jcs};
 use serde::Deserialize;
 use serde_json::Value;
@@ -53,12 +53,13 @@ pub fn verify(
 fn good(signature: &Value, payload: &str, keys: &KeySet, card: &SignedCard, verifier: &dyn Verifier) -> Option<()> {
     let text = |name: &str| signature.get(name).and_then(Value::as_str);
     let protected = text("protected")?;
-    let UniqueMap(header) = serde_json::from_slice::<UniqueMap<UniqueValue>>(&base64url::decode(protected)?).ok()?;
+    let UniqueValue(header) = serde_json::from_slice(&base64url::decode(protected)?).ok()?;
+    let header = header.as_object()?;
     // RFC 7515 section 4.1.11; with `b64` (RFC 7797) something else would be signed.
     if header.contains_key("crit") || header.contains_key("b64") {
         return None;
     }
-    let member = |name: &str| header.get(name).and_then(|value| value.0.as_str());
+    let member = |name: &str| header.get(name).and_then(Value::as_str);
     let name = member("alg")?;
     let algorithm = Algorithm::deserialize(Value::String(name.to_owned())).ok().filter(|algorithm| card.takes(*algorithm))?;
     let key_id = Some(member("kid")?);

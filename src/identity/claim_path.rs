@@ -1,7 +1,7 @@
 //! What stands at a path of a claims set.
 
 use crate::config::ClaimPath;
-use crate::wire::json::UniqueMap;
+use crate::wire::json::UniqueObject;
 use serde_json::Value;
 
 /// A claim is missing or has the wrong type.
@@ -9,7 +9,7 @@ use serde_json::Value;
 pub struct ClaimError;
 
 /// What stands at `path`. An error if something on the way is no object.
-pub(super) fn at<'a>(payload: &'a UniqueMap<Value>, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
+pub(super) fn at<'a>(payload: &'a UniqueObject, path: &ClaimPath) -> Result<Option<&'a Value>, ClaimError> {
     let mut names = path.names().iter();
     let mut found = names.next().and_then(|name| payload.0.get(name));
     for name in names {

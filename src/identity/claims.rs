@@ -5,7 +5,7 @@ use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
 use crate::identity::claim_path::{ClaimError, at};
 use crate::identity::confirmation::{self, Confirmation};
 use crate::identity::{Caller, Forwarded, Kind, Origin, Pseudonym, Rendered, forwarded};
-use crate::wire::json::UniqueMap;
+use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub struct Claims {
 
 /// `iss` of a claims set (RFC 7519 section 4.1.1).
 #[must_use]
-pub fn issuer(payload: &UniqueMap<Value>) -> Option<&str> {
+pub fn issuer(payload: &UniqueObject) -> Option<&str> {
     payload.0.get("iss").and_then(Value::as_str)
 }
 
@@ -61,7 +61,7 @@ impl Claims {
     ///
     /// # Errors
     /// If one of them is not, or a required one, or anything that is read has the wrong type.
-    pub fn read(payload: &UniqueMap<Value>, places: &Places) -> Result<Self, ClaimError> {
+    pub fn read(payload: &UniqueObject, places: &Places) -> Result<Self, ClaimError> {
         let claim = |name: &str| payload.0.get(name);
         let first = |paths: &[ClaimPath]| first(payload, paths);
         let list = |paths: &[ClaimPath], split| first(paths)?.map_or(Ok(Vec::new()), |value| words(value, split));
@@ -119,7 +119,7 @@ impl Claims {
     }
 }
 
-fn first<'a>(payload: &'a UniqueMap<Value>, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {
+fn first<'a>(payload: &'a UniqueObject, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {
     for path in paths {
         if let Some(value) = at(payload, path)? {
             return Ok(Some(value));
@@ -129,7 +129,7 @@ fn first<'a>(payload: &'a UniqueMap<Value>, paths: &[ClaimPath]) -> Result<Optio
 }
 
 /// The markers of users first. What has none of either is of the kind that has no markers; if both have, it is neither.
-fn kind(payload: &UniqueMap<Value>, places: &Places) -> Result<Kind, ClaimError> {
+fn kind(payload: &UniqueObject, places: &Places) -> Result<Kind, ClaimError> {
     if marked(payload, &places.user_marker)? {
         return Ok(Kind::User);
     }
@@ -143,7 +143,7 @@ fn kind(payload: &UniqueMap<Value>, places: &Places) -> Result<Kind, ClaimError>
     }
 }
 
-fn marked(payload: &UniqueMap<Value>, markers: &[Marker]) -> Result<bool, ClaimError> {
+fn marked(payload: &UniqueObject, markers: &[Marker]) -> Result<bool, ClaimError> {
     for marker in markers {
         let fits = match (at(payload, &marker.claim)?, &marker.value) {
             (None, _) => false,
@@ -212,12 +212,12 @@ fn words(value: &Value, split: bool) -> Result<Vec<String>, ClaimError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClaimError, Claims, Kind, Places, UniqueMap, UnixTime};
+    use super::{ClaimError, Claims, Kind, Places, UniqueObject, UnixTime};
     use crate::config::{ClaimPath, Field, Marker};
     use serde_json::{Value, json};
 
     fn read_with(payload: Value, places: &Places) -> Result<Claims, ClaimError> {
-        let map: UniqueMap<Value> = serde_json::from_value(payload).unwrap();
+        let map: UniqueObject = serde_json::from_value(payload).unwrap();
         Claims::read(&map, places)
     }
 

@@ -3,8 +3,7 @@
 
 use super::claim_path::ClaimError;
 use crate::wire::base64url;
-use crate::wire::json::UniqueMap;
-use serde_json::Value;
+use crate::wire::json::UniqueObject;
 
 /// What the client must prove besides having the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub enum Confirmation {
 ///
 /// # Errors
 /// If it has the wrong type.
-pub fn read(payload: &UniqueMap<Value>) -> Result<Option<Confirmation>, ClaimError> {
+pub fn read(payload: &UniqueObject) -> Result<Option<Confirmation>, ClaimError> {
     let Some(cnf) = payload.0.get("cnf") else { return Ok(None) };
     let members = cnf.as_object().filter(|members| !members.is_empty()).ok_or(ClaimError)?;
     match members.get("x5t#S256") {

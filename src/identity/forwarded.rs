@@ -4,7 +4,7 @@
 use crate::config::{ClaimPath, Form, ForwardedClaim};
 use crate::identity::claim_path::at;
 use crate::wire::header::safe_value;
-use crate::wire::json::UniqueMap;
+use crate::wire::json::UniqueObject;
 use crate::wire::structured;
 use serde_json::{Number, Value};
 
@@ -25,11 +25,11 @@ pub enum Forwarded {
 
 /// What the token with this payload has of `claims`, in their order.
 #[must_use]
-pub fn read(payload: &UniqueMap<Value>, claims: &[ForwardedClaim]) -> Box<[Forwarded]> {
+pub fn read(payload: &UniqueObject, claims: &[ForwardedClaim]) -> Box<[Forwarded]> {
     claims.iter().map(|ForwardedClaim { claim, form }| one(payload, claim, *form)).collect()
 }
 
-fn one(payload: &UniqueMap<Value>, claim: &ClaimPath, form: Form) -> Forwarded {
+fn one(payload: &UniqueObject, claim: &ClaimPath, form: Form) -> Forwarded {
     let line = match at(payload, claim) {
         Ok(None) => return Forwarded::Absent,
         Ok(Some(value)) => line(value, form),
@@ -83,11 +83,11 @@ fn push_number(line: &mut String, number: &Number) -> Option<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ClaimPath, Form, Forwarded, ForwardedClaim, MAX_VALUE_BYTES, UniqueMap, Value, read};
+    use super::{ClaimPath, Form, Forwarded, ForwardedClaim, MAX_VALUE_BYTES, UniqueObject, Value, read};
     use serde_json::json;
 
     fn given(payload: Value, claim: Value, form: Form) -> Forwarded {
-        let payload: UniqueMap<Value> = serde_json::from_value(payload).unwrap();
+        let payload: UniqueObject = serde_json::from_value(payload).unwrap();
         let claim: ClaimPath = serde_json::from_value(claim).unwrap();
         read(&payload, &[ForwardedClaim { claim, form }])[0].clone()
     }

@@ -4,7 +4,7 @@ use super::claims::Claims;
 use super::verify::VerifyError;
 use super::{Caller, Origin};
 use crate::config::{ClientMethod, Introspection};
-use crate::wire::json::UniqueMap;
+use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -53,7 +53,7 @@ pub fn question(token: &str, config: &Introspection, secret: &str) -> (String, O
 /// # Errors
 /// As [`IntrospectionError`] says. Only [`IntrospectionError::Answer`] says nothing about the token.
 pub fn read(scheme: usize, config: &Introspection, answer: &[u8], now: UnixTime) -> Result<Caller, IntrospectionError> {
-    let payload: UniqueMap<Value> = serde_json::from_slice(answer).map_err(|_| IntrospectionError::Answer)?;
+    let payload: UniqueObject = serde_json::from_slice(answer).map_err(|_| IntrospectionError::Answer)?;
     match payload.0.get("active") {
         Some(Value::Bool(true)) => {}
         Some(Value::Bool(false)) => return Err(IntrospectionError::Inactive),

@@ -185,7 +185,7 @@ impl KeySet {
         let set: Set<'_> = serde_json::from_slice(json).map_err(|_| JwkSetError::NotASet)?;
         let mut entries: Vec<Entry> = Vec::new();
         let mut oversized: usize = 0;
-        for found in set.keys.into_iter().filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok()).filter_map(entry) {
+        for found in set.keys.into_iter().filter_map(|key| serde_json::from_slice::<Jwk>(key.get().as_bytes()).ok()).filter_map(entry) {
             match &found.key {
                 Key::Rsa(key) if key.software.n().bits() > max_rsa_bits => oversized = oversized.saturating_add(1),
                 _ if entries.len() < MAX_KEYS => entries.push(found),

@@ -1,7 +1,7 @@
 //! The compact serialization of a JWS (RFC 7515 section 7.1), taken apart without believing it.
 
 use crate::wire::base64url;
-use crate::wire::json::{UniqueMap, UniqueValue};
+use crate::wire::json::{UniqueObject, UniqueValue};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -26,7 +26,7 @@ pub struct Jws<'a> {
     /// `typ`.
     pub kind: Option<String>,
     /// The claims set.
-    pub payload: UniqueMap<Value>,
+    pub payload: UniqueObject,
     /// What was signed: header and payload with the dot between.
     pub signing_input: &'a str,
     /// The signature's bytes.
@@ -41,11 +41,11 @@ impl<'a> Jws<'a> {
     pub fn parse(token: &'a str) -> Result<Self, JwsError> {
         let (signing_input, signature) = token.rsplit_once('.').ok_or(JwsError::Malformed)?;
         let (header, payload) = signing_input.split_once('.').ok_or(JwsError::Malformed)?;
-        let object = |part: &str| -> Option<UniqueMap<Value>> {
-            let UniqueMap(members) = serde_json::from_slice::<UniqueMap<UniqueValue>>(&base64url::decode(part)?).ok()?;
-            Some(UniqueMap(members.into_iter().map(|(name, value)| (name, value.0)).collect()))
+        let object = |part: &str| match serde_json::from_slice(&base64url::decode(part)?).ok()? {
+            UniqueValue(Value::Object(members)) => Some(UniqueObject(members)),
+            UniqueValue(_) => None,
         };
-        let UniqueMap(mut header) = object(header).ok_or(JwsError::Malformed)?;
+        let UniqueObject(mut header) = object(header).ok_or(JwsError::Malformed)?;
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err(JwsError::Extension);
         }

@@ -2,7 +2,7 @@
 //! is judged each time. It dies with the keys of its issuer and with the configuration (which owns this memory).
 
 use super::verify::Verified;
-use std::collections::BTreeMap;
+use crate::wire::paged::PagedMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::rc::Rc;
 
@@ -16,8 +16,8 @@ const HASHED: usize = 16;
 #[derive(Debug, Default)]
 pub struct Remembered {
     seed: u128,
-    young: BTreeMap<u64, Known>,
-    old: BTreeMap<u64, Known>,
+    young: PagedMap<u64, Known>,
+    old: PagedMap<u64, Known>,
 }
 
 #[derive(Debug)]

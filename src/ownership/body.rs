@@ -102,7 +102,7 @@ fn named(seen: Seen<'_>) -> Result<Option<String>, Problem> {
 
 /// The text that a JSON string stands for.
 pub(super) fn text(json: &str) -> Result<String, Problem> {
-    serde_json::from_str(json).map_err(|_| Problem::Fault(Fault::Malformed))
+    serde_json::from_slice(json.as_bytes()).map_err(|_| Problem::Fault(Fault::Malformed))
 }
 
 /// `tasks/{id}` or what begins so, with the id as the agent knows it.

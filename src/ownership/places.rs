@@ -6,7 +6,7 @@
 use super::tag::Subject;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::scan::{Asked, Keep, Plan, Step};
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 use std::rc::Rc;
 
 /// What stands at a place.
@@ -211,8 +211,8 @@ impl Given {
 /// Every kind of body. Made once for all agents.
 #[derive(Debug)]
 pub struct Plans {
-    requests: BTreeMap<(Binding, Request), Rc<Places>>,
-    answers: BTreeMap<(Binding, Given), Rc<Places>>,
+    requests: SortedMap<(Binding, Request), Rc<Places>>,
+    answers: SortedMap<(Binding, Given), Rc<Places>>,
 }
 
 impl Default for Plans {

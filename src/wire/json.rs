@@ -1,19 +1,19 @@
 //! JSON objects whose member names are unique. Readers disagree on which of two equal names counts, so what
 //! security depends on is refused when it repeats one.
 
+use crate::wire::sorted::SortedMap;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
-/// A JSON object, by member name. Deserializing errs on a repeated name (after unescaping).
+/// A JSON object of few members, by their names. Deserializing errs on a repeated name (after unescaping).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UniqueMap<V, K: Ord = String>(pub BTreeMap<K, V>);
+pub struct UniqueMap<V, K: Ord = String>(pub SortedMap<K, V>);
 
 impl<V, K: Ord> Default for UniqueMap<V, K> {
     fn default() -> Self {
-        Self(BTreeMap::new())
+        Self(SortedMap::new())
     }
 }
 
@@ -29,7 +29,7 @@ impl<'de, V: Deserialize<'de>, K: Deserialize<'de> + Ord> Deserialize<'de> for U
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-                let mut map = BTreeMap::new();
+                let mut map = SortedMap::new();
                 while let Some((name, value)) = members.next_entry::<K, V>()? {
                     if map.insert(name, value).is_some() {
                         return Err(A::Error::custom("a member name is repeated"));
@@ -41,6 +41,42 @@ impl<'de, V: Deserialize<'de>, K: Deserialize<'de> + Ord> Deserialize<'de> for U
 
         deserializer.deserialize_map(Members(PhantomData))
     }
+}
+
+/// A JSON object of any members. Deserializing errs on a repeated name of its own (after unescaping). What a caller can send in
+/// any number is read into one of these.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UniqueObject(pub Map<String, Value>);
+
+impl<'de> Deserialize<'de> for UniqueObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members;
+
+        impl<'de> Visitor<'de> for Members {
+            type Value = UniqueObject;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<UniqueObject, A::Error> {
+                unique(members, |value: Value| value).map(UniqueObject)
+            }
+        }
+
+        deserializer.deserialize_map(Members)
+    }
+}
+
+/// The members of an object, none twice.
+fn unique<'de, V: Deserialize<'de>, A: MapAccess<'de>>(mut members: A, plain: fn(V) -> Value) -> Result<Map<String, Value>, A::Error> {
+    let mut map = Map::new();
+    while let Some((name, value)) = members.next_entry::<String, V>()? {
+        if map.insert(name, plain(value)).is_some() {
+            return Err(A::Error::custom("a member name is repeated"));
+        }
+    }
+    Ok(map)
 }
 
 /// A JSON value in which no object, at any depth, repeats a name. Deserializing errs on one that does.
@@ -94,14 +130,8 @@ impl<'de> Deserialize<'de> for UniqueValue {
                 Ok(Value::Array(list))
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
-                let mut map = Map::new();
-                while let Some((name, UniqueValue(value))) = members.next_entry::<String, _>()? {
-                    if map.insert(name, value).is_some() {
-                        return Err(A::Error::custom("a member name is repeated"));
-                    }
-                }
-                Ok(Value::Object(map))
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Value, A::Error> {
+                unique(members, |UniqueValue(value)| value).map(Value::Object)
             }
         }
 
@@ -129,7 +159,7 @@ pub fn ascii(text: String) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{UniqueMap, UniqueValue, ascii};
+    use super::{UniqueMap, UniqueObject, UniqueValue, ascii};
 
     #[test]
     fn json_in_ascii_means_the_same() {
@@ -158,5 +188,10 @@ mod tests {
         assert!(parse(r#"{"a":1,"a":2}"#).is_err());
         assert!(parse(r#"{"a":1,"\u0061":2}"#).is_err());
         assert!(parse("[1]").is_err());
+        let parse = |text: &str| serde_json::from_str::<UniqueObject>(text).map(|map| map.0.len());
+        assert_eq!(parse(r#"{"a":{"c":1,"c":2},"b":2}"#).unwrap(), 2);
+        for text in [r#"{"a":1,"\u0061":2}"#, "[1]", "null"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -36,6 +36,18 @@ impl Fault {
         Self(Box::new(Found { message, at, path: Vec::new() }))
     }
 
+    /// It stands at `at`, unless its place is known.
+    #[inline(never)]
+    pub(super) fn at(mut self, at: usize) -> Self {
+        self.0.at.get_or_insert(at);
+        self
+    }
+
+    #[inline(never)]
+    pub(super) fn within_member(self, name: String) -> Self {
+        self.within(Step::Member(name))
+    }
+
     pub(super) fn within(mut self, step: Step) -> Self {
         self.0.path.push(step);
         self

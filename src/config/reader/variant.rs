@@ -1,20 +1,20 @@
 //! Names of members, and strings and objects that choose a variant.
 
 use super::Reader;
-use super::fault::{Fault, Step};
+use super::fault::Fault;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, Unexpected, Visitor};
 
 /// The name of a member, or a string that chooses a variant.
-pub(super) struct Name {
-    pub(super) text: String,
+pub(super) struct Name<'n> {
+    pub(super) text: &'n str,
     pub(super) at: usize,
 }
 
-impl<'de> Deserializer<'de> for Name {
+impl<'de> Deserializer<'de> for Name<'_> {
     type Error = Fault;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_string(self.text)
+        visitor.visit_str(self.text)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
@@ -36,16 +36,13 @@ impl<'de> Deserializer<'de> for Name {
 }
 
 /// A name that chooses a variant has nothing to it.
-impl<'de> de::EnumAccess<'de> for Name {
+impl<'de> de::EnumAccess<'de> for Name<'_> {
     type Error = Fault;
     type Variant = Bare;
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Bare), Fault> {
         let at = self.at;
-        let variant = seed.deserialize(self).map_err(|mut fault| {
-            fault.0.at.get_or_insert(at);
-            fault
-        })?;
+        let variant = seed.deserialize(self).map_err(|fault| fault.at(at))?;
         Ok((variant, Bare))
     }
 }
@@ -84,14 +81,10 @@ impl<'de, 'r, 'j> de::EnumAccess<'de> for Choice<'r, 'j> {
 
     fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Content<'r, 'j>), Fault> {
         let Self { reader, content } = self;
-        if reader.peek() != Some(b'"') {
-            return reader.no_value(reader.at.saturating_add(1));
-        }
-        let text = reader.string()?;
-        let variant = reader.here(seed.deserialize(Name { text: text.clone(), at: reader.at }))?;
+        let text = reader.variant()?;
+        let variant = reader.here(seed.deserialize(Name { text: &text, at: reader.at }))?;
         if content {
-            reader.peek();
-            reader.pass(1);
+            reader.colon();
         }
         Ok((variant, Content { reader: content.then_some(reader), name: text }))
     }
@@ -108,7 +101,7 @@ impl<'de> de::VariantAccess<'de> for Content<'_, '_> {
 
     fn unit_variant(self) -> Result<(), Fault> {
         let result = self.reader.map_or_else(|| Bare.unit_variant(), Deserialize::deserialize);
-        result.map_err(|fault| fault.within(Step::Member(self.name)))
+        result.map_err(|fault| fault.within_member(self.name))
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Fault> {
@@ -116,7 +109,7 @@ impl<'de> de::VariantAccess<'de> for Content<'_, '_> {
             Some(reader) => seed.deserialize(reader),
             None => Bare.newtype_variant_seed(seed),
         };
-        result.map_err(|fault| fault.within(Step::Member(self.name)))
+        result.map_err(|fault| fault.within_member(self.name))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Fault> {
@@ -124,7 +117,7 @@ impl<'de> de::VariantAccess<'de> for Content<'_, '_> {
             Some(reader) => reader.deserialize_seq(visitor),
             None => Bare.tuple_variant(length, visitor),
         };
-        result.map_err(|fault| fault.within(Step::Member(self.name)))
+        result.map_err(|fault| fault.within_member(self.name))
     }
 
     fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
@@ -132,6 +125,6 @@ impl<'de> de::VariantAccess<'de> for Content<'_, '_> {
             Some(reader) => reader.deserialize_struct("", fields, visitor),
             None => Bare.struct_variant(fields, visitor),
         };
-        result.map_err(|fault| fault.within(Step::Member(self.name)))
+        result.map_err(|fault| fault.within_member(self.name))
     }
 }

@@ -18,7 +18,7 @@ use crate::policy::access;
 use crate::policy::access::{Refusal, Skill, Verdict};
 use crate::protocol::Operation;
 use crate::wire::header::Headers;
-use std::collections::BTreeSet;
+use crate::wire::sorted::SortedSet;
 use std::rc::Rc;
 
 /// A caller who was let in.
@@ -183,7 +183,7 @@ pub fn usable<'s>(
     agent: &Agent,
     policy: Option<&Policy>,
     config: &Config,
-) -> BTreeSet<String> {
+) -> SortedSet<String> {
     let restricted = |skill: &str| {
         agent.access.iter().flatten().any(|rule| rule.skills.iter().any(|own| own == skill))
             || policy.is_some_and(|policy| policy.skills.contains_key(skill))

@@ -3,7 +3,7 @@
 use crate::flow::event::decision::Decision;
 use crate::flow::event::metric::Count;
 use crate::flow::event::target::Target;
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// Most counters of decisions; what comes then is counted by the decision alone.
 const MOST: usize = 4096;
@@ -25,7 +25,7 @@ pub struct Time {
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Every counter that there is, with what is to be added.
-    counts: BTreeMap<Count, u64>,
+    counts: SortedMap<Count, u64>,
     times: Vec<Time>,
     /// Some count is not 0.
     counted: bool,
@@ -36,8 +36,10 @@ impl Ledger {
     pub fn decided(&mut self, count: Count, microseconds: u64) -> bool {
         let has_room = self.counts.len() < MOST || self.counts.contains_key(&count);
         let count = if has_room { count } else { count.coarse() };
-        let known = self.counts.entry(count).or_default();
-        *known = known.saturating_add(1);
+        match self.counts.get_mut(&count) {
+            Some(known) => *known = known.saturating_add(1),
+            None => drop(self.counts.insert(count, 1)),
+        }
         self.counted = true;
         let Count { target, decision, .. } = count;
         self.times.push(Time { target, decision, microseconds });

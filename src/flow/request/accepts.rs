@@ -4,7 +4,7 @@
 use crate::card::policy::described;
 use crate::card::{Card, CardError, Location, Means, requirement};
 use crate::config::{Choice, Credential};
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// Most characters of names in a log line.
 const MOST_OF_NAMES: usize = 200;
@@ -17,7 +17,7 @@ const MOST_OF_NAMES: usize = 200;
 pub fn pick(card: &Card, choices: &[Choice]) -> Result<Result<(usize, String), String>, CardError> {
     let mut alternatives = Vec::new();
     for requirement in requirement::read(card.members(), "")?.unwrap_or_default() {
-        let mut means = BTreeMap::new();
+        let mut means = SortedMap::new();
         for (name, _) in requirement {
             let scheme = described(card, &name)?;
             means.insert(name, scheme.and_then(|scheme| scheme.means()));
@@ -25,7 +25,7 @@ pub fn pick(card: &Card, choices: &[Choice]) -> Result<Result<(usize, String), S
         alternatives.push(means);
     }
     if alternatives.is_empty() {
-        alternatives.push(BTreeMap::new());
+        alternatives.push(SortedMap::new());
     }
     for (index, choice) in choices.iter().enumerate() {
         if let Some(met) = alternatives.iter().find(|alternative| meets(choice, alternative)) {
@@ -35,7 +35,7 @@ pub fn pick(card: &Card, choices: &[Choice]) -> Result<Result<(usize, String), S
     Ok(Err(names(alternatives.iter())))
 }
 
-type Alternative = BTreeMap<String, Option<Means>>;
+type Alternative = SortedMap<String, Option<Means>>;
 
 fn meets(choice: &Choice, alternative: &Alternative) -> bool {
     let is_meant = choice.scheme.as_ref().is_none_or(|scheme| alternative.contains_key(scheme));

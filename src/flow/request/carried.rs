@@ -5,7 +5,7 @@
 
 use crate::wire::header;
 use crate::wire::header::Headers;
-use std::collections::BTreeSet;
+use crate::wire::sorted::SortedSet;
 
 /// The property with the names. Filter state has it as `wasm.attache.carried`.
 pub const MARK: &str = "attache.carried";
@@ -41,7 +41,7 @@ pub fn names(mark: &[u8]) -> impl Iterator<Item = &str> {
 }
 
 /// What must go from a redirected request where the proxy keeps no marks: everything that may be ours.
-pub fn unmarked<'a>(headers: &'a Headers, credentials: &'a BTreeSet<String>) -> impl Iterator<Item = &'a String> {
+pub fn unmarked<'a>(headers: &'a Headers, credentials: &'a SortedSet<String>) -> impl Iterator<Item = &'a String> {
     let may_be_ours = headers.has(REDIRECTED);
     credentials.iter().filter(move |name| may_be_ours && headers.has(name))
 }

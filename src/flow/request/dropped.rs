@@ -4,7 +4,7 @@
 use crate::config::{Config, Connection, FieldName, Fields, folded};
 use crate::flow::event::Effect;
 use crate::wire::header::Headers;
-use std::collections::BTreeSet;
+use crate::wire::sorted::SortedSet;
 use std::rc::Rc;
 
 /// Headers that hold credentials, folded. Whole names first: those of HTTP, then of clouds and their proxies, which tell who is
@@ -90,9 +90,9 @@ const QUERY_END: [&str; 14] = [
 #[derive(Debug)]
 pub struct Dropped {
     /// Folded names of the headers in which this configuration has credentials.
-    own: BTreeSet<String>,
+    own: SortedSet<String>,
     /// The same of parameters.
-    own_query: BTreeSet<String>,
+    own_query: SortedSet<String>,
     drop: Fields,
     keep: Fields,
 }
@@ -101,7 +101,7 @@ impl Dropped {
     /// For each connection of `config`.
     #[must_use]
     pub fn of(config: &Config) -> Vec<Self> {
-        let fold = |names: BTreeSet<&str>| -> BTreeSet<String> { names.into_iter().map(folded).collect() };
+        let fold = |names: SortedSet<&str>| -> SortedSet<String> { names.into_iter().map(folded).collect() };
         let (own, own_query) = (fold(config.credential_headers()), fold(config.credential_parameters()));
         let dropped = |Connection { drop, keep, .. }: &Connection| Self {
             own: own.clone(),

@@ -8,8 +8,8 @@ use crate::flow::request::dropped;
 use crate::protocol::version;
 use crate::wire::authority::Authority;
 use crate::wire::header::Headers;
+use crate::wire::sorted::SortedSet;
 use crate::wire::{path, steering};
-use std::collections::BTreeSet;
 
 /// The head of a request.
 #[derive(Debug)]
@@ -158,7 +158,7 @@ pub fn reserved(headers: &Headers, config: &Config) -> Vec<String> {
 /// The names among `trailers` that must not go on: what only we may use, the version, and credentials, which no
 /// trailer may carry (RFC 9110 section 6.5.1). A server that merges trailers into headers would believe them.
 #[must_use]
-pub fn misplaced(trailers: &Headers, config: &Config, credentials: &BTreeSet<String>) -> Vec<String> {
+pub fn misplaced(trailers: &Headers, config: &Config, credentials: &SortedSet<String>) -> Vec<String> {
     let mut names = reserved(trailers, config);
     let known = |name: &&str| {
         *name == version::HEADER || steering::is_steering(name) || dropped::is_credential(name) || credentials.contains(*name)
@@ -177,7 +177,7 @@ fn is_override(name: &str) -> bool {
 }
 
 /// Whether agents get a header of this name from us alone.
-fn is_identity(name: &str, own: &BTreeSet<String>) -> bool {
+fn is_identity(name: &str, own: &SortedSet<String>) -> bool {
     !own.is_empty() && if name.contains('_') { own.contains(&name.replace('_', "-")) } else { own.contains(name) }
 }
 

@@ -11,8 +11,8 @@ use crate::protocol::{Version, grpc};
 use crate::wire::authority::Authority;
 use crate::wire::fold::fold;
 use crate::wire::path;
+use crate::wire::sorted::{SortedMap, SortedSet};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
 
 /// All of `match` in one configuration.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub struct Matcher {
     ports: Ports,
     unmatched: Unmatched,
     max_path_bytes: usize,
-    exact: BTreeMap<String, usize>,
+    exact: SortedMap<String, usize>,
     suffixes: Lengths,
     prefixes: Lengths,
     any: Option<usize>,
@@ -30,21 +30,21 @@ pub struct Matcher {
 }
 
 /// Wildcards by their length, the longest first.
-type Lengths = Vec<(usize, BTreeMap<String, usize>)>;
+type Lengths = Vec<(usize, SortedMap<String, usize>)>;
 
 /// What one entry of `match.hosts` stands for: Envoy's virtual host.
 #[derive(Debug, Default)]
 struct Entry {
     /// By path prefix; `/` is the empty one.
-    targets: BTreeMap<String, Target>,
+    targets: SortedMap<String, Target>,
     /// Length of the longest prefix.
     longest: usize,
     /// Who takes gRPC calls, by version. Where one agent takes them, those of the other version are its to refuse.
     grpc: Vec<(Version, Target)>,
     /// Cards outside the prefixes of their agents, by path.
-    cards: BTreeMap<String, Vec<(CardPlace, Target)>>,
+    cards: SortedMap<String, Vec<(CardPlace, Target)>>,
     /// The prefixes as the most tolerant reader sees them, with `unmatched: pass` only.
-    folded: BTreeSet<String>,
+    folded: SortedSet<String>,
     /// Length of the longest of them.
     longest_folded: usize,
     /// Somebody came for another port, and the operator knows.
@@ -59,7 +59,7 @@ impl Matcher {
             ports: config.ports(),
             unmatched: config.unmatched,
             max_path_bytes: config.max_path_bytes,
-            exact: BTreeMap::new(),
+            exact: SortedMap::new(),
             suffixes: Vec::new(),
             prefixes: Vec::new(),
             any: None,
@@ -88,7 +88,7 @@ impl Matcher {
         for pattern in &rule.hosts {
             let new = self.entries.len();
             let index = match pattern {
-                HostPattern::Exact(name) => *self.exact.entry(name.clone()).or_insert(new),
+                HostPattern::Exact(name) => known_or(&mut self.exact, name, new),
                 HostPattern::Suffix(text) => wildcard(&mut self.suffixes, text, new),
                 HostPattern::Prefix(text) => wildcard(&mut self.prefixes, text, new),
                 HostPattern::Any => *self.any.get_or_insert(new),
@@ -195,10 +195,18 @@ impl Matcher {
 fn wildcard(lengths: &mut Lengths, text: &str, new: usize) -> usize {
     let known = lengths.iter().position(|(length, _)| *length == text.len());
     let place = known.unwrap_or_else(|| {
-        lengths.push((text.len(), BTreeMap::new()));
+        lengths.push((text.len(), SortedMap::new()));
         lengths.len().saturating_sub(1)
     });
-    lengths.get_mut(place).map_or(new, |(_, texts)| *texts.entry(text.to_owned()).or_insert(new))
+    lengths.get_mut(place).map_or(new, |(_, texts)| known_or(texts, text, new))
+}
+
+/// What `text` has in `texts`, which is `new` if it had nothing.
+fn known_or(texts: &mut SortedMap<String, usize>, text: &str, new: usize) -> usize {
+    texts.get(text).copied().unwrap_or_else(|| {
+        texts.insert(text.to_owned(), new);
+        new
+    })
 }
 
 fn malformed(advice: &str) -> Denial {
@@ -242,7 +250,7 @@ impl Entry {
         self.targets.insert(prefix.to_owned(), target);
         self.grpc.extend(services.iter().map(|version| (*version, target)));
         if let Some(place) = card {
-            self.cards.entry(place.path.clone()).or_default().push((place.clone(), target));
+            self.cards.change(place.path.clone(), |cards| cards.push((place.clone(), target)));
         }
         if keeps_folds {
             let services = rule.grpc.then_some(grpc::SERVICES).into_iter().flatten().map(trimmed);

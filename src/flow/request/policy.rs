@@ -6,7 +6,7 @@ use crate::identity::basic::BasicError;
 use crate::identity::demand::{Demand, Part};
 use crate::identity::{Caller, Origin, basic};
 use crate::wire::header::Headers;
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// What an agent asks of callers.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ pub struct Policy {
     /// For every operation.
     pub demand: Demand,
     /// For skills besides, by id.
-    pub skills: BTreeMap<String, Demand>,
+    pub skills: SortedMap<String, Demand>,
     /// The issuers (indexes) whose tokens can be of use.
     pub issuers: Vec<usize>,
     /// Those of its schemes that take tokens, with their issuers.
@@ -39,10 +39,10 @@ impl Policy {
     /// Resolves requirements: scheme names of `config` with scopes. Names that do not exist are never met.
     pub fn new<'r>(
         config: &Config,
-        requirements: impl Iterator<Item = &'r BTreeMap<String, Vec<String>>>,
-        skills: impl Iterator<Item = (&'r String, Vec<&'r BTreeMap<String, Vec<String>>>)>,
+        requirements: impl Iterator<Item = &'r SortedMap<String, Vec<String>>>,
+        skills: impl Iterator<Item = (&'r String, Vec<&'r SortedMap<String, Vec<String>>>)>,
     ) -> Self {
-        let demand = |requirements: &mut dyn Iterator<Item = &'r BTreeMap<String, Vec<String>>>| {
+        let demand = |requirements: &mut dyn Iterator<Item = &'r SortedMap<String, Vec<String>>>| {
             let part = |(name, scopes): (&String, &Vec<String>)| {
                 let scheme = config.schemes().keys().position(|own| own == name)?;
                 Some(Part { scheme, scopes: scopes.clone() })
@@ -52,7 +52,7 @@ impl Policy {
         };
         let mut requirements = requirements;
         let own = demand(&mut requirements);
-        let skills: BTreeMap<String, Demand> =
+        let skills: SortedMap<String, Demand> =
             skills.map(|(skill, requirements)| (skill.clone(), demand(&mut requirements.into_iter()))).collect();
         let mut used: Vec<usize> = own.schemes().chain(skills.values().flat_map(Demand::schemes)).collect();
         used.sort_unstable();

@@ -3,8 +3,8 @@
 use crate::config::{Agent, Config, Scheme};
 use crate::flow::request::policy::Policy;
 use crate::wire::path;
+use crate::wire::sorted::SortedSet;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeSet;
 
 /// What stands before the path of the resource (RFC 9728 section 3).
 pub(in crate::flow) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
@@ -38,7 +38,7 @@ impl MetadataPlace {
     /// The document for `agent`, whose `policy` takes tokens (RFC 9728 section 2).
     pub(in crate::flow) fn document(&self, config: &Config, agent: &Agent, policy: &Policy) -> Value {
         let schemes = || policy.demand.schemes().filter_map(|index| config.scheme_at(index));
-        let mut servers: BTreeSet<&str> =
+        let mut servers: SortedSet<&str> =
             policy.issuers.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.issuer.as_str()).collect();
         servers.extend(schemes().filter_map(|scheme| match scheme {
             Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
@@ -51,7 +51,7 @@ impl MetadataPlace {
         put("bearer_methods_supported", json!(["header"]));
         // RFC 9728 section 3.2: lists without elements are left out.
         if !servers.is_empty() {
-            put("authorization_servers", json!(servers));
+            put("authorization_servers", json!(servers.iter().collect::<Vec<_>>()));
         }
         let scopes = policy.demand.all_scopes(|scheme| config.scheme_at(scheme).is_some_and(Scheme::is_token));
         if !scopes.is_empty() {

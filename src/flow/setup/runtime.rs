@@ -18,8 +18,8 @@ use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// Headers in which clients carry credentials of their own. On a call that leaves they were meant for somebody else.
@@ -38,7 +38,7 @@ pub struct Runtime {
     places: Places,
     /// The certificate of the connection matters.
     asks_peer: bool,
-    credential_headers: BTreeSet<String>,
+    credential_headers: SortedSet<String>,
     tag_plans: ownership::Plans,
     envelope: Rc<Questions>,
 }
@@ -155,7 +155,7 @@ impl Runtime {
 
     /// Headers in which credentials travel: those that clients use, and those of every connection.
     #[must_use]
-    pub const fn credential_headers(&self) -> &BTreeSet<String> {
+    pub const fn credential_headers(&self) -> &SortedSet<String> {
         &self.credential_headers
     }
 

@@ -5,7 +5,7 @@ use crate::card::{Capabilities, CardPaths, Requirement, Security};
 use crate::config::{Agent, Config, ConfigError};
 use crate::flow::supply::source::describe;
 use crate::protocol::{Binding, Operation, Version};
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// What is stated of one agent. Made once.
 #[derive(Debug)]
@@ -71,9 +71,9 @@ impl Statement {
 
 /// What the rules ask for skills besides: the scopes of the rule that decides about a message for each, on top of every
 /// requirement. (Cards have no words for the other conditions.)
-fn skills(agent: &Agent, requirements: &[Requirement]) -> BTreeMap<String, Vec<Requirement>> {
+fn skills(agent: &Agent, requirements: &[Requirement]) -> SortedMap<String, Vec<Requirement>> {
     let rules = || agent.access.iter().flatten().filter(|rule| rule.covers(Operation::SendMessage));
-    let mut named: BTreeMap<String, Vec<Requirement>> = BTreeMap::new();
+    let mut named: SortedMap<String, Vec<Requirement>> = SortedMap::new();
     for skill in rules().flat_map(|rule| &rule.skills) {
         let Some(rule) = rules().find(|rule| rule.skills.is_empty() || rule.skills.contains(skill)) else { continue };
         let any: Vec<&[String]> = match rule.require.any_scope.as_slice() {

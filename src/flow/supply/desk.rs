@@ -10,8 +10,9 @@ use crate::flow::supply::store::Supply;
 use crate::flow::supply::token_notes::TokenChoice;
 use crate::wire::caching::Caching;
 use crate::wire::header::Headers;
+use crate::wire::paged::PagedMap;
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How often the host should look around when nothing calls for it.
@@ -97,14 +98,14 @@ pub struct Desk<W> {
     /// `None` until [`Desk::open`].
     notes: Option<Notes>,
     /// What requests asked for since the last tick.
-    asked: BTreeSet<Want>,
-    sent: BTreeMap<Want, Sent>,
+    asked: PagedMap<Want, ()>,
+    sent: PagedMap<Want, Sent>,
     /// What another worker fetches, and the call to make if that comes to nothing.
-    followed: BTreeMap<Want, Call>,
+    followed: PagedMap<Want, Call>,
     /// Requests by the host's number for them.
-    waiting: BTreeMap<u32, Waiting<W>>,
+    waiting: PagedMap<u32, Waiting<W>>,
     /// Those that are to be woken, in the order of their arrival.
-    news: BTreeMap<u32, News>,
+    news: PagedMap<u32, News>,
     /// How many this callback has woken.
     woken: usize,
     /// When it was last looked after all who wait. Looking for bodies costs host calls for each of them, and anyone can make
@@ -116,11 +117,11 @@ impl<W> Default for Desk<W> {
     fn default() -> Self {
         Self {
             notes: None,
-            asked: BTreeSet::new(),
-            sent: BTreeMap::new(),
-            followed: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            news: BTreeMap::new(),
+            asked: PagedMap::new(),
+            sent: PagedMap::new(),
+            followed: PagedMap::new(),
+            waiting: PagedMap::new(),
+            news: PagedMap::new(),
             woken: 0,
             looked: UnixTime::default(),
         }
@@ -143,7 +144,7 @@ impl<W: Clone> Desk<W> {
 
     /// A request asks for this: it is fetched with the next tick, which should come after [`NEXT`].
     pub fn ask(&mut self, want: Want) {
-        self.asked.insert(want);
+        self.asked.insert(want, ());
     }
 
     /// Request `id` waits for this, from now on.
@@ -168,22 +169,24 @@ impl<W: Clone> Desk<W> {
     /// Begins what is due and what requests ask for.
     pub fn tick(&mut self, with: &With<'_>) -> Vec<Errand> {
         let mut errands = Vec::new();
-        let mut wanted: BTreeSet<Want> = with.supply.due(with.now).into_iter().collect();
         // What waits in a queue of its own is due when its turn comes.
-        wanted.extend(std::mem::take(&mut self.asked).into_iter().filter(|want| !with.supply.has_turn(*want)));
+        let mut wanted = std::mem::take(&mut self.asked);
+        wanted.retain(|want, ()| !with.supply.has_turn(*want));
+        wanted.extend(with.supply.due(with.now).into_iter().map(|want| (want, ())));
         if self.is_time_to_look(with.now) {
             // A request whose fetch was lost would wait for ever: its fetch begins again.
             let unheard = self.waiting.iter().filter(|(id, _)| !self.news.contains_key(id));
-            wanted.extend(unheard.filter_map(|(_, waiting)| waiting.wait.until).filter(|want| !with.supply.has_turn(*want)));
+            let unheard = unheard.filter_map(|(_, waiting)| waiting.wait.until).filter(|want| !with.supply.has_turn(*want));
+            wanted.extend(unheard.map(|want| (want, ())));
         }
-        for want in wanted {
+        for (want, ()) in wanted {
             self.fetch(want, with, &mut errands);
         }
         for (want, call) in std::mem::take(&mut self.followed) {
             self.obtain(want, call, with, &mut errands);
         }
         if with.supply.has_displaced() {
-            self.spread(News::Displaced, |_, wait| wait.seat.is_some_and(|seat| with.supply.is_displaced(seat)));
+            self.spread(News::Displaced, &|_, wait| wait.seat.is_some_and(|seat| with.supply.is_displaced(seat)));
         }
         errands
     }
@@ -310,11 +313,11 @@ impl<W: Clone> Desk<W> {
     }
 
     fn settled(&mut self, want: Want) {
-        self.spread(News::Settled(want), |_, wait| wait.until == Some(want));
+        self.spread(News::Settled(want), &|_, wait| wait.until == Some(want));
     }
 
     /// Notes that every waiting request that `concerns` picks is to be woken.
-    fn spread(&mut self, news: News, concerns: impl Fn(u32, &Wait) -> bool) {
+    fn spread(&mut self, news: News, concerns: &dyn Fn(u32, &Wait) -> bool) {
         let picked = self.waiting.iter().filter(|(id, waiting)| concerns(**id, &waiting.wait));
         self.news.extend(picked.map(|(id, _)| (*id, news)));
     }
@@ -366,13 +369,13 @@ impl<W: Clone> Desk<W> {
 
     /// Requests that have waited too long for the body of their answer. (The proxy does not tell whether it has some of it.)
     #[must_use]
-    pub fn unanswered(&self, now: UnixTime) -> BTreeSet<u32> {
+    pub fn unanswered(&self, now: UnixTime) -> SortedSet<u32> {
         let unanswered = self.waiting.iter().filter(|(_, waiting)| waiting.wait.answer && now.since(waiting.since) >= ANSWER_PATIENCE);
         unanswered.map(|(id, _)| *id).collect()
     }
 
     /// The proxy withholds the bodies of these requests.
-    pub fn withheld(&mut self, ids: &BTreeSet<u32>) {
-        self.spread(News::BodyWithheld, |id, _| ids.contains(&id));
+    pub fn withheld(&mut self, ids: &SortedSet<u32>) {
+        self.spread(News::BodyWithheld, &|id, _| ids.contains(&id));
     }
 }

@@ -7,9 +7,10 @@ use crate::flow::supply::lane::{Key, Lane};
 use crate::flow::supply::seats::Room;
 use crate::identity::Caller;
 use crate::wire::network::Network;
+use crate::wire::paged::PagedMap;
+use crate::wire::sorted::SortedMap;
 use crate::wire::time::UnixTime;
 use secrecy::SecretString;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -27,8 +28,8 @@ const GENERATION: usize = 2048;
 /// Questions and answers of one configuration.
 #[derive(Debug, Default)]
 pub struct Introspections {
-    pub(super) jobs: BTreeMap<Key, Job>,
-    pub(super) lanes: BTreeMap<Room, Lane>,
+    pub(super) jobs: PagedMap<Key, Job>,
+    pub(super) lanes: SortedMap<Room, Lane>,
     // Apart, so that no flood of bad tokens drives out the good ones.
     pub(super) good: Recent<Rc<Caller>>,
     pub(super) refused: Recent<Reason>,
@@ -56,8 +57,8 @@ impl Job {
 /// Verdicts in two generations, so that what is used stays.
 #[derive(Debug)]
 pub(super) struct Recent<T> {
-    pub(super) young: BTreeMap<Key, Verdict<T>>,
-    pub(super) old: BTreeMap<Key, Verdict<T>>,
+    pub(super) young: PagedMap<Key, Verdict<T>>,
+    pub(super) old: PagedMap<Key, Verdict<T>>,
 }
 
 #[derive(Debug)]
@@ -71,7 +72,7 @@ pub(super) struct Verdict<T> {
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { young: BTreeMap::new(), old: BTreeMap::new() }
+        Self { young: PagedMap::new(), old: PagedMap::new() }
     }
 }
 
@@ -134,7 +135,7 @@ impl Introspections {
         let client = client();
         let job = Job { room, client, token: SecretString::from(token), asked: false, number, interest: Rc::default() };
         self.jobs.insert(key, job);
-        self.lanes.entry(room).or_default().wait(client, number, key);
+        self.lanes.change(room, |lane| lane.wait(client, number, key));
     }
 
     /// Forgets a question that nobody has.
@@ -167,7 +168,9 @@ impl Introspections {
     /// The endpoint gave no answer about `key`. If that is so for many tokens in a row, it rests, and whoever has not been asked
     /// about yet need not wait for that.
     pub(super) fn fail(&mut self, room: Room, key: Key, now: UnixTime) {
-        if !self.lanes.entry(room).or_default().odd(key, now) {
+        let mut rests = false;
+        self.lanes.change(room, |lane| rests = lane.odd(key, now));
+        if !rests {
             return;
         }
         let given_up: Vec<Key> = self.jobs.iter().filter(|(_, job)| job.room == room && !job.asked).map(|(key, _)| *key).collect();

@@ -11,10 +11,10 @@ use crate::identity::jwk;
 use crate::identity::jwk::{JwkSetError, KeySet, MAX_SET_BYTES};
 use crate::identity::verify::Unverified;
 use crate::wire::kept::{Kept, Wait};
+use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ struct Ring {
     found: Option<(HttpUri, UnixTime)>,
     step: Step,
     /// Keys that were looked for in vain, until when.
-    missed: BTreeMap<[u8; 32], UnixTime>,
+    missed: PagedMap<[u8; 32], UnixTime>,
 }
 
 /// What is being fetched.
@@ -81,7 +81,7 @@ impl Keyrings {
                     Err(_) => Kept::nothing(),
                 },
             };
-            Ok(Ring { keys, found: None, step: Step::Keys, missed: BTreeMap::new() })
+            Ok(Ring { keys, found: None, step: Step::Keys, missed: PagedMap::new() })
         };
         config.issuers.iter().enumerate().map(ring).collect::<Result<_, _>>().map(Self)
     }
@@ -235,7 +235,7 @@ impl Keyrings {
         }
         let changed = ring.keys.complete(now, keys);
         if changed {
-            ring.missed.clear();
+            ring.missed = PagedMap::new();
         }
         failed.map_or(Ok(changed), Err)
     }

@@ -2,8 +2,9 @@
 //! who has the fewest under way.
 
 use crate::wire::network::Network;
+use crate::wire::paged::PagedMap;
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Names a token and the scheme that asks about it.
@@ -22,9 +23,9 @@ pub(super) const MAX_ASKED: usize = 128;
 pub(super) struct Lane {
     /// Questions under way.
     pub asked: usize,
-    clients: BTreeMap<Option<Network>, Queue>,
+    clients: PagedMap<Option<Network>, Queue>,
     /// Tokens about which there was no answer, since the last answer.
-    unanswered: BTreeSet<Key>,
+    unanswered: SortedSet<Key>,
     /// When the first of them was asked about.
     since: UnixTime,
     /// The endpoint is left alone until then.
@@ -36,12 +37,14 @@ pub(super) struct Lane {
 struct Queue {
     asked: usize,
     /// In the order of their arrival.
-    waiting: BTreeMap<u64, Key>,
+    waiting: PagedMap<u64, Key>,
 }
 
 impl Lane {
     pub fn wait(&mut self, client: Option<Network>, number: u64, key: Key) {
-        self.clients.entry(client).or_default().waiting.insert(number, key);
+        self.clients.change(client, |queue| {
+            queue.waiting.insert(number, key);
+        });
     }
 
     /// Whether a question can begin.
@@ -97,20 +100,20 @@ impl Lane {
 
     /// The endpoint answered.
     pub fn answered(&mut self) {
-        self.unanswered.clear();
+        self.unanswered = SortedSet::new();
     }
 
     /// The endpoint gave no answer about a token. `true` if it is left alone from now on.
     pub fn odd(&mut self, key: Key, now: UnixTime) -> bool {
         let (many, time) = ODD;
         if self.unanswered.is_empty() || now.since(self.since) > time || now < self.since {
-            self.unanswered.clear();
+            self.unanswered = SortedSet::new();
             self.since = now;
         }
         self.unanswered.insert(key);
         let rests = self.unanswered.len() >= many;
         if rests {
-            self.unanswered.clear();
+            self.unanswered = SortedSet::new();
             self.rest = now.plus(REST);
         }
         rests

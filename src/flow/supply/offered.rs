@@ -6,7 +6,7 @@ use crate::card::project::transport;
 use crate::config::{Agent, CardSource, HttpUri, Offer};
 use crate::protocol::{Binding, Version};
 use crate::wire::path;
-use std::collections::BTreeMap;
+use crate::wire::sorted::SortedMap;
 
 /// Most interfaces of a card that are looked at.
 const MOST: usize = 32;
@@ -17,8 +17,8 @@ const MOST_OF_URL: usize = 256;
 ///
 /// # Errors
 /// If that is nothing that can be served.
-pub fn offered(card: &Card, agent: &Agent) -> Result<(BTreeMap<Version, Offer>, Vec<String>), String> {
-    let mut offers: BTreeMap<Version, Offer> = BTreeMap::new();
+pub fn offered(card: &Card, agent: &Agent) -> Result<(SortedMap<Version, Offer>, Vec<String>), String> {
+    let mut offers: SortedMap<Version, Offer> = SortedMap::new();
     let mut notices = Vec::new();
     for stated in card.interfaces().into_iter().take(MOST) {
         let Some(version) = stated.version else { continue };
@@ -32,7 +32,10 @@ pub fn offered(card: &Card, agent: &Agent) -> Result<(BTreeMap<Version, Offer>, 
             }
             continue;
         };
-        let offer = offers.entry(version).or_default();
+        if !offers.contains_key(&version) {
+            offers.insert(version, Offer::default());
+        }
+        let Some(offer) = offers.get_mut(&version) else { continue };
         if offer.bindings.contains(&binding) {
             continue;
         }

@@ -2,8 +2,9 @@
 //! each scheme and in all. When they are taken, a client that holds the most of them gives one up to a client that holds fewer.
 
 use crate::wire::network::Network;
+use crate::wire::paged::PagedMap;
+use crate::wire::sorted::SortedMap;
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::rc::Rc;
 
@@ -24,14 +25,16 @@ pub(in crate::flow) struct Room {
 
 /// The client of a request; one for all those of whom that is not known.
 type Client = Option<Network>;
+/// Of places.
+type Numbers = PagedMap<u64, ()>;
 
 /// All places.
 #[derive(Debug, Default)]
 pub(in crate::flow) struct Seats {
-    rooms: BTreeMap<Room, BTreeMap<Client, BTreeSet<u64>>>,
+    rooms: SortedMap<Room, PagedMap<Client, Numbers>>,
     taken: usize,
     /// Those that had to go and do not know it yet.
-    displaced: BTreeSet<u64>,
+    displaced: Numbers,
     next: u64,
 }
 
@@ -87,11 +90,11 @@ impl Seats {
 
     /// Whether the place with this number is gone, and the request that had it does not know.
     pub fn is_displaced(&self, number: u64) -> bool {
-        self.displaced.contains(&number)
+        self.displaced.contains_key(&number)
     }
 
     fn take(&mut self, room: Room, client: Client, most: usize, in_all: usize) -> Option<u64> {
-        let in_room = self.rooms.get(&room).map_or(0, |clients| clients.values().map(BTreeSet::len).sum());
+        let in_room = self.rooms.get(&room).map_or(0, |clients| clients.values().map(Numbers::len).sum());
         if in_room >= most {
             self.displace_for(client, false, |other| *other == room)?;
         }
@@ -102,22 +105,25 @@ impl Seats {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.taken = self.taken.saturating_add(1);
-        self.rooms.entry(room).or_default().entry(client).or_default().insert(number);
+        let seat = |clients: &mut PagedMap<Client, Numbers>| {
+            clients.change(client, |numbers| {
+                numbers.insert(number, ());
+            });
+        };
+        self.rooms.change(room, seat);
         Some(number)
     }
 
     /// Takes the newest place of the client that has the most of `among`. `None` if that is not for `client` to have: it would
     /// have more than the other then, and does not come `first` anyway.
     fn displace_for(&mut self, client: Client, first: bool, among: impl Fn(&Room) -> bool) -> Option<()> {
-        let mut held: BTreeMap<Client, (usize, u64, Room)> = BTreeMap::new();
+        let mut held: PagedMap<Client, (usize, u64, Room)> = PagedMap::new();
         for (room, clients) in self.rooms.iter().filter(|(room, _)| among(room)) {
             for (client, numbers) in clients {
-                let newest = numbers.last().copied().unwrap_or_default();
-                let (count, last, place) = held.entry(*client).or_insert((0, newest, *room));
-                *count = count.saturating_add(numbers.len());
-                if newest >= *last {
-                    (*last, *place) = (newest, *room);
-                }
+                let newest = numbers.last().map_or(0, |(number, ())| *number);
+                let (count, last, place) = held.get(client).copied().unwrap_or((0, newest, *room));
+                let (last, place) = if newest >= last { (newest, *room) } else { (last, place) };
+                held.insert(*client, (count.saturating_add(numbers.len()), last, place));
             }
         }
         let own = held.get(&client).map_or(0, |(count, ..)| *count);
@@ -126,7 +132,7 @@ impl Seats {
             return None;
         }
         self.leave(room, other, number);
-        self.displaced.insert(number);
+        self.displaced.insert(number, ());
         Some(())
     }
 
@@ -134,7 +140,7 @@ impl Seats {
         self.displaced.remove(&number);
         let Some(clients) = self.rooms.get_mut(&room) else { return };
         let Some(held) = clients.get_mut(&client) else { return };
-        if held.remove(&number) {
+        if held.remove(&number).is_some() {
             self.taken = self.taken.saturating_sub(1);
         }
         if held.is_empty() {

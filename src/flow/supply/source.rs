@@ -12,9 +12,9 @@ use crate::flow::supply::offered::offered;
 use crate::flow::supply::sought::Sought;
 use crate::protocol::Version;
 use crate::wire::kept::{Kept, Wait};
+use crate::wire::sorted::SortedMap;
 use crate::wire::time::UnixTime;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 
 /// A card, and what follows from it.
@@ -25,7 +25,7 @@ pub struct Source {
     /// What it declares and what that asks of callers, if it is the policy.
     pub declared: Option<(Security, Rc<Policy>)>,
     /// What it offers, if that is what the agent offers.
-    pub offers: Option<BTreeMap<Version, Offer>>,
+    pub offers: Option<SortedMap<Version, Offer>>,
     /// What an operator should know of that.
     notices: Vec<String>,
 }

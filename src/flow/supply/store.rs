@@ -12,9 +12,9 @@ use crate::flow::supply::source::{Source, Sources};
 use crate::flow::supply::tokens::Outgoing;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::{Software, Verifier};
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use std::cell::{Cell, Ref, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
 
 /// How tokens are verified here, and when.
@@ -43,9 +43,9 @@ pub struct Supply {
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
-    warned: RefCell<BTreeSet<usize>>,
+    warned: RefCell<SortedSet<usize>>,
     /// Agents (by index) of whose unchanged cards one was looked at.
-    looked_at: RefCell<BTreeSet<usize>>,
+    looked_at: RefCell<SortedSet<usize>>,
     /// Checks what is fetched.
     pub(super) verifier: Rc<dyn Verifier>,
     pub(super) tally: Tally,

@@ -9,10 +9,10 @@ use crate::flow::event::Level;
 use crate::flow::supply::remote::RemoteAgents;
 use crate::identity::Caller;
 use crate::wire::kept::Kept;
+use crate::wire::sorted::SortedMap;
 use crate::wire::time::UnixTime;
 use secrecy::SecretString;
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use std::time::Duration;
 pub struct Outgoing {
     pub(in crate::flow) secrets: RefCell<Secrets>,
     /// The secrets that are fetched, by index, as digests of what came last.
-    pub(in crate::flow) documents: RefCell<BTreeMap<usize, Kept<Key>>>,
+    pub(in crate::flow) documents: RefCell<SortedMap<usize, Kept<Key>>>,
     pub(in crate::flow) tokens: RefCell<Cache<Job>>,
     pub(super) signer: Option<Rc<dyn Signer>>,
     /// Per connection; whoever waits has a clone.
