@@ -4,6 +4,7 @@
 use super::model::{Card, CardError};
 use super::requirement::{self, Requirement};
 use super::scheme::Scheme;
+use crate::wire::paged::PagedMap;
 use crate::wire::sorted::SortedMap;
 use serde_json::Value;
 use thiserror::Error;
@@ -70,7 +71,8 @@ impl Security {
         if let Some(index) = security.requirements.iter().position(Requirement::is_empty) {
             return open(&format!("securityRequirements[{index}]"));
         }
-        let mut seen = SortedMap::new();
+        // An agent's card may have any number of them, in any order.
+        let mut seen = PagedMap::new();
         for (index, skill) in card.skills().enumerate() {
             let at = format!("skills[{index}]");
             let requirements = requirement::read(skill, &format!("{at}."))?.unwrap_or_default();

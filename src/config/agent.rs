@@ -221,3 +221,93 @@ impl Agent {
 const fn oldest() -> Version {
     Version::V0_3
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use serde_json::{Value, json};
+
+    fn good() -> Value {
+        json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"],
+                         "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "secrets": {"key": {"env": "KEY"}},
+            "agents": [{"name": "expense", "match": {"hosts": ["a.example"], "path_prefix": "/agents/expense"},
+                        "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "security": [{"oauth2": []}]}],
+        })
+    }
+
+    fn with(pointer: &str, value: Value) -> String {
+        let mut config = good();
+        match pointer.strip_prefix("/agents/0/") {
+            Some(member) => config["agents"][0][member] = value,
+            None => config["agents"] = value,
+        }
+        Config::parse(config.to_string().as_bytes()).map_or_else(|error| error.to_string(), |_| "ok".to_owned())
+    }
+
+    #[test]
+    fn the_grpc_calls_of_a_version_are_one_agents() {
+        let agents = |versions: [&str; 2]| {
+            let agent = |name: &str, version: &str| {
+                json!({"name": name, "match": {"hosts": ["a.example"], "path_prefix": format!("/{name}"), "grpc": true},
+                    "versions": {version: {"bindings": ["grpc"]}}, "security": [{"oauth2": []}]})
+            };
+            with("/agents", json!([agent("one", versions[0]), agent("other", versions[1])]))
+        };
+        assert_eq!(agents(["1.0", "0.3"]), "ok");
+        let error = "agents[1].match.grpc: another agent takes the gRPC calls of A2A 1.0 at this host";
+        assert_eq!(agents(["1.0", "1.0"]), error);
+    }
+
+    #[test]
+    fn places_of_cards_are_plain_and_said_once() {
+        for (pointer, value, expected) in [
+            ("/agents/0/card", json!({"at": "card.json"}), "agents[0].card.at: must be a plain path of the host"),
+            ("/agents/0/card", json!({"at": "/card?a=b&c=d"}), "agents[0].card.at: has a query that is not one name=value"),
+            ("/agents/0/card", json!({"at": "/agents/expense/card"}), "agents[0].card.at: is below path_prefix: use paths"),
+            (
+                "/agents/0/card",
+                json!({"at": "/card", "paths": {"1.0": "/c"}}),
+                "agents[0].card.at: says where the card is, and so does paths",
+            ),
+            ("/agents/0/card", json!({"upstream_path": "v1/card"}), "agents[0].card.upstream_path: must be a plain path below path_prefix"),
+            (
+                "/agents/0/card",
+                json!({"upstream_path": "/v1/card", "source": {"inline": {}}}),
+                "agents[0].card.upstream_path: is for cards that the agent is asked for",
+            ),
+        ] {
+            let error = with(pointer, value.clone());
+            assert!(error.starts_with(expected), "{value}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_card_at_a_path_of_the_host_is_one_agents() {
+        let two = |first: &str, second: &str, prefix: &str| {
+            let mut agents = good()["agents"].clone();
+            agents[0]["card"] = json!({"at": first});
+            let mut other = agents[0].clone();
+            (other["name"], other["match"]["path_prefix"], other["card"]) = (json!("other"), json!(prefix), json!({"at": second}));
+            agents.as_array_mut().unwrap().push(other);
+            with("/agents", agents)
+        };
+        assert_eq!(two("/card?id=a", "/card?id=b", "/b"), "ok");
+        assert_eq!(two("/a.json", "/b.json", "/b"), "ok");
+        for (first, second) in [("/card", "/card"), ("/card?id=a", "/card"), ("/card", "/card?id=a"), ("/card?id=a", "/card?id=a")] {
+            let error = two(first, second, "/b");
+            assert_eq!(error, "agents[1].card.at: another agent has its card at this path of the same host", "{first} {second}");
+        }
+        let error = two("/b/card", "/x", "/b");
+        assert_eq!(error, "agents[0].card.at: is below /b, the path_prefix of another agent or connection of the same host");
+    }
+
+    #[test]
+    fn tasks_are_owned_by_everyone_or_their_maker() {
+        for tasks in [json!("shared"), json!({"owned": {"keys": [{"id": "a1", "secret": "key"}, {"id": "B", "secret": "key"}]}})] {
+            assert_eq!(with("/agents/0/tasks", tasks), "ok");
+        }
+    }
+}
