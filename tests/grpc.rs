@@ -62,7 +62,7 @@ fn verdict<'a>(name: &str, mut chunks: impl Iterator<Item = &'a [u8]>) -> Value 
         assert_eq!(body.feed(b""), Err(fault), "a fault stays");
         return json!({ "refused": fault.to_string() });
     }
-    assert!(watched.questions(operation).all(|(_, asked)| body.is_settled(asked)));
+    assert!(watched.questions(operation).iter().all(|asked| body.is_settled(*asked)));
     let findings = |asked| body.findings(asked);
     let facts = Facts::new(&watched, operation, &findings);
     let texts = |fact| {

@@ -33,10 +33,15 @@ pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
 /// The tenant of a route of 1.0: its first segment, escapes and all, where that is none of the route itself.
 #[must_use]
 pub fn tenant_of<'p>(method: &str, path: &'p str) -> Option<&'p str> {
-    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let rest = path.strip_prefix('/')?;
+    let (first, _) = rest.split_once('/')?;
+    // Most routes name none.
+    if first == "v1" || !tenant(first) {
+        return None;
+    }
+    let segments: Vec<&str> = rest.split('/').collect();
     match segments.as_slice() {
-        ["v1", ..] => None,
-        [first, rest @ ..] if v1_0(method, segments.as_slice()).is_none() && tenant(first) => v1_0(method, rest).map(|_| *first),
+        [_, rest @ ..] if v1_0(method, segments.as_slice()).is_none() => v1_0(method, rest).map(|_| first),
         _ => None,
     }
 }

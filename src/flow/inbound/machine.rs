@@ -4,6 +4,7 @@
 use crate::config::{CardAccess, SkillFrom, Token};
 use crate::flow::callers::authorize::{Admission, Spoken, admit};
 use crate::flow::callers::credentials::Credentials;
+use crate::flow::callers::tenancy::{About, Tenancy};
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
@@ -57,6 +58,11 @@ pub(in crate::flow) fn begin(
         Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
+    let route = suffix.get(classified.route..).unwrap_or_default();
+    let tenancy = match Tenancy::of(binding, head, route) {
+        Ok(tenancy) => tenancy,
+        Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
+    };
     effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
     let announced = match head.content_length() {
         Ok(length) => length,
@@ -101,7 +107,6 @@ pub(in crate::flow) fn begin(
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
-    let route = suffix.get(classified.route..).unwrap_or_default();
     let owned = if is_card { None } else { owned(&agent, binding, head, target, (suffix, route)) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
@@ -136,6 +141,7 @@ pub(in crate::flow) fn begin(
         spoken,
         permitted: false,
         owned,
+        tenancy,
         asks,
     };
     Box::new(inbound).decide(context, effects, expected)
@@ -357,7 +363,23 @@ impl Inbound {
         if let (Some(reader), Some(operation)) = (self.reader(), asked) {
             self.agent.plans.inspect(reader, operation, self.version, &self.agent)?;
         }
+        if self.permitted {
+            let reported = self.judge_tenant(operation, context)?;
+            effects.extend(reported.map(|reason| Effect::Note(Note::Shadowed(reason))));
+        }
         Ok(self.permitted && asked.is_some())
+    }
+
+    /// Whether the request may be about the tenant that it names, if it names one by now.
+    fn judge_tenant(&mut self, operation: Operation, context: &Context<'_>) -> Result<Option<Reason>, Denial> {
+        let Some(binding) = self.binding else { return Ok(None) };
+        let caller = self.identity.admitted().map(|admitted| admitted.caller.as_ref());
+        let about = About { agent: &self.agent, binding, version: self.version, operation, caller };
+        let reader = match &self.body {
+            Body::Reading { reader, .. } => Some(&**reader),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => None,
+        };
+        self.tenancy.judge(about, reader, context)
     }
 
     /// The card to expect as the answer.
@@ -375,7 +397,9 @@ impl Inbound {
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
                 let owned = self.owned.take();
-                let watched = self.operation.map(|operation| Watched { reader, meter, operation, version: self.version, owned });
+                let (version, tenancy) = (self.version, std::mem::take(&mut self.tenancy));
+                let caller = self.identity.admitted().map(|admitted| Rc::clone(&admitted.caller));
+                let watched = self.operation.map(|operation| Watched { reader, meter, operation, version, owned, tenancy, caller });
                 (watched.map_or(Progress::Done, |watched| Progress::Watch(Box::new(watched))), Step::Continue)
             }
             _ => (Progress::Pass(meter.ended()), Step::Continue),
