@@ -16,7 +16,7 @@ use crate::flow::inbound::state::{Body, Identity, Inbound};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, Watched, answer, refuse, withheld};
 use crate::flow::refusal::denial::Denial;
-use crate::flow::request::classify::{binding, classify, mismatch};
+use crate::flow::request::classify::{Classified, binding, classify, mismatch};
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect;
 use crate::flow::request::inspect::Reader;
@@ -53,16 +53,11 @@ pub(in crate::flow) fn begin(
     let cards = &agent.statement.paths;
     let binding = binding(&agent, head, suffix, cards);
     let (body_follows, events) = (!end_of_stream, head.reads_events_only());
-    let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
-        Ok(classified) => classified,
+    let (classified, tenancy) = match classified(&agent, head, suffix, binding, body_follows) {
+        Ok(known) => known,
         Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
-    let route = suffix.get(classified.route..).unwrap_or_default();
-    let tenancy = match Tenancy::of(binding, head, route) {
-        Ok(tenancy) => tenancy,
-        Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
-    };
     effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
     let announced = match head.content_length() {
         Ok(length) => length,
@@ -107,6 +102,7 @@ pub(in crate::flow) fn begin(
     if agent.forward.token == Token::Remove || !looked_at.passes_authorization(head.headers) {
         headers.push(Effect::RemoveHeader("authorization".into()));
     }
+    let route = suffix.get(classified.route..).unwrap_or_default();
     let owned = if is_card { None } else { owned(&agent, binding, head, target, (suffix, route)) };
     if owned.is_some() {
         headers.extend(Owned::headers(body_follows));
@@ -145,6 +141,19 @@ pub(in crate::flow) fn begin(
         asks,
     };
     Box::new(inbound).decide(context, effects, expected)
+}
+
+/// What the request is, as far as its head says, and which tenant that names.
+fn classified(
+    agent: &Agent,
+    head: &Head<'_>,
+    suffix: &str,
+    binding: Option<Binding>,
+    body_follows: bool,
+) -> Result<(Classified, Tenancy), Denial> {
+    let classified = classify(agent, head, suffix, binding, &agent.statement.paths, body_follows)?;
+    let tenancy = Tenancy::of(binding, head, suffix.get(classified.route..).unwrap_or_default())?;
+    Ok((classified, tenancy))
 }
 
 /// The request as one about tasks that belong to their makers, if the agent's do.
