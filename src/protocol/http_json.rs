@@ -125,10 +125,11 @@ fn tenant(segment: &str) -> bool {
     !matches!(segment, "tasks" | "extendedAgentCard" | ".well-known") && !segment.starts_with("message:")
 }
 
-/// What follows `/v1`. `GET /v1/tasks` is none: 0.3 tells of it in prose only, and to a 1.0 agent it is ListTasks of a
-/// tenant called `v1`.
+/// What follows `/v1`. `GET /v1/tasks` is in the prose of 0.3 and no schema of it, and to a 1.0 agent at the same place it is
+/// ListTasks of a tenant called `v1`: who offers both at one place must not take it.
 fn v0_3(method: &str, segments: &[&str]) -> Option<Operation> {
     match (method, segments) {
+        ("GET", ["tasks"]) => Some(Operation::ListTasks),
         ("GET", ["card"]) => Some(Operation::GetExtendedAgentCard),
         _ => shared(method, segments),
     }
@@ -185,6 +186,7 @@ mod tests {
             ("GET", "/tasks/t/pushNotificationConfigs/c", GetTaskPushNotificationConfig, Version::V1_0),
             ("DELETE", "/acme/tasks/t/pushNotificationConfigs/c", DeleteTaskPushNotificationConfig, Version::V1_0),
             ("GET", "/v1/card", GetExtendedAgentCard, Version::V0_3),
+            ("GET", "/v1/tasks", ListTasks, Version::V0_3),
             ("GET", "/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
             ("GET", "/acme/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
             ("GET", "/agent/authenticatedExtendedCard", GetExtendedAgentCard, Version::V0_3),
@@ -243,7 +245,6 @@ mod tests {
             ("POST", "/tasks/t"),
             ("POST", "/tasks/:cancel"),
             ("GET", "/tasks/t:cancel"),
-            ("GET", "/v1/tasks"),
             ("GET", "/v1/extendedAgentCard"),
             ("GET", "/tasks/t/"),
             ("GET", "/tasks/t/other"),

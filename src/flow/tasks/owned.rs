@@ -103,12 +103,14 @@ impl Owned {
         let Some(Route { method, before, path, query }) = &self.route else {
             return if tenancy.query.is_none() { Ok(None) } else { Err(elsewhere()) };
         };
-        // Some readers look for it in the path alone.
-        let settled = tagger.settle(named(tenancy.path.as_deref()));
-        if !settled || tenancy.query.is_some() && tenancy.path.is_none() {
+        if !tagger.settle(named(tenancy.path.as_deref())) {
             return Err(elsewhere());
         }
         let plain = untagged_path(path, method, tagger).map_err(denial)?;
+        // Some readers look for it in the path alone.
+        if tenancy.query.is_some() && tenancy.path.is_none() {
+            return Err(elsewhere());
+        }
         let mut target = format!("{before}{plain}");
         if let Some(query) = query {
             let (query, context) = untagged_query(query, tagger).map_err(denial)?;
