@@ -30,7 +30,7 @@ pub struct InBody<'a> {
     pub own: Option<&'a str>,
     /// That of a push-notification configuration in it.
     pub inner: Option<&'a str>,
-    /// Nothing more can come of the request's own.
+    /// There is one inside, and nothing more can come of the request's own.
     pub is_settled: bool,
 }
 

@@ -159,13 +159,15 @@ impl Plans {
                 None => return Ok(InBody::default()),
             },
         };
-        let mut body = InBody { own: tenant::named(reader.findings(places.own))?, inner: None, is_settled: reader.is_settled(places.own) };
-        for named in places.inner.iter().map(|asked| tenant::named(reader.findings(*asked))) {
-            match (named?, body.inner) {
+        let mut body = InBody { own: tenant::named(reader.findings(places.own))?, ..InBody::default() };
+        // Most requests have none of these.
+        for found in places.inner.iter().map(|asked| reader.findings(*asked)).filter(|found| found.count > 0) {
+            match (tenant::named(found)?, body.inner) {
                 (Some(named), Some(other)) if named != other => return Err(TenantError::Several),
                 (named, other) => body.inner = named.or(other),
             }
         }
+        body.is_settled = body.inner.is_some() && reader.is_settled(places.own);
         Ok(body)
     }
 
