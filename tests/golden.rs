@@ -78,6 +78,11 @@ fn skills() {
 }
 
 #[test]
+fn tenants() {
+    room("tenants");
+}
+
+#[test]
 fn cards() {
     room("cards");
 }

@@ -1,7 +1,7 @@
 //! A card as it came: 1.0, 0.3, 0.2, or the merged card of the Python SDK for 1.0, which holds both shapes. What decides
 //! about security or leaks is read strictly; everything else is kept as it is, known or not. Never follows a URL.
 
-use crate::protocol::Version;
+use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueValue;
 use crate::wire::protobuf::Fault;
 use serde_json::{Map, Value};
@@ -62,6 +62,24 @@ pub struct Stated<'a> {
     pub version: Option<Version>,
     /// What clients of a 1.0 interface have to send as `tenant`.
     pub tenant: Option<&'a str>,
+}
+
+impl Stated<'_> {
+    /// Whether it is one of this version and binding.
+    #[must_use]
+    pub fn is_of(&self, version: Version, binding: Binding) -> bool {
+        self.version == Some(version) && self.binding.eq_ignore_ascii_case(transport(binding))
+    }
+}
+
+/// What cards call a binding.
+#[must_use]
+pub const fn transport(binding: Binding) -> &'static str {
+    match binding {
+        Binding::Jsonrpc => "JSONRPC",
+        Binding::HttpJson => "HTTP+JSON",
+        Binding::Grpc => "GRPC",
+    }
 }
 
 /// Members of a card that have a spelling in snake_case besides (ProtoJSON).
@@ -189,6 +207,13 @@ impl Card {
             }
         }
         found
+    }
+
+    /// Whether one of its interfaces of `version` over `binding` has clients name `tenant`. These tenants are published as they
+    /// stand there.
+    #[must_use]
+    pub fn publishes(&self, tenant: &str, version: Version, binding: Binding) -> bool {
+        self.interfaces().iter().any(|one| one.tenant == Some(tenant) && version == Version::V1_0 && one.is_of(version, binding))
     }
 }
 

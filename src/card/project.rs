@@ -7,7 +7,7 @@
 
 use super::dialect::Dialect;
 use super::hosts::InnerHosts;
-use super::model::{Card, text};
+use super::model::{Card, text, transport};
 use super::policy::Security;
 use super::requirement::Writer;
 use super::scheme::Scheme;
@@ -184,11 +184,7 @@ fn interfaces(card: &Card, view: &View<'_>, out: &mut Map<String, Value>) -> Res
             for one in &served {
                 let entry = json!({"url": one.url, "protocolBinding": transport(one.binding), "protocolVersion": one.version.as_str()});
                 // A tenant is a part of requests, which go on as they came: clients have to send what the source wants.
-                let same = stated.iter().filter(|stated| {
-                    one.version == Version::V1_0
-                        && stated.version == Some(one.version)
-                        && stated.binding.eq_ignore_ascii_case(transport(one.binding))
-                });
+                let same = stated.iter().filter(|stated| one.version == Version::V1_0 && stated.is_of(one.version, one.binding));
                 let mut tenants: Vec<_> = same.map(|stated| stated.tenant).collect();
                 if tenants.is_empty() {
                     tenants.push(None);
@@ -207,16 +203,6 @@ fn interfaces(card: &Card, view: &View<'_>, out: &mut Map<String, Value>) -> Res
         }
     }
     Ok(())
-}
-
-/// What cards call a binding.
-#[must_use]
-pub const fn transport(binding: Binding) -> &'static str {
-    match binding {
-        Binding::Jsonrpc => "JSONRPC",
-        Binding::HttpJson => "HTTP+JSON",
-        Binding::Grpc => "GRPC",
-    }
 }
 
 fn skills(card: &Card, view: &View<'_>, writer: &Writer, hosts: &InnerHosts) -> Value {

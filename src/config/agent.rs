@@ -1,5 +1,9 @@
 //! Agents: servers behind this Envoy, what of A2A they speak, and what a caller must bring.
 
+mod tenant;
+
+pub use tenant::{TenantClaim, Tenants};
+
 use super::versions::Versions;
 use super::voucher::Vouchers;
 use super::{
@@ -62,6 +66,9 @@ pub struct Agent {
     /// Whose its tasks are.
     #[serde(default)]
     pub tasks: Tasks,
+    /// Which tenants requests may name.
+    #[serde(default)]
+    pub tenant: Tenants,
     /// What is sent on.
     #[serde(default)]
     pub forward: Forward,
@@ -189,6 +196,7 @@ impl Agent {
             rule.check(&format!("{at}.access[{index}]"), issuers, schemes, &vouchers, self.skill_from.as_ref())?;
         }
         self.limits.check(&format!("{at}.limits"))?;
+        self.tenant.check(&format!("{at}.tenant"), &self.security, schemes)?;
         self.card.check(&format!("{at}.card"), self.public_url.is_some(), &self.target)?;
         if matches!((&self.security, &self.card.source), (Demanded::FromCard, CardSource::Upstream)) {
             return fail(

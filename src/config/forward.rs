@@ -2,7 +2,7 @@
 //! that is named here says the truth or is not there, so it must be one that means nothing else to anybody.
 
 use super::taken::{folded, is_taken};
-use super::{ClaimPath, Config, ConfigError, Scheme};
+use super::{ClaimPath, Config, ConfigError, Scheme, Tenants};
 use crate::wire::header;
 use crate::wire::json::UniqueMap;
 use crate::wire::sorted::SortedSet;
@@ -189,7 +189,7 @@ impl<'de> Deserialize<'de> for Given {
     }
 }
 
-/// Reads `forward.headers` of every agent, and tells every issuer which claims go on.
+/// Reads `forward.headers` and `tenant.claim` of every agent, and tells every issuer which claims are read for them.
 pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
     let credentials: SortedSet<String> = config.credential_headers().into_iter().map(folded).collect();
     let mut claims: Vec<ForwardedClaim> = Vec::new();
@@ -198,6 +198,10 @@ pub(super) fn resolve(config: &mut Config) -> Result<(), ConfigError> {
         let headers = agent.forward.resolve(&format!("agents[{index}].forward.headers"), &credentials, &mut claims)?;
         names.extend(headers.iter().map(|header| folded(&header.name)));
         agent.forward.headers = headers;
+        if let Tenants::Claim(claim) = &mut agent.tenant {
+            claim.index = place(&mut claims, ForwardedClaim { claim: claim.path.clone(), form: Form::Text });
+            check_number(&claims, &format!("agents[{index}].tenant.claim"))?;
+        }
     }
     if let Some(trace) = &config.debug {
         let name = folded(&trace.header);
@@ -271,11 +275,16 @@ impl Forward {
             };
             headers.push(SingleHeader { name: name.clone(), source });
         }
-        if claims.len() > MAX_CLAIMS {
-            return Err(ConfigError::new(at, format!("all agents together may ask for {MAX_CLAIMS} claims at most")));
-        }
+        check_number(claims, at)?;
         Ok(headers)
     }
+}
+
+fn check_number(claims: &[ForwardedClaim], at: &str) -> Result<(), ConfigError> {
+    if claims.len() > MAX_CLAIMS {
+        return Err(ConfigError::new(at, format!("all agents together may ask for {MAX_CLAIMS} claims at most")));
+    }
+    Ok(())
 }
 
 fn member(word: &str, at: &str) -> Result<Member, ConfigError> {

@@ -43,7 +43,7 @@ mod voucher;
 mod waiting;
 
 pub use access::{Kind, Operations, Require, Rule};
-pub use agent::Agent;
+pub use agent::{Agent, TenantClaim, Tenants};
 pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
 pub use card::{Card, CardAccess, CardPlace, CardSource};

@@ -93,8 +93,15 @@ impl<'a> Offers<'a> {
         bases.into_iter().find_map(|(_, version, base)| {
             let rest = path::strip_segments(suffix, if base.is_empty() { "/" } else { base })?;
             let (operation, belongs) = http_json::route(method, rest)?;
-            (belongs == version).then_some((operation, version, rest))
+            // To an agent of both this is the list of a tenant called `v1`.
+            let is_of_tenant = (operation, belongs) == (Operation::ListTasks, Version::V0_3) && self.shares_base(Version::V1_0, base);
+            (belongs == version && !is_of_tenant).then_some((operation, version, rest))
         })
+    }
+
+    /// Whether `version` has its routes of HTTP+JSON at `own`, too.
+    fn shares_base(self, version: Version, own: &str) -> bool {
+        self.0.get(&version).is_some_and(|offer| offer.has(Binding::HttpJson) && base(&offer.paths.http_json) == own)
     }
 
     pub(super) fn check(self, at: &str) -> Result<(), ConfigError> {
@@ -226,6 +233,26 @@ mod tests {
         assert!(offers.is_jsonrpc("") && offers.is_jsonrpc("/") && offers.version_at("").is_none());
         assert_eq!(offers.route("POST", "/message:send").map(|found| found.1), Some(Version::V1_0));
         assert_eq!(offers.route("POST", "/v1/message:send").map(|found| found.1), Some(Version::V0_3));
+    }
+
+    #[test]
+    fn the_list_of_0_3_is_no_list_of_a_tenant() {
+        let both = ["jsonrpc", "http_json"];
+        let list = |versions: &Value, suffix: &str| {
+            Offers(&offers(versions)).route("GET", suffix).map(|(operation, version, _)| (operation, version))
+        };
+        let old = Some((Operation::ListTasks, Version::V0_3));
+        for (versions, suffix, expected) in [
+            (json!({"0.3": {"bindings": both}}), "/v1/tasks", old),
+            (json!({"0.3": {"bindings": both}, "1.0": {"bindings": ["jsonrpc"]}}), "/v1/tasks", old),
+            (json!({"0.3": {"bindings": both}, "1.0": {"bindings": both}}), "/v1/tasks", None),
+            (json!({"0.3": {"bindings": both}, "1.0": {"bindings": both, "paths": {"http_json": "/"}}}), "/v1/tasks", None),
+            (json!({"0.3": {"bindings": both}, "1.0": {"bindings": both, "paths": {"http_json": "/new"}}}), "/v1/tasks", old),
+            (json!({"0.3": {"bindings": both}, "1.0": {"bindings": both, "paths": {"http_json": "/new"}}}), "/new/v1/tasks", None),
+            (json!({"1.0": {"bindings": both}}), "/v1/tasks", None),
+        ] {
+            assert_eq!(list(&versions, suffix), expected, "{suffix} of {versions}");
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::flow::begin::{Begun, begin};
+use crate::flow::callers::tenancy::About;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Wait};
@@ -124,7 +125,9 @@ impl Exchange {
             (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
             (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
-            (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => watching(watched, bytes, end, &chunk, &mut effects),
+            (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
+                watching(watched, (bytes, end, &chunk), context, &mut effects)
+            }
             (Stage::Passing(meter), Event::RequestBody { bytes, .. }) => passing(meter, bytes, &mut effects),
             // Also an event that no proxy sends at this stage; a stage already decided stays decided.
             (stage @ (Stage::New | Stage::Watching(..) | Stage::Passing(_) | Stage::Done), _) => (stage, Step::Continue),
@@ -284,8 +287,13 @@ fn refusing(denial: Box<Denial>, mut reader: Box<Reader>, event: &Event, effects
 
 /// The rest of a body that went on: what contradicts the verdict, is not allowed, or is too long, is cut off before the
 /// agent has a complete request.
-fn watching(mut watched: Box<Watched>, bytes: u64, end: bool, chunk: &[u8], effects: &mut Vec<Effect>) -> (Stage, Step) {
-    let Watched { reader, meter, operation, version, owned } = watched.as_mut();
+fn watching(
+    mut watched: Box<Watched>,
+    (bytes, end, chunk): (u64, bool, &[u8]),
+    context: &Context<'_>,
+    effects: &mut Vec<Effect>,
+) -> (Stage, Step) {
+    let Watched { reader, meter, operation, version, owned, tenancy, caller } = watched.as_mut();
     meter.passed = meter.passed.saturating_add(bytes);
     let binding = meter.binding;
     // An agent that counts needs no other end than the announced length: what is wrong must be known before.
@@ -296,8 +304,12 @@ fn watching(mut watched: Box<Watched>, bytes: u64, end: bool, chunk: &[u8], effe
     let inspected = reader.read(chunk, end).and_then(|()| {
         // Of a call that leaves only the envelope matters.
         let Destination::Agent(agent) = &meter.destination else { return Ok(()) };
-        let inspected = agent.plans.inspect(reader, *operation, *version, agent);
-        let inspected = inspected.and_then(|()| owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk, end)));
+        let inspected = agent.plans.inspect(reader, *operation, *version, agent).and_then(|()| {
+            let (operation, version, caller) = (*operation, *version, caller.as_deref());
+            let about = binding.map(|binding| About { agent, binding, version, operation, caller });
+            about.map_or(Ok(None), |about| tenancy.judge(about, Some(reader), context))?;
+            owned.as_mut().map_or(Ok(None), |owned| owned.feed(chunk, end, tenancy))
+        });
         let changed = inspected.map_err(|denial| Box::new((denial, reader.id().unwrap_or_default())))?;
         effects.extend(changed);
         Ok(())

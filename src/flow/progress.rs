@@ -1,5 +1,6 @@
 //! What becomes of a request at the end of each event, and the ways in which it is refused.
 
+use crate::flow::callers::tenancy::Tenancy;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level, Step};
 use crate::flow::meter::Meter;
@@ -8,6 +9,7 @@ use crate::flow::request::inspect::Reader;
 use crate::flow::request::say::say;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::owned::Owned;
+use crate::identity::Caller;
 use crate::protocol::envelope::{EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::scan::Limits;
@@ -37,6 +39,10 @@ pub(in crate::flow) struct Watched {
     pub version: Version,
     /// Takes the tags off what it names.
     pub owned: Option<Box<Owned>>,
+    /// Which tenant it is about.
+    pub tenancy: Tenancy,
+    /// Who sends it, if that is known.
+    pub caller: Option<Rc<Caller>>,
 }
 
 /// Refuses: at once, or for a JSON-RPC request whose body is still to come, with its id.

@@ -95,7 +95,6 @@ impl Marks {
             Place::Id(subject) => Some(subject),
             Place::ItemContext => Some(Subject::Context),
             Place::Name => None,
-            Place::Tenant | Place::InnerTenant => return Ok(None),
         };
         // What is no text names nothing that could be asked for again.
         let id = match (seen.kind, seen.json) {

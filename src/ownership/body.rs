@@ -16,9 +16,6 @@ pub enum Problem {
     /// It names a task or context that the caller was never shown.
     #[error("it names a task or context that is not the caller's")]
     NotFound,
-    /// It names two tenants, or one where its version or binding has no place for it.
-    #[error("it names two tenants, or one where no reader looks for it")]
-    Tenants,
     /// The answer names something before the request has said which tenant it is about.
     #[error("it came before the whole request was there")]
     Early,
@@ -54,8 +51,6 @@ impl RequestBody {
             let Some(place) = places.at(seen.asked) else { return Ok(None) };
             let Some(text) = named(seen)? else { return Ok(None) };
             let plain = match place {
-                Place::Tenant => return named_by(tagger, Tenant::named(&text)).map(|()| None),
-                Place::InnerTenant => return if tagger.names(Tenant::named(&text)) { Ok(None) } else { Err(Problem::Tenants) },
                 Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
                 Place::Name => untagged_name(&text, tagger),
                 Place::Item | Place::ItemContext => None,
@@ -82,13 +77,6 @@ impl RequestBody {
     pub fn context(&self) -> Option<&str> {
         self.context.as_deref()
     }
-}
-
-/// The request says itself that it is about `tenant`.
-fn named_by(tagger: &Tagger, tenant: Tenant) -> Result<(), Problem> {
-    // What came before is the caller's, but not here; or the path has said another.
-    let otherwise = if tagger.is_settled() { Problem::Tenants } else { Problem::NotFound };
-    if tagger.settle(tenant) { Ok(()) } else { Err(otherwise) }
 }
 
 /// The text of what stands at a place; `None` if it names nothing. What is no text is nobody's.
@@ -121,7 +109,7 @@ pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::super::places::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
-    use super::{Fault, Problem, RequestBody, Subject};
+    use super::{Fault, Problem, RequestBody, Subject, Tenant};
     use crate::protocol::{Binding, Operation, Version};
     use crate::wire::scan::Limits;
     use std::rc::Rc;
@@ -175,64 +163,38 @@ mod tests {
         }
     }
 
-    /// `text`, in which `<t1>` stands for ann's task in tenant acme, read as a request to `tenant`; `None`: the body says it.
-    fn pass_in(text: &str, binding: Binding, tenant: Option<&str>, size: usize) -> Result<String, Problem> {
-        let text = text.replace("<t1>", &shown(&tagger_in("ann", Some("acme")), Subject::Task, "t1"));
-        let plans = Plans::default();
-        let places = plans.request(binding, Operation::SendMessage, Version::V1_0).unwrap();
-        let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger_in("ann", tenant));
-        let mut out = Vec::new();
-        for chunk in text.as_bytes().chunks(size) {
-            out.extend(body.feed(chunk)?);
-        }
-        body.end()?;
-        Ok(String::from_utf8(out).unwrap())
-    }
-
     #[test]
-    fn a_task_is_of_its_tenant_wherever_the_body_names_it() {
-        let rpc = |params: &str| format!(r#"{{"jsonrpc":"2.0","params":{params}}}"#);
-        let inner = |tenant: &str| {
-            format!(
-                r#"{{"message":{{"taskId":"<t1>"}},"configuration":{{"taskPushNotificationConfig":{{"tenant":"{tenant}"}}}},"tenant":"acme"}}"#
-            )
-        };
+    fn a_task_is_of_its_tenant_whenever_that_is_named() {
+        let text = r#"{"message":{"taskId":"<t1>","referenceTaskIds":["<t1>"]},"tenant":"acme"}"#;
+        let shown = text.replace("<t1>", &shown(&tagger_in("ann", Some("acme")), Subject::Task, "t1"));
+        let plans = Plans::default();
+        let places = plans.request(Binding::HttpJson, Operation::SendMessage, Version::V1_0).unwrap();
         for size in [1, 3, 11, 4096] {
-            for good in [
-                r#"{"tenant":"acme","message":{"taskId":"<t1>"}}"#.to_owned(),
-                r#"{"message":{"taskId":"<t1>","referenceTaskIds":["<t1>"]},"tenant":"acme"}"#.to_owned(),
-                inner("acme"),
-                inner(""),
+            // Known before the ids come, and told behind them.
+            for (before, behind, expected) in [
+                (Some("acme"), None, Ok(())),
+                (None, Some("acme"), Ok(())),
+                (Some("bolt"), None, Err(Problem::NotFound)),
+                (Some(""), None, Err(Problem::NotFound)),
+                (None, None, Err(Problem::NotFound)),
+                (None, Some(""), Err(Problem::NotFound)),
+                (None, Some("bolt"), Err(Problem::NotFound)),
             ] {
-                let expected = rpc(&good.replace("<t1>", "t1"));
-                assert_eq!(pass_in(&rpc(&good), Binding::Jsonrpc, None, size).as_deref(), Ok(expected.as_str()), "{good} by {size}");
+                let tagger = tagger_in("ann", before);
+                let mut body = RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(&tagger));
+                let mut out = Vec::new();
+                let passed = shown.as_bytes().chunks(size).try_for_each(|chunk| {
+                    out.extend(body.feed(chunk)?);
+                    Ok(())
+                });
+                let is_told =
+                    |()| if behind.is_none_or(|name| tagger.settle(Tenant::named(name))) { Ok(()) } else { Err(Problem::NotFound) };
+                let passed = passed.and_then(is_told).and_then(|()| body.end());
+                assert_eq!(passed, expected, "{before:?} {behind:?} by {size}");
+                if expected.is_ok() {
+                    assert_eq!(String::from_utf8(out).unwrap(), text.replace("<t1>", "t1"));
+                }
             }
-            for (bad, problem) in [
-                (r#"{"message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
-                (r#"{"tenant":"","message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
-                (r#"{"tenant":null,"message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
-                (r#"{"tenant":"bolt","message":{"taskId":"<t1>"}}"#.to_owned(), Problem::NotFound),
-                (r#"{"message":{"taskId":"<t1>"},"tenant":"bolt"}"#.to_owned(), Problem::NotFound),
-                (r#"{"message":{"taskId":"<t1>"},"tenant":7}"#.to_owned(), Problem::NotFound),
-                (r#"{"message":{"taskId":"<t1>"},"tenant":"acme","Tenant":"bolt"}"#.to_owned(), Problem::Fault(Fault::CaseVariant)),
-                (r#"{"message":{"taskId":"<t1>"},"tenant":"acme","tenant":"bolt"}"#.to_owned(), Problem::Fault(Fault::RepeatedName)),
-                (inner("bolt"), Problem::Tenants),
-            ] {
-                assert_eq!(pass_in(&rpc(&bad), Binding::Jsonrpc, None, size), Err(problem), "{bad} by {size}");
-            }
-            // Over HTTP+JSON the path has said it.
-            let body = |tenant: &str| format!(r#"{{"message":{{"taskId":"<t1>"}},"tenant":"{tenant}"}}"#);
-            for (own, named, problem) in [
-                ("acme", "acme", None),
-                ("acme", "", None),
-                ("acme", "bolt", Some(Problem::Tenants)),
-                ("bolt", "acme", Some(Problem::NotFound)),
-                ("", "acme", Some(Problem::NotFound)),
-            ] {
-                assert_eq!(pass_in(&body(named), Binding::HttpJson, Some(own), size).err(), problem, "{named} in {own}");
-            }
-            let new = r#"{"message":{},"tenant":"acme"}"#;
-            assert_eq!(pass_in(new, Binding::HttpJson, Some(""), size), Err(Problem::Tenants), "the path has none");
         }
     }
 

@@ -11,5 +11,5 @@ mod tag;
 pub use answer::Answer;
 pub use body::{Problem, RequestBody};
 pub use places::{Places, Plans};
-pub use route::{tenant, untagged_path, untagged_query};
+pub use route::{untagged_path, untagged_query};
 pub use tag::{Keys, Owner, Party, Subject, Tagger, Tenant};

@@ -16,10 +16,6 @@ pub enum Place {
     Id(Subject),
     /// A resource name that begins `tasks/{id}` (the protobuf of 0.3).
     Name,
-    /// The tenant of the request (A2A 1.0).
-    Tenant,
-    /// The tenant of something in it, which must be the request's.
-    InnerTenant,
     /// One of the tasks of a list.
     Item,
     /// The context of such a task.
@@ -90,11 +86,6 @@ fn task(context: Place) -> List {
     [vec![(vec!["id"], TASK), (vec!["contextId"], context)], status(), within(&["history", EACH], message())].concat()
 }
 
-/// A push-notification configuration inside a request, which may name the tenant once more.
-fn inner_push() -> List {
-    [push(), vec![(vec!["tenant"], Place::InnerTenant)]].concat()
-}
-
 /// Whose a push-notification configuration is. Its own id is unique in its task and stays as it is.
 fn push() -> List {
     vec![(vec!["taskId"], TASK), (vec!["name"], Place::Name), (vec!["parent"], Place::Name)]
@@ -146,25 +137,16 @@ impl Request {
     }
 
     fn places(self) -> List {
-        let mut places = self.ids();
-        places.push((vec!["tenant"], Place::Tenant));
-        places
-    }
-
-    fn ids(self) -> List {
         match self {
             Self::Send => {
                 let configs = ["taskPushNotificationConfig", "pushNotificationConfig", "pushNotification"];
-                let configs = configs.iter().flat_map(|config| within(&["configuration", config], inner_push()));
+                let configs = configs.iter().flat_map(|config| within(&["configuration", config], push()));
                 let messages = [within(&["message"], message()), within(&["request"], message())].concat();
                 messages.into_iter().chain(configs).collect()
             }
             Self::Task => [vec![(vec!["id"], TASK)], push()].concat(),
             Self::List => vec![(vec!["contextId"], CONTEXT)],
-            Self::Push => {
-                let inner = vec![(vec!["taskId"], TASK), (vec!["tenant"], Place::InnerTenant)];
-                [push(), within(&["config"], inner_push()), within(&["pushNotificationConfig"], inner)].concat()
-            }
+            Self::Push => [push(), within(&["config"], push()), within(&["pushNotificationConfig"], vec![(vec!["taskId"], TASK)])].concat(),
             Self::PushOfId => [vec![(vec!["id"], TASK)], push()].concat(),
         }
     }

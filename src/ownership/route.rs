@@ -1,7 +1,7 @@
 //! The ids in request targets on their way in: the task of a route, the context by which a list is filtered.
 
 use super::body::Problem;
-use super::tag::{Subject, Tagger, Tenant};
+use super::tag::{Subject, Tagger};
 use crate::protocol::http_json;
 use crate::wire::scan::Fault;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -12,16 +12,6 @@ const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 /// Query parameters that name something: both spellings of ProtoJSON.
 const PARAMETERS: [(&str, Subject); 4] =
     [("contextId", Subject::Context), ("context_id", Subject::Context), ("taskId", Subject::Task), ("task_id", Subject::Task)];
-
-/// The tenant that the route `path` of HTTP+JSON is about (A2A 1.0 section 11.3). The path says it for all readers: what query and body
-/// say of it must be the same.
-///
-/// # Errors
-/// If it is no text.
-pub fn tenant(path: &str, method: &str) -> Result<Tenant, Problem> {
-    let name = http_json::tenant_of(method, path).unwrap_or_default();
-    percent_decode_str(name).decode_utf8().map(|name| Tenant::named(&name)).map_err(|_| Problem::Tenants)
-}
 
 /// `path`, a route of HTTP+JSON below the agent's prefix, with the task's id as the agent knows it. A route without one
 /// stays as it is.
@@ -51,14 +41,6 @@ pub fn untagged_query(query: &str, tagger: &Tagger) -> Result<(String, Option<St
     let mut parameters = Vec::new();
     for parameter in query.split('&') {
         let (name, value) = form_urlencoded::parse(parameter.as_bytes()).next().unwrap_or_default();
-        if name.eq_ignore_ascii_case("tenant") {
-            match name.as_ref() {
-                "tenant" if value.is_empty() || tagger.settle(Tenant::named(&value)) => parameters.push(parameter.to_owned()),
-                "tenant" => return Err(Problem::Tenants),
-                _ => return Err(Problem::Fault(Fault::CaseVariant)),
-            }
-            continue;
-        }
         let known = PARAMETERS.iter().find(|(own, _)| *own == name);
         let Some((own, subject)) = known else {
             if PARAMETERS.iter().any(|(own, _)| own.eq_ignore_ascii_case(&name)) {
@@ -87,8 +69,8 @@ pub fn untagged_query(query: &str, tagger: &Tagger) -> Result<(String, Option<St
 
 #[cfg(test)]
 mod tests {
-    use super::super::tag::tests::{shown, tagger, tagger_in};
-    use super::{Fault, Problem, Subject, Tenant, tenant, untagged_path, untagged_query};
+    use super::super::tag::tests::{shown, tagger};
+    use super::{Fault, Problem, Subject, untagged_path, untagged_query};
 
     #[test]
     fn routes_lose_the_tag_of_their_task() {
@@ -115,30 +97,6 @@ mod tests {
             let path = format!("/tasks/{}", percent_encoding::utf8_percent_encode(&shown(&ann, Subject::Task, id), super::ESCAPED));
             assert_eq!(untagged_path(&path, "GET", &ann), Err(Problem::NotFound), "{id}");
         }
-    }
-
-    #[test]
-    fn the_path_says_the_tenant_for_all() {
-        for (method, path, name) in [
-            ("GET", "/acme/tasks/t", "acme"),
-            ("POST", "/ac%6De/message:send", "acme"),
-            ("POST", "/%C3%BC/message:send", "ü"),
-            ("GET", "/tasks/t", ""),
-            ("GET", "/v1/tasks/t", ""),
-            ("GET", "/tasks/t/pushNotificationConfigs/c", ""),
-            ("GET", "/agent/tasks", "agent"),
-        ] {
-            assert_eq!(tenant(path, method), Ok(Tenant::named(name)), "{path}");
-        }
-        assert_eq!(tenant("/%FF/message:send", "POST"), Err(Problem::Tenants));
-        let query = |own: &str, query: &str| untagged_query(query, &tagger_in("ann", Some(own))).map(|(query, _)| query);
-        for same in ["tenant=acme", "ten%61nt=%61cme&x=1", "tenant=", "x=1", "tenant=acme&tenant=acme"] {
-            assert_eq!(query("acme", same).as_deref(), Ok(same));
-        }
-        for (own, text) in [("acme", "tenant=bolt"), ("", "tenant=acme"), ("acme", "tenant=&tenant=bolt")] {
-            assert_eq!(query(own, text), Err(Problem::Tenants), "{text}");
-        }
-        assert_eq!(query("acme", "Tenant=acme"), Err(Problem::Fault(Fault::CaseVariant)));
     }
 
     #[test]

@@ -9,15 +9,6 @@ use crate::wire::scan::{Asked, Keep};
 /// A path to something in a message, what it is declared as, and what it says.
 type Place = (Vec<Step>, Type, Fact);
 
-/// The methods whose messages hold something; the others have nothing that policy asks for.
-pub const OPERATIONS: [Operation; 5] = [
-    Operation::SendMessage,
-    Operation::SendStreamingMessage,
-    Operation::CreateTaskPushNotificationConfig,
-    Operation::GetTask,
-    Operation::ListTasks,
-];
-
 /// The message of a send request.
 const fn message(version: Version) -> u32 {
     match version {
@@ -105,7 +96,7 @@ pub fn watch(facts: &[Fact], operation: Operation, version: Version, mut ask: im
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::{Fact, OPERATIONS, Operation, Version, metadata, watch};
+    use super::{Fact, Operation, Version, metadata, watch};
     use crate::policy::places::Facts;
     use crate::policy::places::tests::EVERY;
     use crate::wire::grpc_frame::{Body, wrap};
@@ -193,14 +184,6 @@ pub(super) mod tests {
             let mut body = Body::new(Limits::default(), Rc::new(plan));
             body.feed(&wrap(&bytes).unwrap()).unwrap();
             assert_eq!(body.findings(asked).values.first().unwrap().text.as_deref(), Some("submit"));
-        }
-    }
-
-    #[test]
-    fn methods_without_places_are_not_listed() {
-        for operation in Operation::ALL {
-            let some = [Version::V0_3, Version::V1_0].iter().any(|version| !super::places(operation, *version).is_empty());
-            assert_eq!(some, OPERATIONS.contains(&operation), "{operation:?}");
         }
     }
 }

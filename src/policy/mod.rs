@@ -5,3 +5,4 @@ pub mod fields;
 pub mod limits;
 pub mod places;
 pub mod push;
+pub mod tenant;

@@ -54,13 +54,13 @@ const PART_MEMBERS: [(&str, Fact); 6] = [
     ("data", Fact::PartData),
 ];
 /// Configurations inside send requests: 1.0, 0.3, the protobuf of 0.3.
-const INLINE: [&[&str]; 3] = [
+pub(super) const INLINE: [&[&str]; 3] = [
     &["configuration", "taskPushNotificationConfig"],
     &["configuration", "pushNotificationConfig"],
     &["configuration", "pushNotification"],
 ];
 /// Configurations of create and set: 1.0; 0.3; the two forms of HTTP+JSON 0.3 that wrap them.
-const CREATED: [&[&str]; 4] = [&[], &["pushNotificationConfig"], &["config", "pushNotificationConfig"], &["config"]];
+pub(super) const CREATED: [&[&str]; 4] = [&[], &["pushNotificationConfig"], &["config", "pushNotificationConfig"], &["config"]];
 const PUSH_MEMBERS: [(&[&str], Fact); 5] = [
     (&["url"], Fact::PushUrl),
     (&["token"], Fact::PushCredential),

@@ -33,10 +33,15 @@ pub fn route(method: &str, path: &str) -> Option<(Operation, Version)> {
 /// The tenant of a route of 1.0: its first segment, escapes and all, where that is none of the route itself.
 #[must_use]
 pub fn tenant_of<'p>(method: &str, path: &'p str) -> Option<&'p str> {
-    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let rest = path.strip_prefix('/')?;
+    let (first, _) = rest.split_once('/')?;
+    // Most routes name none.
+    if first == "v1" || !tenant(first) {
+        return None;
+    }
+    let segments: Vec<&str> = rest.split('/').collect();
     match segments.as_slice() {
-        ["v1", ..] => None,
-        [first, rest @ ..] if v1_0(method, segments.as_slice()).is_none() && tenant(first) => v1_0(method, rest).map(|_| *first),
+        [_, rest @ ..] if v1_0(method, segments.as_slice()).is_none() => v1_0(method, rest).map(|_| first),
         _ => None,
     }
 }
@@ -120,10 +125,11 @@ fn tenant(segment: &str) -> bool {
     !matches!(segment, "tasks" | "extendedAgentCard" | ".well-known") && !segment.starts_with("message:")
 }
 
-/// What follows `/v1`. `GET /v1/tasks` is none: 0.3 tells of it in prose only, and to a 1.0 agent it is ListTasks of a
-/// tenant called `v1`.
+/// What follows `/v1`. `GET /v1/tasks` is in the prose of 0.3 and no schema of it, and to a 1.0 agent at the same place it is
+/// ListTasks of a tenant called `v1`: who offers both at one place must not take it.
 fn v0_3(method: &str, segments: &[&str]) -> Option<Operation> {
     match (method, segments) {
+        ("GET", ["tasks"]) => Some(Operation::ListTasks),
         ("GET", ["card"]) => Some(Operation::GetExtendedAgentCard),
         _ => shared(method, segments),
     }
@@ -180,6 +186,7 @@ mod tests {
             ("GET", "/tasks/t/pushNotificationConfigs/c", GetTaskPushNotificationConfig, Version::V1_0),
             ("DELETE", "/acme/tasks/t/pushNotificationConfigs/c", DeleteTaskPushNotificationConfig, Version::V1_0),
             ("GET", "/v1/card", GetExtendedAgentCard, Version::V0_3),
+            ("GET", "/v1/tasks", ListTasks, Version::V0_3),
             ("GET", "/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
             ("GET", "/acme/extendedAgentCard", GetExtendedAgentCard, Version::V1_0),
             ("GET", "/agent/authenticatedExtendedCard", GetExtendedAgentCard, Version::V0_3),
@@ -238,7 +245,6 @@ mod tests {
             ("POST", "/tasks/t"),
             ("POST", "/tasks/:cancel"),
             ("GET", "/tasks/t:cancel"),
-            ("GET", "/v1/tasks"),
             ("GET", "/v1/extendedAgentCard"),
             ("GET", "/tasks/t/"),
             ("GET", "/tasks/t/other"),

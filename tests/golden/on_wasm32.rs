@@ -59,6 +59,11 @@ fn skills() {
 }
 
 #[wasm_bindgen_test]
+fn tenants() {
+    room(include_str!("tenants.json"));
+}
+
+#[wasm_bindgen_test]
 fn cards() {
     room(include_str!("cards.json"));
 }

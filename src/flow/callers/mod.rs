@@ -3,4 +3,5 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod credentials;
+pub mod tenancy;
 pub mod unauthenticated;

@@ -89,6 +89,7 @@ reasons! {
     PushNotOffered "push_not_offered" PUSH "Push notifications are not offered here."
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
     TaskNotFound "task_not_found" TASK_NOT_FOUND "There is no such task or context of yours: leave taskId and contextId out to begin a new one."
+    TenantRefused "tenant_refused" INVALID_PARAMS "This request may not name this tenant: leave it out, or name the one that the agent's card or your token has."
     ContextMissing "context_missing" INVALID_PARAMS "Tasks are listed by context here: name a contextId of yours."
     Unmatched "unmatched" UNMATCHED "No agent is served at this host and path."
     CardUnavailable "card_unavailable" BAD_AGENT "The agent gave no card that can be used: tell its operator."

@@ -4,6 +4,7 @@
 use crate::config::{CardAccess, SkillFrom, Token};
 use crate::flow::callers::authorize::{Admission, Spoken, admit};
 use crate::flow::callers::credentials::Credentials;
+use crate::flow::callers::tenancy::{About, Tenancy};
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
@@ -16,7 +17,7 @@ use crate::flow::inbound::state::{Body, Identity, Inbound};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, Watched, answer, refuse, withheld};
 use crate::flow::refusal::denial::Denial;
-use crate::flow::request::classify::{binding, classify, mismatch};
+use crate::flow::request::classify::{Classified, binding, classify, mismatch};
 use crate::flow::request::head::Head;
 use crate::flow::request::inspect;
 use crate::flow::request::inspect::Reader;
@@ -52,8 +53,8 @@ pub(in crate::flow) fn begin(
     let cards = &agent.statement.paths;
     let binding = binding(&agent, head, suffix, cards);
     let (body_follows, events) = (!end_of_stream, head.reads_events_only());
-    let classified = match classify(&agent, head, suffix, binding, cards, body_follows) {
-        Ok(classified) => classified,
+    let (classified, tenancy) = match classified(&agent, head, suffix, binding, body_follows) {
+        Ok(known) => known,
         Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
@@ -136,9 +137,23 @@ pub(in crate::flow) fn begin(
         spoken,
         permitted: false,
         owned,
+        tenancy,
         asks,
     };
     Box::new(inbound).decide(context, effects, expected)
+}
+
+/// What the request is, as far as its head says, and which tenant that names.
+fn classified(
+    agent: &Agent,
+    head: &Head<'_>,
+    suffix: &str,
+    binding: Option<Binding>,
+    body_follows: bool,
+) -> Result<(Classified, Tenancy), Denial> {
+    let classified = classify(agent, head, suffix, binding, &agent.statement.paths, body_follows)?;
+    let tenancy = Tenancy::of(binding, head, suffix.get(classified.route..).unwrap_or_default())?;
+    Ok((classified, tenancy))
 }
 
 /// The request as one about tasks that belong to their makers, if the agent's do.
@@ -360,7 +375,23 @@ impl Inbound {
         if let (Some(reader), Some(operation)) = (self.reader(), asked) {
             self.agent.plans.inspect(reader, operation, self.version, &self.agent)?;
         }
+        if self.permitted {
+            let reported = self.judge_tenant(operation, context)?;
+            effects.extend(reported.map(|reason| Effect::Note(Note::Shadowed(reason))));
+        }
         Ok(self.permitted && asked.is_some())
+    }
+
+    /// Whether the request may be about the tenant that it names, if it names one by now.
+    fn judge_tenant(&mut self, operation: Operation, context: &Context<'_>) -> Result<Option<Reason>, Denial> {
+        let Some(binding) = self.binding else { return Ok(None) };
+        let caller = self.identity.admitted().map(|admitted| admitted.caller.as_ref());
+        let about = About { agent: &self.agent, binding, version: self.version, operation, caller };
+        let reader = match &self.body {
+            Body::Reading { reader, .. } => Some(&**reader),
+            Body::NotNeeded | Body::Wrong(_) | Body::TooLong => None,
+        };
+        self.tenancy.judge(about, reader, context)
     }
 
     /// The card to expect as the answer.
@@ -378,7 +409,9 @@ impl Inbound {
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete: false } => {
                 let owned = self.owned.take();
-                let watched = self.operation.map(|operation| Watched { reader, meter, operation, version: self.version, owned });
+                let (version, tenancy) = (self.version, std::mem::take(&mut self.tenancy));
+                let caller = self.identity.admitted().map(|admitted| Rc::clone(&admitted.caller));
+                let watched = self.operation.map(|operation| Watched { reader, meter, operation, version, owned, tenancy, caller });
                 (watched.map_or(Progress::Done, |watched| Progress::Watch(Box::new(watched))), Step::Continue)
             }
             _ => (Progress::Pass(meter.ended()), Step::Continue),

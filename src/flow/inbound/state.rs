@@ -2,6 +2,7 @@
 
 use crate::flow::callers::authorize::{Admitted, Spoken};
 use crate::flow::callers::credentials::Credentials;
+use crate::flow::callers::tenancy::Tenancy;
 use crate::flow::event::Effect;
 use crate::flow::event::call::Want;
 use crate::flow::inbound::card::Asking;
@@ -55,6 +56,8 @@ pub struct Inbound {
     pub(super) permitted: bool,
     /// Takes the tags off what it names.
     pub(super) owned: Option<Box<Owned>>,
+    /// Which tenant it is about.
+    pub(super) tenancy: Tenancy,
     /// The caller asks how it is judged.
     pub(super) asks: bool,
 }

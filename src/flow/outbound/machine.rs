@@ -3,6 +3,7 @@
 
 use crate::config::Pin;
 use crate::flow::callers::credentials::Credentials;
+use crate::flow::callers::tenancy::Tenancy;
 use crate::flow::event::call::Want;
 use crate::flow::event::decision::Used;
 use crate::flow::event::note::Note;
@@ -285,7 +286,8 @@ impl Outbound {
                 if self.ended {
                     Progress::Pass(meter.ended())
                 } else {
-                    Progress::Watch(Box::new(Watched { reader, meter, operation, version, owned: None }))
+                    let (owned, tenancy, caller) = (None, Tenancy::default(), None);
+                    Progress::Watch(Box::new(Watched { reader, meter, operation, version, owned, tenancy, caller }))
                 }
             }
             _ if !self.call.is_post() && !self.bodiless => Progress::Pass(meter(0, Excess::Method)),

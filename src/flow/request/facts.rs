@@ -189,7 +189,7 @@ impl Facts {
 pub const fn is_shadowed(agent: &Agent, reason: Reason) -> bool {
     match (reason, reason.http_status()) {
         (Reason::KeysUnavailable, _) | (_, 401) => agent.shadow.authentication,
-        (_, 403) => agent.shadow.authorization,
+        (Reason::TenantRefused, _) | (_, 403) => agent.shadow.authorization,
         (Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch, _) => {
             agent.shadow.version
         }

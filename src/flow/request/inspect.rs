@@ -8,7 +8,8 @@ use crate::policy::access::Skill;
 use crate::policy::limits::LimitRefusal;
 use crate::policy::places::{Fact, Facts, HISTORY_LENGTH_PARAMETERS, MAX_TEXT_BYTES, Watched};
 use crate::policy::push::PushRefusal;
-use crate::policy::{fields, limits, places, push};
+use crate::policy::tenant::{InBody, TenantError};
+use crate::policy::{fields, limits, places, push, tenant};
 use crate::protocol::envelope::{EnvelopeError, EnvelopeReader, Id, Questions};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::protobuf::{Fault, Type};
@@ -27,8 +28,8 @@ pub struct Plans {
     http_json: Watched,
     /// Where messages name their skill: in JSON-RPC, in HTTP+JSON.
     skill: Option<(Spoken, Spoken)>,
-    /// Bodies name what belongs to callers.
-    is_owned: bool,
+    /// Where bodies name tenants: in JSON-RPC, in HTTP+JSON.
+    tenant: (InnerAndOwn, InnerAndOwn),
     grpc: Vec<Method>,
     /// For methods of which nothing is asked: their bodies are read all the same.
     nothing: Rc<protobuf::Plan>,
@@ -42,6 +43,14 @@ struct Method {
     plan: Rc<protobuf::Plan>,
     watched: Watched,
     skill: Option<Spoken>,
+    tenant: Option<InnerAndOwn>,
+}
+
+/// Where bodies name a tenant: that of the request, and the same inside of it.
+#[derive(Debug)]
+struct InnerAndOwn {
+    own: Asked,
+    inner: Vec<Asked>,
 }
 
 /// Where messages name their skill, each place with the message that it is in.
@@ -57,7 +66,12 @@ impl Method {
             let message = plan.ask(path.get(..1).unwrap_or_default(), Type::Message, Keep::Kind);
             vec![[message, plan.ask(&path, Type::Value, Keep::Text)]]
         });
-        Self { operation, version, plan: Rc::new(plan), watched, skill }
+        let tenant = (version == Version::V1_0).then(|| {
+            let (own, inner) = tenant::fields(operation);
+            let own = plan.ask(&[own], Type::Text, Keep::Text);
+            InnerAndOwn { own, inner: inner.iter().map(|path| plan.ask(path, Type::Text, Keep::Text)).collect() }
+        });
+        Self { operation, version, plan: Rc::new(plan), watched, skill, tenant }
     }
 }
 
@@ -82,16 +96,20 @@ impl Plans {
             (ask(&mut |path, keep| questions.ask(path, keep)), ask(&mut |path, keep| plan.ask(path, keep)))
         });
         let versions = agent.versions().filter(|version| agent.offers(*version, Binding::Grpc));
-        let methods = versions.flat_map(|version| fields::OPERATIONS.map(|operation| (version, operation)));
+        let methods = versions.flat_map(|version| Operation::ALL.map(|operation| (version, operation)));
         let grpc = methods.map(|(version, operation)| Method::new(version, operation, &facts, key)).collect();
+        let tenant = |ask: &mut dyn FnMut(&[Step], Keep) -> Asked| InnerAndOwn {
+            own: ask(&tenant::own(), Keep::Text),
+            inner: tenant::inner().iter().map(|path| ask(path, Keep::Text)).collect(),
+        };
+        let tenant = (tenant(&mut |path, keep| questions.ask(path, keep)), tenant(&mut |path, keep| plan.ask(path, keep)));
         let root = plan.ask(&[], Keep::Kind);
         if agent.limits.strict_bodies == StrictBodies::Asked {
             questions.skip_unasked();
             plan.skip_unasked();
         }
         let (questions, plan) = (Rc::new(questions), Rc::new(plan));
-        let is_owned = agent.tasks.owned().is_some();
-        Self { questions, jsonrpc, plan, root, http_json, skill, is_owned, grpc, nothing: Rc::default() }
+        Self { questions, jsonrpc, plan, root, http_json, skill, tenant, grpc, nothing: Rc::default() }
     }
 
     fn method(&self, operation: Operation, version: Version) -> Option<&Method> {
@@ -128,19 +146,38 @@ impl Plans {
         }
     }
 
-    /// A reader for a request's body; `None` if nothing in it matters.
+    /// The tenants that a body names so far.
+    ///
+    /// # Errors
+    /// If they are two, or no texts.
+    pub fn tenant<'a>(&self, reader: &'a Reader, operation: Operation, version: Version) -> Result<InBody<'a>, TenantError> {
+        let places = match reader {
+            Reader::Jsonrpc(_) => &self.tenant.0,
+            Reader::HttpJson(_) => &self.tenant.1,
+            Reader::Grpc(..) => match self.method(operation, version).and_then(|method| method.tenant.as_ref()) {
+                Some(places) => places,
+                None => return Ok(InBody::default()),
+            },
+        };
+        let mut body = InBody { own: tenant::named(reader.findings(places.own))?, ..InBody::default() };
+        // Most requests have none of these.
+        for found in places.inner.iter().map(|asked| reader.findings(*asked)).filter(|found| found.count > 0) {
+            match (tenant::named(found)?, body.inner) {
+                (Some(named), Some(other)) if named != other => return Err(TenantError::Several),
+                (named, other) => body.inner = named.or(other),
+            }
+        }
+        body.is_settled = body.inner.is_some() && reader.is_settled(places.own);
+        Ok(body)
+    }
+
+    /// A reader for a request's body; `None` for what has none.
     #[must_use]
     pub fn reader(&self, binding: Option<Binding>, operation: Option<Operation>, version: Version) -> Option<Reader> {
         let limits = Limits { text: MAX_TEXT_BYTES, ..Limits::default() };
         match (binding?, operation) {
             (Binding::Jsonrpc, _) => Some(Reader::Jsonrpc(EnvelopeReader::new(limits, Rc::clone(&self.questions)))),
-            (Binding::HttpJson, Some(operation)) => {
-                let asks_skill = self.skill.is_some() && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
-                if !asks_skill && !self.is_owned {
-                    self.http_json.questions(operation).first()?;
-                }
-                Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan))))
-            }
+            (Binding::HttpJson, Some(_)) => Some(Reader::HttpJson(Document::new(limits, Rc::clone(&self.plan)))),
             (Binding::Grpc, operation) => {
                 let method = operation.and_then(|operation| self.method(operation, version));
                 let plan = method.map_or(&self.nothing, |method| &method.plan);
@@ -159,8 +196,10 @@ impl Plans {
         let watched = match reader {
             Reader::Jsonrpc(_) => &self.jsonrpc,
             Reader::HttpJson(document) => {
-                // In a list nothing would be found that somebody may read from it all the same.
-                if document.findings(self.root).values.iter().any(|value| value.kind != Kind::Object) {
+                // In a list nothing would be found that somebody may read from it all the same. Who has nothing to say may say null.
+                let may_be_null = matches!(operation, Operation::CancelTask | Operation::SubscribeToTask);
+                let is_odd = |kind: Kind| kind != Kind::Object && !(may_be_null && kind == Kind::Null);
+                if document.findings(self.root).values.iter().any(|value| is_odd(value.kind)) {
                     return Err(Denial::new(Reason::RequestMalformed).advise("This is no request: the body is a JSON object."));
                 }
                 &self.http_json

@@ -2,7 +2,7 @@
 //! prefix and nothing else.
 
 use crate::card::Card;
-use crate::card::project::transport;
+use crate::card::model::transport;
 use crate::config::{Agent, CardSource, HttpUri, Offer};
 use crate::protocol::{Binding, Version};
 use crate::wire::path;

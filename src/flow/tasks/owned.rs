@@ -2,6 +2,7 @@
 //! not the caller's is answered as if it did not exist. What comes back gets its tags in [`crate::flow::tasks::answer`].
 
 use crate::config::{Config, Kind};
+use crate::flow::callers::tenancy::{self, Tenancy};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Value};
 use crate::flow::refusal::denial::Denial;
@@ -10,7 +11,8 @@ use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
 use crate::identity::Caller;
-use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, tenant, untagged_path, untagged_query};
+use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, untagged_path, untagged_query};
+use crate::policy::tenant::TenantError;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::path;
 use crate::wire::scan::{Fault, Limits};
@@ -87,7 +89,7 @@ impl Owned {
     ///
     /// # Errors
     /// If nothing can be the caller's, or what the head names is not.
-    pub fn identify(&mut self, caller: &Caller, context: &Context<'_>) -> Result<Option<Effect>, Denial> {
+    pub fn identify(&mut self, caller: &Caller, tenancy: &Tenancy, context: &Context<'_>) -> Result<Option<Effect>, Denial> {
         if self.tagger.is_some() {
             return Ok(None);
         }
@@ -98,11 +100,17 @@ impl Owned {
             Denial::new(Reason::AccessDenied).advise("Tasks belong to callers here, and the credential does not tell who this caller is.")
         })?;
         let tagger = self.tagger.insert(Rc::new(Tagger::new(keys, owner)));
-        let Some(Route { method, before, path, query }) = &self.route else { return Ok(None) };
-        if !tagger.settle(tenant(path, method).map_err(denial)?) {
-            return Err(denial(Problem::Tenants));
+        let Some(Route { method, before, path, query }) = &self.route else {
+            return if tenancy.query.is_none() { Ok(None) } else { Err(elsewhere()) };
+        };
+        if !tagger.settle(named(tenancy.path.as_deref())) {
+            return Err(elsewhere());
         }
         let plain = untagged_path(path, method, tagger).map_err(denial)?;
+        // Some readers look for it in the path alone.
+        if tenancy.query.is_some() && tenancy.path.is_none() {
+            return Err(elsewhere());
+        }
         let mut target = format!("{before}{plain}");
         if let Some(query) = query {
             let (query, context) = untagged_query(query, tagger).map_err(denial)?;
@@ -116,7 +124,13 @@ impl Owned {
     ///
     /// # Errors
     /// If it names what is not the caller's, or does not name what it has to.
-    pub fn admit(&mut self, operation: Operation, version: Version, is_complete: bool, context: &Context<'_>) -> Result<bool, Denial> {
+    pub fn admit(
+        &mut self,
+        (operation, version): (Operation, Version),
+        tenancy: &Tenancy,
+        is_complete: bool,
+        context: &Context<'_>,
+    ) -> Result<bool, Denial> {
         // A message may be long. What else there is to ask is short, and goes on when all of it is known.
         if !is_complete && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
             return Ok(false);
@@ -132,8 +146,9 @@ impl Owned {
         };
         // 0.3 has no tenants, and its readers look for none.
         if self.binding == Binding::Jsonrpc && version == Version::V0_3 && !tagger.settle(Tenant::NONE) {
-            return Err(denial(Problem::Tenants));
+            return Err(elsewhere());
         }
+        settle(tagger, tenancy)?;
         let pending = std::mem::take(&mut self.pending);
         let body = self.body.insert(RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(tagger)));
         let as_event = self.is_stream;
@@ -167,10 +182,11 @@ impl Owned {
     ///
     /// # Errors
     /// If it names what is not the caller's.
-    pub fn feed(&mut self, chunk: &[u8], end: bool) -> Result<Option<Effect>, Denial> {
-        let Some(body) = &mut self.body else { return Ok(None) };
+    pub fn feed(&mut self, chunk: &[u8], end: bool, tenancy: &Tenancy) -> Result<Option<Effect>, Denial> {
+        let (Some(body), Some(tagger)) = (&mut self.body, &self.tagger) else { return Ok(None) };
         let as_event = self.is_stream;
         let refuse = |problem| Denial { as_event, ..denial(problem) };
+        settle(tagger, tenancy).map_err(|denial| Denial { as_event, ..denial })?;
         let out = if chunk.is_empty() { None } else { Some(body.feed(chunk).map_err(refuse)?) };
         if end {
             body.end().map_err(refuse)?;
@@ -200,13 +216,34 @@ fn owner(agent: &Agent, caller: &Caller, config: &Config) -> Option<Owner> {
     Owner::of(&agent.name, &party)
 }
 
+/// A tenant by its name, or none.
+fn named(tenant: Option<&str>) -> Tenant {
+    tenant.map_or(Tenant::NONE, Tenant::named)
+}
+
+/// Tells `tagger` the tenant that the body names, once it has.
+fn settle(tagger: &Tagger, tenancy: &Tenancy) -> Result<(), Denial> {
+    let Some(own) = &tenancy.body else { return Ok(()) };
+    let was_settled = tagger.is_settled();
+    match tagger.settle(Tenant::named(own)) {
+        true => Ok(()),
+        // The path has said another, or nothing.
+        false if was_settled => Err(elsewhere()),
+        // What came before is the caller's, but not here.
+        false => Err(denial(Problem::NotFound)),
+    }
+}
+
+/// The refusal of a tenant that is named where not every reader looks.
+fn elsewhere() -> Denial {
+    tenancy::denial(TenantError::Several)
+}
+
 /// The refusal of a request that cannot be read in one way, or names what is not the caller's.
 fn denial(problem: Problem) -> Denial {
     let unreadable = |reason, fault| Denial::new(reason).advise(format!("The request cannot be read: {fault}."));
     match problem {
         Problem::NotFound | Problem::Foreign | Problem::Early => Denial::new(Reason::TaskNotFound),
-        Problem::Tenants => Denial::new(Reason::RequestMalformed)
-            .advise("Name the tenant once: in the path over HTTP+JSON, in params over JSON-RPC. A2A 0.3 has none."),
         Problem::Fault(
             fault @ (Fault::RepeatedName
             | Fault::CaseVariant

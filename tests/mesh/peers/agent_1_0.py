@@ -55,7 +55,7 @@ class Echo(AgentExecutor):
         updater = TaskUpdater(event_queue, task.id, task.context_id)
         await updater.start_work()
         text = context.get_user_input()
-        answer = echo(self._agent, text, context.call_context.state[RECEIVED])
+        answer = echo(self._agent, text, context.call_context.state[RECEIVED], tenant=context.tenant)
         await updater.add_artifact([new_text_part(answer)], name='echo', last_chunk=True)
         while text.startswith('wait'):  # until the SDK cancels this coroutine with the task
             await asyncio.sleep(REPORT_SECONDS)

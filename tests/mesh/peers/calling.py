@@ -32,6 +32,7 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument('--header', action='append', default=[], metavar='NAME:VALUE')
     parser.add_argument('--binding', choices=('jsonrpc', 'http_json', 'grpc'), default='jsonrpc')
     parser.add_argument('--grpc-target', metavar='HOST:PORT', help='where to call for grpc; no card is looked up')
+    parser.add_argument('--tenant', default='', help='tenant of the interface for grpc; only client_1_0.py knows it')
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
     parser.add_argument('--task', metavar='ID', help='what get, cancel and subscribe are about, in place of a new one')
     parser.add_argument('--card-first', action='store_true', help='fetch the card before anything names a version')

@@ -77,9 +77,9 @@ async def collect(events, on_event=None) -> dict:
     return answer(state, list(texts.values()), task=task_id, events=kinds, answer=told)
 
 
-def grpc_card(target: str) -> AgentCard:
-    """gRPC has no discovery: a card that says where to call and nothing else."""
-    interface = AgentInterface(url=target, protocol_binding='GRPC', protocol_version='1.0')
+def grpc_card(target: str, tenant: str) -> AgentCard:
+    """gRPC has no discovery: a card that says where to call, for which tenant, and nothing else."""
+    interface = AgentInterface(url=target, protocol_binding='GRPC', protocol_version='1.0', tenant=tenant)
     capabilities = AgentCapabilities(streaming=True, push_notifications=True, extended_agent_card=True)
     return AgentCard(supported_interfaces=[interface], capabilities=capabilities)
 
@@ -103,7 +103,7 @@ async def conversation(args, http, results) -> None:
     if card:
         pass
     elif args.grpc_target:
-        card = grpc_card(args.grpc_target)
+        card = grpc_card(args.grpc_target, args.tenant)
     else:
         card = await A2ACardResolver(http, args.url).get_agent_card(args.card_path)
     calls, streams = (factory.create(card) for factory in factories)

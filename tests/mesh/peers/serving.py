@@ -85,9 +85,11 @@ def received_call(details: grpc.HandlerCallDetails) -> dict:
     return {'method': 'POST', 'path': details.method, 'headers': gathered(metadata)}
 
 
-def echo(agent: str, text: str, request: dict) -> str:
-    """The answer of every agent: who answers, what was asked, and the request as it arrived."""
-    return json.dumps({'agent': agent, 'text': text, 'headers': request['headers'], 'path': request['path']})
+def echo(agent: str, text: str, request: dict, **understood: str) -> str:
+    """The answer of every agent: who answers, what was asked, the request as it arrived, and what the SDK understood of it."""
+    return json.dumps(
+        {'agent': agent, 'text': text, 'headers': request['headers'], 'path': request['path'], **understood}
+    )
 
 
 class Recorder:

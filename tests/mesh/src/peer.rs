@@ -209,6 +209,12 @@ impl Sdk {
         self.run(&arguments, token).await
     }
 
+    /// The same for a tenant: the 1.0 SDK for Python.
+    pub async fn call_grpc_in(self, tenant: &str, port: u16, token: &str, ops: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        self.run(&["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--tenant", tenant], Some(token)).await
+    }
+
     async fn run(self, arguments: &[&str], token: Option<&str>) -> Result<Value> {
         let mut command = self.command();
         command.args(arguments);

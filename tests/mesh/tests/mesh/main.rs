@@ -48,6 +48,7 @@ mod skills;
 mod steering;
 mod streams;
 mod suite;
+mod tenants;
 mod tokens;
 mod tour;
 mod vectors;
@@ -90,6 +91,7 @@ fn main() -> ExitCode {
     cards::add(&mut suite);
     projected::add(&mut suite);
     ownership::add(&mut suite);
+    tenants::add(&mut suite);
     held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);

@@ -40,6 +40,8 @@ fn own(file: &mut EnvoyFile, keys: &[&str]) -> Result<()> {
         plugin["secrets"] = json!({"tag_old": {"env": "TAG_OLD"}, "tag_new": {"env": "TAG_NEW"}});
         plugin["agents"][0]["tasks"] = json!({"owned": {"keys": keys}});
         plugin["agents"][0]["push_notifications"] = json!({"hosts": ["hooks.example.com"]});
+        // Which tenants may be named is told elsewhere.
+        plugin["agents"][0]["tenant"] = json!({"ignore": {}});
     })
 }
 

@@ -261,10 +261,10 @@ async fn odd_paths(mesh: &Mesh) -> Result<()> {
             }
         }
     }
-    let query = post("/skills/submit/message:send?tenant=a%2Fb&x=/skills/approve");
+    let query = post("/skills/submit/message:send?note=a%2Fb&x=/skills/approve");
     for reply in here.ask(&query).await? {
         let echo = reply.echo().with_context(|| reply.text())?;
-        ensure!(echo.path() == "/message:send?tenant=a%2Fb&x=/skills/approve", "{}", echo.path());
+        ensure!(echo.path() == "/message:send?note=a%2Fb&x=/skills/approve", "{}", echo.path());
     }
     // What only reads uses no skill.
     for path in ["/skills/approve/tasks/no-such-task", "/tasks/no-such-task"] {

@@ -104,7 +104,7 @@ pub async fn measure(rounds: usize, seconds: f64, names: &Names, issuer: &Issuer
         let mut visited = Vec::new();
         for kind in good.iter().chain(&bad) {
             let (envoy, clock) = places.get(kind.place).context("no such Envoy")?;
-            visited.push(Visited { name: kind.title.clone(), port: envoy.port(), load: &*kind.load, clock: *clock });
+            visited.push(Visited { name: kind.title.clone(), port: envoy.port(), load: &kind.load, clock: *clock });
         }
         let samples = load::round(&visited, Duration::from_secs_f64(seconds)).await?;
         let costs: Vec<f64> = samples.iter().map(Sample::cost).collect();
