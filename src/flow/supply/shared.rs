@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// How long a failure speaks for the others.
 const FAILURE_HOLDS: Duration = Duration::from_secs(1);
+/// By how much a note may be ahead: a worker reads the clock when its callback begins, and another may write a moment later.
+pub const AHEAD: Duration = Duration::from_millis(500);
 /// Bytes of the seal at the end of a note.
 const SEAL: usize = 32;
 
@@ -155,7 +157,7 @@ impl Note {
     #[must_use]
     pub fn choose(self, terms: &Terms, now: UnixTime) -> Choice {
         // A note from the future is from before the clock was set back.
-        if let Some((at, outcome)) = self.ended.as_ref().filter(|(at, _)| *at <= now) {
+        if let Some((at, outcome)) = self.ended.as_ref().filter(|(at, _)| *at <= now.plus(AHEAD)) {
             let age = now.since(*at);
             let helps = match outcome {
                 Some(_) => age < EARLY_FETCH_INTERVAL || age < terms.refresh && terms.since.is_none_or(|since| since < *at),
@@ -167,7 +169,7 @@ impl Note {
         }
         let longest = now.plus(terms.lease);
         match self.lease {
-            Some(until) if now < until && until <= longest => Choice::Wait,
+            Some(until) if now < until && until <= longest.plus(AHEAD) => Choice::Wait,
             _ => Choice::Fetch(Self { lease: Some(longest), ..self }),
         }
     }
@@ -196,6 +198,12 @@ mod tests {
         assert!(matches!(note.clone().choose(&terms(None), at(3)), Choice::Fetch(_)), "whoever fetched is gone");
         let far = Note { lease: Some(at(1_000_000)), ended: None };
         assert!(matches!(far.choose(&terms(None), at(0)), Choice::Fetch(_)), "the clock was set back");
+        // Another worker read the clock a moment later and was quicker.
+        let moment_later = at(0).plus(Duration::from_millis(300));
+        let Choice::Fetch(later) = Note::default().choose(&terms(None), moment_later) else { panic!("nobody fetches") };
+        assert_eq!(later.choose(&terms(None), at(0)), Choice::Wait);
+        let fetched = Note { lease: None, ended: Some((moment_later, Some(b"keys".to_vec()))) };
+        assert!(matches!(fetched.choose(&terms(None), at(0)), Choice::Take(..)));
     }
 
     #[test]

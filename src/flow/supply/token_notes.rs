@@ -4,7 +4,7 @@
 
 use crate::credential::Key;
 use crate::credential::cache::Token;
-use crate::flow::supply::shared::BoardKey;
+use crate::flow::supply::shared::{AHEAD, BoardKey};
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -55,14 +55,14 @@ impl TokenNote {
         let longest = now.plus(lease);
         if self.key == *key {
             if let Some(token) = self.token
-                && token.since <= now
+                && token.since <= now.plus(AHEAD)
                 && now < token.until
                 && seen.is_none_or(|seen| seen < token.since)
             {
                 return TokenChoice::Take(token);
             }
             // A lease that is longer than any is from before the clock was set back.
-            if now < self.lease && self.lease <= longest {
+            if now < self.lease && self.lease <= longest.plus(AHEAD) {
                 return TokenChoice::Wait;
             }
         }

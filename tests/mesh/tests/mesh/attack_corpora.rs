@@ -168,7 +168,17 @@ async fn jsonrpc(mesh: &'static Mesh) -> Result<()> {
             match (refused, reason.as_deref()) {
                 (true, Some(_)) => corpus.refused(),
                 // Several methods of the corpus do not exist, and some bodies are well formed and say too much.
-                (false, Some("operation_unknown" | "version_mismatch" | "push_target_refused" | "limit_exceeded" | "content_refused")) => {
+                (
+                    false,
+                    Some(
+                        "operation_unknown"
+                        | "version_mismatch"
+                        | "push_target_refused"
+                        | "limit_exceeded"
+                        | "content_refused"
+                        | "tenant_refused",
+                    ),
+                ) => {
                     corpus.refused();
                 }
                 (false, None) if is_taken(reply) => corpus.passed(),

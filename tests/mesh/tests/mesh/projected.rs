@@ -79,6 +79,8 @@ fn ensure_true(card: &Value, url: &str, version: &str) -> Result<()> {
         ensure!(card["securitySchemes"] == json!({"oauth2": scheme}), "{text}");
         return Ok(());
     }
+    // Over HTTP+JSON clients of 0.3 do not agree on the form of a scheme.
+    let (version, is_answer) = version.split_once(' ').map_or((version, false), |(version, _)| (version, true));
     let absent: &[&str] = if version == "1.0" {
         let stated = names(card, "supportedInterfaces", ["protocolBinding", "protocolVersion"]);
         ensure!(stated == [["JSONRPC", "1.0"], ["HTTP+JSON", "1.0"], ["JSONRPC", "0.3"], ["HTTP+JSON", "0.3"]], "{text}");
@@ -91,7 +93,11 @@ fn ensure_true(card: &Value, url: &str, version: &str) -> Result<()> {
         ensure!(stated == [["JSONRPC", url], ["HTTP+JSON", url]], "{text}");
         ensure!(card["url"] == url && card["preferredTransport"] == "JSONRPC" && card["protocolVersion"] == "0.3.0", "{text}");
         ensure!(card["security"] == json!([{"oauth2": ["agent:execute"]}]), "{text}");
-        ensure!(card["securitySchemes"] == json!({"oauth2": {"type": "http", "scheme": "Bearer"}}), "{text}");
+        let mut scheme = json!({"type": "http", "scheme": "Bearer"});
+        if is_answer {
+            scheme["httpAuthSecurityScheme"] = json!({"scheme": "Bearer"});
+        }
+        ensure!(card["securitySchemes"] == json!({"oauth2": scheme}), "{text}");
         &["supportedInterfaces", "securityRequirements", "signatures"]
     };
     for member in absent {
@@ -199,7 +205,7 @@ async fn extended(port: u16, agent: &StandIn, token: &str) -> Result<()> {
     }
     let over_http = card_at("/extendedAgentCard").version("1.0").bearer(token);
     let old = card_at("/v1/card").bearer(token);
-    for (call, version) in [(over_http, "1.0"), (old, "0.3")] {
+    for (call, version) in [(over_http, "1.0"), (old, "0.3 over HTTP+JSON")] {
         agent.answer(json_answer(&own_card()));
         for reply in both(port, &call).await? {
             ensure_card(&reply, version)?;

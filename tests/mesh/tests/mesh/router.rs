@@ -161,7 +161,7 @@ async fn agents(mesh: &Mesh, ports: &str) -> Result<()> {
     let data: Value = serde_json::from_str(DATA)?;
     let agent = |name: &str, target: Value| {
         json!({"name": name, "match": target, "security": [{"open": []}], "default_version": "1.0",
-            "forward": {"headers": {"x-agent": {"member": "agent", "form": "text"}}},
+            "tenant": {"ignore": {}}, "forward": {"headers": {"x-agent": {"member": "agent", "form": "text"}}},
             "versions": {"1.0": {"bindings": ["http_json"]}, "0.3": {"bindings": ["http_json"]}}})
     };
     let file = file(mesh, &data, ports, "agents", agent)?;
