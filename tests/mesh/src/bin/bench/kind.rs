@@ -57,11 +57,13 @@ impl Kind {
     /// The rows that `part` wants to see under this load.
     fn wanted(self, part: Part) -> &'static [Row] {
         use Row::{
-            Agents, Attache, Bare, FirstSight, Injector, InjectorAgain, JwtCached, JwtDefaultCache, JwtUncached, JwtUncachedAgain, Native,
-            NativeAgain, OutboundAttache, OutboundBare, Silent, SilentAgain,
+            Agents, Attache, Bare, Calls, FirstSight, Injector, InjectorAgain, JwtCached, JwtDefaultCache, JwtUncached, JwtUncachedAgain,
+            Native, NativeAgain, Nothing, OutboundAttache, OutboundBare, Silent, SilentAgain,
         };
         match (part, self) {
-            (Part::Cost, Self::Small | Self::Large) => &[Bare, JwtCached, JwtUncached, Native, NativeAgain, Attache, Silent],
+            (Part::Cost, Self::Small | Self::Large) => {
+                &[Bare, JwtCached, JwtUncached, Native, NativeAgain, Nothing, Calls, Attache, Silent]
+            }
             // A default cache differs from the large one only where tokens do not fit.
             (Part::Cost, Self::SmallMany) => &[Bare, JwtCached, JwtUncached, JwtDefaultCache, Native, NativeAgain, Attache, Silent],
             (Part::Reach, Self::Small) => &[Bare, Native, NativeAgain, Attache, Silent, SilentAgain, Agents],

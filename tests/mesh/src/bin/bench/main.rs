@@ -10,6 +10,7 @@ mod cold;
 mod cost;
 mod cpu;
 mod document;
+mod floor;
 mod growth;
 mod kind;
 mod load;

@@ -5,7 +5,7 @@ use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use serde_json::{Value, json};
 
-use crate::outbound;
+use crate::{floor, outbound};
 
 /// Different callers in the loads with many tokens.
 pub const TOKENS: usize = 2000;
@@ -27,6 +27,10 @@ pub enum Row {
     JwtDefaultCache,
     Native,
     NativeAgain,
+    /// A WebAssembly filter that does nothing.
+    Nothing,
+    /// One that makes the calls that Attaché makes, and decides nothing.
+    Calls,
     /// As it comes: with a line in the log for each request, which no other row writes.
     Attache,
     /// Without.
@@ -45,7 +49,7 @@ pub enum Row {
 
 impl Row {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Bare,
         Self::JwtCached,
         Self::JwtUncached,
@@ -53,6 +57,8 @@ impl Row {
         Self::JwtDefaultCache,
         Self::Native,
         Self::NativeAgain,
+        Self::Nothing,
+        Self::Calls,
         Self::Attache,
         Self::Silent,
         Self::SilentAgain,
@@ -74,6 +80,8 @@ impl Row {
             Self::JwtDefaultCache => format!("jwt_authn, its default cache of {DEFAULT_CACHE}"),
             Self::Native => "native stack".into(),
             Self::NativeAgain => "native stack, again".into(),
+            Self::Nothing => "WebAssembly that does nothing".into(),
+            Self::Calls => "WebAssembly that calls Envoy as Attaché does".into(),
             Self::Attache => "Attaché".into(),
             Self::Silent => "Attaché, `audit.level: none`".into(),
             Self::SilentAgain => "Attaché, `audit.level: none`, again".into(),
@@ -96,9 +104,14 @@ impl Row {
         matches!(self, Self::Attache | Self::Silent | Self::SilentAgain | Self::Agents | Self::FirstSight | Self::OutboundAttache)
     }
 
+    /// It is what WebAssembly itself costs.
+    fn is_floor(self) -> bool {
+        matches!(self, Self::Nothing | Self::Calls)
+    }
+
     /// It refuses a caller who cannot show a valid token.
     pub fn authenticates(self) -> bool {
-        self != Self::Bare && !self.is_outbound()
+        self != Self::Bare && !self.is_outbound() && !self.is_floor()
     }
 
     /// It also refuses a token without the agent's scope, and a body that is not A2A.
@@ -120,6 +133,9 @@ impl Row {
         if self.has_attache() && self != Self::Attache {
             file.edit_plugin(silence)?;
         }
+        if self.is_floor() {
+            file.module(&floor::module(self == Self::Calls)?)?;
+        }
         if self == Self::Agents {
             file.edit_plugin(|plugin| add_agents(plugin, AGENTS))?;
         }
@@ -132,7 +148,7 @@ impl Row {
             Self::Native | Self::NativeAgain => {
                 vec![base.jwt_authn(Some(json!({"jwt_cache_size": CACHE}))), base.a2a(), base.rbac()]
             }
-            _ if self.has_attache() => attache.to_vec(),
+            _ if self.has_attache() || self.is_floor() => attache.to_vec(),
             _ => vec![],
         };
         chain.push(router.clone());
