@@ -1,6 +1,6 @@
 //! A map of any number of entries, in sorted pages. What a `BTreeMap` is good for, in a fifth of its code, which each pair of types
-//! brings anew: adding or removing an entry moves what is on its page, and now and then the list of pages. Nobody makes it slow
-//! by the keys they choose.
+//! brings anew: adding or removing an entry moves what is on its page, and now and then the list of pages. No choice of keys
+//! makes it slow.
 
 use std::borrow::Borrow;
 use std::{fmt, slice};

@@ -1,5 +1,5 @@
-//! Which tenant of the agent a request is about, and whether its caller may name it. To none it may always be. What is refused
-//! is answered alike, so that nobody learns which tenants there are.
+//! Which tenant of the agent a request is about, and whether its caller may name it. A request that names none always passes. Every
+//! refusal has the same answer, so that no caller can find out which tenants exist.
 
 use crate::config::Tenants;
 use crate::flow::event::reason::Reason;

@@ -11,8 +11,8 @@ use crate::flow::setup::runtime::Context;
 use crate::wire::header::Headers;
 use std::rc::Rc;
 
-/// Longer URLs are cut where they are told.
-const TOLD: usize = 200;
+/// Longer URLs are cut in the log.
+const LOGGED: usize = 200;
 
 /// A card that is looked at as it passes.
 #[derive(Debug)]
@@ -65,13 +65,19 @@ impl Passing {
         }
         let interfaces = card.interfaces();
         let elsewhere = interfaces.iter().find(|stated| !is_at(stated.url, &self.authority))?;
-        let url: String = elsewhere.url.chars().take(TOLD).collect();
+        let url: String = without_secrets(elsewhere.url).chars().take(LOGGED).collect();
         Some(format!(
             "the card of agent {:?} passes unchanged and names {url:?}, which is not at {:?}: clients that read it call the agent there, \
              past this proxy. Give the agent a public_url",
             self.agent.name, self.authority
         ))
     }
+}
+
+/// `url` without user information, query and fragment: they may hold a password or a key, and the log has none.
+fn without_secrets(url: &str) -> &str {
+    let plain = url.split(['?', '#']).next().unwrap_or_default();
+    plain.rsplit_once('@').map_or(plain, |(_, behind)| behind)
 }
 
 /// Whether `url` is at `authority`. That of an interface of gRPC has no scheme.
@@ -90,7 +96,19 @@ fn is_readable(headers: &Headers) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::is_at;
+    use super::{is_at, without_secrets};
+
+    #[test]
+    fn no_secret_of_a_url_is_logged() {
+        for (url, shown) in [
+            ("https://a.example/x", "https://a.example/x"),
+            ("https://user:secret@a.example/x?key=secret#secret", "a.example/x"),
+            ("https://a.example?key=user@secret", "https://a.example"),
+            ("user:secret@a.example:50051", "a.example:50051"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn an_origin_is_the_same_with_and_without_its_usual_port() {

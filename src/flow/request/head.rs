@@ -147,7 +147,7 @@ const OVERRIDES: [&str; 12] = [
 pub fn reserved(headers: &Headers, config: &Config) -> Vec<String> {
     let own = config.identity_headers();
     let is_reserved = |name: &&str| is_ours(name) || is_override(name) || is_identity(name, own);
-    // Nearly all names are told apart by their first letter.
+    // The first letter rules nearly all names out.
     let may_be = |name: &[u8]| matches!(name.first(), Some(b'x' | b'a')) || !own.is_empty();
     let mut names: Vec<String> = headers.names_if(may_be).filter(is_reserved).map(str::to_owned).collect();
     names.sort_unstable();
