@@ -93,6 +93,11 @@ fn ownership() {
 }
 
 #[test]
+fn marks() {
+    room("marks");
+}
+
+#[test]
 fn names() {
     room("names");
 }

@@ -86,7 +86,7 @@ fn rewrite(text: &str, is_stream: bool, changes: bool, mut size: impl FnMut() ->
     let (mut out, mut rest) = (Vec::new(), text.as_bytes());
     while !rest.is_empty() {
         let (chunk, behind) = rest.split_at(size().clamp(1, rest.len()));
-        let replace = |seen: Seen<'_>| Ok::<_, Fault>(replaced(seen).filter(|_| changes));
+        let replace = |seen: Seen<'_>, _: &mut Vec<u8>| Ok::<_, Fault>(replaced(seen).filter(|_| changes));
         match is_stream {
             true => events.feed(chunk, &mut out, replace)?,
             false => document.feed(chunk, &mut out, replace)?,

@@ -77,7 +77,7 @@ pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
 pub use taken::is_taken;
 pub use target::{HostPattern, Match, PathPrefix, Ports};
-pub use tasks::{Owned, TagKey, Tasks};
+pub use tasks::{Mark, Owned, TagKey, Tasks};
 pub use uri::HttpUri;
 pub use voucher::Voucher;
 pub use waiting::Fairness;
@@ -245,7 +245,7 @@ impl Config {
         for (index, agent) in self.agents.iter().enumerate() {
             let path = format!("agents[{index}]");
             agent.check(&path, &self.schemes.0, &self.issuers)?;
-            agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0)?;
+            agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0, agent.skill_from.as_ref())?;
             agent.target.check(&format!("{path}.match"), &agent.grpc_services(), &mut places)?;
         }
         for (index, connection) in self.connections.iter().enumerate() {
@@ -357,16 +357,6 @@ mod tests {
             ("/connections/0/operations", json!([]), "connections[0].operations: name at least one operation"),
             ("/connections/0/operations", json!(["write"]), "connections[0].operations[0]: an operation is any"),
             ("/connections/0/other", json!("allow"), "connections[0].other: unknown variant"),
-            ("/agents/0/tasks", json!("own"), "agents[0].tasks: unknown variant"),
-            ("/agents/0/tasks", json!({"owned": {}}), "agents[0].tasks.owned: missing field `keys`"),
-            ("/agents/0/tasks", json!({"owned": {"keys": []}}), "agents[0].tasks.owned.keys: give 1 to 8 keys"),
-            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a.b", "secret": "key"}]}}), "agents[0].tasks.owned.keys[0].id: "),
-            ("/agents/0/tasks", json!({"owned": {"keys": [{"id": "a", "secret": "kee"}]}}), "agents[0].tasks.owned.keys[0].secret: "),
-            (
-                "/agents/0/tasks",
-                json!({"owned": {"keys": [{"id": "a", "secret": "key"}, {"id": "a", "secret": "key"}]}}),
-                "agents[0].tasks.owned.keys[1].id: \"a\" is used twice",
-            ),
             ("/issuers/0/audiences", json!([]), "issuers[0].audiences: "),
             ("/issuers/0/clock_skew", json!("30"), "issuers[0].clock_skew: "),
             ("/issuers/0/clock_skew", json!("1m"), "issuers[0].clock_skew: "),

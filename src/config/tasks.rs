@@ -1,7 +1,7 @@
 //! `tasks`: whether a task belongs to the caller who made it.
 
 use super::secret::named_at_once;
-use super::{ConfigError, Secret};
+use super::{ConfigError, Key, Secret, SkillFrom};
 use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
 
@@ -27,6 +27,17 @@ pub enum Tasks {
 pub struct Owned {
     /// The first signs, all verify.
     pub keys: Vec<TagKey>,
+    /// How messages say whose they are, for agents that keep it.
+    #[serde(default)]
+    pub mark: Option<Mark>,
+}
+
+/// Where the mark of an owner stands.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mark {
+    /// Its key in the metadata of messages.
+    pub metadata_key: Key,
 }
 
 /// A key for tags.
@@ -49,8 +60,17 @@ impl Tasks {
         }
     }
 
-    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>, skill: Option<&SkillFrom>) -> Result<(), ConfigError> {
         let Some(owned) = self.owned() else { return Ok(()) };
+        if let Some(Mark { metadata_key: key }) = &owned.mark {
+            let fail = |reason: &str| Err(ConfigError::new(format!("{at}.owned.mark.metadata_key"), reason.to_owned()));
+            if key.as_str().contains(['"', '\\']) {
+                return fail("must have no quotation mark and no backslash");
+            }
+            if matches!(skill, Some(SkillFrom::MetadataKey(own) | SkillFrom::Extension(own)) if own == key) {
+                return fail("is where skill_from looks: clients may not send it");
+            }
+        }
         let at = format!("{at}.owned.keys");
         if owned.keys.is_empty() || owned.keys.len() > MAX_KEYS {
             return Err(ConfigError::new(at, format!("give 1 to {MAX_KEYS} keys")));
@@ -68,5 +88,61 @@ impl Tasks {
             named_at_once(&format!("{at}[{index}].secret"), &key.secret, secrets)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use serde_json::{Value, json};
+
+    /// What becomes of a configuration whose agent has these `tasks`.
+    fn with(tasks: &Value) -> String {
+        let config = json!({
+            "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"],
+                         "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
+            "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+            "secrets": {"key": {"env": "KEY"}},
+            "agents": [{"name": "expense", "match": {"hosts": ["a.example"], "path_prefix": "/agents/expense"},
+                        "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "security": [{"oauth2": []}],
+                        "skill_from": {"metadata_key": "skill"}, "tasks": tasks}],
+        });
+        Config::parse(config.to_string().as_bytes()).map_or_else(|error| error.to_string(), |_| "ok".to_owned())
+    }
+
+    #[test]
+    fn tasks_are_owned_by_everyone_or_their_maker() {
+        let keys = json!([{"id": "a1", "secret": "key"}, {"id": "B", "secret": "key"}]);
+        let mark = json!({"metadata_key": "https://example.com/owner"});
+        for tasks in [json!("shared"), json!({"owned": {"keys": keys}}), json!({"owned": {"keys": keys, "mark": mark}})] {
+            assert_eq!(with(&tasks), "ok");
+        }
+    }
+
+    #[test]
+    fn every_refusal_names_its_place() {
+        let keys = |list: Value| json!({"owned": {"keys": list}});
+        let key = json!({"id": "a", "secret": "key"});
+        let mark = |mark: Value| json!({"owned": {"keys": [key], "mark": mark}});
+        for (tasks, expected) in [
+            (json!("own"), ": unknown variant"),
+            (json!({"owned": {}}), ".owned: missing field `keys`"),
+            (keys(json!([])), ".owned.keys: give 1 to 8 keys"),
+            (keys(json!([{"id": "a.b", "secret": "key"}])), ".owned.keys[0].id: "),
+            (keys(json!([{"id": "a", "secret": "kee"}])), ".owned.keys[0].secret: "),
+            (keys(json!([key, key])), ".owned.keys[1].id: \"a\" is used twice"),
+            (mark(json!({})), ".owned.mark: missing field `metadata_key`"),
+            (mark(json!("owner")), ".owned.mark: "),
+            (mark(json!({"metadata_key": ""})), ".owned.mark.metadata_key: must be visible ASCII"),
+            (mark(json!({"metadata_key": "x".repeat(257)})), ".owned.mark.metadata_key: must be visible ASCII"),
+            (mark(json!({"metadata_key": "an owner"})), ".owned.mark.metadata_key: must be visible ASCII"),
+            (mark(json!({"metadata_key": "a\"b"})), ".owned.mark.metadata_key: must have no quotation mark"),
+            (mark(json!({"metadata_key": "a\\b"})), ".owned.mark.metadata_key: must have no quotation mark"),
+            (mark(json!({"metadata_key": "skill"})), ".owned.mark.metadata_key: is where skill_from looks"),
+            (mark(json!({"metadata_key": "owner", "key": "a"})), ".owned.mark.key: unknown field"),
+        ] {
+            let error = with(&tasks);
+            assert!(error.starts_with(&format!("agents[0].tasks{expected}")), "{tasks}: {error}");
+        }
     }
 }

@@ -1,22 +1,30 @@
-//! An answer's body on its way out: every id in it gets the caller's tag. A list holds tasks of the context that was
-//! asked for and no other.
+//! An answer's body on its way out: every id in it gets the caller's tag, and marks stay behind. Lists are in
+//! [`super::list`].
 
-use super::body::{Problem, split_name, text};
+use super::body::{Problem, quoted, split_name, text};
 use super::places::{Place, Places};
 use super::tag::{Subject, Tagger};
+use super::unmark::Unmarking;
 use crate::wire::rewrite::{Rewriter, Seen};
-use crate::wire::scan::{Kind, Limits};
+use crate::wire::scan::{Fault, Kind, Limits};
 use crate::wire::sse::Events;
 use std::rc::Rc;
 
 /// What bounds the memory of an answer's scan.
-const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048, values: 0 };
+pub(super) const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048, values: 0 };
+
+/// Longest metadata that may hold a mark, in bytes: nothing of it goes on before all of it is there.
+const MAX_METADATA_BYTES: usize = 1024 * 1024;
 
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
     form: Form,
-    marks: Marks,
+    places: Rc<Places>,
+    tagger: Rc<Tagger>,
+    unmarking: Unmarking,
+    /// What has not gone on yet.
+    out: Vec<u8>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,25 +33,14 @@ enum Form {
     Events(Box<Events>),
 }
 
-#[derive(Clone, Debug)]
-struct Marks {
-    places: Rc<Places>,
-    tagger: Rc<Tagger>,
-    /// The only context that tasks of a list may have.
-    context: Option<String>,
-    /// A task of a list has begun, and its context has not been seen.
-    unplaced: bool,
-}
-
 impl Answer {
-    /// An answer of which nothing has come: an event stream, or one document. `context` is the one whose tasks are
-    /// listed, as the agent knows it.
+    /// An answer of which nothing has come: an event stream, or one document.
     #[must_use]
-    pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, context: Option<String>, is_stream: bool) -> Self {
+    pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, is_stream: bool) -> Self {
         let plan = Rc::clone(places.plan());
         let form =
             if is_stream { Form::Events(Box::new(Events::new(LIMITS, plan))) } else { Form::Json(Box::new(Rewriter::new(LIMITS, plan))) };
-        Self { form, marks: Marks { places, tagger, context, unplaced: false } }
+        Self { form, places, tagger, unmarking: Unmarking::default(), out: Vec::new() }
     }
 
     /// What goes on of `chunk`, all of which is read.
@@ -51,72 +48,58 @@ impl Answer {
     /// # Errors
     /// Why nothing does. The answer is not to be fed further then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
-        let mut out = Vec::with_capacity(chunk.len());
-        let Self { form, marks } = self;
+        let Self { form, places, tagger, unmarking, out } = self;
+        out.reserve(chunk.len());
+        let replace = |seen: Seen<'_>, out: &mut Vec<u8>| match places.at(seen.asked) {
+            Some(Place::Metadata) => {
+                unmarking.metadata(seen, out);
+                Ok(None)
+            }
+            Some(Place::Mark | Place::SaidMark) => Ok(unmarking.mark(seen, out)),
+            Some(place) => tagged(place, seen, tagger),
+            None => Ok(None),
+        };
         match form {
-            Form::Json(document) => document.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
-            Form::Events(events) => events.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
+            Form::Json(document) => document.feed(chunk, out, replace)?,
+            Form::Events(events) => events.feed(chunk, out, replace)?,
         }
-        Ok(out)
-    }
-
-    /// Whether the one document has ended, so that only white space may follow. Event streams and bare numbers never tell.
-    #[must_use]
-    pub const fn has_ended(&self) -> bool {
-        match &self.form {
-            Form::Json(document) => document.has_ended(),
-            Form::Events(_) => false,
+        let held = unmarking.hold(out);
+        if held.len() > MAX_METADATA_BYTES {
+            return Err(Problem::Fault(Fault::TooLong));
         }
+        Ok(std::mem::replace(out, held))
     }
 
     /// Tells that nothing more comes.
     ///
     /// # Errors
-    /// If a document has not ended, or its last task has no context.
+    /// If a document has not ended.
     pub fn end(&mut self) -> Result<(), Problem> {
-        if let Form::Json(document) = &mut self.form {
-            document.end()?;
+        match &mut self.form {
+            Form::Json(document) => Ok(document.end()?),
+            Form::Events(_) => Ok(()),
         }
-        if self.marks.unplaced { Err(Problem::Foreign) } else { Ok(()) }
     }
 }
 
-impl Marks {
-    fn tagged(&mut self, seen: Seen<'_>) -> Result<Option<String>, Problem> {
-        let Some(place) = self.places.at(seen.asked) else { return Ok(None) };
-        let subject = match place {
-            Place::Item => {
-                if self.unplaced || seen.kind != Kind::Object {
-                    return Err(Problem::Foreign);
-                }
-                self.unplaced = true;
-                return Ok(None);
-            }
-            Place::Id(subject) => Some(subject),
-            Place::ItemContext => Some(Subject::Context),
-            Place::Name => None,
-        };
-        // What is no text names nothing that could be asked for again.
-        let id = match (seen.kind, seen.json) {
-            (Kind::String, Some(json)) => text(json)?,
-            _ => String::new(),
-        };
-        if place == Place::ItemContext {
-            if self.context.as_ref() != Some(&id) {
-                return Err(Problem::Foreign);
-            }
-            self.unplaced = false;
-        }
-        let shown = match subject {
-            Some(subject) if !id.is_empty() => self.tagger.tagged(subject, &id).ok_or(Problem::Early)?,
-            Some(_) => return Ok(None),
-            None => match split_name(&id) {
-                Some((id, rest)) => format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id).ok_or(Problem::Early)?),
-                None => return Ok(None),
-            },
-        };
-        Ok(Some(serde_json::Value::String(shown).to_string()))
-    }
+/// The id or resource name that stands at `place` with the caller's tag, in JSON; `None` if it names nothing.
+pub(super) fn tagged(place: Place, seen: Seen<'_>, tagger: &Tagger) -> Result<Option<String>, Problem> {
+    // What is no text names nothing that could be asked for again.
+    let id = match (seen.kind, seen.json) {
+        (Kind::String, Some(json)) => text(json)?,
+        _ => return Ok(None),
+    };
+    let shown = |subject, id: &str| tagger.tagged(subject, id).ok_or(Problem::Early);
+    let shown = match place {
+        Place::Id(subject) if !id.is_empty() => shown(subject, &id)?,
+        Place::ItemContext if !id.is_empty() => shown(Subject::Context, &id)?,
+        Place::Name => match split_name(&id) {
+            Some((id, rest)) => format!("tasks/{}{rest}", shown(Subject::Task, id)?),
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    Ok(Some(quoted(shown)))
 }
 
 #[cfg(test)]
@@ -130,9 +113,9 @@ mod tests {
 
     /// What ann gets of `text`, in which `t1` and `c1` are then written `<t1>` and `(c1)` where they have their tags.
     fn pass(text: &str, binding: Binding, operation: Operation, is_stream: bool, size: usize) -> Result<String, Problem> {
-        let plans = Plans::default();
+        let plans = Plans::new(None);
         let places = plans.answer(binding, operation).unwrap();
-        let mut answer = Answer::new(Rc::clone(places), tagger("ann"), Some("c1".to_owned()), is_stream);
+        let mut answer = Answer::new(Rc::clone(places), tagger("ann"), is_stream);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(size) {
             out.extend(answer.feed(chunk)?);
@@ -181,9 +164,9 @@ mod tests {
 
     #[test]
     fn nothing_is_shown_before_the_request_has_said_its_tenant() {
-        let plans = Plans::default();
+        let plans = Plans::new(None);
         let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage).unwrap();
-        let answer = |tagger| Answer::new(Rc::clone(places), tagger, None, false);
+        let answer = |tagger| Answer::new(Rc::clone(places), tagger, false);
         let body = br#"{"id":1,"result":{"id":"t1"}}"#;
         assert_eq!(answer(tagger_in("ann", None)).feed(body), Err(Problem::Early));
         assert!(answer(tagger_in("ann", None)).feed(br#"{"id":1,"error":{"code":-32600,"message":"t1"}}"#).is_ok());
@@ -204,21 +187,6 @@ mod tests {
             check(Binding::HttpJson, ListTaskPushNotificationConfigs, false, &format!(r#"{{"configs":[{one}],"nextPageToken":""}}"#));
         }
         check(Binding::Jsonrpc, DeleteTaskPushNotificationConfig, false, r#"{"jsonrpc":"2.0","id":1,"result":null}"#);
-    }
-
-    #[test]
-    fn a_list_holds_tasks_of_the_context_that_was_asked_for() {
-        let list =
-            |tasks: &str| pass(&format!(r#"{{"tasks":[{tasks}],"totalSize":1}}"#), Binding::HttpJson, Operation::ListTasks, false, 3);
-        let own = r#"{"id":"t1","contextId":"c1","history":[{"contextId":"c2"}]}"#;
-        assert!(list("").is_ok() && list(own).unwrap().starts_with(r#"{"tasks":[{"id":"<t1>","contextId":"(c1)""#));
-        assert!(list(&format!("{own},{own}")).is_ok());
-        for foreign in [r#"{"id":"t1","contextId":"c2"}"#, r#"{"id":"t1"}"#, r#"{"id":"t1","contextId":null}"#, "7", "null", "[]", "\"t1\""]
-        {
-            for tasks in [foreign.to_owned(), format!("{own},{foreign}"), format!("{foreign},{own}")] {
-                assert_eq!(list(&tasks), Err(Problem::Foreign), "{tasks}");
-            }
-        }
     }
 
     #[test]

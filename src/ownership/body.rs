@@ -1,9 +1,10 @@
-//! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag.
+//! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag. Where there are marks,
+//! each message that is sent gets the caller's.
 
 use super::places::{Place, Places};
 use super::tag::{Subject, Tagger, Tenant};
 use crate::wire::rewrite::{Rewriter, Seen};
-use crate::wire::scan::{Fault, Kind, Limits};
+use crate::wire::scan::{End, Fault, Kind, Limits};
 use std::rc::Rc;
 use thiserror::Error;
 
@@ -19,9 +20,24 @@ pub enum Problem {
     /// The answer names something before the request has said which tenant it is about.
     #[error("it came before the whole request was there")]
     Early,
-    /// A list holds a task of another context than the one that was asked for.
-    #[error("the list holds a task of another context")]
+    /// A list holds a task of another context than the one that was asked for, or what is no task.
+    #[error("the list holds a task of another context, or what is no task")]
     Foreign,
+    /// The answer is no list.
+    #[error("it is no list of tasks")]
+    NoList,
+    /// A page token that the caller was not given.
+    #[error("it names a page that is not the caller's")]
+    Page,
+    /// How much history is wanted is no plain number.
+    #[error("the historyLength is no plain number")]
+    HistoryLength,
+    /// A message brings a mark.
+    #[error("its message brings what marks its owner")]
+    Marked,
+    /// The metadata of a message cannot have a mark.
+    #[error("the metadata of its message is no object")]
+    Unmarkable,
 }
 
 /// One body.
@@ -30,14 +46,15 @@ pub struct RequestBody {
     rewriter: Rewriter,
     places: Rc<Places>,
     tagger: Rc<Tagger>,
-    context: Option<String>,
+    /// The message that is being read has its mark.
+    is_marked: bool,
 }
 
 impl RequestBody {
     /// A body of which nothing has come.
     #[must_use]
     pub fn new(limits: Limits, places: Rc<Places>, tagger: Rc<Tagger>) -> Self {
-        Self { rewriter: Rewriter::new(limits, Rc::clone(places.plan())), places, tagger, context: None }
+        Self { rewriter: Rewriter::new(limits, Rc::clone(places.plan())), places, tagger, is_marked: false }
     }
 
     /// What goes on of `chunk`, all of which is read.
@@ -46,20 +63,35 @@ impl RequestBody {
     /// Why nothing does. The body is not to be fed further then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut out = Vec::with_capacity(chunk.len());
-        let Self { rewriter, places, tagger, context } = self;
-        rewriter.feed::<Problem>(chunk, &mut out, |seen| {
-            let Some(place) = places.at(seen.asked) else { return Ok(None) };
-            let Some(text) = named(seen)? else { return Ok(None) };
-            let plain = match place {
-                Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
-                Place::Name => untagged_name(&text, tagger),
-                Place::Item | Place::ItemContext => None,
-            };
-            let plain = plain.ok_or(Problem::NotFound)?;
-            if place == Place::Id(Subject::Context) {
-                *context = Some(plain.clone());
+        let Self { rewriter, places, tagger, is_marked } = self;
+        rewriter.feed::<Problem>(chunk, &mut out, |seen, out| match places.at(seen.asked) {
+            Some(Place::Message) => {
+                match (seen.kind, seen.end) {
+                    (Kind::Object, None) => *is_marked = false,
+                    (Kind::Object, Some(end)) if !*is_marked => {
+                        add_member(out, end, &format!("\"metadata\":{{{}}}", mark(places, tagger)?));
+                    }
+                    // What is no object is no message.
+                    _ => {}
+                }
+                Ok(None)
             }
-            Ok(Some(serde_json::Value::String(plain).to_string()))
+            Some(Place::Metadata) => {
+                *is_marked = true;
+                match (seen.kind, seen.end) {
+                    (Kind::Object, None) => Ok(None),
+                    (Kind::Object, Some(end)) => {
+                        add_member(out, end, &mark(places, tagger)?);
+                        Ok(None)
+                    }
+                    (Kind::Null, _) => Ok(Some(format!("{{{}}}", mark(places, tagger)?))),
+                    _ => Err(Problem::Unmarkable),
+                }
+            }
+            // Who sends one could say that the message is somebody else's.
+            Some(Place::Mark) => Err(Problem::Marked),
+            Some(place) => untagged(place, seen, tagger),
+            None => Ok(None),
         })?;
         Ok(out)
     }
@@ -71,16 +103,42 @@ impl RequestBody {
     pub fn end(&self) -> Result<(), Problem> {
         if self.tagger.is_settled() || self.tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
     }
+}
 
-    /// The context that it names, as the agent knows it. Only complete bodies name what is asked of a list.
-    #[must_use]
-    pub fn context(&self) -> Option<&str> {
-        self.context.as_deref()
+/// The id or resource name that stands at `place` as the agent knows it, in JSON; `None` if it names nothing.
+pub(super) fn untagged(place: Place, seen: Seen<'_>, tagger: &Tagger) -> Result<Option<String>, Problem> {
+    let Some(text) = named(seen)? else { return Ok(None) };
+    let plain = match place {
+        Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
+        Place::Name => untagged_name(&text, tagger),
+        _ => None,
+    };
+    Ok(Some(quoted(plain.ok_or(Problem::NotFound)?)))
+}
+
+/// The member that marks a message as the caller's.
+fn mark(places: &Places, tagger: &Tagger) -> Result<String, Problem> {
+    let (key, mark) = places.mark().zip(tagger.mark()).ok_or(Problem::Early)?;
+    Ok(format!("{}:{}", quoted(key.to_owned()), quoted(mark)))
+}
+
+/// Puts `member` into the object that ends where `out` does.
+fn add_member(out: &mut Vec<u8>, end: End, member: &str) {
+    out.pop();
+    if end == End::Filled {
+        out.push(b',');
     }
+    out.extend_from_slice(member.as_bytes());
+    out.push(b'}');
+}
+
+/// `text` in JSON.
+pub(super) fn quoted(text: String) -> String {
+    serde_json::Value::String(text).to_string()
 }
 
 /// The text of what stands at a place; `None` if it names nothing. What is no text is nobody's.
-fn named(seen: Seen<'_>) -> Result<Option<String>, Problem> {
+pub(super) fn named(seen: Seen<'_>) -> Result<Option<String>, Problem> {
     match (seen.kind, seen.json) {
         (Kind::Null, _) => Ok(None),
         (Kind::String, Some(json)) => text(json).map(|text| Some(text).filter(|text| !text.is_empty())),
@@ -118,7 +176,7 @@ mod tests {
     fn pass(text: &str, who: &str, operation: Operation, version: Version, size: usize) -> Result<String, Problem> {
         let by = tagger(who);
         let text = text.replace("<t1>", &shown(&by, Subject::Task, "t1")).replace("(c1)", &shown(&by, Subject::Context, "c1"));
-        let plans = Plans::default();
+        let plans = Plans::new(None);
         let places = plans.request(Binding::HttpJson, operation, version).unwrap();
         let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger("ann"));
         let mut out = Vec::new();
@@ -141,7 +199,6 @@ mod tests {
             (GetTask, V0_3, r#"{"id":"<t1>","historyLength":3}"#),
             (CancelTask, V0_3, r#"{"name":"tasks/<t1>"}"#),
             (CancelTask, V1_0, r#"{"metadata":{"id":"free"}}"#),
-            (ListTasks, V1_0, r#"{"contextId":"(c1)","pageSize":5}"#),
             (GetTaskPushNotificationConfig, V1_0, r#"{"taskId":"<t1>","id":"config"}"#),
             (GetTaskPushNotificationConfig, V0_3, r#"{"id":"<t1>","pushNotificationConfigId":"config"}"#),
             (CreateTaskPushNotificationConfig, V0_3, r#"{"taskId":"<t1>","pushNotificationConfig":{"id":"c"}}"#),
@@ -167,7 +224,7 @@ mod tests {
     fn a_task_is_of_its_tenant_whenever_that_is_named() {
         let text = r#"{"message":{"taskId":"<t1>","referenceTaskIds":["<t1>"]},"tenant":"acme"}"#;
         let shown = text.replace("<t1>", &shown(&tagger_in("ann", Some("acme")), Subject::Task, "t1"));
-        let plans = Plans::default();
+        let plans = Plans::new(None);
         let places = plans.request(Binding::HttpJson, Operation::SendMessage, Version::V1_0).unwrap();
         for size in [1, 3, 11, 4096] {
             // Known before the ids come, and told behind them.
@@ -216,5 +273,51 @@ mod tests {
         ] {
             assert_eq!(pass(text, "ann", operation, Version::V1_0, 6), Err(problem), "{text}");
         }
+    }
+
+    #[test]
+    fn messages_get_the_mark_of_who_sends_them() {
+        use Operation::{SendMessage, SendStreamingMessage};
+        let plans = Plans::new(Some("x-owner"));
+        let read = |text: &str, root: bool, size: usize| {
+            let (binding, operation) = if root { (Binding::HttpJson, SendMessage) } else { (Binding::Jsonrpc, SendStreamingMessage) };
+            let places = plans.request(binding, operation, Version::V1_0).unwrap();
+            let mut body = RequestBody::new(Limits::default(), Rc::clone(places), tagger("ann"));
+            let mut out = Vec::new();
+            text.as_bytes().chunks(size).try_for_each(|chunk| {
+                out.extend(body.feed(chunk)?);
+                Ok::<_, Problem>(())
+            })?;
+            Ok(String::from_utf8(out).unwrap().replace(&tagger("ann").mark().unwrap(), "MARK"))
+        };
+        for (message, expected) in [
+            ("{}", Ok(r#"{"metadata":{"x-owner":"MARK"}}"#)),
+            (r#"{ "messageId" : "m" }"#, Ok(r#"{ "messageId" : "m" ,"metadata":{"x-owner":"MARK"}}"#)),
+            (r#"{"metadata":{},"parts":[{"metadata":{}}]}"#, Ok(r#"{"metadata":{"x-owner":"MARK"},"parts":[{"metadata":{}}]}"#)),
+            (r#"{"metadata":null}"#, Ok(r#"{"metadata":{"x-owner":"MARK"}}"#)),
+            (
+                r#"{"metadata": {"a":{"x-owner":"free"},"X-Owner":1 } ,"messageId":"m"}"#,
+                Ok(r#"{"metadata": {"a":{"x-owner":"free"},"X-Owner":1 ,"x-owner":"MARK"} ,"messageId":"m"}"#),
+            ),
+            ("null", Ok("null")),
+            ("[]", Ok("[]")),
+            (r#"{"metadata":{"x-owner":"forged"}}"#, Err(Problem::Marked)),
+            (r#"{"metadata":{"x\u002downer":null}}"#, Err(Problem::Marked)),
+            (r#"{"metadata":{"a":1,"x-owner":{}}}"#, Err(Problem::Marked)),
+            (r#"{"metadata":[]}"#, Err(Problem::Unmarkable)),
+            (r#"{"metadata":"x"}"#, Err(Problem::Unmarkable)),
+            (r#"{"metadata":{},"metadata":{"x-owner":"m"}}"#, Err(Problem::Fault(Fault::RepeatedName))),
+            (r#"{"Metadata":{"x-owner":"m"}}"#, Err(Problem::Fault(Fault::CaseVariant))),
+        ] {
+            for size in [1, 2, 3, 7, 4096] {
+                for name in ["message", "request"] {
+                    let whole = |message: &str| format!(r#"{{"{name}":{message},"metadata":{{"x":{{"x-owner":"free"}}}}}}"#);
+                    assert_eq!(read(&whole(message), true, size), expected.map(whole), "{message} by {size}");
+                    let rpc = |message: &str| format!(r#"{{"id":1,"params":{}}}"#, whole(message));
+                    assert_eq!(read(&rpc(message), false, size), expected.map(rpc), "{message} by {size}");
+                }
+            }
+        }
+        assert_eq!(read(r#"{"message":{},"metadata":{"x-owner":"forged"}}"#, true, 3), Err(Problem::Marked));
     }
 }

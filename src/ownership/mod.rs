@@ -3,13 +3,20 @@
 //! its own ids and never sees a tag.
 
 mod answer;
+mod asked;
 mod body;
+mod list;
+mod mark;
+mod page;
 mod places;
 mod route;
 mod tag;
+mod unmark;
 
 pub use answer::Answer;
+pub use asked::{Listed, listed_body};
 pub use body::{Problem, RequestBody};
+pub use list::List;
 pub use places::{Places, Plans};
-pub use route::{untagged_path, untagged_query};
+pub use route::{listed_query, untagged_path, untagged_query};
 pub use tag::{Keys, Owner, Party, Subject, Tagger, Tenant};

@@ -15,7 +15,7 @@ use std::rc::Rc;
 /// What begins a tag.
 const MARK: char = '~';
 /// Bytes of the code that are kept: RFC 2104 section 5 wants at least half.
-const CODE_BYTES: usize = 16;
+pub(super) const CODE_BYTES: usize = 16;
 /// Bytes of the digest of a tenant.
 const TENANT_BYTES: usize = 16;
 /// So that nothing else that these keys may sign is taken for a tag.
@@ -23,7 +23,7 @@ const PURPOSE: &[u8] = b"attache task ownership 2";
 /// The same of tags that do not say of which tenant they are. They were made before tags did.
 const PURPOSE_BEFORE: &[u8] = b"attache task ownership 1";
 
-type Code = Hmac<Sha256>;
+pub(super) type Code = Hmac<Sha256>;
 
 /// What an id names. The tag of one is none for the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,16 @@ impl Keys {
         let code = |secret: &SecretString| Code::new_from_slice(secret.expose_secret().as_bytes());
         // A key of any length is one for HMAC.
         Self(keys.filter_map(|(name, secret)| Some((name.to_owned(), code(secret).ok()?))).collect())
+    }
+
+    /// The one that signs, with its name.
+    pub(super) fn first(&self) -> Option<&(String, Code)> {
+        self.0.first()
+    }
+
+    /// The one of this name.
+    pub(super) fn named(&self, name: &str) -> Option<&Code> {
+        self.0.iter().find(|(own, _)| own == name).map(|(_, key)| key)
     }
 }
 
@@ -121,7 +131,7 @@ impl Owner {
 /// Puts tags on for one request of a caller and its answer, and takes them off.
 #[derive(Clone, Debug)]
 pub struct Tagger {
-    keys: Rc<Keys>,
+    pub(super) keys: Rc<Keys>,
     owner: Owner,
     tenancy: Cell<Tenancy>,
 }
@@ -167,7 +177,7 @@ impl Tagger {
     #[must_use]
     pub fn tagged(&self, subject: Subject, id: &str) -> Option<String> {
         let Tenancy::Settled(tenant) = self.tenancy.get() else { return None };
-        match self.keys.0.first() {
+        match self.keys.first() {
             Some((name, key)) if !id.is_empty() => {
                 let code = self.code(key, subject, tenant, id).finalize().into_bytes();
                 let code = base64url::encode(code.get(..CODE_BYTES).unwrap_or_default());
@@ -198,6 +208,32 @@ impl Tagger {
         (is_before && self.code_before(key, subject, id).verify_truncated_left(&code).is_ok()).then_some(id)
     }
 
+    /// The request's tenant, once it is known.
+    pub(super) fn settled(&self) -> Option<Tenant> {
+        match self.tenancy.get() {
+            Tenancy::Settled(tenant) => Some(tenant),
+            Tenancy::Open(_) => None,
+        }
+    }
+
+    /// The tenant that the request has to be about from now on: the one that is known or that ids have named, or none.
+    pub(super) fn assumed(&self) -> Tenant {
+        match self.tenancy.get() {
+            Tenancy::Settled(tenant) | Tenancy::Open(Some(tenant)) => tenant,
+            Tenancy::Open(None) => {
+                self.tenancy.set(Tenancy::Settled(Tenant::NONE));
+                Tenant::NONE
+            }
+        }
+    }
+
+    /// A code that begins with `purpose`, the owner and `tenant`.
+    pub(super) fn scoped(&self, key: &Code, purpose: &[u8], tenant: Tenant) -> Code {
+        // All but the purpose, which is one of a few and begins none of the others, has one length.
+        let code = key.clone().chain_update(purpose).chain_update(self.owner.0).chain_update([u8::from(tenant.0.is_some())]);
+        code.chain_update(tenant.0.unwrap_or([0; TENANT_BYTES]))
+    }
+
     fn code(&self, key: &Code, subject: Subject, tenant: Tenant, id: &str) -> Code {
         // All but the id has one length.
         let code = key.clone().chain_update(PURPOSE).chain_update([letter(subject)]).chain_update(self.owner.0);
@@ -222,16 +258,16 @@ pub(super) mod tests {
     use secrecy::SecretString;
     use std::rc::Rc;
 
-    fn keys(names: &[(&str, &str)]) -> Rc<Keys> {
+    pub fn keys(names: &[(&str, &str)]) -> Rc<Keys> {
         let secrets: Vec<_> = names.iter().map(|(name, secret)| (*name, SecretString::from(*secret))).collect();
         Rc::new(Keys::new(secrets.iter().map(|(name, secret)| (*name, secret))))
     }
 
-    const ANN: Party<'static> =
+    pub const ANN: Party<'static> =
         Party { origin: ("issuer", "https://auth.example"), tenant: None, subject: Some("ann"), client: Some("cli"), is_user: true };
 
-    const OLD: (&str, &str) = ("a", "0123456789abcdef0123456789abcdef");
-    const NEW: (&str, &str) = ("b", "fedcba9876543210fedcba9876543210");
+    pub const OLD: (&str, &str) = ("a", "0123456789abcdef0123456789abcdef");
+    pub const NEW: (&str, &str) = ("b", "fedcba9876543210fedcba9876543210");
 
     /// Of a caller called `subject`, with the key `k1`, whose request is about `tenant` (empty: none), or has not said so.
     pub fn tagger_in(subject: &str, tenant: Option<&str>) -> Rc<Tagger> {

@@ -2,7 +2,7 @@
 //! most one wanted value is held back at a time; every other byte goes on unchanged, in its order. The scan is the
 //! strict one of [`super::scan`], so what stands at a place for one reader stands there for all.
 
-use super::scan::{Asked, Fault, Kind, Limits, Plan, Scanner};
+use super::scan::{Asked, End, Fault, Kind, Limits, Plan, Scanner};
 use std::rc::Rc;
 
 /// What stands at a place: its kind, and its JSON text as written unless it is an object or array.
@@ -14,6 +14,8 @@ pub struct Seen<'a> {
     pub kind: Kind,
     /// The JSON text; `None` for an object or array, which is told when it begins.
     pub json: Option<&'a str>,
+    /// It is the end of an object or array, of which the beginning was told.
+    pub end: Option<End>,
 }
 
 /// One document on its way.
@@ -31,7 +33,8 @@ impl Rewriter {
     }
 
     /// Reads all of `chunk` and appends to `out` what goes on. `replace` gives the JSON text to put in place of what is
-    /// seen, or `None` to leave it; for an object or array only `None` has a meaning.
+    /// seen, or `None` to leave it; for an object or array only `None` has a meaning. It also gets `out` as far as it is: up to
+    /// the value, or with the bracket that begins or ends it. It may change that.
     ///
     /// # Errors
     /// The first fault of the document, or what `replace` says. What is in `out` then is not to be used.
@@ -39,14 +42,14 @@ impl Rewriter {
         &mut self,
         mut chunk: &[u8],
         out: &mut Vec<u8>,
-        mut replace: impl FnMut(Seen<'_>) -> Result<Option<String>, E>,
+        mut replace: impl FnMut(Seen<'_>, &mut Vec<u8>) -> Result<Option<String>, E>,
     ) -> Result<(), E> {
         loop {
             let before = chunk;
             match self.scanner.next(&mut chunk)? {
                 Some(found) => {
                     let used = before.len().saturating_sub(chunk.len());
-                    let seen = Seen { asked: found.asked, kind: found.kind, json: found.text };
+                    let seen = Seen { asked: found.asked, kind: found.kind, json: found.text, end: found.end };
                     let is_open = matches!(found.kind, Kind::Object | Kind::Array);
                     let value = match found.text {
                         Some(text) => text.len(),
@@ -55,7 +58,7 @@ impl Rewriter {
                     };
                     // What of the value came in earlier chunks was held back then.
                     out.extend_from_slice(before.get(..used.saturating_sub(value)).unwrap_or_default());
-                    match replace(seen)? {
+                    match replace(seen, out)? {
                         Some(json) => out.extend_from_slice(json.as_bytes()),
                         None => out.extend_from_slice(found.text.unwrap_or_default().as_bytes()),
                     }
@@ -104,7 +107,7 @@ mod tests {
         let mut rewriter = Rewriter::new(Limits { text: 24, ..Limits::default() }, plan());
         let (mut out, mut kinds) = (Vec::new(), Vec::new());
         for chunk in text.as_bytes().chunks(size) {
-            rewriter.feed::<Fault>(chunk, &mut out, |seen| {
+            rewriter.feed::<Fault>(chunk, &mut out, |seen, _| {
                 kinds.push(seen.kind);
                 Ok(seen.json.filter(|_| seen.kind == Kind::String).map(|json| format!("[{json}]")))
             })?;
@@ -138,9 +141,9 @@ mod tests {
     fn nothing_of_a_wanted_value_goes_on_before_it_is_judged() {
         let mut rewriter = Rewriter::new(Limits::default(), plan());
         let mut out = Vec::new();
-        rewriter.feed::<Fault>(br#"{"id": "secr"#, &mut out, |_| Ok(None)).unwrap();
+        rewriter.feed::<Fault>(br#"{"id": "secr"#, &mut out, |_, _| Ok(None)).unwrap();
         assert_eq!(out, br#"{"id": "#);
-        assert_eq!(rewriter.feed::<Fault>(b"et\"", &mut out, |_| Err(Fault::Malformed)), Err(Fault::Malformed));
+        assert_eq!(rewriter.feed::<Fault>(b"et\"", &mut out, |_, _| Err(Fault::Malformed)), Err(Fault::Malformed));
         assert_eq!(out, br#"{"id": "#);
     }
 

@@ -90,6 +90,15 @@ pub enum Kind {
     Array,
 }
 
+/// The end of an object or array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Nothing stands in it.
+    Empty,
+    /// Something does.
+    Filled,
+}
+
 /// Something that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Found<'a> {
@@ -99,11 +108,13 @@ pub struct Found<'a> {
     pub kind: Kind,
     /// As [`Value::text`].
     pub text: Option<&'a str>,
+    /// It ends here and began before; only where [`Plan::ask_end`] asks for it.
+    pub end: Option<End>,
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Fault, Found, Keep, Kind, Limits, Plan, Scanner, Step};
+    use super::{End, Fault, Found, Keep, Kind, Limits, Plan, Scanner, Step};
     use std::rc::Rc;
 
     /// The result of a document that comes in chunks of `size`.
@@ -145,10 +156,43 @@ mod tests {
         let name = plan.ask(&[Step::member(&["a"])], Keep::Raw);
         let mut scanner = Scanner::new(Limits::default(), Rc::new(plan));
         let mut chunk = &br#"{"a":"\u0062","b":{"a":1}}"#[..];
-        assert_eq!(scanner.next(&mut chunk), Ok(Some(Found { asked: root, kind: Kind::Object, text: None })));
-        assert_eq!(scanner.next(&mut chunk), Ok(Some(Found { asked: name, kind: Kind::String, text: Some(r#""\u0062""#) })));
+        assert_eq!(scanner.next(&mut chunk), Ok(Some(Found { asked: root, kind: Kind::Object, text: None, end: None })));
+        let text = Some(r#""\u0062""#);
+        assert_eq!(scanner.next(&mut chunk), Ok(Some(Found { asked: name, kind: Kind::String, text, end: None })));
         assert!(scanner.is_settled(name) && !scanner.is_settled(root) && chunk.starts_with(b","));
         assert_eq!(scanner.next(&mut chunk), Ok(None));
         assert!(scanner.is_settled(root) && scanner.end() == Ok(None));
+    }
+
+    #[test]
+    fn ends_are_told_where_they_are_asked_for_whatever_the_chunks() {
+        let mut plan = Plan::default();
+        let list = plan.ask_end(&[Step::member(&["a"])]);
+        let item = plan.ask_end(&[Step::member(&["a"]), Step::Element]);
+        let plan = Rc::new(plan);
+        let text = r#"{"a":[{"x":[]},{ },"s",[1]],"b":{}}"#;
+        for size in 1..=text.len() {
+            let mut scanner = Scanner::new(Limits::default(), Rc::clone(&plan));
+            let (mut told, mut read) = (Vec::new(), 0);
+            for chunk in text.as_bytes().chunks(size) {
+                read += chunk.len();
+                let mut rest = chunk;
+                while let Some(found) = scanner.next(&mut rest).unwrap() {
+                    told.push((found.asked, found.kind, found.end, &text[..read - rest.len()]));
+                }
+            }
+            let expected = [
+                (list, Kind::Array, None, r#"{"a":["#),
+                (item, Kind::Object, None, r#"{"a":[{"#),
+                (item, Kind::Object, Some(End::Filled), r#"{"a":[{"x":[]}"#),
+                (item, Kind::Object, None, r#"{"a":[{"x":[]},{"#),
+                (item, Kind::Object, Some(End::Empty), r#"{"a":[{"x":[]},{ }"#),
+                (item, Kind::String, None, r#"{"a":[{"x":[]},{ },"s""#),
+                (item, Kind::Array, None, r#"{"a":[{"x":[]},{ },"s",["#),
+                (item, Kind::Array, Some(End::Filled), r#"{"a":[{"x":[]},{ },"s",[1]"#),
+                (list, Kind::Array, Some(End::Filled), r#"{"a":[{"x":[]},{ },"s",[1]]"#),
+            ];
+            assert_eq!(told, expected, "by {size}");
+        }
     }
 }

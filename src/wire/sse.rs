@@ -53,7 +53,7 @@ impl Events {
         &mut self,
         mut chunk: &[u8],
         out: &mut Vec<u8>,
-        mut replace: impl FnMut(Seen<'_>) -> Result<Option<String>, E>,
+        mut replace: impl FnMut(Seen<'_>, &mut Vec<u8>) -> Result<Option<String>, E>,
     ) -> Result<(), E> {
         while let [byte, rest @ ..] = chunk {
             if matches!(byte, b'\r' | b'\n') {
@@ -106,7 +106,7 @@ impl Events {
     fn end_line<E: From<Fault>>(
         &mut self,
         out: &mut Vec<u8>,
-        replace: &mut impl FnMut(Seen<'_>) -> Result<Option<String>, E>,
+        replace: &mut impl FnMut(Seen<'_>, &mut Vec<u8>) -> Result<Option<String>, E>,
     ) -> Result<(), E> {
         match self.place {
             Place::Data | Place::Colon => {
@@ -142,7 +142,7 @@ mod tests {
         let (mut out, mut rest) = (Vec::new(), text);
         while !rest.is_empty() {
             let (chunk, behind) = rest.split_at(sizes.next().unwrap().min(rest.len()));
-            events.feed::<Fault>(chunk, &mut out, |seen| {
+            events.feed::<Fault>(chunk, &mut out, |seen, _| {
                 Ok(seen.json.filter(|_| seen.kind == Kind::String).map(|json| format!("[{json}]")))
             })?;
             rest = behind;

@@ -74,6 +74,11 @@ fn ownership() {
 }
 
 #[wasm_bindgen_test]
+fn marks() {
+    room(include_str!("marks.json"));
+}
+
+#[wasm_bindgen_test]
 fn names() {
     room(include_str!("names.json"));
 }

@@ -91,6 +91,7 @@ reasons! {
     TaskNotFound "task_not_found" TASK_NOT_FOUND "There is no such task or context of yours: leave taskId and contextId out to begin a new one."
     TenantRefused "tenant_refused" INVALID_PARAMS "This request may not name this tenant: leave it out, or name the one that the agent's card or your token has."
     ContextMissing "context_missing" INVALID_PARAMS "Tasks are listed by context here: name a contextId of yours."
+    PageTokenRefused "page_token_refused" INVALID_PARAMS "This page token was not given to you here: list anew, without it."
     Unmatched "unmatched" UNMATCHED "No agent is served at this host and path."
     CardUnavailable "card_unavailable" BAD_AGENT "The agent gave no card that can be used: tell its operator."
     AnswerUnusable "answer_unusable" BAD_AGENT "The agent gave an answer that cannot be passed on: tell its operator."

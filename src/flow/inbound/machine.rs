@@ -296,7 +296,7 @@ impl Inbound {
         }
         *expected = match (request, &self.owned, self.operation) {
             (Some(request), ..) => Some(Expected::Card(request)),
-            (None, Some(owned), Some(operation)) => owned.answer(operation, context).map(Expected::Tasks),
+            (None, Some(owned), Some(operation)) => owned.answer(operation).map(Expected::Tasks),
             (None, ..) => {
                 let looked_at = self.asking.looked_at.take().map(|authority| Passing::new(Rc::clone(&self.agent), authority));
                 looked_at.map(|passing| Expected::Passing(Box::new(passing)))

@@ -29,7 +29,7 @@ impl Inbound {
         self.headers.extend(owned.identify(&admitted.caller, &self.tenancy, context)?);
         let is_complete = !matches!(self.body, Body::Reading { complete: false, .. });
         match self.operation {
-            Some(operation) if permitted => owned.admit((operation, self.version), &self.tenancy, is_complete, context),
+            Some(operation) if permitted => owned.admit((operation, self.version), &self.tenancy, is_complete),
             _ => Ok(permitted),
         }
     }

@@ -38,6 +38,8 @@ pub struct Agent {
     pub(in crate::flow) metadata: Option<MetadataPlace>,
     /// The keys of its owned tasks; `None` where tasks are shared, or a key has no value.
     pub(in crate::flow) tag_keys: Option<Rc<ownership::Keys>>,
+    /// Where bodies about its owned tasks name them.
+    pub(in crate::flow) tag_plans: Rc<ownership::Plans>,
     /// What its card, which is this one, makes of it.
     by_card: RefCell<Option<(Rc<Source>, Rc<Agent>)>>,
 }
@@ -51,11 +53,17 @@ impl Deref for Agent {
 }
 
 impl Agent {
-    /// The agent at `index` of `config`.
+    /// The agent at `index` of `config`; `tag_plans` are for its mark.
     ///
     /// # Errors
     /// If a path of its cards cannot be one, or a key of its tasks is too short.
-    pub(super) fn new(index: usize, own: &Rc<config::Agent>, config: &Config, secrets: &Secrets) -> Result<Self, ConfigError> {
+    pub(super) fn new(
+        index: usize,
+        own: &Rc<config::Agent>,
+        config: &Config,
+        secrets: &Secrets,
+        tag_plans: Rc<ownership::Plans>,
+    ) -> Result<Self, ConfigError> {
         let policy = match &own.security {
             Demanded::FromCard => None,
             Demanded::Requirements(list) => {
@@ -70,6 +78,7 @@ impl Agent {
             statement: Statement::new(config, own, &format!("agents[{index}]"))?,
             metadata: MetadataPlace::new(own),
             tag_keys: tag_keys(index, own, secrets)?,
+            tag_plans,
             by_card: RefCell::default(),
         })
     }
@@ -114,6 +123,7 @@ impl Agent {
             statement,
             metadata: this.metadata.clone(),
             tag_keys: this.tag_keys.clone(),
+            tag_plans: Rc::clone(&this.tag_plans),
             by_card: RefCell::default(),
             config: own,
         });

@@ -18,7 +18,7 @@ use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
-use crate::wire::sorted::SortedSet;
+use crate::wire::sorted::{SortedMap, SortedSet};
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
 
@@ -39,7 +39,6 @@ pub struct Runtime {
     /// The certificate of the connection matters.
     asks_peer: bool,
     credential_headers: SortedSet<String>,
-    tag_plans: ownership::Plans,
     envelope: Rc<Questions>,
 }
 
@@ -73,8 +72,16 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let matcher = Matcher::new(&config);
         let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(config.credential_headers()).map(str::to_owned).collect();
-        let agent = |(index, own)| Agent::new(index, own, &config, &secrets).map(Rc::new);
-        let agents = config.agents.iter().enumerate().map(agent).collect::<Result<_, _>>()?;
+        let mut plans: SortedMap<Option<&str>, Rc<ownership::Plans>> = SortedMap::new();
+        let mut agents = Vec::with_capacity(config.agents.len());
+        for (index, own) in config.agents.iter().enumerate() {
+            let mark = own.tasks.owned().and_then(|owned| owned.mark.as_ref()).map(|mark| mark.metadata_key.as_str());
+            if !plans.contains_key(&mark) {
+                plans.insert(mark, Rc::new(ownership::Plans::new(mark)));
+            }
+            let plans = plans.get(&mark).map(Rc::clone).unwrap_or_default();
+            agents.push(Rc::new(Agent::new(index, own, &config, &secrets, plans)?));
+        }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
         let connections = connections.map(|(index, (own, dropped))| Rc::new(Connection::new(index, own, dropped, &config))).collect();
         let config = Rc::new(config);
@@ -89,7 +96,6 @@ impl Runtime {
             places,
             asks_peer,
             credential_headers,
-            tag_plans: ownership::Plans::default(),
             envelope: Rc::default(),
         })
     }
@@ -190,12 +196,6 @@ impl Runtime {
     #[must_use]
     pub const fn places(&self) -> &Places {
         &self.places
-    }
-
-    /// Where bodies name tasks.
-    #[must_use]
-    pub const fn tag_plans(&self) -> &ownership::Plans {
-        &self.tag_plans
     }
 
     /// What is asked of a JSON-RPC body of which only the envelope matters.

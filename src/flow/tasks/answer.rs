@@ -9,7 +9,7 @@ use crate::flow::request::media;
 use crate::flow::request::say::say;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
-use crate::ownership::{Answer, Places, Tagger};
+use crate::ownership::{Answer, List, Listed, Places, Tagger};
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
@@ -32,8 +32,8 @@ pub struct TaskAnswer {
     binding: Binding,
     places: Rc<Places>,
     tagger: Rc<Tagger>,
-    /// The context whose tasks are listed.
-    listed: Option<String>,
+    /// The list that it is.
+    listed: Option<Listed>,
     state: State,
 }
 
@@ -44,25 +44,27 @@ enum State {
     /// Its body changes while it passes.
     Passing(Box<Answer>),
     /// Nothing of its body goes on before it is complete.
-    Held(Box<List>),
+    Held(Box<Held>),
 }
 
 /// A list that is arriving.
 #[derive(Debug)]
-struct List {
-    answer: Answer,
+struct Held {
+    list: List,
     /// Bytes that have come.
     come: usize,
-    /// What they are with their tags.
-    tagged: Vec<u8>,
+    /// The agent says that it did what it was asked for.
+    is_success: bool,
+    /// It has gone on. White space may follow.
+    is_over: bool,
     /// The head of the answer that replaces the agent's, unless that has gone on.
     whole: Option<Whole>,
 }
 
 impl TaskAnswer {
-    /// The answer of `agent`; `listed` is the context whose tasks it lists.
+    /// The answer of `agent`; `listed` is the list that it is.
     #[must_use]
-    pub const fn new(agent: Rc<Agent>, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<String>) -> Self {
+    pub const fn new(agent: Rc<Agent>, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<Listed>) -> Self {
         Self { agent, binding, places, tagger, listed, state: State::Plain }
     }
 
@@ -75,7 +77,7 @@ impl TaskAnswer {
     /// Whether the answer's headers are held, and nothing of its body has come.
     #[must_use]
     pub fn awaits_body(&self) -> bool {
-        matches!(&self.state, State::Held(list) if list.whole.is_some() && list.come == 0)
+        matches!(&self.state, State::Held(held) if held.whole.is_some() && held.come == 0)
     }
 
     /// In whose form a refusal is said.
@@ -95,7 +97,8 @@ impl TaskAnswer {
         // What cannot be read may be anything.
         let is_json = kind.map_or(true, |kind| kind.is_some_and(|kind| kind.is_json()));
         // What an agent, or a proxy before it, says in other words when it fails names no tasks.
-        if !(200..=299).contains(&status) && !is_stream && !is_json {
+        let is_success = (200..=299).contains(&status);
+        if !is_success && !is_stream && !is_json {
             return Step::Continue;
         }
         if headers.all("content-encoding").any(|encoding| !encoding.eq_ignore_ascii_case(b"identity")) {
@@ -104,20 +107,22 @@ impl TaskAnswer {
         if let Some(problem) = problem {
             return self.refuse(problem, effects);
         }
-        let is_list = self.listed.is_some();
-        if is_list && is_stream {
+        let listed = self.listed.take();
+        if listed.is_some() && is_stream {
             return self.refuse("a list is no stream", effects);
         }
-        let is_held = is_list && context.runtime.supply().holds_responses();
+        let is_held = listed.is_some() && context.runtime.supply().holds_responses();
         if !is_held {
             effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
         }
-        let answer = Answer::new(Rc::clone(&self.places), Rc::clone(&self.tagger), self.listed.take(), is_stream);
-        self.state = if is_list {
-            let whole = is_held.then(|| Whole::like(status, headers, &STALE));
-            State::Held(Box::new(List { answer, come: 0, tagged: Vec::new(), whole }))
-        } else {
-            State::Passing(Box::new(answer))
+        let (places, tagger) = (Rc::clone(&self.places), Rc::clone(&self.tagger));
+        self.state = match listed {
+            Some(Listed { context, history }) => {
+                let whole = is_held.then(|| Whole::like(status, headers, &STALE));
+                let list = List::new(places, tagger, context, history);
+                State::Held(Box::new(Held { list, come: 0, is_success, is_over: false, whole }))
+            }
+            None => State::Passing(Box::new(Answer::new(places, tagger, is_stream))),
         };
         if is_held { Step::Pause } else { Step::Continue }
     }
@@ -138,34 +143,25 @@ impl TaskAnswer {
                     }
                 }
             }
-            State::Held(list) => match list.feed(content, end) {
+            State::Held(held) => match held.feed(content, end) {
                 Err(problem) => self.refuse(&problem, effects),
-                Ok(is_complete) => self.list(is_complete, content, effects),
-            },
-        }
-    }
-
-    /// A part of a list has been read.
-    fn list(&mut self, is_complete: bool, content: &[u8], effects: &mut Vec<Effect>) -> Step {
-        if !is_complete {
-            // It is taken out of the proxy's buffer.
-            effects.extend((!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new())));
-            let is_held = matches!(&self.state, State::Held(list) if list.whole.is_some());
-            return if is_held { Step::Pause } else { Step::Continue };
-        }
-        match std::mem::replace(&mut self.state, State::Plain) {
-            State::Held(list) => {
-                let List { answer, tagged, whole, .. } = *list;
-                if let Some(whole) = whole {
-                    effects.push(Effect::Answer(Box::new(Whole { body: tagged, ..whole })));
-                    return Step::Pause;
+                Ok(Some(body)) => match held.whole.take() {
+                    Some(whole) => {
+                        self.state = State::Plain;
+                        effects.push(Effect::Answer(Box::new(Whole { body, ..whole })));
+                        Step::Pause
+                    }
+                    None => {
+                        effects.push(Effect::ReplaceResponseBody(body));
+                        Step::Continue
+                    }
+                },
+                Ok(None) => {
+                    // It is taken out of the proxy's buffer.
+                    effects.extend((!content.is_empty()).then(|| Effect::ReplaceResponseBody(Vec::new())));
+                    if held.whole.is_some() { Step::Pause } else { Step::Continue }
                 }
-                effects.push(Effect::ReplaceResponseBody(tagged));
-                // White space may follow.
-                self.state = State::Passing(Box::new(answer));
-                Step::Continue
-            }
-            State::Plain | State::Passing(_) => Step::Continue,
+            },
         }
     }
 
@@ -178,20 +174,19 @@ impl TaskAnswer {
     }
 }
 
-impl List {
-    /// A part came: whether it was the last. With the head gone the document tells by itself: if trailers end it, nothing can
-    /// be sent any more.
-    fn feed(&mut self, content: &[u8], end: bool) -> Result<bool, String> {
+impl Held {
+    /// A part came: what goes on, once that was the last. With the head gone the document tells by itself: if trailers end it,
+    /// nothing can be sent any more.
+    fn feed(&mut self, content: &[u8], end: bool) -> Result<Option<Vec<u8>>, String> {
         self.come = self.come.saturating_add(content.len());
-        let tagged = self.answer.feed(content).map_err(|problem| problem.to_string())?;
-        self.tagged.extend_from_slice(&tagged);
-        if self.come > MAX_LIST_BYTES || self.tagged.len() > MAX_TAGGED_BYTES {
+        self.list.feed(content).map_err(|problem| problem.to_string())?;
+        if self.come > MAX_LIST_BYTES || self.list.held() > MAX_TAGGED_BYTES {
             return Err("the list is too long".to_owned());
         }
-        let is_complete = end || (self.whole.is_none() && self.answer.has_ended());
-        if is_complete {
-            self.answer.end().map_err(|problem| problem.to_string())?;
+        if self.is_over || !(end || (self.whole.is_none() && self.list.has_ended())) {
+            return Ok(None);
         }
-        Ok(is_complete)
+        self.is_over = true;
+        self.list.end(self.is_success).map(Some).map_err(|problem| problem.to_string())
     }
 }

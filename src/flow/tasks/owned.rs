@@ -11,15 +11,20 @@ use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
 use crate::identity::Caller;
-use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, untagged_path, untagged_query};
+use crate::ownership::{
+    Listed, Owner, Party, Places, Problem, RequestBody, Tagger, Tenant, listed_body, listed_query, untagged_path, untagged_query,
+};
 use crate::policy::tenant::TenantError;
-use crate::protocol::{Binding, Operation, Version};
+use crate::protocol::{Binding, Operation, Version, http_json};
 use crate::wire::path;
 use crate::wire::scan::{Fault, Limits};
 use std::rc::Rc;
 
 /// Request headers that would let the agent answer with something else than plain whole documents.
 const ANSWERS: [&str; 3] = ["accept-encoding", "range", "if-range"];
+
+/// Of a message that is to be marked, so many bytes are held until it is known whose tenant it is about.
+const MAX_HELD_BYTES: usize = 64 * 1024;
 
 /// What becomes of one request.
 #[derive(Debug)]
@@ -37,7 +42,8 @@ pub struct Owned {
     is_complete: bool,
     /// Its answer is an event stream, also if it is a refusal.
     is_stream: bool,
-    context: Option<String>,
+    /// The list that it asks for.
+    listed: Listed,
 }
 
 #[derive(Debug)]
@@ -70,7 +76,7 @@ impl Owned {
             out: None,
             is_complete: false,
             is_stream: false,
-            context: None,
+            listed: Listed::default(),
         }))
     }
 
@@ -112,9 +118,16 @@ impl Owned {
             return Err(elsewhere());
         }
         let mut target = format!("{before}{plain}");
+        let query = match (http_json::route(method, path), query) {
+            (Some((Operation::ListTasks, version)), query) => {
+                let has_marks = self.agent.tag_plans.has_marks();
+                let (plain, listed) = listed_query(query.as_deref().unwrap_or_default(), tagger, has_marks, version).map_err(denial)?;
+                self.listed = listed;
+                (query.is_some() || !plain.is_empty()).then_some(plain)
+            }
+            (_, query) => query.as_ref().map(|query| untagged_query(query, tagger)).transpose().map_err(denial)?,
+        };
         if let Some(query) = query {
-            let (query, context) = untagged_query(query, tagger).map_err(denial)?;
-            self.context = context;
             target = format!("{target}?{query}");
         }
         Ok(Some(Effect::SetHeader(":path".into(), Value::Text(target))))
@@ -124,13 +137,7 @@ impl Owned {
     ///
     /// # Errors
     /// If it names what is not the caller's, or does not name what it has to.
-    pub fn admit(
-        &mut self,
-        (operation, version): (Operation, Version),
-        tenancy: &Tenancy,
-        is_complete: bool,
-        context: &Context<'_>,
-    ) -> Result<bool, Denial> {
+    pub fn admit(&mut self, (operation, version): (Operation, Version), tenancy: &Tenancy, is_complete: bool) -> Result<bool, Denial> {
         // A message may be long. What else there is to ask is short, and goes on when all of it is known.
         if !is_complete && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
             return Ok(false);
@@ -138,7 +145,7 @@ impl Owned {
         self.is_complete = is_complete;
         let streams = matches!(operation, Operation::SendStreamingMessage | Operation::SubscribeToTask);
         self.is_stream = streams && self.binding == Binding::Jsonrpc && version == Version::V0_3;
-        let places = context.runtime.tag_plans().request(self.binding, operation, version);
+        let places = self.agent.tag_plans.request(self.binding, operation, version);
         let (Some(places), Some(tagger)) = (places, &self.tagger) else {
             // A card.
             self.out = (!self.pending.is_empty()).then(|| std::mem::take(&mut self.pending));
@@ -149,6 +156,14 @@ impl Owned {
             return Err(elsewhere());
         }
         settle(tagger, tenancy)?;
+        if operation == Operation::ListTasks {
+            let places = Rc::clone(places);
+            return self.list(&places, version).map(|()| true);
+        }
+        // A mark is of a tenant, and the message may come before it.
+        if places.mark().is_some() && !tagger.is_settled() && !is_complete && self.pending.len() < MAX_HELD_BYTES {
+            return Ok(false);
+        }
         let pending = std::mem::take(&mut self.pending);
         let body = self.body.insert(RequestBody::new(Limits::default(), Rc::clone(places), Rc::clone(tagger)));
         let as_event = self.is_stream;
@@ -159,15 +174,32 @@ impl Owned {
         if is_complete {
             body.end().map_err(refuse)?;
         }
-        if operation == Operation::ListTasks {
-            let named = body.context().map(str::to_owned);
-            // In HTTP+JSON the query names it: no list has a body there.
-            self.context = named.or(self.context.take());
-            if self.context.is_none() {
-                return Err(Denial::new(Reason::ContextMissing));
-            }
-        }
         Ok(true)
+    }
+
+    /// Takes the tags off a request for a list, all of which is there.
+    fn list(&mut self, places: &Rc<Places>, version: Version) -> Result<(), Denial> {
+        let Some(tagger) = &self.tagger else { return Ok(()) };
+        if !tagger.is_settled() && !tagger.settle(Tenant::NONE) {
+            return Err(denial(Problem::NotFound));
+        }
+        let pending = std::mem::take(&mut self.pending);
+        // In HTTP+JSON the query says all: no list has a body there.
+        if !pending.is_empty() {
+            let (out, listed) = listed_body(&pending, places, tagger, version).map_err(denial)?;
+            self.out = Some(out);
+            self.listed = Listed { context: listed.context.or(self.listed.context.take()), history: listed.history };
+        }
+        match (&self.listed.context, places.mark()) {
+            (None, None) => Err(Denial::new(Reason::ContextMissing)),
+            // The agent is asked for more than the caller may have.
+            (None, Some(_)) => {
+                let most = self.agent.limits.max_history_length;
+                self.listed.history = self.listed.history.or(most);
+                Ok(())
+            }
+            (Some(_), _) => Ok(()),
+        }
     }
 
     /// What has come goes on in the place of what came. `with_headers`: they have not gone on yet.
@@ -196,9 +228,9 @@ impl Owned {
 
     /// The answer to expect.
     #[must_use]
-    pub fn answer(&self, operation: Operation, context: &Context<'_>) -> Option<Box<TaskAnswer>> {
-        let places = context.runtime.tag_plans().answer(self.binding, operation)?;
-        let listed = self.context.clone().filter(|_| operation == Operation::ListTasks);
+    pub fn answer(&self, operation: Operation) -> Option<Box<TaskAnswer>> {
+        let places = self.agent.tag_plans.answer(self.binding, operation)?;
+        let listed = (operation == Operation::ListTasks).then(|| self.listed.clone());
         Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
     }
 }
@@ -243,7 +275,12 @@ fn elsewhere() -> Denial {
 fn denial(problem: Problem) -> Denial {
     let unreadable = |reason, fault| Denial::new(reason).advise(format!("The request cannot be read: {fault}."));
     match problem {
-        Problem::NotFound | Problem::Foreign | Problem::Early => Denial::new(Reason::TaskNotFound),
+        Problem::NotFound | Problem::Foreign | Problem::NoList | Problem::Early => Denial::new(Reason::TaskNotFound),
+        Problem::Page => Denial::new(Reason::PageTokenRefused),
+        Problem::HistoryLength => Denial::new(Reason::LimitExceeded).advise("The historyLength is a plain number, from 0 to 2147483647."),
+        Problem::Marked => Denial::new(Reason::RequestMalformed)
+            .advise("The message's metadata has a key that is written here and not by clients: leave it out."),
+        Problem::Unmarkable => Denial::new(Reason::RequestMalformed).advise("The message's metadata is an object."),
         Problem::Fault(
             fault @ (Fault::RepeatedName
             | Fault::CaseVariant

@@ -312,7 +312,7 @@ impl Document {
     fn note(&mut self, node: usize, kind: Kind, text: Option<&str>) -> Result<(), Fault> {
         let Some(keep) = self.plan.node(node).and_then(|field| field.keep) else { return Ok(()) };
         let text = text.filter(|_| keep >= Keep::Text);
-        let found = Found { asked: Asked(node), kind, text };
+        let found = Found { asked: Asked(node), kind, text, end: None };
         if self.found.note(self.limits.values, &found) { Ok(()) } else { Err(Fault::TooManyValues) }
     }
 }

@@ -69,6 +69,8 @@ pub struct Plan {
 #[derive(Clone, Debug, Default)]
 struct Node {
     keep: Option<Keep>,
+    /// Its end is told as well.
+    ends: bool,
     parent: usize,
     /// Whether there can be several: it is inside an element.
     repeats: bool,
@@ -101,6 +103,15 @@ impl Plan {
             node.keep = node.keep.max(Some(keep));
         }
         Asked(node)
+    }
+
+    /// Asks as [`Plan::ask`] with [`Keep::Raw`], and where it is an object or array also for its end.
+    pub fn ask_end(&mut self, path: &[Step]) -> Asked {
+        let asked = self.ask(path, Keep::Raw);
+        if let Some(node) = self.nodes.get_mut(asked.0) {
+            node.ends = true;
+        }
+        asked
     }
 
     /// Has objects and arrays of which nothing is asked, in themselves and in all that they stand in, read for their end
@@ -162,6 +173,10 @@ impl Plan {
         self.nodes.get(node)?.keep
     }
 
+    pub(super) fn ends(&self, node: usize) -> bool {
+        self.nodes.get(node).is_some_and(|node| node.ends)
+    }
+
     pub(super) fn parent(&self, node: usize) -> usize {
         self.nodes.get(node).map_or(0, |node| node.parent)
     }
@@ -182,7 +197,8 @@ impl Plan {
     /// Whether an object or array here is read for its end alone.
     #[inline]
     pub(super) fn is_skipped(&self, node: Option<usize>) -> bool {
-        let is_asked = |node: usize| self.nodes.get(node).is_some_and(|node| !node.members.is_empty() || node.element.is_some());
+        let is_asked =
+            |node: usize| self.nodes.get(node).is_some_and(|node| node.ends || !node.members.is_empty() || node.element.is_some());
         self.skips && !node.is_some_and(is_asked)
     }
 

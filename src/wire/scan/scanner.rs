@@ -7,7 +7,7 @@ mod tokens;
 use super::names::{Fingerprint, Hasher, Mark, Names};
 use super::number::Number;
 use super::text::{Piece, Text, ascii};
-use super::{Asked, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
+use super::{Asked, End, Fault, Found, Keep, Kind, Limits, Plan, is_settled};
 use skip::Skipped;
 use std::rc::Rc;
 
@@ -31,6 +31,8 @@ pub struct Scanner {
     kind: Kind,
     keep: Option<Keep>,
     value: Kept,
+    /// What is found is an end.
+    end: Option<End>,
     /// By place in the plan: the value has ended.
     closed: Vec<bool>,
     skipped: Skipped,
@@ -118,6 +120,7 @@ impl Scanner {
             kind: Kind::Null,
             keep: None,
             value: Kept::new(limits.text),
+            end: None,
             closed: vec![false; plan.size()],
             skipped: Skipped::default(),
             plan,
@@ -129,6 +132,7 @@ impl Scanner {
     /// # Errors
     /// The first fault of the document, again and again.
     pub fn next(&mut self, chunk: &mut &[u8]) -> Result<Option<Found<'_>>, Fault> {
+        self.end = None;
         match self.read(chunk) {
             Ok(hit) => self.found(hit),
             Err(fault) => Err(self.fail(fault)),
@@ -183,7 +187,7 @@ impl Scanner {
         let Some(node) = hit else { return Ok(None) };
         let text = self.keep.and(self.value.whole()).map(std::str::from_utf8);
         let text = text.transpose().map_err(|_| Fault::NotUtf8)?;
-        Ok(Some(Found { asked: Asked(node), kind: self.kind, text }))
+        Ok(Some(Found { asked: Asked(node), kind: self.kind, text, end: self.end }))
     }
 
     fn read(&mut self, chunk: &mut &[u8]) -> Result<Option<Hit>, Fault> {
@@ -222,7 +226,7 @@ impl Scanner {
         *chunk = rest;
         match (place, *byte) {
             (Place::Name | Place::FirstName, b'"') => return self.begin_name(chunk),
-            (Place::FirstName, b'}') | (Place::FirstElement, b']') => return Ok(self.close()),
+            (Place::FirstName, b'}') | (Place::FirstElement, b']') => return Ok(self.close(End::Empty)),
             (Place::Value, byte) => return self.begin(byte, chunk),
             (Place::FirstElement, byte) => {
                 self.enter_element();
@@ -234,7 +238,7 @@ impl Scanner {
                     self.enter_element();
                     self.place = Place::Value;
                 }
-                (b'}', true) | (b']', false) => return Ok(self.close()),
+                (b'}', true) | (b']', false) => return Ok(self.close(End::Filled)),
                 _ => return Err(Fault::Malformed),
             },
             (Place::Colon, b':') => self.place = Place::Value,
@@ -411,13 +415,17 @@ impl Scanner {
 
     /// Ends an object or array.
     #[inline]
-    fn close(&mut self) -> Option<Hit> {
+    fn close(&mut self, end: End) -> Option<Hit> {
         let depth = self.stack.len();
         let frame = self.stack.pop()?;
         self.names.close(depth, frame.mark);
         self.node = frame.node;
         self.keep = None;
-        self.complete()
+        self.complete();
+        let node = frame.node.filter(|node| self.plan.ends(*node))?;
+        self.kind = if frame.is_object { Kind::Object } else { Kind::Array };
+        self.end = Some(end);
+        Some(node)
     }
 
     /// Ends a value.

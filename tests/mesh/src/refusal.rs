@@ -81,6 +81,7 @@ pub const ALL: &[Refusal] = &[
     row("task_not_found", 404, -32001, "NOT_FOUND"),
     row("tenant_refused", 400, -32602, "INVALID_ARGUMENT"),
     row("context_missing", 400, -32602, "INVALID_ARGUMENT"),
+    row("page_token_refused", 400, -32602, "INVALID_ARGUMENT"),
     row("unmatched", 404, 0, "NOT_FOUND"),
     row("card_unavailable", 502, -32006, "INTERNAL"),
     row("answer_unusable", 502, -32006, "INTERNAL"),

@@ -3,9 +3,9 @@
 //! that brackets match in kind and are not too deep. So the object or array ends where every reader sees it end.
 
 use super::Scanner;
-use crate::wire::scan::Fault;
 use crate::wire::scan::lanes::Block;
 use crate::wire::scan::text::Text;
+use crate::wire::scan::{End, Fault};
 
 /// So many brackets inside each other can be remembered.
 pub(super) const MOST: usize = 128;
@@ -108,7 +108,8 @@ impl Scanner {
         }
         self.skipped = skipped;
         if skipped.open == 0 {
-            self.close();
+            // Of what is skipped no end is asked for.
+            self.close(End::Filled);
         }
         Ok(())
     }

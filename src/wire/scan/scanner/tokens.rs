@@ -6,7 +6,7 @@ use super::{Hit, Place, Scanner};
 use crate::wire::scan::lanes;
 use crate::wire::scan::names::Fingerprint;
 use crate::wire::scan::text::{Text, ascii};
-use crate::wire::scan::{Fault, Keep, Kind};
+use crate::wire::scan::{End, Fault, Keep, Kind};
 
 impl Scanner {
     /// Reads tokens inside an object or array off the front of `chunk`, or none. What is found is something that is asked
@@ -25,8 +25,11 @@ impl Scanner {
                     }
                     b'}' | b']' if (byte == b'}') == frame.is_object => {
                         rest = after;
-                        self.close();
+                        hit = self.close(End::Filled);
                         place = self.place;
+                        if hit.is_some() {
+                            break;
+                        }
                         let Some(outer) = self.stack.last() else { break };
                         frame = *outer;
                         continue;
