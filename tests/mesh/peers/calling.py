@@ -14,7 +14,7 @@ import grpc
 import httpx
 
 OPERATIONS = (
-    *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'),
+    *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list'),
     *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete'),
 )
 

@@ -18,6 +18,7 @@ from a2a.types import (
     GetTaskPushNotificationConfigRequest,
     GetTaskRequest,
     ListTaskPushNotificationConfigsRequest,
+    ListTasksRequest,
     Message,
     Part,
     Role,
@@ -75,6 +76,19 @@ async def collect(events, on_event=None) -> dict:
         if on_event:
             await on_event(kinds)
     return answer(state, list(texts.values()), task=task_id, events=kinds, answer=told)
+
+
+async def every_page(calls) -> dict:
+    """Lists all tasks, three on a page: their ids, what they are, and the total of each page."""
+    asked, listed, totals = ListTasksRequest(page_size=3), [], []
+    while True:
+        page = await calls.list_tasks(asked)
+        listed += page.tasks
+        totals.append(page.total_size)
+        if not page.next_page_token:
+            break
+        asked.page_token = page.next_page_token
+    return {'tasks': [task.id for task in listed], 'totals': totals, 'answer': [MessageToDict(task) for task in listed]}
 
 
 def grpc_card(target: str, tenant: str) -> AgentCard:
@@ -172,6 +186,8 @@ async def conversation(args, http, results) -> None:
             asked = ListTaskPushNotificationConfigsRequest(task_id=known.id)
             stored = await calls.list_task_push_notification_configs(asked)
             results[op] = {'answer': MessageToDict(stored).get('configs', [])}
+        elif op == 'list':
+            results[op] = await every_page(calls)
         elif op == 'extended':
             extended = await calls.get_extended_agent_card(GetExtendedAgentCardRequest())
             results[op] = {'answer': MessageToDict(extended)}

@@ -26,6 +26,7 @@ mod keys;
 mod layouts;
 mod leaving;
 mod live_update;
+mod marks;
 mod media_types;
 mod names;
 mod odd_framing;
@@ -91,6 +92,7 @@ fn main() -> ExitCode {
     cards::add(&mut suite);
     projected::add(&mut suite);
     ownership::add(&mut suite);
+    marks::add(&mut suite);
     tenants::add(&mut suite);
     held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
