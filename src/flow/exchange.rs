@@ -151,7 +151,8 @@ impl Exchange {
             Begun::As(stage, step) => (stage, step),
             Begun::Waits(want, seat) => {
                 effects.push(Effect::Fetch(want));
-                (Stage::Unread(Box::new(Unread { headers, peer, end_of_stream, want, seat })), Step::Pause)
+                let growth = context.runtime.growth();
+                (Stage::Unread(Box::new(Unread { headers, peer, end_of_stream, want, seat, growth })), Step::Pause)
             }
         }
     }
@@ -218,7 +219,17 @@ impl Exchange {
             (Answered::Instead, _) => (false, Read::Nothing),
             (Answered::Over, _) => (true, Read::New),
         };
-        Interest { request, headers, response, wait: self.wait() }
+        Interest { request, headers, response, growth: self.growth(), wait: self.wait() }
+    }
+
+    /// By how many bytes the request's body may grow.
+    fn growth(&self) -> usize {
+        match &self.stage {
+            Stage::Unread(unread) => unread.growth,
+            Stage::Inbound(inbound) => inbound.growth(),
+            Stage::Watching(watched) => watched.owned.as_ref().map_or(0, |owned| owned.growth()),
+            Stage::New | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
+        }
     }
 
     fn wait(&self) -> Wait {

@@ -44,6 +44,8 @@ pub(in crate::flow) struct Unread {
     pub end_of_stream: bool,
     pub want: Want,
     pub seat: Seat,
+    /// By how many bytes its body may grow before it goes on.
+    pub growth: usize,
 }
 
 /// What a machine says, as a stage of the request.

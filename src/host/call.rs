@@ -28,9 +28,9 @@ pub fn now() -> UnixTime {
     UnixTime::new(time.unwrap_or(Duration::MAX))
 }
 
-/// The event for a part of the body of the request at hand.
-pub fn body(part: &Part) -> Event {
-    let (start, length) = (part.range.start, part.range.len());
+/// The event for a part of the body of the request at hand, before which the host has `padding`.
+pub fn body(part: &Part, padding: usize) -> Event {
+    let (start, length) = (part.range.start.saturating_add(padding), part.range.len());
     let chunk = match length {
         0 => Vec::new(),
         _ => hostcalls::get_buffer(BufferType::HttpRequestBody, start, length).ok().flatten().unwrap_or_default(),
@@ -79,7 +79,7 @@ pub fn clean_trailers(runtime: &Runtime) {
 /// answers, continued streams and the outcomes of calls wait until the callback has returned.
 #[derive(Clone, Copy, Debug)]
 pub struct Room {
-    /// Into the request's: never more than was there.
+    /// Into the request's: what is held of it never becomes more than was there.
     pub request: usize,
     /// Into the response's. `None`: the part at hand passes and is not held, so that it may grow.
     pub response: Option<usize>,
@@ -100,6 +100,17 @@ fn write(body: BufferType, room: Option<usize>, bytes: &[u8]) -> bool {
         Some(0) => true,
         _ => hostcalls::set_buffer(body, 0, usize::MAX, bytes).is_ok(),
     }
+}
+
+/// Puts so many blanks before the part of a request's body at hand, which is not held yet: what is written in their place later
+/// finds room. (If that is more than may be held, Envoy says so when this callback is over.) Whether it was done.
+pub fn pad(length: usize) -> bool {
+    hostcalls::set_buffer(BufferType::HttpRequestBody, 0, 0, &vec![b' '; length]).is_ok()
+}
+
+/// Takes so many bytes away from the start of a request's body.
+pub fn unpad(length: usize) -> bool {
+    hostcalls::set_buffer(BufferType::HttpRequestBody, 0, length, &[]).is_ok()
 }
 
 /// Refuses the request at hand because of a fault of ours or of the host: never a reason to let bytes pass that were not read.

@@ -5,7 +5,6 @@ use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::Secrets;
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
-use crate::host::call::Room;
 use crate::host::log::log;
 use crate::host::raw::Map;
 use crate::host::shared::SharedData;
@@ -108,11 +107,13 @@ impl Root {
                 News::BodyWithheld => Event::BodyWithheld,
             });
             while let Some(event) = next {
-                let room = Room { request: request.exchange.borrow().held_body(), ..Room::NONE };
-                let step = tell(&request, event, &context, &self.shared, room);
+                let step = tell(&request, event, &context, &self.shared, request.room());
                 // What came of its body meanwhile is read now that its sender is known.
-                next =
-                    if step == Step::Continue { None } else { request.exchange.borrow_mut().unread_body().map(|part| call::body(&part)) };
+                next = if step == Step::Continue {
+                    None
+                } else {
+                    request.exchange.borrow_mut().unread_body().map(|part| call::body(&part, request.padding.get()))
+                };
                 if step == Step::Continue {
                     let _ = hostcalls::resume_http_request();
                 }

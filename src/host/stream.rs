@@ -42,10 +42,9 @@ impl Stream {
         if step == Step::Continue { Action::Continue } else { Action::Pause }
     }
 
-    /// A part of the request's body; it is never replaced by more than the host has of it.
+    /// A part of the request's body; what the host holds of it is never replaced by more.
     fn body(&mut self, part: &crate::flow::Part) -> Action {
-        let room = Room { request: self.request.exchange.borrow().held_body(), ..Room::NONE };
-        self.tell(call::body(part), room)
+        self.tell(call::body(part, self.request.padding.get()), self.request.room())
     }
 
     /// All that the host has of the response's body is taken; the state machine says what stays in its place.
@@ -95,8 +94,16 @@ impl HttpContext for Stream {
             Read::Count if size == 0 => return Action::Continue,
             Read::Count | Read::New => {}
         }
+        let size = size.saturating_sub(self.request.padding.get());
         let part = self.request.exchange.borrow_mut().body_came(size, end_of_stream);
-        self.body(&part)
+        let action = self.body(&part);
+        let was_held = self.request.holds_body.replace(action == Action::Pause);
+        let growth = self.request.interest.get().growth;
+        // Now it can still grow. From the next callback on it is held.
+        if action == Action::Pause && !was_held && growth > 0 && call::pad(growth) {
+            self.request.padding.set(growth);
+        }
+        action
     }
 
     fn on_http_request_trailers(&mut self, _: usize) -> Action {

@@ -1,6 +1,6 @@
 //! One event for a request, and what comes of it.
 
-use crate::flow::{Context, Event, Outcome, Step};
+use crate::flow::{Context, Effect, Event, Outcome, Step};
 use crate::host::call;
 use crate::host::call::Room;
 use crate::host::waiting::{Request, Shared};
@@ -12,7 +12,17 @@ pub fn tell(request: &Request, event: Event, context: &Context<'_>, shared: &Sha
     loop {
         let Outcome { effects, step, interest } = request.exchange.borrow_mut().on(event, context);
         request.interest.set(interest);
-        if !call::perform(effects, shared, room, context.now) {
+        let replaces = request.padding.get() > 0 && effects.iter().any(|effect| matches!(effect, Effect::ReplaceRequestBody(_)));
+        let mut is_done = call::perform(effects, shared, room, context.now);
+        if replaces {
+            request.padding.set(0);
+        }
+        let padding = if step == Step::Continue { request.padding.take() } else { 0 };
+        if is_done && padding > 0 && !call::unpad(padding) {
+            call::fail();
+            is_done = false;
+        }
+        if !is_done {
             request.interest.set(request.exchange.borrow_mut().stop());
             return Step::Pause;
         }

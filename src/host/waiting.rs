@@ -2,6 +2,7 @@
 
 use crate::flow::supply::desk::Desk;
 use crate::flow::{Exchange, Interest, Runtime};
+use crate::host::call::Room;
 use crate::host::metrics::Metrics;
 use crate::host::signature::HostFirst;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -25,4 +26,17 @@ pub struct Shared {
 pub struct Request {
     pub exchange: RefCell<Exchange>,
     pub interest: Cell<Interest>,
+    /// A callback of its body was answered with a pause, so that the host holds what has come of it.
+    pub holds_body: Cell<bool>,
+    /// So many bytes of white space stand before that, for what is going to be written there may be longer.
+    pub padding: Cell<usize>,
+}
+
+impl Request {
+    /// How many bytes may be written into the request's body: as many as the host holds of it, or what the part at hand may
+    /// grow to if that is not held.
+    pub fn room(&self) -> Room {
+        let more = if self.holds_body.get() { self.padding.get() } else { self.interest.get().growth };
+        Room { request: self.exchange.borrow().held_body().saturating_add(more), ..Room::NONE }
+    }
 }

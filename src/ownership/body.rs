@@ -318,6 +318,9 @@ mod tests {
                 }
             }
         }
+        let (twice, both) = (r#"{"message":{},"request":{}}"#, tagger("ann").mark().unwrap());
+        let grown = read(twice, true, 4096).unwrap().replace("MARK", &format!("{}{both}", "k".repeat(14))).len() - twice.len();
+        assert!(grown <= plans.growth() && plans.growth() < grown + 40, "{grown} {}", plans.growth());
         assert_eq!(read(r#"{"message":{},"metadata":{"x-owner":"forged"}}"#, true, 3), Err(Problem::Marked));
     }
 }

@@ -3,7 +3,7 @@
 //! with HMAC-SHA256 for both halves: the seal, 128 bits, is the nonce.) The text is the name of the key, `.`, seal and token in
 //! base64url.
 
-use super::tag::{CODE_BYTES, Code, Tagger, Tenant};
+use super::tag::{CODE_BYTES, Code, Tagger, Tenant, over};
 use crate::wire::base64url;
 use hmac::Mac;
 
@@ -19,7 +19,7 @@ impl Tagger {
     #[must_use]
     pub fn sealed(&self, token: &str) -> Option<String> {
         let ((name, key), tenant) = self.keys.first().zip(self.settled())?;
-        let seal = self.scoped(key, SEALS, tenant).chain_update(token).finalize().into_bytes();
+        let seal = over(&self.scoped(key, SEALS, tenant), &[token.as_bytes()]).finalize().into_bytes();
         let mut bytes = seal.get(..CODE_BYTES)?.to_vec();
         let masked = self.masked((key, tenant), &bytes, token.as_bytes());
         bytes.extend(masked);
@@ -35,16 +35,16 @@ impl Tagger {
         let (seal, masked) = bytes.split_at_checked(CODE_BYTES)?;
         let token = self.masked((key, tenant), seal, masked);
         // In constant time.
-        self.scoped(key, SEALS, tenant).chain_update(&token).verify_truncated_left(seal).ok()?;
+        over(&self.scoped(key, SEALS, tenant), &[&token]).verify_truncated_left(seal).ok()?;
         String::from_utf8(token).ok()
     }
 
     /// `bytes` with a key stream over them that `seal` begins.
     fn masked(&self, (key, tenant): (&Code, Tenant), seal: &[u8], bytes: &[u8]) -> Vec<u8> {
-        let begun = self.scoped(key, MASKS, tenant).chain_update(seal);
+        let begun = over(&self.scoped(key, MASKS, tenant), &[seal]);
         let mut masked = Vec::with_capacity(bytes.len());
         for (count, part) in (0_u32..).zip(bytes.chunks(PART)) {
-            let mask = begun.clone().chain_update(count.to_be_bytes()).finalize().into_bytes();
+            let mask = over(&begun, &[&count.to_be_bytes()]).finalize().into_bytes();
             masked.extend(part.iter().zip(mask).map(|(byte, mask)| byte ^ mask));
         }
         masked

@@ -97,28 +97,31 @@ pub struct Places {
 }
 
 impl Places {
-    /// Those of `list` below `root`, and of `outside` above it. Marks stand below the key `mark`, if there are any.
-    fn new(root: Option<&'static str>, list: &List, outside: &List, mark: Option<&Rc<str>>) -> Self {
-        let mut plan = Plan::default();
-        let mut places = Vec::new();
-        let step = |name: &&str| match (*name, mark) {
-            (EACH, _) => Step::Element,
-            (MARK, Some(key)) => Step::key(key),
-            (name, _) => Step::proto_json(name),
-        };
-        let mut add = |root: Option<&'static str>, (path, place): &(Vec<&'static str>, Place)| {
-            if mark.is_none() && place.is_of_marks() {
-                return;
+    /// Those of `shape` below `root`, and of `outside` above it. Marks stand below the key `mark`, if there are any.
+    fn new(root: &'static str, shape: Shape, outside: Table, mark: Option<&Rc<str>>) -> Self {
+        let (mut plan, mut places) = (Plan::default(), Vec::new());
+        let above: [(&str, Table); 1] = [("", outside)];
+        let all = shape.iter().map(|part| (root, part)).chain(above.iter().map(|part| ("", part)));
+        for (root, (container, table)) in all {
+            for (name, place) in *table {
+                if mark.is_none() && place.is_of_marks() {
+                    continue;
+                }
+                let mut steps = Vec::new();
+                for name in [root, container, name].iter().flat_map(|path| path.split('.')).filter(|name| !name.is_empty()) {
+                    steps.push(match (name, mark) {
+                        (EACH, _) => Step::Element,
+                        (MARK, Some(key)) => Step::key(key),
+                        (name, _) => Step::proto_json(name),
+                    });
+                }
+                let asked = if place.ends() { plan.ask_end(&steps) } else { plan.ask(&steps, Keep::Raw) };
+                if !places.contains(&(asked, *place)) {
+                    places.push((asked, *place));
+                }
             }
-            let steps: Vec<_> = root.iter().chain(path).map(step).collect();
-            let asked = if place.ends() { plan.ask_end(&steps) } else { plan.ask(&steps, Keep::Raw) };
-            if !places.contains(&(asked, *place)) {
-                places.push((asked, *place));
-            }
-        };
-        list.iter().for_each(|place| add(root, place));
-        outside.iter().for_each(|place| add(None, place));
-        Self { plan: Rc::new(plan), places, mark: mark.cloned(), is_rpc: root.is_some() }
+        }
+        Self { plan: Rc::new(plan), places, mark: mark.cloned(), is_rpc: !root.is_empty() }
     }
 
     /// The key of metadata below which marks stand, if there are any.
@@ -149,62 +152,99 @@ impl Places {
 /// Stands for every element of an array.
 const EACH: &str = "*";
 /// Stands for the key of marks.
-const MARK: &str = "";
+const MARK: &str = "@";
+/// Most bytes of a mark and of what stands around it, without its key.
+const MARK_BYTES: usize = 60;
 
-type List = Vec<(Vec<&'static str>, Place)>;
+/// Paths, with points between their names, and what stands there.
+type Table = &'static [(&'static str, Place)];
+/// Tables, and the containers in which they hold.
+type Shape = &'static [(&'static str, Table)];
 
 const TASK: Place = Place::Id(Subject::Task);
 const CONTEXT: Place = Place::Id(Subject::Context);
 
-/// `container` and what is in it.
-fn within(container: &[&'static str], list: List) -> List {
-    list.into_iter().map(|(path, place)| ([container, &path].concat(), place)).collect()
-}
-
+const MESSAGE: Table =
+    &[("taskId", TASK), ("contextId", CONTEXT), ("referenceTaskIds.*", TASK), ("metadata", Place::Metadata), ("metadata.@", Place::Mark)];
+/// A message that is sent.
+const SENT: Table = &[("", Place::Message)];
+/// A message of a task's history.
+const SAID: Table = &[
+    ("taskId", TASK),
+    ("contextId", CONTEXT),
+    ("referenceTaskIds.*", TASK),
+    ("metadata", Place::Metadata),
+    ("metadata.@", Place::SaidMark),
+];
 /// What has metadata, into which an agent may have copied the mark.
-fn marked(mark: Place) -> List {
-    vec![(vec!["metadata"], Place::Metadata), (vec!["metadata", MARK], mark)]
-}
-
-fn message() -> List {
-    said(Place::Mark)
-}
-
-fn said(mark: Place) -> List {
-    [vec![(vec!["taskId"], TASK), (vec!["contextId"], CONTEXT), (vec!["referenceTaskIds", EACH], TASK)], marked(mark)].concat()
-}
-
-/// A status and its message: in the protobuf of 0.3 the field's own name is `update`.
-fn status() -> List {
-    [within(&["status", "message"], message()), within(&["status", "update"], message())].concat()
-}
-
-fn update() -> List {
-    let ids = vec![(vec!["taskId"], TASK), (vec!["contextId"], CONTEXT)];
-    [ids, status(), marked(Place::Mark), within(&["artifact"], marked(Place::Mark))].concat()
-}
-
-fn task(context: Place) -> List {
-    let ids = vec![(vec!["id"], TASK), (vec!["contextId"], context)];
-    let history = within(&["history", EACH], said(Place::SaidMark));
-    [ids, status(), history, marked(Place::Mark), within(&["artifacts", EACH], marked(Place::Mark))].concat()
-}
-
+const MARKED: Table = &[("metadata", Place::Metadata), ("metadata.@", Place::Mark)];
+const OF_TASK: Table = &[("id", TASK), ("contextId", CONTEXT), ("metadata", Place::Metadata), ("metadata.@", Place::Mark)];
+/// An update, beside its status or artifact.
+const OF_UPDATE: Table = &[("taskId", TASK), ("contextId", CONTEXT), ("metadata", Place::Metadata), ("metadata.@", Place::Mark)];
 /// A task of a list.
-fn item() -> List {
-    let history = vec![
-        (vec![], Place::Item),
-        (vec!["history"], Place::History),
-        (vec!["history", EACH], Place::Said),
-        (vec!["history", EACH, "role"], Place::Role),
-    ];
-    [history, task(Place::ItemContext)].concat()
-}
-
+const OF_ITEM: Table = &[
+    ("", Place::Item),
+    ("id", TASK),
+    ("contextId", Place::ItemContext),
+    ("metadata", Place::Metadata),
+    ("metadata.@", Place::Mark),
+    ("history", Place::History),
+    ("history.*", Place::Said),
+    ("history.*.role", Place::Role),
+];
 /// Whose a push-notification configuration is. Its own id is unique in its task and stays as it is.
-fn push() -> List {
-    vec![(vec!["taskId"], TASK), (vec!["name"], Place::Name), (vec!["parent"], Place::Name)]
-}
+const PUSH: Table = &[("taskId", TASK), ("name", Place::Name), ("parent", Place::Name)];
+const ID: Table = &[("id", TASK)];
+
+/// An agent may take the request's metadata for the message's.
+const SEND: Shape = &[
+    ("message", SENT),
+    ("message", MESSAGE),
+    ("request", SENT),
+    ("request", MESSAGE),
+    ("", &[("metadata.@", Place::Mark)]),
+    ("configuration.taskPushNotificationConfig", PUSH),
+    ("configuration.pushNotificationConfig", PUSH),
+    ("configuration.pushNotification", PUSH),
+];
+const LIST_OF: Table =
+    &[("", Place::Params), ("contextId", CONTEXT), ("pageToken", Place::PageToken), ("historyLength", Place::HistoryLength)];
+
+/// Bare, or in the member that tells which. In the protobuf of 0.3 the field's own name is `msg` for a message, and `update` for that
+/// of a status.
+const TASKS: Shape = &[
+    ("", OF_TASK),
+    ("status.message", MESSAGE),
+    ("status.update", MESSAGE),
+    ("history.*", SAID),
+    ("artifacts.*", MARKED),
+    ("", MESSAGE),
+    ("artifact", MARKED),
+    ("task", OF_TASK),
+    ("task.status.message", MESSAGE),
+    ("task.status.update", MESSAGE),
+    ("task.history.*", SAID),
+    ("task.artifacts.*", MARKED),
+    ("message", MESSAGE),
+    ("msg", MESSAGE),
+    ("statusUpdate", OF_UPDATE),
+    ("statusUpdate.status.message", MESSAGE),
+    ("statusUpdate.status.update", MESSAGE),
+    ("statusUpdate.artifact", MARKED),
+    ("artifactUpdate", OF_UPDATE),
+    ("artifactUpdate.status.message", MESSAGE),
+    ("artifactUpdate.status.update", MESSAGE),
+    ("artifactUpdate.artifact", MARKED),
+];
+const LIST: Table = &[("", Place::List), ("tasks", Place::Tasks), ("nextPageToken", Place::PageToken), ("pageSize", Place::PageSize)];
+const LISTED: Shape = &[
+    ("", LIST),
+    ("tasks.*", OF_ITEM),
+    ("tasks.*.status.message", MESSAGE),
+    ("tasks.*.status.update", MESSAGE),
+    ("tasks.*.history.*", SAID),
+    ("tasks.*.artifacts.*", MARKED),
+];
 
 /// Requests whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -251,26 +291,12 @@ impl Request {
         }
     }
 
-    fn places(self) -> List {
+    const fn places(self) -> Shape {
         match self {
-            Self::Send => {
-                let configs = ["taskPushNotificationConfig", "pushNotificationConfig", "pushNotification"];
-                let configs = configs.iter().flat_map(|config| within(&["configuration", config], push()));
-                let messages = ["message", "request"]
-                    .into_iter()
-                    .flat_map(|name| within(&[name], [vec![(vec![], Place::Message)], message()].concat()));
-                // An agent may take the request's metadata for the message's.
-                messages.chain(configs).chain([(vec!["metadata", MARK], Place::Mark)]).collect()
-            }
-            Self::Task => [vec![(vec!["id"], TASK)], push()].concat(),
-            Self::List => vec![
-                (vec![], Place::Params),
-                (vec!["contextId"], CONTEXT),
-                (vec!["pageToken"], Place::PageToken),
-                (vec!["historyLength"], Place::HistoryLength),
-            ],
-            Self::Push => [push(), within(&["config"], push()), within(&["pushNotificationConfig"], vec![(vec!["taskId"], TASK)])].concat(),
-            Self::PushOfId => [vec![(vec!["id"], TASK)], push()].concat(),
+            Self::Send => SEND,
+            Self::Task | Self::PushOfId => &[("", ID), ("", PUSH)],
+            Self::List => &[("", LIST_OF)],
+            Self::Push => &[("", PUSH), ("config", PUSH), ("pushNotificationConfig", &[("taskId", TASK)])],
         }
     }
 }
@@ -294,30 +320,11 @@ impl Given {
         }
     }
 
-    fn places(self) -> List {
+    const fn places(self) -> Shape {
         match self {
-            // Bare, or in the member that tells which; `msg` is the field's own name in the protobuf of 0.3.
-            Self::Tasks => [
-                task(CONTEXT),
-                message(),
-                update(),
-                within(&["task"], task(CONTEXT)),
-                within(&["message"], message()),
-                within(&["msg"], message()),
-                within(&["statusUpdate"], update()),
-                within(&["artifactUpdate"], update()),
-            ]
-            .concat(),
-            Self::List => {
-                let list = vec![
-                    (vec![], Place::List),
-                    (vec!["tasks"], Place::Tasks),
-                    (vec!["nextPageToken"], Place::PageToken),
-                    (vec!["pageSize"], Place::PageSize),
-                ];
-                [list, within(&["tasks", EACH], item())].concat()
-            }
-            Self::Push => [push(), within(&[EACH], push()), within(&["configs", EACH], push()), within(&["config"], push())].concat(),
+            Self::Tasks => TASKS,
+            Self::List => LISTED,
+            Self::Push => &[("", PUSH), ("*", PUSH), ("configs.*", PUSH), ("config", PUSH)],
         }
     }
 }
@@ -329,27 +336,25 @@ pub struct Plans {
     answers: SortedMap<(Binding, Given), Rc<Places>>,
 }
 
-impl Default for Plans {
-    fn default() -> Self {
-        Self::new(None)
-    }
-}
-
 impl Plans {
     /// Where marks stand below this key of metadata, if there are any.
     #[must_use]
     pub fn new(mark: Option<&str>) -> Self {
         let mark = mark.map(Rc::from);
         let mut plans = Self { requests: SortedMap::new(), answers: SortedMap::new() };
-        for (binding, params, result) in [(Binding::Jsonrpc, Some("params"), Some("result")), (Binding::HttpJson, None, None)] {
+        for (binding, params, result) in [(Binding::Jsonrpc, "params", "result"), (Binding::HttpJson, "", "")] {
+            let is_rpc = binding == Binding::Jsonrpc;
             for request in Request::ALL {
-                let outside = if request == Request::List && params.is_some() { vec![(vec![], Place::Request)] } else { Vec::new() };
-                plans.requests.insert((binding, request), Rc::new(Places::new(params, &request.places(), &outside, mark.as_ref())));
+                let outside: Table = if is_rpc && request == Request::List { &[("", Place::Request)] } else { &[] };
+                plans.requests.insert((binding, request), Rc::new(Places::new(params, request.places(), outside, mark.as_ref())));
             }
             for given in Given::ALL {
-                let mut outside = if given == Given::List { vec![(vec!["error"], Place::Error)] } else { Vec::new() };
-                outside.extend((given == Given::List && result.is_some()).then_some((vec!["id"], Place::AnswerId)));
-                plans.answers.insert((binding, given), Rc::new(Places::new(result, &given.places(), &outside, mark.as_ref())));
+                let outside: Table = match (given, is_rpc) {
+                    (Given::List, true) => &[("error", Place::Error), ("id", Place::AnswerId)],
+                    (Given::List, false) => &[("error", Place::Error)],
+                    _ => &[],
+                };
+                plans.answers.insert((binding, given), Rc::new(Places::new(result, given.places(), outside, mark.as_ref())));
             }
         }
         plans
@@ -358,7 +363,18 @@ impl Plans {
     /// Whether there are marks.
     #[must_use]
     pub fn has_marks(&self) -> bool {
-        self.requests.values().any(|places| places.mark().is_some())
+        self.mark().is_some()
+    }
+
+    fn mark(&self) -> Option<&str> {
+        self.requests.values().find_map(|places| places.mark())
+    }
+
+    /// By how many bytes a request's body may grow: a mark in each of the two members that may be the message, or what asks
+    /// for all of the history, which is shorter.
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.mark().map_or(0, |key| key.len().saturating_add(MARK_BYTES).saturating_mul(2))
     }
 
     /// The places in the body of a request; `None` if it names no task, or is no JSON.

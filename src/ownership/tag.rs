@@ -230,19 +230,25 @@ impl Tagger {
     /// A code that begins with `purpose`, the owner and `tenant`.
     pub(super) fn scoped(&self, key: &Code, purpose: &[u8], tenant: Tenant) -> Code {
         // All but the purpose, which is one of a few and begins none of the others, has one length.
-        let code = key.clone().chain_update(purpose).chain_update(self.owner.0).chain_update([u8::from(tenant.0.is_some())]);
-        code.chain_update(tenant.0.unwrap_or([0; TENANT_BYTES]))
+        over(key, &[purpose, &self.owner.0, &[u8::from(tenant.0.is_some())], &tenant.0.unwrap_or_default()])
     }
 
     fn code(&self, key: &Code, subject: Subject, tenant: Tenant, id: &str) -> Code {
         // All but the id has one length.
-        let code = key.clone().chain_update(PURPOSE).chain_update([letter(subject)]).chain_update(self.owner.0);
-        code.chain_update([u8::from(tenant.0.is_some())]).chain_update(tenant.0.unwrap_or_default()).chain_update(id)
+        let tenanted = [u8::from(tenant.0.is_some())];
+        over(key, &[PURPOSE, &[letter(subject)], &self.owner.0, &tenanted, &tenant.0.unwrap_or_default(), id.as_bytes()])
     }
 
     fn code_before(&self, key: &Code, subject: Subject, id: &str) -> Code {
-        key.clone().chain_update(PURPOSE_BEFORE).chain_update([letter(subject)]).chain_update(self.owner.0).chain_update(id)
+        over(key, &[PURPOSE_BEFORE, &[letter(subject)], &self.owner.0, id.as_bytes()])
     }
+}
+
+/// A code with `key` over `parts`, one behind the other.
+pub(super) fn over(key: &Code, parts: &[&[u8]]) -> Code {
+    let mut code = key.clone();
+    parts.iter().for_each(|part| code.update(part));
+    code
 }
 
 const fn letter(subject: Subject) -> u8 {

@@ -1,9 +1,9 @@
 //! Bodies that Envoy holds: whatever the filter makes of an answer, Envoy's buffer never outgrows what it took out, and no host
 //! call calls back into the filter.
 
-use super::given::{SEND, VECTORS, all, headers, inbound, pairs, with};
+use super::given::{SEND, VECTORS, all, headers, inbound, pairs, remote, with};
 use super::host::{Host, Pairs};
-use super::vm::{Action, Vm};
+use super::vm::{Action, Verdict, Vm};
 use serde_json::{Value, json};
 
 /// Sizes of the parts that an answer comes in.
@@ -127,18 +127,106 @@ fn answers_about_owned_tasks_never_outgrow_what_is_held_of_them() {
             let task_json =
                 json!({"id": "t", "contextId": "c", "history": history, "metadata": {"text": "d".repeat(length - 7000)}}).to_string();
             let list = format!("{{\"tasks\":[{task_json}]}} ");
-            for (path, body) in
-                [(format!("/agents/expense/tasks/{task}"), task_json), (format!("/agents/expense/tasks?contextId={context}"), list)]
-            {
+            let listed = format!("{{\"tasks\":[{}],\"nextPageToken\":\"\",\"totalSize\":1}}", tagged(&task_json));
+            let shown = tagged(&task_json);
+            for (path, body, expected) in [
+                (format!("/agents/expense/tasks/{task}"), task_json, shown),
+                (format!("/agents/expense/tasks?contextId={context}"), list, listed),
+            ] {
                 let ask = with(with(headers(), ":path", &path), ":method", "GET");
                 for (size, trailers) in PARTS.into_iter().flat_map(|size| [(size, false), (size, true)]) {
                     let id = vm.open(&ask);
                     assert_eq!(vm.headers(id, true), Action::Continue, "{path}");
                     let (head, seen) = play(&mut vm, id, body.as_bytes(), size, trailers).unwrap();
-                    assert_eq!(String::from_utf8(seen).unwrap().trim_end(), tagged(&body).trim_end(), "{path} by {size}");
+                    assert_eq!(String::from_utf8(seen).unwrap().trim_end(), expected, "{path} by {size}");
                     assert_eq!(all(&head, "x-own"), ["kept"]);
                 }
             }
         }
+    }
+}
+
+/// The key of metadata that marks have, and an agent that keeps them.
+const MARK: &str = "https://example.com/ext/owner";
+
+fn marking(mut configuration: Value, hold: bool) -> Value {
+    configuration["hold_headers"] = json!(hold);
+    configuration["allow_inline_secrets"] = json!(true);
+    configuration["secrets"] = json!({"tags": {"inline": "0123456789abcdef0123456789abcdef"}});
+    let tasks = json!({"owned": {"keys": [{"id": "a", "secret": "tags"}], "mark": {"metadata_key": MARK}}});
+    configuration["agents"][0]["tasks"] = tasks;
+    configuration["agents"][0]["limits"]["max_body_bytes"] = json!(1 << 20);
+    configuration
+}
+
+/// What went on of a message, which has a mark and nothing else that is new.
+fn ensure_marked(passed: &[u8], sent: &Value) {
+    let mut passed: Value = serde_json::from_slice(passed).unwrap();
+    let message = if passed["params"].is_object() { &mut passed["params"]["message"] } else { &mut passed["message"] };
+    let metadata = message.as_object_mut().unwrap().remove("metadata").unwrap();
+    assert!(metadata[MARK].as_str().unwrap().starts_with("a."), "{metadata}");
+    assert_eq!(passed, *sent);
+}
+
+/// A mark makes a message longer. What Envoy holds of it does not grow: blanks were there before.
+#[test]
+fn a_marked_message_never_outgrows_what_is_held_of_it() {
+    for hold in [true, false] {
+        let limit = 16_384;
+        let mut vm =
+            Vm::with(Host { verifies: true, limit, ..Host::default() }, &marking(inbound(&json!({"inline": VECTORS["keys"]})), hold));
+        let rest = with(headers(), ":path", "/agents/expense/message:send");
+        for length in (limit - 512..limit - 200).step_by(64).chain([100, 100_000]) {
+            let message = json!({"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "x".repeat(length - 100)}]});
+            let rpc = json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}});
+            for (head, sent) in [(headers(), rpc), (rest.clone(), json!({"message": message}))] {
+                let body = sent.to_string();
+                for (size, trailers) in [1000, 7000, usize::MAX].into_iter().flat_map(|size| [(size, false), (size, true)]) {
+                    let id = vm.open(&head);
+                    vm.headers(id, false);
+                    let parts: Vec<&[u8]> = body.as_bytes().chunks(size.min(body.len())).collect();
+                    for (index, part) in parts.iter().enumerate() {
+                        vm.body(id, part, !trailers && index + 1 == parts.len());
+                    }
+                    if trailers {
+                        vm.trailers(id, &pairs(&[("x-checksum", "1")]));
+                    }
+                    let Verdict::Passed(_, passed) = vm.verdict(id) else { panic!("{:?} by {size}", vm.verdict(id)) };
+                    ensure_marked(&passed, &sent);
+                    vm.close(id);
+                }
+            }
+        }
+        // The blanks go where nothing is written: to whom is no message.
+        let get = with(headers(), ":path", "/agents/expense/extendedAgentCard");
+        assert_eq!(vm.request(&with(get, ":method", "GET"), &[]).reason(), "ok");
+    }
+}
+
+#[test]
+fn a_message_that_waits_for_keys_is_marked_as_well() {
+    let mut vm = Vm::with(Host { verifies: true, clusters: vec!["idp"], ..Host::default() }, &marking(remote(), true));
+    vm.tick();
+    let sent = json!({"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": {"messageId": "m", "parts": []}}});
+    let body = sent.to_string();
+    let mut waiting = Vec::new();
+    for parts in
+        [vec![body.as_bytes()], vec![&body.as_bytes()[..9], &body.as_bytes()[9..]], vec![&body.as_bytes()[..9], &body.as_bytes()[9..], b""]]
+    {
+        let id = vm.open(&headers());
+        assert_eq!(vm.headers(id, false), Action::Pause);
+        for (index, part) in parts.iter().enumerate() {
+            assert_eq!(vm.body(id, part, index + 1 == parts.len()), Action::Pause);
+        }
+        waiting.push(id);
+    }
+    let call = vm.host().dispatched.first().unwrap().token;
+    vm.answer(call, &[(":status", "200")], VECTORS["keys"].to_string().as_bytes());
+    while waiting.iter().any(|id| vm.verdict(*id) == Verdict::Waiting) {
+        vm.tick();
+    }
+    for id in waiting {
+        let Verdict::Passed(_, passed) = vm.verdict(id) else { panic!("{:?}", vm.verdict(id)) };
+        ensure_marked(&passed, &sent);
     }
 }

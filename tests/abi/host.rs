@@ -25,6 +25,8 @@ pub struct Stream {
     pub trailers: Option<Pairs>,
     /// Body bytes that the proxy holds.
     pub held: Vec<u8>,
+    /// A body callback was answered with a pause, so that what is held has a limit.
+    pub holds: bool,
     /// Body bytes that went on.
     pub forwarded: Vec<u8>,
     /// Body bytes that arrived, delivered or not.
@@ -349,21 +351,22 @@ impl Guest<'_, '_> {
         Ok((about, OK))
     }
 
-    /// Replaces all of a body. One that is held and outgrows its limit is answered by Envoy inside of this call: it destroys the
+    /// Replaces all of a body, or its start. One that is held and outgrows its limit is answered by Envoy inside of this call: it destroys the
     /// stream, which calls back.
     fn replace(&mut self, kind: u32, start: u32, length: u32) -> Result<(String, u32), Error> {
-        assert!(start == 0 && length == u32::MAX, "what was there goes");
+        assert!(start == 0, "bytes in the middle stay");
         let (bytes, about) = (self.bytes(3), format!("{kind}"));
         let host = self.host();
         let (id, most) = (host.effective, if host.limit == 0 { 1 << 20 } else { host.limit });
         let Some(stream) = host.stream().filter(|stream| stream.reply.is_none()) else { return Ok((about, BAD_ARGUMENT)) };
         let (buffer, held) = match kind {
-            0 => (&mut stream.held, !stream.released),
+            0 => (&mut stream.held, stream.holds),
             1 if stream.response.open => (&mut stream.response.buffer, stream.response.held),
             _ => return Ok((about, BAD_ARGUMENT)),
         };
+        let rest = buffer.split_off(buffer.len().min(usize::try_from(length).unwrap()));
         let grows = bytes.len() > buffer.len();
-        *buffer = bytes;
+        *buffer = [bytes, rest].concat();
         let outgrown = held && buffer.len() > most;
         if held && grows {
             host.misuse.push(format!("a body that is held grew: {about}"));

@@ -186,6 +186,7 @@ impl Vm {
         stream.received += u64::try_from(part.len()).unwrap();
         let length = u32::try_from(stream.held.len()).unwrap();
         let action = self.callback("proxy_on_request_body", &[id, length, end.into()]);
+        self.host_mut().streams.get_mut(&id).unwrap().holds = action == Action::Pause;
         self.go_on(id, action)
     }
 

@@ -23,6 +23,8 @@ pub struct Interest {
     pub headers: bool,
     /// Of the response's body.
     pub response: Read,
+    /// By how many bytes the request's body may grow before it goes on.
+    pub growth: usize,
     /// What the request waits for.
     pub wait: Wait,
 }

@@ -193,6 +193,11 @@ impl Inbound {
         matches!(self.body, Body::Reading { complete: false, .. }) && !self.released
     }
 
+    /// By how many bytes the body may grow before it goes on.
+    pub(in crate::flow) fn growth(&self) -> usize {
+        self.owned.as_ref().map_or(0, |owned| owned.growth())
+    }
+
     pub(in crate::flow) fn awaits(&self) -> Option<Want> {
         match &self.identity {
             Identity::Pending { want, .. } => Some(*want),

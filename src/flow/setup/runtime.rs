@@ -18,7 +18,7 @@ use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
-use crate::wire::sorted::{SortedMap, SortedSet};
+use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
 
@@ -72,14 +72,16 @@ impl Runtime {
         let asks_peer = config.schemes().values().filter_map(Scheme::certificate).any(CertificateSource::asks_connection);
         let matcher = Matcher::new(&config);
         let credential_headers = CLIENT_CREDENTIALS.into_iter().chain(config.credential_headers()).map(str::to_owned).collect();
-        let mut plans: SortedMap<Option<&str>, Rc<ownership::Plans>> = SortedMap::new();
+        let mut plans: Vec<(Option<&str>, Rc<ownership::Plans>)> = Vec::new();
         let mut agents = Vec::with_capacity(config.agents.len());
         for (index, own) in config.agents.iter().enumerate() {
             let mark = own.tasks.owned().and_then(|owned| owned.mark.as_ref()).map(|mark| mark.metadata_key.as_str());
-            if !plans.contains_key(&mark) {
-                plans.insert(mark, Rc::new(ownership::Plans::new(mark)));
-            }
-            let plans = plans.get(&mark).map(Rc::clone).unwrap_or_default();
+            let known = plans.iter().find(|(own, _)| *own == mark).map(|(_, plans)| Rc::clone(plans));
+            let plans = known.unwrap_or_else(|| {
+                let new = Rc::new(ownership::Plans::new(mark));
+                plans.push((mark, Rc::clone(&new)));
+                new
+            });
             agents.push(Rc::new(Agent::new(index, own, &config, &secrets, plans)?));
         }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
@@ -110,6 +112,12 @@ impl Runtime {
     #[must_use]
     pub const fn supply(&self) -> &Supply {
         &self.supply
+    }
+
+    /// By how many bytes a request's body may grow, whichever agent it is for.
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.agents.iter().map(|agent| agent.tag_plans.growth()).max().unwrap_or_default()
     }
 
     /// What an operator should know and is not in the log yet.

@@ -86,6 +86,12 @@ impl Owned {
         ANSWERS.into_iter().chain(length).map(|name| Effect::RemoveHeader(name.into()))
     }
 
+    /// By how many bytes a body may grow.
+    #[must_use]
+    pub fn growth(&self) -> usize {
+        self.agent.tag_plans.growth()
+    }
+
     /// Keeps a part of the body until it is known what the request asks for. The body's limit bounds it.
     pub fn hold(&mut self, chunk: &[u8]) {
         self.pending.extend_from_slice(chunk);

@@ -185,14 +185,17 @@ async fn tasks(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
         let event = json!({"statusUpdate": {"taskId": "t", "contextId": "c"}});
         let events = format!("data: {{\"task\":{text}}}\n\ndata: {event}\n\n");
         let lists = format!("{{\"tasks\":[{text},{{\"id\":\"t\",\"contextId\":\"c\"}}]}}");
-        for (call, kind, text) in
-            [(&get, "application/json", text), (&list, "application/json", lists), (&follow, "text/event-stream", events)]
-        {
+        let listed = format!("{},\"nextPageToken\":\"\",\"totalSize\":2}}", lists.strip_suffix('}').unwrap_or_default());
+        for (call, kind, text, expected) in [
+            (&get, "application/json", text.clone(), text),
+            (&list, "application/json", lists, listed),
+            (&follow, "text/event-stream", events.clone(), events),
+        ] {
             agent.answer(Answer::new("200 OK", kind, text.clone()));
             let what = || format!("{} with {} bytes, limit {bytes}, hold {hold}", call.path, text.len());
             let reply = over(port, call, index % 4 < 2).await.with_context(what)?;
             ensure!(reply.status == 200 && reply.header("content-type") == Some(kind), "{}: {} {:?}", what(), reply.status, reply.headers);
-            ensure!(reply.text() == shown(&text), "{}: {} bytes that are not those", what(), reply.body.len());
+            ensure!(reply.text() == shown(&expected), "{}: {} bytes that are not those", what(), reply.body.len());
         }
         agent.answer(json_answer(&own));
         let said =
@@ -203,6 +206,48 @@ async fn tasks(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
     ensure_alive(&place.envoy).await
 }
 
+/// Messages that get a mark, which makes them longer than what Envoy may hold.
+async fn marked(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
+    let own = json!({"task": {"id": "t", "contextId": "c", "status": {"state": "TASK_STATE_WORKING"}}});
+    let agent = StandIn::start(json_answer(&own)).await?;
+    let place = Place::start(mesh, &format!("bodies-marked-{bytes}-{hold}"), &["new"], |file| {
+        file.cluster("expense_v1_0", agent.port)?;
+        file.cluster("expense_v0_3", agent.port)?;
+        file.edit_plugin(|plugin| {
+            plugin["hold_headers"] = json!(hold);
+            plugin["agents"][0]["limits"]["max_body_bytes"] = json!(4 * KIB * KIB);
+            plugin["agents"][0]["tasks"]["owned"]["mark"] = json!({"metadata_key": "https://example.com/ext/owner"});
+        })?;
+        limit(file, bytes)
+    })
+    .await?;
+    let (port, token) = (place.envoy.port(), place.token("ann"));
+    let (mut taken, mut grown) = (0, 0);
+    for (index, size) in around(bytes, KIB / 2).enumerate() {
+        let over_here = EVERYWHERE[index % EVERYWHERE.len()];
+        let rest = over_here.message("", &json!({})).body.map_or(0, |body| body.len());
+        let said = over_here.message(&"w".repeat(size.saturating_sub(rest) / 2), &json!({})).bearer(&token);
+        // In one part, in several, and as the client has it.
+        for way in 0..3 {
+            let sent = agent.body_bytes();
+            let reply = match way {
+                0 => over(port, &said, true).await,
+                1 => raw::http2(port, &said, 4 * KIB, &[("x-checksum", "1")]).await,
+                _ => over(port, &said, false).await,
+            };
+            ensure!(reply.as_ref().map_or(true, |reply| [200, 413].contains(&reply.status)), "a message of {size}: {reply:?}");
+            if reply.is_ok_and(|reply| reply.status == 200) {
+                taken += 1;
+                // The mark and what stands around it, more than chunks have.
+                let plain = said.body.as_ref().map_or(0, |body| body.len() + 80);
+                grown += usize::from(agent.body_bytes() - sent >= u64::try_from(plain)?);
+            }
+        }
+    }
+    ensure!(taken > 0 && grown == taken, "of {taken} messages {grown} got a mark");
+    ensure_alive(&place.envoy).await
+}
+
 pub fn add(suite: &mut Suite) {
     for bytes in LIMITS {
         for hold in [true, false] {
@@ -210,6 +255,7 @@ pub fn add(suite: &mut Suite) {
             suite.add(name("cards"), async move |mesh| cards(mesh, bytes, hold).await);
             suite.add(name("messages"), async move |mesh| messages(mesh, bytes, hold).await);
             suite.add(name("tasks"), async move |mesh| tasks(mesh, bytes, hold).await);
+            suite.add(name("marked"), async move |mesh| marked(mesh, bytes, hold).await);
         }
     }
 }
