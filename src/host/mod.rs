@@ -6,6 +6,7 @@ mod metrics;
 #[cfg(feature = "test-trap")]
 mod probe;
 mod raw;
+mod room;
 mod root;
 mod shared;
 mod signature;

@@ -1,9 +1,9 @@
 //! One HTTP request: its callbacks become events of its state machine.
 
 use crate::flow::{Context, Event, Level, Read, Runtime, Step};
-use crate::host::call::Room;
 use crate::host::log::log;
 use crate::host::raw::Map;
+use crate::host::room::Room;
 use crate::host::tell::tell;
 use crate::host::waiting::{Request, Shared};
 use crate::host::{call, raw};

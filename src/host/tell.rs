@@ -2,7 +2,7 @@
 
 use crate::flow::{Context, Effect, Event, Outcome, Step};
 use crate::host::call;
-use crate::host::call::Room;
+use crate::host::room::Room;
 use crate::host::waiting::{Request, Shared};
 
 /// Tells the state machine of the request at hand what happened, and does what it says. The machine decides first, and its effects

@@ -2,8 +2,8 @@
 
 use crate::flow::supply::desk::Desk;
 use crate::flow::{Exchange, Interest, Runtime};
-use crate::host::call::Room;
 use crate::host::metrics::Metrics;
+use crate::host::room::Room;
 use crate::host::signature::HostFirst;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;

@@ -230,3 +230,27 @@ fn a_message_that_waits_for_keys_is_marked_as_well() {
         ensure_marked(&passed, &sent);
     }
 }
+
+/// A message that goes on before its tenant has come is of none; another that comes then cuts it off.
+#[test]
+fn a_long_message_names_its_tenant_before() {
+    let mut configuration = marking(inbound(&json!({"inline": VECTORS["keys"]})), true);
+    configuration["agents"][0]["tenant"] = json!({"ignore": {}});
+    let mut vm = Vm::with(Host { verifies: true, ..Host::default() }, &configuration);
+    let message = |length| format!(r#"{{"message":{{"messageId":"m","parts":[{{"text":"{}"}}]}}"#, "x".repeat(length));
+    for (length, tenant, passes) in
+        [(1000, r#""acme""#, true), (70_000, r#""acme""#, false), (70_000, r#""""#, true), (70_000, "null", true)]
+    {
+        let first = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{}"#, message(length));
+        let second = format!(r#","tenant":{tenant}}}}}"#);
+        let id = vm.open(&headers());
+        assert_eq!(vm.headers(id, false), Action::Pause);
+        assert_eq!(vm.body(id, first.as_bytes(), false), if length > 65_536 { Action::Continue } else { Action::Pause });
+        vm.body(id, second.as_bytes(), true);
+        match vm.verdict(id) {
+            Verdict::Passed(_, passed) if passes => ensure_marked(&passed, &serde_json::from_str(&format!("{first}{second}")).unwrap()),
+            verdict => assert!(!passes && verdict.reason() == "request_malformed", "{length} {tenant}: {verdict:?}"),
+        }
+        vm.close(id);
+    }
+}
