@@ -1,7 +1,7 @@
 //! Drives the module as Envoy does: callbacks in Envoy's order, buffers as Envoy keeps them, and after an
 //! answer nothing but its own way through the filter.
 
-use super::host::{self, Host, Pairs, Stream};
+use super::host::{self, Host, Pairs, Reply, Stream};
 use serde_json::Value;
 use std::sync::LazyLock;
 use wasmi::{Config, Engine, Instance, Linker, Module, Store, Val};
@@ -179,14 +179,25 @@ impl Vm {
         self.go_on(id, action)
     }
 
+    /// A part of the body. Envoy answers with 413 itself when what it holds exceeds its limit.
     pub fn body(&mut self, id: u32, part: &[u8], end: bool) -> Action {
+        let most = if self.host().limit == 0 { 1 << 20 } else { self.host().limit };
         let stream = self.host_mut().streams.get_mut(&id).unwrap();
         assert!(stream.reply.is_none(), "Envoy delivers no body after an answer");
         stream.held.extend_from_slice(part);
         stream.received += u64::try_from(part.len()).unwrap();
         let length = u32::try_from(stream.held.len()).unwrap();
+        let too_large = || Reply { status: 413, headers: Vec::new(), body: b"Payload Too Large".to_vec() };
+        if stream.holds && stream.held.len() > most {
+            stream.reply = Some(too_large());
+            return Action::Pause;
+        }
         let action = self.callback("proxy_on_request_body", &[id, length, end.into()]);
-        self.host_mut().streams.get_mut(&id).unwrap().holds = action == Action::Pause;
+        let stream = self.host_mut().streams.get_mut(&id).unwrap();
+        stream.holds = action == Action::Pause;
+        if stream.holds && stream.held.len() > most && stream.reply.is_none() {
+            stream.reply = Some(too_large());
+        }
         self.go_on(id, action)
     }
 

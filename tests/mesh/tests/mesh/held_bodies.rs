@@ -238,8 +238,8 @@ async fn marked(mesh: &Mesh, bytes: usize, hold: bool) -> Result<()> {
             ensure!(reply.as_ref().map_or(true, |reply| [200, 413].contains(&reply.status)), "a message of {size}: {reply:?}");
             if reply.is_ok_and(|reply| reply.status == 200) {
                 taken += 1;
-                // The mark and what stands around it, more than chunks have.
-                let plain = said.body.as_ref().map_or(0, |body| body.len() + 80);
+                // `,"metadata":{KEY:MARK}`
+                let plain = said.body.as_ref().map_or(0, |body| body.len() + 74);
                 grown += usize::from(agent.body_bytes() - sent >= u64::try_from(plain)?);
             }
         }
