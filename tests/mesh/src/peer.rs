@@ -191,6 +191,11 @@ impl Sdk {
         self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first"], token).await
     }
 
+    /// The same for a caller who shows something else than a token: a client for Python.
+    pub async fn call_with_header(self, url: &str, header: &str, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first", "--header", header], None).await
+    }
+
     /// The same with the card at `card_path` below `url`.
     pub async fn call_by_card(self, url: &str, card_path: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--card-path", card_path, "--ops", ops, "--binding", binding], token).await

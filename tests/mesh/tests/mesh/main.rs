@@ -13,6 +13,7 @@ mod credentials_faults;
 mod credentials_places;
 mod forwarded;
 mod from_card;
+mod getting_started;
 mod grpc;
 mod grpc_messages;
 mod held_bodies;
@@ -96,6 +97,7 @@ fn main() -> ExitCode {
     at_hand::add(&mut suite);
     published::add(&mut suite);
     from_card::add(&mut suite);
+    getting_started::add(&mut suite);
     skills::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);

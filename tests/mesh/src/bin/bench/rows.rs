@@ -107,7 +107,10 @@ impl Row {
 
     /// Its bytes go through Attaché.
     pub fn has_attache(self) -> bool {
-        matches!(self, Self::Attache | Self::Silent | Self::SilentAgain | Self::Other(_) | Self::Agents | Self::FirstSight | Self::OutboundAttache)
+        matches!(
+            self,
+            Self::Attache | Self::Silent | Self::SilentAgain | Self::Other(_) | Self::Agents | Self::FirstSight | Self::OutboundAttache
+        )
     }
 
     /// It is what WebAssembly itself costs.
