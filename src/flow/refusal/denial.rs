@@ -121,9 +121,11 @@ impl Denial {
             }
             Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
             Reason::TaskNotFound => ("TASK_NOT_FOUND".to_owned(), A2A),
-            Reason::LimitExceeded | Reason::PushTargetRefused | Reason::TenantRefused | Reason::ContextMissing => {
-                (A2aError::InvalidParams.reason().to_owned(), A2A)
-            }
+            Reason::ParamsMalformed
+            | Reason::LimitExceeded
+            | Reason::PushTargetRefused
+            | Reason::TenantRefused
+            | Reason::ContextMissing => (A2aError::InvalidParams.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
         let mut metadata = vec![("reason", self.reason.code().to_owned())];

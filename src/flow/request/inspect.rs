@@ -363,6 +363,10 @@ pub(in crate::flow) fn malformed(error: &EnvelopeError) -> Denial {
             Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
         }
         EnvelopeError::WrongParams { .. } => Denial::new(Reason::ParamsMalformed),
+        EnvelopeError::Notification { is_operation: false } => Denial::new(Reason::OperationUnknown),
+        EnvelopeError::Notification { is_operation: true } => {
+            Denial::new(Reason::ParamsMalformed).advise("The id is missing: A2A has no notifications.")
+        }
     }
 }
 

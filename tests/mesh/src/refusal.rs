@@ -69,6 +69,7 @@ pub const ALL: &[Refusal] = &[
     row("method_refused", 405, -32601, "UNIMPLEMENTED"),
     row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
     row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
+    row("params_malformed", 400, -32602, "INVALID_ARGUMENT"),
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
     row("path_too_long", 414, -32052, "RESOURCE_EXHAUSTED"),
     row("encoding_refused", 415, -32005, "INVALID_ARGUMENT"),

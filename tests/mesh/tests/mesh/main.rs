@@ -49,6 +49,7 @@ mod skills;
 mod steering;
 mod streams;
 mod suite;
+mod tck;
 mod tenants;
 mod tokens;
 mod tour;
@@ -93,6 +94,7 @@ fn main() -> ExitCode {
     projected::add(&mut suite);
     ownership::add(&mut suite);
     tenants::add(&mut suite);
+    tck::add(&mut suite);
     held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);
