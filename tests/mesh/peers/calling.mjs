@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { options } from './process.mjs';
 
-const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'].concat(
+const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list'].concat(
   ['push_send', 'push_set', 'push_get', 'push_list', 'push_delete'],
 );
 const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON', grpc: 'GRPC' };
@@ -17,7 +17,7 @@ export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' 
 /** Reads the options that all four clients have. */
 export function clientOptions() {
   const args = options({
-    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello', 'card-path': '' },
+    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', context: '', text: 'hello', 'card-path': '' },
   });
   const ops = args.ops.split(',');
   const unknown = ops.filter((op) => !OPERATIONS.includes(op));
@@ -37,6 +37,7 @@ export function clientOptions() {
     binding: BINDINGS[args.binding],
     ops,
     task: args.task,
+    context: args.context,
     text: args.text,
     // Where the card is below --url, in place of the well-known path.
     cardPath: args['card-path'] || undefined,
@@ -75,7 +76,7 @@ function grpcCalls(headers, refusal) {
  * `card`; `state(task)`; `texts(artifacts)`; `kind(event)` and `read(event)` of a stream event, the latter giving
  * those of `{state, task, artifacts}` that the event tells; `json` with `task`, `event`, `hook` and `card`, which write what the
  * SDK read; and of the SDK `send(text, wait, hook)`, `stream(text)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
- * `extended()`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
+ * `extended()`, `list(contextId)`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
  */
 export async function run(connect, createAuthenticatingFetchWithRetry) {
   const args = clientOptions();
@@ -138,10 +139,12 @@ async function converse(agent, args, results) {
     while (!(await agent.get(id)).artifacts?.length) await pause(POLL_MS);
     return id;
   };
-  const listed = async () => ({ answer: (await agent.push.list(known.id)).map(agent.json.hook) });
+  // The task that push configurations are of.
+  const about = async () => args.task || (known ??= await agent.send(args.text, true)).id;
+  const listed = async () => ({ answer: (await agent.push.list(await about())).map(agent.json.hook) });
 
   let known;
-  let hook;
+  let hook = { id: 'set', ...HOOK };
   const operations = {
     card: async () => agent.card,
     send: async () => told((known = await agent.send(args.text, true))),
@@ -159,20 +162,23 @@ async function converse(agent, args, results) {
       });
     },
     extended: async () => ({ answer: agent.json.card(await agent.extended()) }),
+    list: async () => {
+      if (!args.context) known ??= await agent.send(args.text, true);
+      return { answer: await agent.list(args.context || known.contextId) };
+    },
     push_send: async () => {
       hook = { id: 'inline', ...HOOK };
       return told((known = await agent.send(args.text, true, hook)));
     },
     push_set: async () => {
-      known ??= await agent.send(args.text, true);
       hook = { id: 'set', ...HOOK };
-      return { answer: agent.json.hook(await agent.push.set(known.id, hook)) };
+      return { answer: agent.json.hook(await agent.push.set(await about(), hook)) };
     },
-    push_get: async () => ({ answer: agent.json.hook(await agent.push.get(known.id, hook.id)) }),
+    push_get: async () => ({ answer: agent.json.hook(await agent.push.get(await about(), hook.id)) }),
     push_list: listed,
     // What a deletion leaves is its answer.
     push_delete: async () => {
-      await agent.push.delete(known.id, hook.id);
+      await agent.push.delete(await about(), hook.id);
       return listed();
     },
   };

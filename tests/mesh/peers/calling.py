@@ -14,7 +14,7 @@ import grpc
 import httpx
 
 OPERATIONS = (
-    *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'),
+    *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list'),
     *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete'),
 )
 
@@ -34,7 +34,8 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument('--grpc-target', metavar='HOST:PORT', help='where to call for grpc; no card is looked up')
     parser.add_argument('--tenant', default='', help='tenant of the interface for grpc; only client_1_0.py knows it')
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
-    parser.add_argument('--task', metavar='ID', help='what get, cancel and subscribe are about, in place of a new one')
+    parser.add_argument('--task', metavar='ID', help='what get, cancel, subscribe and push_ are about, in place of a new one')
+    parser.add_argument('--context', metavar='ID', help='whose tasks list lists, in place of those of the last one that was sent')
     parser.add_argument('--card-first', action='store_true', help='fetch the card before anything names a version')
     parser.add_argument('--card-path', metavar='PATH', help='where the card is below --url, in place of the well-known path')
     parser.add_argument('--text', default='hello', help='what send and stream say')

@@ -71,6 +71,7 @@ await run(async (args, fetchImpl) => {
     cancel: (id) => client.cancelTask({ id }),
     subscribe: (id) => client.resubscribeTask({ id }),
     extended: () => client.getAgentCard(),
+    list: () => Promise.reject(new Error('this SDK has no list')),
     push: {
       set: (taskId, hook) => client.setTaskPushNotificationConfig({ taskId, pushNotificationConfig: hook }),
       get: (id, pushNotificationConfigId) =>

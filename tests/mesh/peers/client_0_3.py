@@ -118,7 +118,14 @@ async def conversation(args, http, results) -> None:
         await until(lambda: calls.get_task(TaskQueryParams(id=task.id)), lambda now: now.artifacts)
         return task
 
-    known, hook = None, None
+    async def about() -> str:
+        """The task that push configurations are of."""
+        nonlocal known
+        if not args.task:
+            known = known or await send(args.text)
+        return args.task or known.id
+
+    known, hook = None, PushNotificationConfig(id='set', **HOOK)
     for op in args.ops:
         if op == 'card':
             results[op] = {
@@ -158,14 +165,13 @@ async def conversation(args, http, results) -> None:
             known = await send(args.text, by=client(streaming=False, hooks=[hook]))
             results[op] = task_answer(known)
         elif op == 'push_set':
-            known = known or await send(args.text)
             hook = PushNotificationConfig(id='set', **HOOK)
-            asked = TaskPushNotificationConfig(task_id=known.id, push_notification_config=hook)
+            asked = TaskPushNotificationConfig(task_id=await about(), push_notification_config=hook)
             results[op] = {'answer': told(await calls.set_task_callback(asked))}
         elif op == 'push_get':
-            asked = GetTaskPushNotificationConfigParams(id=known.id, push_notification_config_id=hook.id)
+            asked = GetTaskPushNotificationConfigParams(id=await about(), push_notification_config_id=hook.id)
             results[op] = {'answer': told(await calls.get_task_callback(asked))}
-        elif op in ('push_list', 'push_delete'):
+        elif op in ('push_list', 'push_delete', 'list'):
             raise NotImplementedError(f'this SDK has no {op}')
         elif op == 'extended':
             results[op] = {'answer': told(await calls.get_card())}

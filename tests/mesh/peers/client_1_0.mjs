@@ -6,6 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import {
   AgentCard,
+  ListTasksRequest,
+  ListTasksResponse,
   SendMessageRequest,
   StreamResponse,
   Task,
@@ -88,6 +90,7 @@ await run(async (args, fetchImpl) => {
     cancel: (id) => client.cancelTask({ tenant: '', id, metadata: undefined }),
     subscribe: (id) => client.resubscribeTask({ tenant: '', id }),
     extended: () => client.getAgentCard(),
+    list: async (contextId) => ListTasksResponse.toJSON(await client.listTasks(ListTasksRequest.fromJSON({ contextId }))),
     push: {
       set: (taskId, hook) =>
         client.createTaskPushNotificationConfig(TaskPushNotificationConfig.fromJSON({ taskId, ...hook })),

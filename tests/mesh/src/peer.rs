@@ -209,6 +209,14 @@ impl Sdk {
         self.run(&arguments, token).await
     }
 
+    /// The same about a task and a context that are there already: also `list` and what is done to push configurations.
+    pub async fn call_grpc_about(self, ids: [&str; 2], port: u16, token: &str, ops: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        let [task, context] = ids;
+        let arguments = ["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--task", task, "--context", context];
+        self.run(&arguments, Some(token)).await
+    }
+
     /// The same for a tenant: the 1.0 SDK for Python.
     pub async fn call_grpc_in(self, tenant: &str, port: u16, token: &str, ops: &str) -> Result<Value> {
         let target = format!("127.0.0.1:{port}");
