@@ -317,7 +317,7 @@ fn watching(
     match inspected {
         Err(wrong) => {
             let (denial, id) = *wrong;
-            answer(&denial.at(meter.destination.name()), binding, &id, effects)
+            answer(&denial.at(meter.destination.name()).for_version(*version), binding, &id, effects)
         }
         Ok(()) if end => {
             let Watched { meter, .. } = *watched;

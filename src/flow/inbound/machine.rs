@@ -443,7 +443,7 @@ impl Inbound {
     /// Refuses, with the id: if it has come, now, else when it has.
     pub(super) fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Inbound>, Step) {
         self.note(context, effects);
-        let denial = self.named(denial, context).for_events(self.events);
+        let denial = self.named(denial, context).for_events(self.events).for_version(self.version);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
                 Some(id) => answer(&denial, self.binding, &id, effects),

@@ -31,6 +31,7 @@ from a2a.types import (
 )
 from a2a.utils.constants import TransportProtocol
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
 
 from calling import HOOK, answer, arguments, channels, run, until
 
@@ -41,9 +42,10 @@ BINDINGS = {
 }
 
 
-def request(text: str, **configuration) -> SendMessageRequest:
+def request(text: str, parts: int = 1, data: bool = False, **configuration) -> SendMessageRequest:
+    part = Part(data=Value(string_value=text)) if data else Part(text=text)
     return SendMessageRequest(
-        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)]),
+        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[part] * parts),
         configuration=SendMessageConfiguration(**configuration),
     )
 
@@ -140,10 +142,11 @@ async def conversation(args, http, results) -> None:
                 'answer': MessageToDict(card),
             }
         elif op == 'send':
-            known = await send(args.text)
+            known = await send(args.text, parts=args.parts, data=args.data)
             results[op] = task_answer(known)
         elif op == 'stream':
-            results[op] = await collect(streams.send_message(request(args.text)))
+            events = streams.send_message(request(args.text, parts=args.parts, data=args.data))
+            results[op] = await collect(events)
         elif op == 'get':
             known = known or (None if args.task else await send(args.text))
             asked = GetTaskRequest(id=args.task or known.id)
@@ -183,6 +186,8 @@ async def conversation(args, http, results) -> None:
             known = known or (None if args.context else await send(args.text))
             listed = await calls.list_tasks(ListTasksRequest(context_id=args.context or known.context_id))
             results[op] = {'answer': MessageToDict(listed)}
+        elif op == 'list_all':
+            results[op] = {'answer': MessageToDict(await calls.list_tasks(ListTasksRequest()))}
         elif op == 'extended':
             extended = await calls.get_extended_agent_card(GetExtendedAgentCardRequest())
             results[op] = {'answer': MessageToDict(extended)}
