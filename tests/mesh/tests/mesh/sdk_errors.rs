@@ -61,6 +61,8 @@ struct Generic {
     who: String,
     /// What it raises.
     error: String,
+    /// The code that it has, if not the row's.
+    code: Option<i64>,
     /// Only for these of the rows.
     reasons: Option<Vec<String>>,
     why: String,
@@ -181,11 +183,13 @@ fn wrong(table: &Table, row: &Row, cell: &Cell<'_>, through: &Value, by_agent: O
         return Some(seen("not refused"));
     }
     let fits = |generic: &&Generic| cell.is(&generic.who) && generic.reasons.as_ref().is_none_or(|reasons| reasons.contains(&row.reason));
-    let expected = table.generic.iter().find(fits).map_or(row.error.as_str(), |generic| &generic.error);
+    let generic = table.generic.iter().find(fits);
+    let expected = generic.map_or(row.error.as_str(), |generic| &generic.error);
+    let code = generic.and_then(|generic| generic.code).unwrap_or(row.code);
     if through["type"] != expected {
         return Some(seen(&format!("no {expected}")));
     }
-    if cell.binding == "jsonrpc" && through["code"].is_number() && through["code"] != row.code {
+    if cell.binding == "jsonrpc" && through["code"].is_number() && through["code"] != code {
         return Some(seen("another code"));
     }
     let by_agent = by_agent?;
