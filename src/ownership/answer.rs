@@ -2,8 +2,10 @@
 //! asked for and no other.
 
 use super::body::{Problem, split_name, text};
+use super::places;
 use super::places::{Place, Places};
 use super::tag::{Subject, Tagger};
+use crate::wire::messages::Messages;
 use crate::wire::rewrite::{Rewriter, Seen};
 use crate::wire::scan::{Kind, Limits};
 use crate::wire::sse::Events;
@@ -11,6 +13,9 @@ use std::rc::Rc;
 
 /// What bounds the memory of an answer's scan.
 const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048, values: 0 };
+
+/// Longest message of gRPC, in bytes: clients take no longer one unless they are told to. With its tags it may be twice as long.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// One answer.
 #[derive(Clone, Debug)]
@@ -23,6 +28,7 @@ pub struct Answer {
 enum Form {
     Json(Box<Rewriter>),
     Events(Box<Events>),
+    Messages(Messages),
 }
 
 #[derive(Clone, Debug)]
@@ -36,13 +42,15 @@ struct Marks {
 }
 
 impl Answer {
-    /// An answer of which nothing has come: an event stream, or one document. `context` is the one whose tasks are
-    /// listed, as the agent knows it.
+    /// An answer of which nothing has come: a stream, of events or of messages, or one document or message. `context` is the one whose
+    /// tasks are listed, as the agent knows it.
     #[must_use]
     pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, context: Option<String>, is_stream: bool) -> Self {
-        let plan = Rc::clone(places.plan());
-        let form =
-            if is_stream { Form::Events(Box::new(Events::new(LIMITS, plan))) } else { Form::Json(Box::new(Rewriter::new(LIMITS, plan))) };
+        let form = match places.form() {
+            places::Form::Json(plan) if is_stream => Form::Events(Box::new(Events::new(LIMITS, Rc::clone(plan)))),
+            places::Form::Json(plan) => Form::Json(Box::new(Rewriter::new(LIMITS, Rc::clone(plan)))),
+            places::Form::Messages(plan) => Form::Messages(Messages::new(Rc::clone(plan), MAX_MESSAGE_BYTES, !is_stream)),
+        };
         Self { form, marks: Marks { places, tagger, context, unplaced: false } }
     }
 
@@ -54,39 +62,61 @@ impl Answer {
         let mut out = Vec::with_capacity(chunk.len());
         let Self { form, marks } = self;
         match form {
-            Form::Json(document) => document.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
-            Form::Events(events) => events.feed(chunk, &mut out, |seen| marks.tagged(seen))?,
+            Form::Json(document) => document.feed(chunk, &mut out, |seen| marks.in_json(seen))?,
+            Form::Events(events) => events.feed(chunk, &mut out, |seen| marks.in_json(seen))?,
+            Form::Messages(messages) => messages.feed::<Problem>(chunk, &mut out, &mut |seen| {
+                let Some(place) = marks.places.at(seen.asked) else { return Ok(None) };
+                marks.tagged(place, seen.text.is_none(), seen.text.unwrap_or_default())
+            })?,
+        }
+        // What has come of messages is whole.
+        if matches!(form, Form::Messages(_)) && marks.unplaced {
+            return Err(Problem::Foreign);
         }
         Ok(out)
     }
 
-    /// Whether the one document has ended, so that only white space may follow. Event streams and bare numbers never tell.
+    /// Whether the one document has ended, so that only white space may follow. Streams and bare numbers never tell.
     #[must_use]
     pub const fn has_ended(&self) -> bool {
         match &self.form {
             Form::Json(document) => document.has_ended(),
-            Form::Events(_) => false,
+            Form::Events(_) | Form::Messages(_) => false,
         }
     }
 
     /// Tells that nothing more comes.
     ///
     /// # Errors
-    /// If a document has not ended, or its last task has no context.
+    /// If a document or message has not ended, or its last task has no context. That no message has come is none: a gRPC call that
+    /// failed has none.
     pub fn end(&mut self) -> Result<(), Problem> {
-        if let Form::Json(document) = &mut self.form {
-            document.end()?;
+        match &mut self.form {
+            Form::Json(document) => document.end()?,
+            Form::Events(_) => {}
+            Form::Messages(messages) => messages.end()?,
         }
         if self.marks.unplaced { Err(Problem::Foreign) } else { Ok(()) }
     }
 }
 
 impl Marks {
-    fn tagged(&mut self, seen: Seen<'_>) -> Result<Option<String>, Problem> {
+    fn in_json(&mut self, seen: Seen<'_>) -> Result<Option<String>, Problem> {
         let Some(place) = self.places.at(seen.asked) else { return Ok(None) };
+        // What is no text names nothing that could be asked for again.
+        let id = match (seen.kind, seen.json) {
+            (Kind::String, Some(json)) => text(json)?,
+            _ => String::new(),
+        };
+        let shown = self.tagged(place, seen.kind == Kind::Object, &id)?;
+        Ok(shown.map(|shown| serde_json::Value::String(shown).to_string()))
+    }
+
+    /// What the caller sees in place of `id`, if that is something else; with `is_object`, an object or a message begins there.
+    fn tagged(&mut self, place: Place, is_object: bool, id: &str) -> Result<Option<String>, Problem> {
         let subject = match place {
             Place::Item => {
-                if self.unplaced || seen.kind != Kind::Object {
+                if self.unplaced || !is_object {
                     return Err(Problem::Foreign);
                 }
                 self.unplaced = true;
@@ -96,42 +126,36 @@ impl Marks {
             Place::ItemContext => Some(Subject::Context),
             Place::Name => None,
         };
-        // What is no text names nothing that could be asked for again.
-        let id = match (seen.kind, seen.json) {
-            (Kind::String, Some(json)) => text(json)?,
-            _ => String::new(),
-        };
         if place == Place::ItemContext {
-            if self.context.as_ref() != Some(&id) {
+            if self.context.as_deref() != Some(id) {
                 return Err(Problem::Foreign);
             }
             self.unplaced = false;
         }
-        let shown = match subject {
-            Some(subject) if !id.is_empty() => self.tagger.tagged(subject, &id).ok_or(Problem::Early)?,
-            Some(_) => return Ok(None),
-            None => match split_name(&id) {
-                Some((id, rest)) => format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id).ok_or(Problem::Early)?),
-                None => return Ok(None),
+        Ok(match subject {
+            Some(subject) if !id.is_empty() => Some(self.tagger.tagged(subject, id).ok_or(Problem::Early)?),
+            Some(_) => None,
+            None => match split_name(id) {
+                Some((id, rest)) => Some(format!("tasks/{}{rest}", self.tagger.tagged(Subject::Task, id).ok_or(Problem::Early)?)),
+                None => None,
             },
-        };
-        Ok(Some(serde_json::Value::String(shown).to_string()))
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Answer, Problem, Subject};
-    use crate::protocol::{Binding, Operation};
+    use crate::protocol::{Binding, Operation, Version};
     use crate::wire::scan::Fault;
     use std::rc::Rc;
 
     /// What ann gets of `text`, in which `t1` and `c1` are then written `<t1>` and `(c1)` where they have their tags.
     fn pass(text: &str, binding: Binding, operation: Operation, is_stream: bool, size: usize) -> Result<String, Problem> {
         let plans = Plans::default();
-        let places = plans.answer(binding, operation).unwrap();
+        let places = plans.answer(binding, operation, Version::V1_0).unwrap();
         let mut answer = Answer::new(Rc::clone(places), tagger("ann"), Some("c1".to_owned()), is_stream);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(size) {
@@ -182,7 +206,7 @@ mod tests {
     #[test]
     fn nothing_is_shown_before_the_request_has_said_its_tenant() {
         let plans = Plans::default();
-        let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage).unwrap();
+        let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage, Version::V1_0).unwrap();
         let answer = |tagger| Answer::new(Rc::clone(places), tagger, None, false);
         let body = br#"{"id":1,"result":{"id":"t1"}}"#;
         assert_eq!(answer(tagger_in("ann", None)).feed(body), Err(Problem::Early));

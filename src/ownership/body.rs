@@ -1,7 +1,9 @@
 //! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag.
 
-use super::places::{Place, Places};
+use super::places::{Form, Place, Places};
 use super::tag::{Subject, Tagger, Tenant};
+use crate::wire::messages::Messages;
+use crate::wire::protobuf;
 use crate::wire::rewrite::{Rewriter, Seen};
 use crate::wire::scan::{Fault, Kind, Limits};
 use std::rc::Rc;
@@ -13,6 +15,9 @@ pub enum Problem {
     /// It cannot be read in one way.
     #[error("{0}")]
     Fault(#[from] Fault),
+    /// The same of a gRPC message.
+    #[error("{0}")]
+    Message(#[from] protobuf::Fault),
     /// It names a task or context that the caller was never shown.
     #[error("it names a task or context that is not the caller's")]
     NotFound,
@@ -27,17 +32,35 @@ pub enum Problem {
 /// One body.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
-    rewriter: Rewriter,
+    reading: Reading,
+    names: Names,
+}
+
+#[derive(Clone, Debug)]
+enum Reading {
+    Json(Box<Rewriter>),
+    /// One message.
+    Message(Messages),
+}
+
+/// What a body names.
+#[derive(Clone, Debug)]
+struct Names {
     places: Rc<Places>,
     tagger: Rc<Tagger>,
     context: Option<String>,
 }
 
 impl RequestBody {
-    /// A body of which nothing has come.
+    /// A body of which nothing has come. Nothing of a gRPC message goes on before all of it has come.
     #[must_use]
     pub fn new(limits: Limits, places: Rc<Places>, tagger: Rc<Tagger>) -> Self {
-        Self { rewriter: Rewriter::new(limits, Rc::clone(places.plan())), places, tagger, context: None }
+        let reading = match places.form() {
+            Form::Json(plan) => Reading::Json(Box::new(Rewriter::new(limits, Rc::clone(plan)))),
+            // What is held bounds it, and it can only become shorter.
+            Form::Messages(plan) => Reading::Message(Messages::new(Rc::clone(plan), usize::MAX, true)),
+        };
+        Self { reading, names: Names { places, tagger, context: None } }
     }
 
     /// What goes on of `chunk`, all of which is read.
@@ -46,21 +69,21 @@ impl RequestBody {
     /// Why nothing does. The body is not to be fed further then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut out = Vec::with_capacity(chunk.len());
-        let Self { rewriter, places, tagger, context } = self;
-        rewriter.feed::<Problem>(chunk, &mut out, |seen| {
-            let Some(place) = places.at(seen.asked) else { return Ok(None) };
-            let Some(text) = named(seen)? else { return Ok(None) };
-            let plain = match place {
-                Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
-                Place::Name => untagged_name(&text, tagger),
-                Place::Item | Place::ItemContext => None,
-            };
-            let plain = plain.ok_or(Problem::NotFound)?;
-            if place == Place::Id(Subject::Context) {
-                *context = Some(plain.clone());
-            }
-            Ok(Some(serde_json::Value::String(plain).to_string()))
-        })?;
+        let Self { reading, names } = self;
+        match reading {
+            Reading::Json(rewriter) => rewriter.feed::<Problem>(chunk, &mut out, |seen| {
+                let Some(place) = names.places.at(seen.asked) else { return Ok(None) };
+                let Some(text) = named(seen)? else { return Ok(None) };
+                names.plain(place, &text).map(|plain| Some(serde_json::Value::String(plain).to_string()))
+            })?,
+            Reading::Message(messages) => messages.feed::<Problem>(chunk, &mut out, &mut |seen| {
+                match (names.places.at(seen.asked), seen.text) {
+                    // In protocol buffers an empty text is none.
+                    (Some(place), Some(text)) if !text.is_empty() => names.plain(place, text).map(Some),
+                    _ => Ok(None),
+                }
+            })?,
+        }
         Ok(out)
     }
 
@@ -69,13 +92,30 @@ impl RequestBody {
     /// # Errors
     /// If it has named what is of a tenant.
     pub fn end(&self) -> Result<(), Problem> {
-        if self.tagger.is_settled() || self.tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
+        let tagger = &self.names.tagger;
+        if tagger.is_settled() || tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
     }
 
     /// The context that it names, as the agent knows it. Only complete bodies name what is asked of a list.
     #[must_use]
     pub fn context(&self) -> Option<&str> {
-        self.context.as_deref()
+        self.names.context.as_deref()
+    }
+}
+
+impl Names {
+    /// `text` without its tag.
+    fn plain(&mut self, place: Place, text: &str) -> Result<String, Problem> {
+        let plain = match place {
+            Place::Id(subject) => self.tagger.untagged(subject, text).map(str::to_owned),
+            Place::Name => untagged_name(text, &self.tagger),
+            Place::Item | Place::ItemContext => None,
+        };
+        let plain = plain.ok_or(Problem::NotFound)?;
+        if place == Place::Id(Subject::Context) {
+            self.context = Some(plain.clone());
+        }
+        Ok(plain)
     }
 }
 
@@ -107,7 +147,7 @@ pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Fault, Problem, RequestBody, Subject, Tenant};
     use crate::protocol::{Binding, Operation, Version};

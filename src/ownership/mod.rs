@@ -4,12 +4,15 @@
 
 mod answer;
 mod body;
+mod fields;
 mod places;
+mod plans;
 mod route;
 mod tag;
 
 pub use answer::Answer;
 pub use body::{Problem, RequestBody};
-pub use places::{Places, Plans};
+pub use places::Places;
+pub use plans::Plans;
 pub use route::{untagged_path, untagged_query};
 pub use tag::{Keys, Owner, Party, Subject, Tagger, Tenant};

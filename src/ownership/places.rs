@@ -1,12 +1,12 @@
 //! Where bodies name tasks and contexts: in requests below `params` (JSON-RPC) or from the top (HTTP+JSON), in answers
-//! below `result` or from the top. The union over A2A 0.3 and 1.0 and their dialects (the JSON Schema's, the two
+//! below `result` or from the top; the messages of gRPC are in `fields.rs`. The union over A2A 0.3 and 1.0 and their dialects (the JSON Schema's, the two
 //! protobufs'), because an agent may read and write a dialect that its version does not have. Metadata, parts and words
 //! meant for people are not places.
 
 use super::tag::Subject;
-use crate::protocol::{Binding, Operation, Version};
+use crate::protocol::{Operation, Version};
+use crate::wire::protobuf;
 use crate::wire::scan::{Asked, Keep, Plan, Step};
-use crate::wire::sorted::SortedMap;
 use std::rc::Rc;
 
 /// What stands at a place.
@@ -25,12 +25,22 @@ pub enum Place {
 /// The places of one kind of body. Made once.
 #[derive(Clone, Debug)]
 pub struct Places {
-    plan: Rc<Plan>,
+    plan: Form,
     places: Vec<(Asked, Place)>,
 }
 
+/// What a scan has to ask for.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Of JSON, in single documents and in event streams.
+    Json(Rc<Plan>),
+    /// Of the messages of gRPC.
+    Messages(Rc<protobuf::Plan>),
+}
+
 impl Places {
-    fn new(root: Option<&'static str>, list: &[(Vec<&'static str>, Place)]) -> Self {
+    /// The places of JSON below `root`.
+    pub(super) fn new(root: Option<&'static str>, list: &List) -> Self {
         let mut plan = Plan::default();
         let mut places = Vec::new();
         for (path, place) in list {
@@ -40,12 +50,17 @@ impl Places {
                 places.push((asked, *place));
             }
         }
-        Self { plan: Rc::new(plan), places }
+        Self { plan: Form::Json(Rc::new(plan)), places }
+    }
+
+    /// The places of a gRPC method's messages.
+    pub(super) fn of_messages(plan: protobuf::Plan, places: Vec<(Asked, Place)>) -> Self {
+        Self { plan: Form::Messages(Rc::new(plan)), places }
     }
 
     /// What a scan has to ask for.
     #[must_use]
-    pub const fn plan(&self) -> &Rc<Plan> {
+    pub const fn form(&self) -> &Form {
         &self.plan
     }
 
@@ -59,10 +74,13 @@ impl Places {
 /// Stands for every element of an array.
 const EACH: &str = "*";
 
-type List = Vec<(Vec<&'static str>, Place)>;
+/// Places by the names that lead to them.
+pub(super) type List = Vec<(Vec<&'static str>, Place)>;
 
-const TASK: Place = Place::Id(Subject::Task);
-const CONTEXT: Place = Place::Id(Subject::Context);
+/// The id of a task.
+pub(super) const TASK: Place = Place::Id(Subject::Task);
+/// The id of a context.
+pub(super) const CONTEXT: Place = Place::Id(Subject::Context);
 
 /// `container` and what is in it.
 fn within(container: &[&'static str], list: List) -> List {
@@ -93,7 +111,7 @@ fn push() -> List {
 
 /// Requests whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Request {
+pub(super) enum Request {
     Send,
     Task,
     List,
@@ -105,16 +123,16 @@ enum Request {
 
 /// Answers whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Given {
+pub(super) enum Given {
     Tasks,
     List,
     Push,
 }
 
 impl Request {
-    const ALL: [Self; 5] = [Self::Send, Self::Task, Self::List, Self::Push, Self::PushOfId];
+    pub(super) const ALL: [Self; 5] = [Self::Send, Self::Task, Self::List, Self::Push, Self::PushOfId];
 
-    const fn of(operation: Operation, version: Version) -> Option<Self> {
+    pub(super) const fn of(operation: Operation, version: Version) -> Option<Self> {
         match (operation, version) {
             (Operation::SendMessage | Operation::SendStreamingMessage, _) => Some(Self::Send),
             (Operation::GetTask | Operation::CancelTask | Operation::SubscribeToTask, _) => Some(Self::Task),
@@ -136,7 +154,7 @@ impl Request {
         }
     }
 
-    fn places(self) -> List {
+    pub(super) fn places(self) -> List {
         match self {
             Self::Send => {
                 let configs = ["taskPushNotificationConfig", "pushNotificationConfig", "pushNotification"];
@@ -153,9 +171,9 @@ impl Request {
 }
 
 impl Given {
-    const ALL: [Self; 3] = [Self::Tasks, Self::List, Self::Push];
+    pub(super) const ALL: [Self; 3] = [Self::Tasks, Self::List, Self::Push];
 
-    const fn of(operation: Operation) -> Option<Self> {
+    pub(super) const fn of(operation: Operation) -> Option<Self> {
         match operation {
             Operation::SendMessage
             | Operation::SendStreamingMessage
@@ -171,7 +189,7 @@ impl Given {
         }
     }
 
-    fn places(self) -> List {
+    pub(super) fn places(self) -> List {
         match self {
             // Bare, or in the member that tells which; `msg` is the field's own name in the protobuf of 0.3.
             Self::Tasks => [
@@ -186,59 +204,6 @@ impl Given {
             .concat(),
             Self::List => [vec![(vec!["tasks", EACH], Place::Item)], within(&["tasks", EACH], task(Place::ItemContext))].concat(),
             Self::Push => [push(), within(&[EACH], push()), within(&["configs", EACH], push()), within(&["config"], push())].concat(),
-        }
-    }
-}
-
-/// Every kind of body. Made once for all agents.
-#[derive(Debug)]
-pub struct Plans {
-    requests: SortedMap<(Binding, Request), Rc<Places>>,
-    answers: SortedMap<(Binding, Given), Rc<Places>>,
-}
-
-impl Default for Plans {
-    fn default() -> Self {
-        let bindings = [(Binding::Jsonrpc, Some("params"), Some("result")), (Binding::HttpJson, None, None)];
-        let request = |(binding, root, _)| {
-            Request::ALL.into_iter().map(move |request| ((binding, request), Rc::new(Places::new(root, &request.places()))))
-        };
-        let answer =
-            |(binding, _, root)| Given::ALL.into_iter().map(move |given| ((binding, given), Rc::new(Places::new(root, &given.places()))));
-        Self { requests: bindings.into_iter().flat_map(request).collect(), answers: bindings.into_iter().flat_map(answer).collect() }
-    }
-}
-
-impl Plans {
-    /// The places in the body of a request; `None` if it names no task, or is no JSON.
-    #[must_use]
-    pub fn request(&self, binding: Binding, operation: Operation, version: Version) -> Option<&Rc<Places>> {
-        self.requests.get(&(binding, Request::of(operation, version)?))
-    }
-
-    /// The places in the body of an answer.
-    #[must_use]
-    pub fn answer(&self, binding: Binding, operation: Operation) -> Option<&Rc<Places>> {
-        self.answers.get(&(binding, Given::of(operation)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Binding, Operation, Plans, Version};
-
-    #[test]
-    fn every_operation_but_cards_has_places() {
-        let plans = Plans::default();
-        for operation in Operation::ALL {
-            for binding in [Binding::Jsonrpc, Binding::HttpJson] {
-                let is_card = matches!(operation, Operation::GetAgentCard | Operation::GetExtendedAgentCard);
-                for version in [Version::V0_3, Version::V1_0] {
-                    assert_eq!(plans.request(binding, operation, version).is_none(), is_card);
-                }
-                assert_eq!(plans.answer(binding, operation).is_none(), is_card);
-            }
-            assert!(plans.request(Binding::Grpc, operation, Version::V1_0).is_none());
         }
     }
 }

@@ -290,7 +290,7 @@ impl Reader {
 }
 
 /// The refusal of a body that is not one gRPC message, or a message with two readings.
-fn unreadable(fault: Fault) -> Denial {
+pub(in crate::flow) fn unreadable(fault: Fault) -> Denial {
     match fault {
         Fault::Compressed => {
             Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")

@@ -7,9 +7,10 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Value};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
+use crate::flow::request::inspect;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
-use crate::flow::tasks::answer::TaskAnswer;
+use crate::flow::tasks::answer::{Form, TaskAnswer};
 use crate::identity::Caller;
 use crate::ownership::{Owner, Party, Problem, RequestBody, Tagger, Tenant, untagged_path, untagged_query};
 use crate::policy::tenant::TenantError;
@@ -20,6 +21,9 @@ use std::rc::Rc;
 
 /// Request headers that would let the agent answer with something else than plain whole documents.
 const ANSWERS: [&str; 3] = ["accept-encoding", "range", "if-range"];
+
+/// The same of gRPC: without it no message is compressed.
+const MESSAGES: &str = "grpc-accept-encoding";
 
 /// What becomes of one request.
 #[derive(Debug)]
@@ -75,9 +79,10 @@ impl Owned {
     }
 
     /// What the head must not say to the agent, with a body that is about to change or without.
-    pub fn headers(has_body: bool) -> impl Iterator<Item = Effect> {
+    pub fn headers(&self, has_body: bool) -> impl Iterator<Item = Effect> + use<> {
+        let messages = (self.binding == Binding::Grpc).then_some(MESSAGES);
         let length = has_body.then_some("content-length");
-        ANSWERS.into_iter().chain(length).map(|name| Effect::RemoveHeader(name.into()))
+        ANSWERS.into_iter().chain(messages).chain(length).map(|name| Effect::RemoveHeader(name.into()))
     }
 
     /// Keeps a part of the body until it is known what the request asks for. The body's limit bounds it.
@@ -131,8 +136,11 @@ impl Owned {
         is_complete: bool,
         context: &Context<'_>,
     ) -> Result<bool, Denial> {
-        // A message may be long. What else there is to ask is short, and goes on when all of it is known.
-        if !is_complete && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
+        // A message may be long. What else there is to ask is short, and goes on when all of it is known. Over gRPC everything does, for it
+        // begins with its length.
+        let goes_on_in_parts =
+            self.binding != Binding::Grpc && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+        if !is_complete && !goes_on_in_parts {
             return Ok(false);
         }
         self.is_complete = is_complete;
@@ -174,7 +182,8 @@ impl Owned {
     pub fn release(&mut self, with_headers: bool) -> Vec<Effect> {
         let Some(out) = self.out.take() else { return Vec::new() };
         let length = Effect::SetHeader("content-length".into(), Value::Text(out.len().to_string()));
-        let length = (with_headers && self.is_complete).then_some(length);
+        // Calls of gRPC have none.
+        let length = (with_headers && self.is_complete && self.binding != Binding::Grpc).then_some(length);
         length.into_iter().chain([Effect::ReplaceRequestBody(out)]).collect()
     }
 
@@ -196,10 +205,17 @@ impl Owned {
 
     /// The answer to expect.
     #[must_use]
-    pub fn answer(&self, operation: Operation, context: &Context<'_>) -> Option<Box<TaskAnswer>> {
-        let places = context.runtime.tag_plans().answer(self.binding, operation)?;
+    pub fn answer(&self, operation: Operation, version: Version, context: &Context<'_>) -> Option<Box<TaskAnswer>> {
+        let places = context.runtime.tag_plans().answer(self.binding, operation, version)?;
+        let streams = matches!(operation, Operation::SendStreamingMessage | Operation::SubscribeToTask);
+        let form = match self.binding {
+            Binding::Jsonrpc | Binding::HttpJson => Form::Json(self.binding),
+            Binding::Grpc if streams => Form::Messages,
+            Binding::Grpc => Form::Message,
+        };
         let listed = self.context.clone().filter(|_| operation == Operation::ListTasks);
-        Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
+        let tagger = Rc::clone(self.tagger.as_ref()?);
+        Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), form, Rc::clone(places), tagger, listed)))
     }
 }
 
@@ -253,5 +269,6 @@ fn denial(problem: Problem) -> Denial {
             | Fault::TooLong),
         ) => unreadable(Reason::RequestMalformed, fault),
         Problem::Fault(fault) => unreadable(Reason::BodyMalformed, fault),
+        Problem::Message(fault) => inspect::unreadable(fault),
     }
 }

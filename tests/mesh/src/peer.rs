@@ -214,6 +214,25 @@ impl Sdk {
         self.run(&arguments, token).await
     }
 
+    /// The same about a task and a context that are there already: also `list` and what is done to push configurations.
+    pub async fn call_grpc_about(self, ids: [&str; 2], port: u16, token: &str, ops: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        let [task, context] = ids;
+        let arguments = ["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--task", task, "--context", context];
+        self.run(&arguments, Some(token)).await
+    }
+
+    /// What becomes of each of `tries`, a list of `{op, …}` in JSON: see `peers/README.md`. Each has a client of its own.
+    pub async fn try_all(self, url: &str, token: &str, binding: &str, tries: &str) -> Result<Value> {
+        self.run(&["--url", url, "--binding", binding, "--tries", tries], Some(token)).await
+    }
+
+    /// The same over gRPC.
+    pub async fn try_grpc(self, port: u16, token: &str, tries: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        self.run(&["--grpc-target", &target, "--binding", "grpc", "--tries", tries], Some(token)).await
+    }
+
     /// The same for a tenant: the 1.0 SDK for Python.
     pub async fn call_grpc_in(self, tenant: &str, port: u16, token: &str, ops: &str) -> Result<Value> {
         let target = format!("127.0.0.1:{port}");

@@ -28,6 +28,8 @@ impl Refusal {
             -32005 => Some("CONTENT_TYPE_NOT_SUPPORTED"),
             -32009 => Some("VERSION_NOT_SUPPORTED"),
             -32602 => Some("INVALID_PARAMS"),
+            -32600 => Some("INVALID_REQUEST"),
+            -32601 if self.http == 404 => Some("METHOD_NOT_FOUND"),
             _ => None,
         }
     }

@@ -16,6 +16,8 @@ mod from_card;
 mod getting_started;
 mod grpc;
 mod grpc_messages;
+mod grpc_ownership;
+mod grpc_rules;
 mod held_bodies;
 mod hold;
 mod http1;
@@ -105,6 +107,8 @@ fn main() -> ExitCode {
     http2::add(&mut suite);
     grpc::add(&mut suite);
     grpc_messages::add(&mut suite);
+    grpc_ownership::add(&mut suite);
+    grpc_rules::add(&mut suite);
     odd_requests::add(&mut suite);
     odd_framing::add(&mut suite);
     outbound::add(&mut suite);
