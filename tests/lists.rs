@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use attache::ownership::{Answer, Keys, List, Owner, Party, Plans, Subject, Tagger, Tenant};
-use attache::protocol::{Binding, Operation};
+use attache::protocol::{Binding, Operation, Version};
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::rc::Rc;
@@ -184,7 +184,7 @@ fn a_list_is_what_a_reader_of_all_of_it_would_show() {
         let most = numbers.of(&[None, None, Some(0), Some(1), Some(2), Some(9)]);
         let plain = if binding == Binding::Jsonrpc { &read["result"] } else { &read };
         let own: Vec<_> = plain["tasks"].as_array().unwrap().iter().filter(|task| is_own(task, &marks[0])).collect();
-        let places = plans.answer(binding, Operation::ListTasks).unwrap();
+        let places = plans.answer(binding, Operation::ListTasks, Version::V1_0).unwrap();
         let mut filter = List::new(Rc::clone(places), Rc::clone(&ann), None, most.map(|most| u32::try_from(most).unwrap()));
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
@@ -222,8 +222,8 @@ fn an_answer_is_what_a_reader_of_all_of_it_would_show() {
             let line = numbers.of(&["\ndata:", "\ndata: ", "\n: beat\ndata:"]);
             text = format!("data: {}\n\n", text.trim().replace('\n', line));
         }
-        let places = plans.answer(Binding::HttpJson, Operation::GetTask).unwrap();
-        let mut answer = Answer::new(Rc::clone(places), Rc::clone(&ann), is_stream);
+        let places = plans.answer(Binding::HttpJson, Operation::GetTask, Version::V1_0).unwrap();
+        let mut answer = Answer::new(Rc::clone(places), Rc::clone(&ann), None, is_stream);
         let (mut rest, mut out) = (text.as_bytes(), Vec::new());
         while !rest.is_empty() {
             let (chunk, behind) = rest.split_at((numbers.below(40) + 1).min(rest.len()));

@@ -50,6 +50,8 @@ struct Request {
     exchange: Exchange,
     wait: Wait,
     reason: Option<String>,
+    /// The agent of its record.
+    agent: Option<String>,
     passed: bool,
     body: Vec<u8>,
     read: usize,
@@ -121,6 +123,7 @@ impl Host {
             exchange: Exchange::default(),
             wait: Wait::default(),
             reason: None,
+            agent: None,
             passed: false,
             body: body.to_vec(),
             read: 0,
@@ -178,6 +181,10 @@ impl Request {
         for effect in effects {
             match effect {
                 Effect::SetState("attache.reason", reason) => self.reason = Some(reason.clone()),
+                Effect::Audit(record) => {
+                    let line: Value = serde_json::from_str(&record.line(UnixTime::from_secs(1000))).unwrap();
+                    self.agent = line["agent"].as_str().map(str::to_owned);
+                }
                 Effect::Reply(reply) => reply.body.clone_into(&mut self.reply),
                 _ => {}
             }
@@ -409,4 +416,27 @@ fn those_who_wait_for_keys_have_places_too() {
     assert_eq!(held.iter().map(Request::outcome).collect::<Vec<_>>(), ["waits", "waits", "overloaded"]);
     assert_eq!(host.open(CUSTOMER, &token, b"").outcome(), "waits");
     assert!(host.is_displaced(&held[1]) && !host.is_displaced(&held[0]));
+}
+
+/// Who is refused because too many wait for an agent's card is on record as one who called that agent.
+#[test]
+fn the_record_of_a_request_without_a_place_names_the_agent_whose_card_is_waited_for() {
+    let config = json!({
+        "schemes": {"open": {"none": {}}},
+        "agents": [{
+            "name": "expense", "match": {"hosts": ["expense.example.com"], "path_prefix": "/"}, "versions": "from_card",
+            "public_url": "https://expense.example.com", "security": [{"open": []}],
+            "card": {"source": {"remote": {"uri": "http://127.0.0.1:9000/.well-known/agent-card.json", "cluster": "expense"}}},
+        }],
+        "max_waiting": 2,
+    });
+    let mut host = Host::with(&config);
+    let mut held: Vec<Request> = (0..3).map(|_| host.open(STRANGER, "", b"")).collect();
+    assert_eq!(held.iter().map(Request::outcome).collect::<Vec<_>>(), ["waits", "waits", "overloaded"]);
+    assert_eq!(held[2].agent.as_deref(), Some("expense"));
+    // Another client's request takes the place of one.
+    assert_eq!(host.open(CUSTOMER, "", b"").outcome(), "waits");
+    let [_, displaced, _] = held.as_mut_slice() else { panic!() };
+    host.tick(&mut [displaced]);
+    assert_eq!((displaced.outcome(), displaced.agent.as_deref()), ("overloaded", Some("expense")));
 }

@@ -187,8 +187,8 @@ impl Agent {
         } else {
             self.check_offered(at)?;
         }
-        if self.target.grpc && self.tasks.owned().is_some() {
-            return fail("tasks.owned", "ids in gRPC messages cannot be changed: leave out one or the other".to_owned());
+        if self.target.grpc && self.tasks.owned().is_some_and(|owned| owned.mark.is_some()) {
+            return fail("tasks.owned.mark", "messages of gRPC are not marked: leave out one or the other".to_owned());
         }
         self.push_notifications.check(&format!("{at}.push_notifications"))?;
         let vouchers = Vouchers::at(&self.security, issuers, schemes);

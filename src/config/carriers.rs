@@ -1,6 +1,6 @@
 //! Where a whole configuration has credentials, and what of it is allowed but an operator should know.
 
-use super::{Config, Connection, Credential, KeyPlace, Pin, Scheme};
+use super::{Agent, CardSource, Config, Connection, Credential, KeyPlace, Pin, Scheme};
 use crate::wire::sorted::SortedSet;
 use crate::wire::steering;
 use std::rc::Rc;
@@ -54,6 +54,58 @@ impl Config {
                 agent.name
             )
         });
-        early.into_iter().chain(kept).chain(unpinned).chain(without_url)
+        // A card that passes unchanged is not judged at all.
+        let is_late = |agent: &Agent| !self.hold_headers && agent.public_url.is_some() && matches!(agent.card.source, CardSource::Upstream);
+        let late = self.agents.iter().enumerate().filter(move |(_, agent)| is_late(agent)).map(|(index, agent)| {
+            format!(
+                "agents[{index}].card.source: is upstream while hold_headers is off: the head of an answer with the card of {:?} goes on before \
+                 the card has been judged, and one that cannot be used is cut off; an inline or remote card is judged first",
+                agent.name
+            )
+        });
+        early.into_iter().chain(kept).chain(unpinned).chain(without_url).chain(late)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::Config;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn a_card_that_is_judged_while_it_passes_is_warned_of_once_for_each_agent() {
+        let remote = json!({"remote": {"uri": "http://a.internal/card", "cluster": "a"}});
+        let card = json!({"name": "a", "description": "", "version": "1", "capabilities": {}, "skills": [], "defaultInputModes": [],
+            "defaultOutputModes": [], "supportedInterfaces": []});
+        let agent = |name: &str, more: Value| {
+            let mut agent = json!({"name": name, "match": {"hosts": ["a.example"], "path_prefix": format!("/{name}")},
+                "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "security": [{"oauth2": []}], "public_url": format!("https://a.example/{name}")});
+            for (member, value) in more.as_object().unwrap() {
+                agent[member] = value.clone();
+            }
+            agent
+        };
+        let cautions = |hold: bool| {
+            let config = json!({
+                "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"],
+                    "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
+                "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
+                "agents": [
+                    agent("a", json!({})),
+                    agent("b", json!({"card": {"source": remote}})),
+                    agent("c", json!({"card": {"source": {"inline": card}}})),
+                    agent("d", json!({"card": {"source": "upstream"}})),
+                    agent("e", json!({"public_url": null})),
+                ],
+                "hold_headers": hold,
+            });
+            Config::parse(config.to_string().as_bytes()).unwrap().cautions().collect::<Vec<_>>()
+        };
+        let starts = |caution: &String| caution.split(' ').next().unwrap_or_default().to_owned();
+        assert_eq!(cautions(true).iter().map(starts).collect::<Vec<_>>(), ["agents[4].public_url:"]);
+        let all = cautions(false);
+        let expected = ["agents[4].public_url:", "agents[0].card.source:", "agents[3].card.source:"];
+        assert_eq!(all.iter().map(starts).collect::<Vec<_>>(), expected);
+        assert!(all[2].contains("\"d\"") && all[2].contains("inline or remote"), "{all:?}");
     }
 }

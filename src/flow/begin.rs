@@ -21,6 +21,7 @@ use crate::flow::supply::sought::Sought;
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
+use std::rc::Rc;
 
 /// What becomes of a head.
 pub(in crate::flow) enum Begun {
@@ -64,12 +65,18 @@ pub(in crate::flow) fn begin(
     let destination = match destination {
         Ok(Some(Destination::Agent(agent))) => match Agent::by_card(&agent, context.runtime.supply(), context.now) {
             Sought::Here(agent) => Ok(Some(Destination::Agent(agent))),
+            // A probe says how the agent is, also while it has no card.
+            _ if beside::passes_unread(&agent, &agent.statement.paths, &head, agent.suffix(head.path), !end_of_stream) => {
+                Ok(Some(Destination::Agent(agent)))
+            }
             Sought::Wait(want) if !waited => {
                 effects.clear();
-                return match context.runtime.sit(want, &Destination::Agent(agent), context.now) {
-                    Some(seat) => Begun::Waits(want, seat),
-                    None => answer(&Denial::new(Reason::Overloaded), classify::as_grpc(&head), &Id::default(), effects).into(),
-                };
+                if let Some(seat) = context.runtime.sit(want, &Destination::Agent(Rc::clone(&agent)), context.now) {
+                    return Begun::Waits(want, seat);
+                }
+                effects.push(Effect::Note(Note::For(agent.target())));
+                let denial = Denial::new(Reason::Overloaded).at(&agent.name);
+                return answer(&denial, classify::as_grpc(&head), &Id::default(), effects).into();
             }
             Sought::Wait(_) | Sought::No(_) => {
                 effects.push(Effect::Note(Note::For(agent.target())));

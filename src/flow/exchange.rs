@@ -4,8 +4,11 @@
 use crate::config::Config;
 use crate::flow::begin::{Begun, begin};
 use crate::flow::callers::tenancy::About;
+use crate::flow::event::call::Want;
 use crate::flow::event::metric::Tally;
+use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
+use crate::flow::event::target::Target;
 use crate::flow::event::{Effect, Event, Interest, Level, Outcome, Read, Step, Wait};
 use crate::flow::inbound::expected::Expected;
 use crate::flow::inbound::state::Inbound;
@@ -115,6 +118,10 @@ impl Exchange {
                 self.begin(headers, peer, end_of_stream, false, context, &mut effects)
             }
             (Stage::Unread(unread), Event::Settled) if unread.seat.is_displaced() => {
+                // What it waits for is an agent's card.
+                if let Want::Card(index) = unread.want {
+                    effects.push(Effect::Note(Note::For(Target::Agent(index))));
+                }
                 answer(&Denial::new(Reason::Overloaded), None, &Id::default(), &mut effects)
             }
             (Stage::Unread(unread), Event::Settled) => {
@@ -328,7 +335,7 @@ fn watching(
     match inspected {
         Err(wrong) => {
             let (denial, id) = *wrong;
-            answer(&denial.at(meter.destination.name()), binding, &id, effects)
+            answer(&denial.at(meter.destination.name()).for_version(*version), binding, &id, effects)
         }
         Ok(()) if end => {
             let Watched { meter, .. } = *watched;

@@ -1,10 +1,12 @@
-//! An answer's body on its way out: every id in it gets the caller's tag, and marks stay behind. Lists are in
-//! [`super::list`].
+//! An answer's body on its way out: every id in it gets the caller's tag, and marks stay behind. Lists in JSON are in
+//! [`super::list`]; one of gRPC holds tasks of the context that was asked for and no other.
 
 use super::body::{Problem, quoted, split_name, text};
+use super::places;
 use super::places::{Place, Places};
 use super::tag::{Subject, Tagger};
 use super::unmark::Unmarking;
+use crate::wire::messages::Messages;
 use crate::wire::rewrite::{Rewriter, Seen};
 use crate::wire::scan::{Fault, Kind, Limits};
 use crate::wire::sse::Events;
@@ -16,6 +18,9 @@ pub(super) const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048
 /// Longest metadata that may hold a mark, in bytes: nothing of it goes on before all of it is there.
 const MAX_METADATA_BYTES: usize = 1024 * 1024;
 
+/// Longest message of gRPC, in bytes: clients take no longer one unless they are told to. With its tags it may be twice as long.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Answer {
@@ -23,6 +28,7 @@ pub struct Answer {
     places: Rc<Places>,
     tagger: Rc<Tagger>,
     unmarking: Unmarking,
+    items: Items,
     /// What has not gone on yet.
     out: Vec<u8>,
 }
@@ -31,16 +37,30 @@ pub struct Answer {
 enum Form {
     Json(Box<Rewriter>),
     Events(Box<Events>),
+    Messages(Messages),
+}
+
+/// The tasks of a list of gRPC.
+#[derive(Clone, Debug, Default)]
+struct Items {
+    /// The only context that they may have.
+    context: Option<String>,
+    /// One has begun, and its context has not been seen.
+    unplaced: bool,
 }
 
 impl Answer {
-    /// An answer of which nothing has come: an event stream, or one document.
+    /// An answer of which nothing has come: a stream, of events or of messages, or one document or message. `context` is the one whose
+    /// tasks a list of gRPC has, as the agent knows it.
     #[must_use]
-    pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, is_stream: bool) -> Self {
-        let plan = Rc::clone(places.plan());
-        let form =
-            if is_stream { Form::Events(Box::new(Events::new(LIMITS, plan))) } else { Form::Json(Box::new(Rewriter::new(LIMITS, plan))) };
-        Self { form, places, tagger, unmarking: Unmarking::default(), out: Vec::new() }
+    pub fn new(places: Rc<Places>, tagger: Rc<Tagger>, context: Option<String>, is_stream: bool) -> Self {
+        let form = match places.form() {
+            places::Form::Json(plan) if is_stream => Form::Events(Box::new(Events::new(LIMITS, Rc::clone(plan)))),
+            places::Form::Json(plan) => Form::Json(Box::new(Rewriter::new(LIMITS, Rc::clone(plan)))),
+            places::Form::Messages(plan) => Form::Messages(Messages::new(Rc::clone(plan), MAX_MESSAGE_BYTES, !is_stream)),
+        };
+        let items = Items { context, unplaced: false };
+        Self { form, places, tagger, unmarking: Unmarking::default(), items, out: Vec::new() }
     }
 
     /// What goes on of `chunk`, all of which is read.
@@ -48,7 +68,7 @@ impl Answer {
     /// # Errors
     /// Why nothing does. The answer is not to be fed further then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
-        let Self { form, places, tagger, unmarking, out } = self;
+        let Self { form, places, tagger, unmarking, items, out } = self;
         out.reserve(chunk.len());
         let replace = |seen: Seen<'_>, out: &mut Vec<u8>| match places.at(seen.asked) {
             Some(Place::Metadata) => {
@@ -62,6 +82,15 @@ impl Answer {
         match form {
             Form::Json(document) => document.feed(chunk, out, replace)?,
             Form::Events(events) => events.feed(chunk, out, replace)?,
+            Form::Messages(messages) => {
+                messages.feed::<Problem>(chunk, out, &mut |seen| match places.at(seen.asked) {
+                    Some(place) => items.shown(place, seen.text, tagger),
+                    None => Ok(None),
+                })?;
+                // What has come of messages is whole.
+                items.end()?;
+                return Ok(std::mem::take(out));
+            }
         }
         let held = unmarking.hold(out);
         if held.len() > MAX_METADATA_BYTES {
@@ -73,12 +102,43 @@ impl Answer {
     /// Tells that nothing more comes.
     ///
     /// # Errors
-    /// If a document has not ended.
+    /// If a document or message has not ended. That no message has come is none: a gRPC call that failed has none.
     pub fn end(&mut self) -> Result<(), Problem> {
         match &mut self.form {
-            Form::Json(document) => Ok(document.end()?),
-            Form::Events(_) => Ok(()),
+            Form::Json(document) => document.end()?,
+            Form::Events(_) => {}
+            Form::Messages(messages) => messages.end()?,
         }
+        Ok(())
+    }
+}
+
+impl Items {
+    /// What the caller sees in place of `text`, if that is something else; where there is no text, a message begins.
+    fn shown(&mut self, place: Place, text: Option<&str>, tagger: &Tagger) -> Result<Option<String>, Problem> {
+        let id = text.unwrap_or_default();
+        match place {
+            Place::Item => {
+                if self.unplaced || text.is_some() {
+                    return Err(Problem::Foreign);
+                }
+                self.unplaced = true;
+            }
+            Place::ItemContext => {
+                if self.context.as_deref() != Some(id) {
+                    return Err(Problem::Foreign);
+                }
+                self.unplaced = false;
+            }
+            Place::PageToken if !id.is_empty() => return tagger.sealed(id).ok_or(Problem::Early).map(Some),
+            _ => {}
+        }
+        shown(place, id, tagger)
+    }
+
+    /// Every task that has come must have its context.
+    const fn end(&self) -> Result<(), Problem> {
+        if self.unplaced { Err(Problem::Foreign) } else { Ok(()) }
     }
 }
 
@@ -89,33 +149,37 @@ pub(super) fn tagged(place: Place, seen: Seen<'_>, tagger: &Tagger) -> Result<Op
         (Kind::String, Some(json)) => text(json)?,
         _ => return Ok(None),
     };
+    Ok(shown(place, &id, tagger)?.map(quoted))
+}
+
+/// The same of a text.
+fn shown(place: Place, id: &str, tagger: &Tagger) -> Result<Option<String>, Problem> {
     let shown = |subject, id: &str| tagger.tagged(subject, id).ok_or(Problem::Early);
-    let shown = match place {
-        Place::Id(subject) if !id.is_empty() => shown(subject, &id)?,
-        Place::ItemContext if !id.is_empty() => shown(Subject::Context, &id)?,
-        Place::Name => match split_name(&id) {
-            Some((id, rest)) => format!("tasks/{}{rest}", shown(Subject::Task, id)?),
-            None => return Ok(None),
+    Ok(match place {
+        Place::Id(subject) if !id.is_empty() => Some(shown(subject, id)?),
+        Place::ItemContext if !id.is_empty() => Some(shown(Subject::Context, id)?),
+        Place::Name => match split_name(id) {
+            Some((id, rest)) => Some(format!("tasks/{}{rest}", shown(Subject::Task, id)?)),
+            None => None,
         },
-        _ => return Ok(None),
-    };
-    Ok(Some(quoted(shown)))
+        _ => None,
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Answer, Problem, Subject};
-    use crate::protocol::{Binding, Operation};
+    use crate::protocol::{Binding, Operation, Version};
     use crate::wire::scan::Fault;
     use std::rc::Rc;
 
     /// What ann gets of `text`, in which `t1` and `c1` are then written `<t1>` and `(c1)` where they have their tags.
     fn pass(text: &str, binding: Binding, operation: Operation, is_stream: bool, size: usize) -> Result<String, Problem> {
         let plans = Plans::new(None);
-        let places = plans.answer(binding, operation).unwrap();
-        let mut answer = Answer::new(Rc::clone(places), tagger("ann"), is_stream);
+        let places = plans.answer(binding, operation, Version::V1_0).unwrap();
+        let mut answer = Answer::new(Rc::clone(places), tagger("ann"), None, is_stream);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(size) {
             out.extend(answer.feed(chunk)?);
@@ -165,8 +229,8 @@ mod tests {
     #[test]
     fn nothing_is_shown_before_the_request_has_said_its_tenant() {
         let plans = Plans::new(None);
-        let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage).unwrap();
-        let answer = |tagger| Answer::new(Rc::clone(places), tagger, false);
+        let places = plans.answer(Binding::Jsonrpc, Operation::SendMessage, Version::V1_0).unwrap();
+        let answer = |tagger| Answer::new(Rc::clone(places), tagger, None, false);
         let body = br#"{"id":1,"result":{"id":"t1"}}"#;
         assert_eq!(answer(tagger_in("ann", None)).feed(body), Err(Problem::Early));
         assert!(answer(tagger_in("ann", None)).feed(br#"{"id":1,"error":{"code":-32600,"message":"t1"}}"#).is_ok());

@@ -41,7 +41,7 @@ struct Found {
 /// If it names what is not the caller's, or is not known to mean one thing.
 pub fn listed_body(body: &[u8], places: &Rc<Places>, tagger: &Tagger, version: Version) -> Result<(Vec<u8>, Listed), Problem> {
     let limits = Limits { text: MAX_TOKEN_BYTES, ..Limits::default() };
-    let mut rewriter = Rewriter::new(limits, Rc::clone(places.plan()));
+    let mut rewriter = Rewriter::new(limits, places.json());
     let (mut out, mut found) = (Vec::with_capacity(body.len().saturating_add(64)), Found::default());
     rewriter.feed(body, &mut out, |seen, out| found.seen(seen, out, places, tagger))?;
     rewriter.end()?;
@@ -108,7 +108,7 @@ pub(super) fn wanted(text: &str, version: Version) -> Result<Option<u32>, Proble
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::Subject;
     use super::super::tag::tests::{shown, tagger};
     use super::{Listed, Problem, Version, listed_body};

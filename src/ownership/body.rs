@@ -1,8 +1,10 @@
 //! A request's body on its way in: every id in it is one that the caller was shown, and loses its tag. Where there are marks,
 //! each message that is sent gets the caller's.
 
-use super::places::{Place, Places};
+use super::places::{Form, Place, Places};
 use super::tag::{Subject, Tagger, Tenant};
+use crate::wire::messages::Messages;
+use crate::wire::protobuf;
 use crate::wire::rewrite::{Rewriter, Seen};
 use crate::wire::scan::{End, Fault, Kind, Limits};
 use std::rc::Rc;
@@ -14,6 +16,9 @@ pub enum Problem {
     /// It cannot be read in one way.
     #[error("{0}")]
     Fault(#[from] Fault),
+    /// The same of a gRPC message.
+    #[error("{0}")]
+    Message(#[from] protobuf::Fault),
     /// It names a task or context that the caller was never shown.
     #[error("it names a task or context that is not the caller's")]
     NotFound,
@@ -43,18 +48,38 @@ pub enum Problem {
 /// One body.
 #[derive(Clone, Debug)]
 pub struct RequestBody {
-    rewriter: Rewriter,
+    reading: Reading,
+    names: Names,
+}
+
+#[derive(Clone, Debug)]
+enum Reading {
+    Json(Box<Rewriter>),
+    /// One message of gRPC.
+    Message(Messages),
+}
+
+/// What a body names.
+#[derive(Clone, Debug)]
+struct Names {
     places: Rc<Places>,
     tagger: Rc<Tagger>,
     /// The message that is being read has its mark.
     is_marked: bool,
+    /// The context that a gRPC message names, as the agent knows it.
+    context: Option<String>,
 }
 
 impl RequestBody {
-    /// A body of which nothing has come.
+    /// A body of which nothing has come. Nothing of a gRPC message goes on before all of it has come.
     #[must_use]
     pub fn new(limits: Limits, places: Rc<Places>, tagger: Rc<Tagger>) -> Self {
-        Self { rewriter: Rewriter::new(limits, Rc::clone(places.plan())), places, tagger, is_marked: false }
+        let reading = match places.form() {
+            Form::Json(plan) => Reading::Json(Box::new(Rewriter::new(limits, Rc::clone(plan)))),
+            // What is held bounds it, and it can only become shorter.
+            Form::Messages(plan) => Reading::Message(Messages::new(Rc::clone(plan), usize::MAX, true)),
+        };
+        Self { reading, names: Names { places, tagger, is_marked: false, context: None } }
     }
 
     /// What goes on of `chunk`, all of which is read.
@@ -63,8 +88,39 @@ impl RequestBody {
     /// Why nothing does. The body is not to be fed further then.
     pub fn feed(&mut self, chunk: &[u8]) -> Result<Vec<u8>, Problem> {
         let mut out = Vec::with_capacity(chunk.len());
-        let Self { rewriter, places, tagger, is_marked } = self;
-        rewriter.feed::<Problem>(chunk, &mut out, |seen, out| match places.at(seen.asked) {
+        let Self { reading, names } = self;
+        match reading {
+            Reading::Json(rewriter) => rewriter.feed(chunk, &mut out, |seen, out| names.in_json(seen, out))?,
+            Reading::Message(messages) => messages.feed(chunk, &mut out, &mut |seen| match (names.places.at(seen.asked), seen.text) {
+                // In protocol buffers an empty text is none.
+                (Some(place), Some(text)) if !text.is_empty() => names.in_message(place, text).map(Some),
+                _ => Ok(None),
+            })?,
+        }
+        Ok(out)
+    }
+
+    /// The context that a gRPC message names, as the agent knows it. Only complete ones name what is asked of a list.
+    #[must_use]
+    pub fn context(&self) -> Option<&str> {
+        self.names.context.as_deref()
+    }
+
+    /// Tells that nothing more comes: a tenant that is not named by now is none.
+    ///
+    /// # Errors
+    /// If it has named what is of a tenant.
+    pub fn end(&self) -> Result<(), Problem> {
+        let tagger = &self.names.tagger;
+        if tagger.is_settled() || tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
+    }
+}
+
+impl Names {
+    /// What goes on in place of what was seen in a document.
+    fn in_json(&mut self, seen: Seen<'_>, out: &mut Vec<u8>) -> Result<Option<String>, Problem> {
+        let Self { places, tagger, is_marked, .. } = self;
+        match places.at(seen.asked) {
             Some(Place::Message) => {
                 match (seen.kind, seen.end) {
                     (Kind::Object, None) => *is_marked = false,
@@ -92,28 +148,36 @@ impl RequestBody {
             Some(Place::Mark) => Err(Problem::Marked),
             Some(place) => untagged(place, seen, tagger),
             None => Ok(None),
-        })?;
-        Ok(out)
+        }
     }
 
-    /// Tells that nothing more comes: a tenant that is not named by now is none.
-    ///
-    /// # Errors
-    /// If it has named what is of a tenant.
-    pub fn end(&self) -> Result<(), Problem> {
-        if self.tagger.is_settled() || self.tagger.settle(Tenant::NONE) { Ok(()) } else { Err(Problem::NotFound) }
+    /// What goes on in place of `text` in a gRPC message.
+    fn in_message(&mut self, place: Place, text: &str) -> Result<String, Problem> {
+        if place == Place::PageToken {
+            return self.tagger.unsealed(text).ok_or(Problem::Page);
+        }
+        let plain = plain(place, text, &self.tagger)?;
+        if place == Place::Id(Subject::Context) {
+            self.context = Some(plain.clone());
+        }
+        Ok(plain)
     }
 }
 
 /// The id or resource name that stands at `place` as the agent knows it, in JSON; `None` if it names nothing.
 pub(super) fn untagged(place: Place, seen: Seen<'_>, tagger: &Tagger) -> Result<Option<String>, Problem> {
     let Some(text) = named(seen)? else { return Ok(None) };
+    plain(place, &text, tagger).map(|plain| Some(quoted(plain)))
+}
+
+/// The id or resource name `text` as the agent knows it.
+fn plain(place: Place, text: &str, tagger: &Tagger) -> Result<String, Problem> {
     let plain = match place {
-        Place::Id(subject) => tagger.untagged(subject, &text).map(str::to_owned),
-        Place::Name => untagged_name(&text, tagger),
+        Place::Id(subject) => tagger.untagged(subject, text).map(str::to_owned),
+        Place::Name => untagged_name(text, tagger),
         _ => None,
     };
-    Ok(Some(quoted(plain.ok_or(Problem::NotFound)?)))
+    plain.ok_or(Problem::NotFound)
 }
 
 /// The member that marks a message as the caller's.
@@ -165,7 +229,7 @@ pub(super) fn split_name(name: &str) -> Option<(&str, &str)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::{Fault, Problem, RequestBody, Subject, Tenant};
     use crate::protocol::{Binding, Operation, Version};

@@ -81,7 +81,7 @@ impl List {
             page_size: None,
             places,
         };
-        Self { rewriter: Rewriter::new(LIMITS, Rc::clone(reading.places.plan())), reading, out: Vec::new() }
+        Self { rewriter: Rewriter::new(LIMITS, reading.places.json()), reading, out: Vec::new() }
     }
 
     /// Reads all of `chunk`.
@@ -255,11 +255,11 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::tests::{shown, tagger, tagger_in};
     use super::super::tag::{Subject, Tagger};
     use super::{List, Problem};
-    use crate::protocol::{Binding, Operation};
+    use crate::protocol::{Binding, Operation, Version};
     use serde_json::{Value, json};
     use std::rc::Rc;
 
@@ -279,7 +279,7 @@ mod tests {
     /// What ann gets of `text`, in which `t1` and `c1` are then written `<t1>` and `(c1)` where they have their tags.
     fn pass(asked: Asked, text: &str, size: usize) -> Result<String, Problem> {
         let plans = Plans::new(asked.mark);
-        let places = plans.answer(asked.binding, Operation::ListTasks).unwrap();
+        let places = plans.answer(asked.binding, Operation::ListTasks, Version::V1_0).unwrap();
         let mut list = List::new(Rc::clone(places), tagger("ann"), asked.context.map(str::to_owned), asked.history);
         text.as_bytes().chunks(size).try_for_each(|chunk| list.feed(chunk))?;
         let out = String::from_utf8(list.end(asked.is_success)?).unwrap();

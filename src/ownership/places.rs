@@ -1,12 +1,12 @@
 //! Where bodies name tasks and contexts: in requests below `params` (JSON-RPC) or from the top (HTTP+JSON), in answers
-//! below `result` or from the top. The union over A2A 0.3 and 1.0 and their dialects (the JSON Schema's, the two
+//! below `result` or from the top; the messages of gRPC are in `fields.rs`. The union over A2A 0.3 and 1.0 and their dialects (the JSON Schema's, the two
 //! protobufs'), because an agent may read and write a dialect that its version does not have. Metadata, parts and words
 //! meant for people are not places.
 
 use super::tag::Subject;
-use crate::protocol::{Binding, Operation, Version};
+use crate::protocol::{Operation, Version};
+use crate::wire::protobuf;
 use crate::wire::scan::{Asked, Keep, Plan, Step};
-use crate::wire::sorted::SortedMap;
 use std::rc::Rc;
 
 /// What stands at a place.
@@ -90,15 +90,24 @@ impl Place {
 /// The places of one kind of body. Made once.
 #[derive(Clone, Debug)]
 pub struct Places {
-    plan: Rc<Plan>,
+    plan: Form,
     places: Vec<(Asked, Place)>,
     mark: Option<Rc<str>>,
     is_rpc: bool,
 }
 
+/// What a scan has to ask for.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// Of JSON, in single documents and in event streams.
+    Json(Rc<Plan>),
+    /// Of the messages of gRPC.
+    Messages(Rc<protobuf::Plan>),
+}
+
 impl Places {
     /// Those of `shape` below `root`, and of `outside` above it. Marks stand below the key `mark`, if there are any.
-    fn new(root: &'static str, shape: Shape, outside: Table, mark: Option<&Rc<str>>) -> Self {
+    pub(super) fn new(root: &'static str, shape: Shape, outside: Table, mark: Option<&Rc<str>>) -> Self {
         let (mut plan, mut places) = (Plan::default(), Vec::new());
         let above: [(&str, Table); 1] = [("", outside)];
         let all = shape.iter().map(|part| (root, part)).chain(above.iter().map(|part| ("", part)));
@@ -121,7 +130,12 @@ impl Places {
                 }
             }
         }
-        Self { plan: Rc::new(plan), places, mark: mark.cloned(), is_rpc: !root.is_empty() }
+        Self { plan: Form::Json(Rc::new(plan)), places, mark: mark.cloned(), is_rpc: !root.is_empty() }
+    }
+
+    /// The places of a gRPC method's messages, which have no marks.
+    pub(super) fn of_messages(plan: protobuf::Plan, places: Vec<(Asked, Place)>) -> Self {
+        Self { plan: Form::Messages(Rc::new(plan)), places, mark: None, is_rpc: false }
     }
 
     /// The key of metadata below which marks stand, if there are any.
@@ -138,8 +152,17 @@ impl Places {
 
     /// What a scan has to ask for.
     #[must_use]
-    pub const fn plan(&self) -> &Rc<Plan> {
+    pub const fn form(&self) -> &Form {
         &self.plan
+    }
+
+    /// The same where it is JSON. Messages have nothing to ask for there, so that what is read for them finds nothing.
+    #[must_use]
+    pub fn json(&self) -> Rc<Plan> {
+        match &self.plan {
+            Form::Json(plan) => Rc::clone(plan),
+            Form::Messages(_) => Rc::default(),
+        }
     }
 
     /// What stands at `asked`.
@@ -153,16 +176,16 @@ impl Places {
 const EACH: &str = "*";
 /// Stands for the key of marks.
 const MARK: &str = "@";
-/// Most bytes of a mark and of what stands around it, without its key.
-const MARK_BYTES: usize = 60;
 
 /// Paths, with points between their names, and what stands there.
-type Table = &'static [(&'static str, Place)];
+pub(super) type Table = &'static [(&'static str, Place)];
 /// Tables, and the containers in which they hold.
-type Shape = &'static [(&'static str, Table)];
+pub(super) type Shape = &'static [(&'static str, Table)];
 
-const TASK: Place = Place::Id(Subject::Task);
-const CONTEXT: Place = Place::Id(Subject::Context);
+/// The id of a task.
+pub(super) const TASK: Place = Place::Id(Subject::Task);
+/// The id of a context.
+pub(super) const CONTEXT: Place = Place::Id(Subject::Context);
 
 const MESSAGE: Table =
     &[("taskId", TASK), ("contextId", CONTEXT), ("referenceTaskIds.*", TASK), ("metadata", Place::Metadata), ("metadata.@", Place::Mark)];
@@ -248,7 +271,7 @@ const LISTED: Shape = &[
 
 /// Requests whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Request {
+pub(super) enum Request {
     Send,
     Task,
     List,
@@ -260,16 +283,16 @@ enum Request {
 
 /// Answers whose bodies have the same places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Given {
+pub(super) enum Given {
     Tasks,
     List,
     Push,
 }
 
 impl Request {
-    const ALL: [Self; 5] = [Self::Send, Self::Task, Self::List, Self::Push, Self::PushOfId];
+    pub(super) const ALL: [Self; 5] = [Self::Send, Self::Task, Self::List, Self::Push, Self::PushOfId];
 
-    const fn of(operation: Operation, version: Version) -> Option<Self> {
+    pub(super) const fn of(operation: Operation, version: Version) -> Option<Self> {
         match (operation, version) {
             (Operation::SendMessage | Operation::SendStreamingMessage, _) => Some(Self::Send),
             (Operation::GetTask | Operation::CancelTask | Operation::SubscribeToTask, _) => Some(Self::Task),
@@ -291,7 +314,7 @@ impl Request {
         }
     }
 
-    const fn places(self) -> Shape {
+    pub(super) const fn places(self) -> Shape {
         match self {
             Self::Send => SEND,
             Self::Task | Self::PushOfId => &[("", ID), ("", PUSH)],
@@ -302,9 +325,9 @@ impl Request {
 }
 
 impl Given {
-    const ALL: [Self; 3] = [Self::Tasks, Self::List, Self::Push];
+    pub(super) const ALL: [Self; 3] = [Self::Tasks, Self::List, Self::Push];
 
-    const fn of(operation: Operation) -> Option<Self> {
+    pub(super) const fn of(operation: Operation) -> Option<Self> {
         match operation {
             Operation::SendMessage
             | Operation::SendStreamingMessage
@@ -320,92 +343,11 @@ impl Given {
         }
     }
 
-    const fn places(self) -> Shape {
+    pub(super) const fn places(self) -> Shape {
         match self {
             Self::Tasks => TASKS,
             Self::List => LISTED,
             Self::Push => &[("", PUSH), ("*", PUSH), ("configs.*", PUSH), ("config", PUSH)],
-        }
-    }
-}
-
-/// Every kind of body. Made once for all agents with the same mark.
-#[derive(Debug)]
-pub struct Plans {
-    requests: SortedMap<(Binding, Request), Rc<Places>>,
-    answers: SortedMap<(Binding, Given), Rc<Places>>,
-}
-
-impl Plans {
-    /// Where marks stand below this key of metadata, if there are any.
-    #[must_use]
-    pub fn new(mark: Option<&str>) -> Self {
-        let mark = mark.map(Rc::from);
-        let mut plans = Self { requests: SortedMap::new(), answers: SortedMap::new() };
-        for (binding, params, result) in [(Binding::Jsonrpc, "params", "result"), (Binding::HttpJson, "", "")] {
-            let is_rpc = binding == Binding::Jsonrpc;
-            for request in Request::ALL {
-                let outside: Table = if is_rpc && request == Request::List { &[("", Place::Request)] } else { &[] };
-                plans.requests.insert((binding, request), Rc::new(Places::new(params, request.places(), outside, mark.as_ref())));
-            }
-            for given in Given::ALL {
-                let outside: Table = match (given, is_rpc) {
-                    (Given::List, true) => &[("error", Place::Error), ("id", Place::AnswerId)],
-                    (Given::List, false) => &[("error", Place::Error)],
-                    _ => &[],
-                };
-                plans.answers.insert((binding, given), Rc::new(Places::new(result, given.places(), outside, mark.as_ref())));
-            }
-        }
-        plans
-    }
-
-    /// Whether there are marks.
-    #[must_use]
-    pub fn has_marks(&self) -> bool {
-        self.mark().is_some()
-    }
-
-    fn mark(&self) -> Option<&str> {
-        self.requests.values().find_map(|places| places.mark())
-    }
-
-    /// By how many bytes a request's body may grow: a mark in each of the two members that may be the message, or what asks
-    /// for all of the history, which is shorter.
-    #[must_use]
-    pub fn growth(&self) -> usize {
-        self.mark().map_or(0, |key| key.len().saturating_add(MARK_BYTES).saturating_mul(2))
-    }
-
-    /// The places in the body of a request; `None` if it names no task, or is no JSON.
-    #[must_use]
-    pub fn request(&self, binding: Binding, operation: Operation, version: Version) -> Option<&Rc<Places>> {
-        self.requests.get(&(binding, Request::of(operation, version)?))
-    }
-
-    /// The places in the body of an answer.
-    #[must_use]
-    pub fn answer(&self, binding: Binding, operation: Operation) -> Option<&Rc<Places>> {
-        self.answers.get(&(binding, Given::of(operation)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Binding, Operation, Plans, Version};
-
-    #[test]
-    fn every_operation_but_cards_has_places() {
-        let plans = Plans::new(None);
-        for operation in Operation::ALL {
-            for binding in [Binding::Jsonrpc, Binding::HttpJson] {
-                let is_card = matches!(operation, Operation::GetAgentCard | Operation::GetExtendedAgentCard);
-                for version in [Version::V0_3, Version::V1_0] {
-                    assert_eq!(plans.request(binding, operation, version).is_none(), is_card);
-                }
-                assert_eq!(plans.answer(binding, operation).is_none(), is_card);
-            }
-            assert!(plans.request(Binding::Grpc, operation, Version::V1_0).is_none());
         }
     }
 }

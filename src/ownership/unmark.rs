@@ -96,15 +96,15 @@ fn after_blanks(mut text: &[u8]) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::super::answer::Answer;
-    use super::super::places::Plans;
+    use super::super::plans::Plans;
     use super::super::tag::Subject;
     use super::super::tag::tests::{shown, tagger};
-    use crate::protocol::{Binding, Operation};
+    use crate::protocol::{Binding, Operation, Version};
     use std::rc::Rc;
 
     fn pass(text: &str, binding: Binding, operation: Operation, is_stream: bool, size: usize) -> String {
         let plans = Plans::new(Some("x-owner"));
-        let mut answer = Answer::new(Rc::clone(plans.answer(binding, operation).unwrap()), tagger("ann"), is_stream);
+        let mut answer = Answer::new(Rc::clone(plans.answer(binding, operation, Version::V1_0).unwrap()), tagger("ann"), None, is_stream);
         let mut out = Vec::new();
         for chunk in text.as_bytes().chunks(size) {
             out.extend(answer.feed(chunk).unwrap());
@@ -183,7 +183,8 @@ mod tests {
     #[test]
     fn without_marks_metadata_is_not_looked_at() {
         let plans = Plans::new(None);
-        let mut answer = Answer::new(Rc::clone(plans.answer(Binding::HttpJson, Operation::GetTask).unwrap()), tagger("ann"), false);
+        let mut answer =
+            Answer::new(Rc::clone(plans.answer(Binding::HttpJson, Operation::GetTask, Version::V1_0).unwrap()), tagger("ann"), None, false);
         let text = br#"{"metadata":{"x-owner":"m"}"#;
         assert_eq!(answer.feed(text).unwrap(), text);
     }

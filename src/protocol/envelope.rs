@@ -2,6 +2,7 @@
 //! it stands, and what two readers could understand in two ways is refused to the end of the body (batches, repeated
 //! or re-cased members, a second document). What the parameters mean is not decided here.
 
+use crate::protocol::Operation;
 use crate::wire::scan::{Asked, Document, Fault, Findings, Keep, Kind, Limits, Plan, Step};
 use std::rc::Rc;
 use thiserror::Error;
@@ -56,6 +57,13 @@ pub enum EnvelopeError {
         /// The id, if it has been read.
         id: Id,
     },
+    /// A request without an id, which is a notification (JSON-RPC 2.0 section 4.1). A2A has none, and no code for it: -32601 if
+    /// its method is unknown, else -32602, as the Python SDK of A2A 0.3 answers and its TCK wants it.
+    #[error("the id is missing")]
+    Notification {
+        /// Whether A2A has its method.
+        is_operation: bool,
+    },
 }
 
 /// What is wrong with an envelope.
@@ -63,6 +71,7 @@ pub enum EnvelopeError {
 enum Wrong {
     Request(&'static str),
     Params,
+    Notification { is_operation: bool },
 }
 
 impl Wrong {
@@ -71,6 +80,7 @@ impl Wrong {
         match self {
             Self::Request(reason) => EnvelopeError::NotARequest { reason, id },
             Self::Params => EnvelopeError::WrongParams { id },
+            Self::Notification { is_operation } => EnvelopeError::Notification { is_operation },
         }
     }
 }
@@ -80,7 +90,7 @@ impl EnvelopeError {
     #[must_use]
     pub fn id(&self) -> Id {
         match self {
-            Self::NotJson(_) => Id::default(),
+            Self::NotJson(_) | Self::Notification { .. } => Id::default(),
             Self::NotARequest { id, .. } | Self::WrongParams { id } => id.clone(),
         }
     }
@@ -230,23 +240,26 @@ impl EnvelopeReader {
             Some(wrong) if is_missing(self.questions.id) => wrong,
             None if is_missing(self.questions.jsonrpc) => Wrong::Request("jsonrpc is not \"2.0\""),
             None if is_missing(self.questions.method) => Wrong::Request("method is missing"),
-            // A notification (JSON-RPC 2.0 section 4.1): A2A has none, and its refusal would reach nobody.
-            None if is_missing(self.questions.id) => Wrong::Request("the id is missing"),
+            None if is_missing(self.questions.id) => self.notification(),
             _ => return None,
         };
         Some(wrong.with(self.id.as_ref()))
     }
 
+    fn notification(&self) -> Wrong {
+        Wrong::Notification { is_operation: self.text(self.questions.method).and_then(Operation::from_method).is_some() }
+    }
+
     fn finish(&mut self) -> Result<(), EnvelopeError> {
         self.document.end().map_err(|fault| self.fault(fault))?;
         let missing = match (self.text(self.questions.jsonrpc), self.text(self.questions.method)) {
-            (None, _) => "jsonrpc is not \"2.0\"",
-            (_, None) => "method is missing",
-            _ if self.id.is_none() => "the id is missing",
+            (None, _) => Wrong::Request("jsonrpc is not \"2.0\""),
+            (_, None) => Wrong::Request("method is missing"),
+            _ if self.id.is_none() => self.notification(),
             _ if self.wrong.is_none() => return Ok(()),
-            _ => "this is no request",
+            _ => Wrong::Request("this is no request"),
         };
-        Err(self.wrong.unwrap_or(Wrong::Request(missing)).with(self.id.as_ref()))
+        Err(self.wrong.unwrap_or(missing).with(self.id.as_ref()))
     }
 
     /// Looks at a part of the envelope that has just come.
@@ -409,6 +422,27 @@ mod tests {
             r#"{"jsonrpc":"2.0","id":7,"method":"GetTask","params":{"a":{"b":1,"c":2,"b":3}}}"#,
         ] {
             assert_eq!(refused(body).1, "7", "{body}");
+        }
+    }
+
+    #[test]
+    fn a_notification_of_an_unknown_method_is_told_from_others() {
+        for (body, is_operation) in [
+            (r#"{"jsonrpc":"2.0","method":"message/send","params":{"":"x"}}"#, true),
+            (r#"{"method":"GetTask","jsonrpc":"2.0"}"#, true),
+            (r#"{"jsonrpc":"2.0","method":"message/ssend","params":{}}"#, false),
+            (r#"{"params":{"id":7},"method":"","jsonrpc":"2.0"}"#, false),
+        ] {
+            assert_eq!(parse(body.as_bytes()), Err(EnvelopeError::Notification { is_operation }), "{body}");
+            assert_eq!(refused(body), ("the id is missing".to_owned(), "null".to_owned()), "{body}");
+        }
+        // What is wrong besides counts first.
+        for (body, error) in [
+            (r#"{"jsonrpc":"aaa","method":"message/send","params":{}}"#, r#"jsonrpc is not "2.0""#),
+            (r#"{"jsonrpc":"2.0","params":{}}"#, "method is missing"),
+            (r#"{"jsonrpc":"2.0","method":"message/send","params":"x"}"#, "params is an object"),
+        ] {
+            assert_eq!(refused(body).0, error, "{body}");
         }
     }
 

@@ -1,5 +1,5 @@
 //! The errors of A2A that requests can earn before the agent sees them, with code and reason (1.0 section 5.4 and 9.5;
-//! 0.3 section 8). JSON-RPC's own parse, envelope and method errors are not here.
+//! 0.3 section 8), and those of JSON-RPC that the SDKs have a reason for, which they say over each binding.
 
 /// One of A2A's errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,10 @@ pub enum A2aError {
     ContentTypeNotSupported,
     /// `InvalidParamsError`.
     InvalidParams,
+    /// `InvalidRequestError`.
+    InvalidRequest,
+    /// `MethodNotFoundError`.
+    MethodNotFound,
 }
 
 impl A2aError {
@@ -23,6 +27,8 @@ impl A2aError {
             Self::UnsupportedOperation => -32004,
             Self::ContentTypeNotSupported => -32005,
             Self::InvalidParams => -32602,
+            Self::InvalidRequest => -32600,
+            Self::MethodNotFound => -32601,
         }
     }
 
@@ -34,6 +40,8 @@ impl A2aError {
             Self::UnsupportedOperation => "UNSUPPORTED_OPERATION",
             Self::ContentTypeNotSupported => "CONTENT_TYPE_NOT_SUPPORTED",
             Self::InvalidParams => "INVALID_PARAMS",
+            Self::InvalidRequest => "INVALID_REQUEST",
+            Self::MethodNotFound => "METHOD_NOT_FOUND",
         }
     }
 }

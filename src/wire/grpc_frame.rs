@@ -73,7 +73,8 @@ impl Body {
     }
 }
 
-const fn check_flag(flag: u8) -> Result<(), Fault> {
+/// Whether the first byte of a message says that it is plain.
+pub(super) const fn check_flag(flag: u8) -> Result<(), Fault> {
     match flag {
         0 => Ok(()),
         1 => Err(Fault::Compressed),

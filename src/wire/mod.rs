@@ -13,6 +13,7 @@ pub mod jcs;
 pub mod json;
 pub mod kept;
 pub mod media_type;
+pub mod messages;
 pub mod network;
 pub mod paged;
 pub mod path;

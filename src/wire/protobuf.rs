@@ -1,15 +1,17 @@
 //! Protocol buffers on the wire (protobuf.dev, "Encoding"), read strictly: what parsers merge, skip or read in two ways
 //! is refused. [`Document`] streams a message and finds what a [`Plan`] asks for, with memory that does not depend on
-//! the message; [`fields`] reads one that is there whole; [`Writer`] writes one. Knows no message of A2A.
+//! the message; [`fields`] reads one that is there whole; [`rewrite`] changes texts in one; [`Writer`] writes one. Knows no message of A2A.
 
 mod document;
 mod place;
 mod plan;
+mod rewrite;
 mod varint;
 mod whole;
 
 pub use document::Document;
 pub use plan::{Plan, Step, Type};
+pub use rewrite::{Seen, rewrite};
 pub use whole::{Raw, Writer, fields};
 
 use thiserror::Error;
@@ -62,6 +64,9 @@ pub enum Fault {
     /// More different values of something asked for than allowed.
     #[error("the message has too many different values")]
     TooManyValues,
+    /// It has more bytes than allowed, or would have when it is changed.
+    #[error("the message is too long")]
+    TooLong,
 }
 
 impl Fault {

@@ -81,6 +81,10 @@ fn from_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
+fn hex_of(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn body(value: &Value) -> Vec<u8> {
     match (value.as_str(), value.get("hex").and_then(Value::as_str)) {
         (Some(text), _) => text.as_bytes().to_vec(),
@@ -329,11 +333,10 @@ fn effect(effect: &Effect) -> Value {
         Effect::SetResponseHeader(name, value) => json!(format!("response {name}: {value}")),
         Effect::AddResponseHeader(name, value) => json!(format!("response add {name}: {value}")),
         Effect::RemoveResponseHeader(name) => json!(format!("response remove {name}")),
+        Effect::ReplaceRequestBody(bytes) if bytes.first() == Some(&0) => json!({"message": hex_of(bytes)}),
         Effect::ReplaceRequestBody(bytes) => json!({"body": String::from_utf8_lossy(bytes)}),
         // A message of gRPC.
-        Effect::ReplaceResponseBody(bytes) if bytes.first() == Some(&0) => {
-            json!({ "hex": bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
-        }
+        Effect::ReplaceResponseBody(bytes) if bytes.first() == Some(&0) => json!({"hex": hex_of(bytes)}),
         Effect::ReplaceResponseBody(bytes) => serde_json::from_slice(bytes).unwrap_or_else(|_| json!(String::from_utf8_lossy(bytes))),
         Effect::Answer(whole) => {
             let headers: Vec<String> = whole.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();

@@ -80,8 +80,11 @@ impl Code {
         }
     }
 
-    pub const fn number(self) -> u8 {
+    /// The number, for a caller of A2A 0.3 or a later one. Servers of 0.3 say of what they do not offer that it is not implemented, and
+    /// clients make their errors of that.
+    pub const fn number(self, is_0_3: bool) -> u8 {
         match self {
+            Self::FailedPrecondition if is_0_3 => 12,
             Self::InvalidArgument => 3,
             // What a server does not have is UNIMPLEMENTED in gRPC; NOT_FOUND is for tasks.
             Self::NotFound | Self::Unimplemented => 12,

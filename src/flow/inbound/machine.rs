@@ -104,9 +104,7 @@ pub(in crate::flow) fn begin(
     }
     let route = suffix.get(classified.route..).unwrap_or_default();
     let owned = if is_card { None } else { owned(&agent, binding, head, target, (suffix, route)) };
-    if owned.is_some() {
-        headers.extend(Owned::headers(body_follows));
-    }
+    headers.extend(owned.iter().flat_map(|owned| owned.headers(body_follows)));
     let reader = agent.plans.reader(binding, classified.operation, classified.version);
     let body = match reader {
         _ if announced.is_some_and(|length| length > limit) => Body::TooLong,
@@ -301,7 +299,7 @@ impl Inbound {
         }
         *expected = match (request, &self.owned, self.operation) {
             (Some(request), ..) => Some(Expected::Card(request)),
-            (None, Some(owned), Some(operation)) => owned.answer(operation).map(Expected::Tasks),
+            (None, Some(owned), Some(operation)) => owned.answer(operation, self.version).map(Expected::Tasks),
             (None, ..) => {
                 let looked_at = self.asking.looked_at.take().map(|authority| Passing::new(Rc::clone(&self.agent), authority));
                 looked_at.map(|passing| Expected::Passing(Box::new(passing)))
@@ -450,7 +448,7 @@ impl Inbound {
     /// Refuses, with the id: if it has come, now, else when it has.
     pub(super) fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Inbound>, Step) {
         self.note(context, effects);
-        let denial = self.named(denial, context).for_events(self.events);
+        let denial = self.named(denial, context).for_events(self.events).for_version(self.version);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
                 Some(id) => answer(&denial, self.binding, &id, effects),

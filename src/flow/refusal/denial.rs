@@ -6,7 +6,7 @@ use crate::flow::refusal::challenge::{Challenges, Said};
 use crate::protocol::envelope::Id;
 use crate::protocol::error::A2aError;
 use crate::protocol::grpc::ErrorInfo;
-use crate::protocol::{Binding, grpc};
+use crate::protocol::{Binding, Version, grpc};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -31,6 +31,8 @@ pub struct Denial {
     pub versions: Option<String>,
     /// The caller reads an event stream and nothing else: clients of 0.3 do over JSON-RPC.
     pub as_event: bool,
+    /// The caller speaks A2A 0.3, as far as that is known.
+    pub is_0_3: bool,
     /// What callers are asked for; tokens, unless the agent is known.
     pub challenges: Option<Rc<Challenges>>,
 }
@@ -46,6 +48,7 @@ impl Denial {
             scopes: Vec::new(),
             versions: None,
             as_event: false,
+            is_0_3: false,
             challenges: None,
         }
     }
@@ -69,12 +72,19 @@ impl Denial {
         Self { as_event: self.as_event || events && self.reason.class().jsonrpc_http == 200, ..self }
     }
 
+    /// The same for a caller of `version`.
+    #[must_use]
+    pub fn for_version(self, version: Version) -> Self {
+        Self { is_0_3: version == Version::V0_3, ..self }
+    }
+
     /// The refusal as an answer in `binding` (`None`: the binding is not known, or there is none). `id` is used
     /// for JSON-RPC only.
     #[must_use]
     pub fn render(&self, binding: Option<Binding>, id: &Id) -> Reply {
         let class = self.reason.class();
-        let grpc_status = (binding == Some(Binding::Grpc)).then(|| class.status.number());
+        let number = class.status.number(self.is_0_3);
+        let grpc_status = (binding == Some(Binding::Grpc)).then_some(number);
         let is_event = self.as_event && binding == Some(Binding::Jsonrpc);
         let body = match binding {
             Some(Binding::Grpc) => self.advice.clone(),
@@ -90,7 +100,7 @@ impl Denial {
         };
         let (kind, body) = if is_event { ("text/event-stream", format!("data: {body}\n\n")) } else { ("application/json", body) };
         let mut headers = match binding {
-            Some(Binding::Grpc) => vec![("grpc-status-details-bin", self.grpc_details(class.status.number()))],
+            Some(Binding::Grpc) => vec![("grpc-status-details-bin", self.grpc_details(number))],
             _ => vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())],
         };
         if let Some(error) = class.challenge {
@@ -109,7 +119,7 @@ impl Denial {
         Reply { status, grpc_status, headers, body }
     }
 
-    /// `google.rpc.ErrorInfo`: reason and domain, A2A's own where A2A has one (1.0 section 5.4), and metadata.
+    /// `google.rpc.ErrorInfo`: reason and domain, A2A's own where A2A has one (1.0 section 5.4) or its SDKs do, and metadata.
     fn error_info(&self) -> (String, &'static str, Vec<(&'static str, String)>) {
         let (reason, domain) = match self.reason {
             Reason::VersionMalformed | Reason::VersionConflict | Reason::VersionNotSupported | Reason::VersionMismatch => {
@@ -121,11 +131,14 @@ impl Denial {
             }
             Reason::PushNotOffered => (A2aError::PushNotificationNotSupported.reason().to_owned(), A2A),
             Reason::TaskNotFound => ("TASK_NOT_FOUND".to_owned(), A2A),
-            Reason::LimitExceeded
+            Reason::ParamsMalformed
+            | Reason::LimitExceeded
             | Reason::PushTargetRefused
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
+            Reason::RequestMalformed => (A2aError::InvalidRequest.reason().to_owned(), A2A),
+            Reason::OperationUnknown => (A2aError::MethodNotFound.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
         let mut metadata = vec![("reason", self.reason.code().to_owned())];

@@ -6,7 +6,21 @@ use crate::config::{Agent, Cors, SkillFrom};
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
-use crate::protocol::grpc;
+use crate::protocol::{grpc, http_json};
+
+/// Segments of the longest route, and some more.
+const MOST_SEGMENTS: usize = 10;
+
+/// Whether the request passes although it is not known yet what the agent offers, which its card will say. What may be a route of some
+/// binding, wherever the card will say that this is, waits for the card; places that are below an endpoint make the card unusable.
+#[must_use]
+pub fn passes_unread(agent: &Agent, cards: &CardPaths, head: &Head<'_>, suffix: &str, body_follows: bool) -> bool {
+    let lower = suffix.to_ascii_lowercase();
+    // No route has more segments.
+    let mut rests = lower.rmatch_indices('/').take(MOST_SEGMENTS).filter_map(|(start, _)| lower.get(start..));
+    let is_preflight = head.method == "OPTIONS" && agent.cors == Cors::Pass;
+    matches!(passes(agent, cards, head, suffix, body_follows), Ok(true)) && (is_preflight || !rests.any(http_json::resembles_route))
+}
 
 /// Whether the request passes. `suffix` is what follows the agent's prefix, and unambiguous.
 ///

@@ -69,9 +69,13 @@ impl<'a> Head<'a> {
         length.map(Some).ok_or_else(|| Denial::new(Reason::RequestMalformed).advise("content-length is not one number."))
     }
 
-    /// Whether the client reads an event stream and no document. (The Python SDK of 0.3 says `*/*` beside.)
+    /// Whether the client reads an event stream and no document. (The Python SDK of 0.3 says `*/*` beside.) Clients that name a version
+    /// from 1.0 on read an error in a document, whatever they accept: agents say it there, and of one in an event some make less.
     #[must_use]
     pub fn reads_events_only(&self) -> bool {
+        if self.headers.all(version::HEADER).any(|named| !named.starts_with(b"0.")) {
+            return false;
+        }
         let names = |line: &[u8], name: &str| line.windows(name.len()).any(|part| part.eq_ignore_ascii_case(name.as_bytes()));
         let mut events = false;
         for line in self.headers.all("accept") {

@@ -290,7 +290,7 @@ impl Reader {
 }
 
 /// The refusal of a body that is not one gRPC message, or a message with two readings.
-fn unreadable(fault: Fault) -> Denial {
+pub(in crate::flow) fn unreadable(fault: Fault) -> Denial {
     match fault {
         Fault::Compressed => {
             Denial::new(Reason::EncodingRefused).advise("Compressed messages are not accepted: send the message as it is.")
@@ -363,6 +363,10 @@ pub(in crate::flow) fn malformed(error: &EnvelopeError) -> Denial {
             Denial::new(Reason::RequestMalformed).advise(format!("This is no JSON-RPC request: {reason}."))
         }
         EnvelopeError::WrongParams { .. } => Denial::new(Reason::ParamsMalformed),
+        EnvelopeError::Notification { is_operation: false } => Denial::new(Reason::OperationUnknown),
+        EnvelopeError::Notification { is_operation: true } => {
+            Denial::new(Reason::ParamsMalformed).advise("The id is missing: A2A has no notifications.")
+        }
     }
 }
 

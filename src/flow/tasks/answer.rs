@@ -1,5 +1,5 @@
 //! Answers of an agent whose tasks belong to their makers: every id in them gets the caller's tag while they pass, single
-//! documents and event streams alike. An answer that cannot be read is not passed on.
+//! documents, event streams and the messages of gRPC alike. An answer that cannot be read is not passed on.
 
 use crate::flow::event::reason::Reason;
 use crate::flow::event::whole::Whole;
@@ -10,8 +10,8 @@ use crate::flow::request::say::say;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
 use crate::ownership::{Answer, List, Listed, Places, Tagger};
-use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
+use crate::protocol::{Binding, grpc};
 use crate::wire::header::Headers;
 use crate::wire::media_type::MediaType;
 use std::rc::Rc;
@@ -25,11 +25,22 @@ const MAX_TAGGED_BYTES: usize = 2 * MAX_LIST_BYTES;
 /// Response headers that tell of bytes which are no longer those.
 const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
 
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As a document or as events, over JSON-RPC or HTTP+JSON.
+    Json(Binding),
+    /// As one message of gRPC.
+    Message,
+    /// As a stream of such messages.
+    Messages,
+}
+
 /// An answer to expect.
 #[derive(Debug)]
 pub struct TaskAnswer {
     agent: Rc<Agent>,
-    binding: Binding,
+    form: Form,
     places: Rc<Places>,
     tagger: Rc<Tagger>,
     /// The list that it is.
@@ -41,6 +52,8 @@ pub struct TaskAnswer {
 enum State {
     /// For its headers, or it passes unchanged.
     Plain,
+    /// Its head is held until something of its body has come, which then changes while it passes. Of a list of gRPC, which is one message.
+    Begun(Box<Answer>),
     /// Its body changes while it passes.
     Passing(Box<Answer>),
     /// Nothing of its body goes on before it is complete.
@@ -64,8 +77,8 @@ struct Held {
 impl TaskAnswer {
     /// The answer of `agent`; `listed` is the list that it is.
     #[must_use]
-    pub const fn new(agent: Rc<Agent>, binding: Binding, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<Listed>) -> Self {
-        Self { agent, binding, places, tagger, listed, state: State::Plain }
+    pub const fn new(agent: Rc<Agent>, form: Form, places: Rc<Places>, tagger: Rc<Tagger>, listed: Option<Listed>) -> Self {
+        Self { agent, form, places, tagger, listed, state: State::Plain }
     }
 
     /// Whether the parts of the response's body should come.
@@ -77,19 +90,29 @@ impl TaskAnswer {
     /// Whether the answer's headers are held, and nothing of its body has come.
     #[must_use]
     pub fn awaits_body(&self) -> bool {
-        matches!(&self.state, State::Held(held) if held.whole.is_some() && held.come == 0)
+        match &self.state {
+            State::Held(held) => held.whole.is_some() && held.come == 0,
+            State::Begun(_) => true,
+            State::Plain | State::Passing(_) => false,
+        }
     }
 
     /// In whose form a refusal is said.
     #[must_use]
     pub const fn binding(&self) -> Binding {
-        self.binding
+        match self.form {
+            Form::Json(binding) => binding,
+            Form::Message | Form::Messages => Binding::Grpc,
+        }
     }
 
     /// The agent answers with these headers.
     pub fn on_headers(&mut self, status: u16, end: bool, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
         if end {
             return Step::Continue;
+        }
+        if self.binding() == Binding::Grpc {
+            return self.on_call(status, headers, context, effects);
         }
         let problem = media::unreadable(headers);
         let kind = MediaType::of(headers);
@@ -122,15 +145,38 @@ impl TaskAnswer {
                 let list = List::new(places, tagger, context, history);
                 State::Held(Box::new(Held { list, come: 0, is_success, is_over: false, whole }))
             }
-            None => State::Passing(Box::new(Answer::new(places, tagger, is_stream))),
+            None => State::Passing(Box::new(Answer::new(places, tagger, None, is_stream))),
         };
+        if is_held { Step::Pause } else { Step::Continue }
+    }
+
+    /// The same for an answer to a gRPC call, behind which something follows.
+    fn on_call(&mut self, status: u16, headers: &Headers, context: &Context<'_>, effects: &mut Vec<Effect>) -> Step {
+        let kind = headers.single_ascii("content-type").unwrap_or_default();
+        if !grpc::is_protobuf(kind.as_bytes()) {
+            // What a proxy before the agent says when it fails is no message for any client.
+            let is_failure = status != 200 && !grpc::is_content_type(kind.as_bytes());
+            return if is_failure { Step::Continue } else { self.refuse("it is no gRPC, or not of protocol buffers", effects) };
+        }
+        effects.extend(STALE.iter().map(|name| Effect::RemoveResponseHeader((*name).into())));
+        let is_list = self.listed.is_some();
+        let is_stream = self.form == Form::Messages;
+        let listed = self.listed.take().and_then(|listed| listed.context);
+        let answer = Answer::new(Rc::clone(&self.places), Rc::clone(&self.tagger), listed, is_stream);
+        // The first part is most often all.
+        let is_held = is_list && context.runtime.supply().holds_responses();
+        self.state = if is_held { State::Begun(Box::new(answer)) } else { State::Passing(Box::new(answer)) };
         if is_held { Step::Pause } else { Step::Continue }
     }
 
     /// A part of the body arrived.
     pub fn on_body(&mut self, end: bool, content: &[u8], effects: &mut Vec<Effect>) -> Step {
+        self.state = match std::mem::replace(&mut self.state, State::Plain) {
+            State::Begun(answer) => State::Passing(answer),
+            other => other,
+        };
         match &mut self.state {
-            State::Plain => Step::Continue,
+            State::Plain | State::Begun(_) => Step::Continue,
             State::Passing(answer) => {
                 let out = answer.feed(content).and_then(|out| if end { answer.end().map(|()| out) } else { Ok(out) });
                 match out {
@@ -169,7 +215,7 @@ impl TaskAnswer {
         self.state = State::Plain;
         let name = &self.agent.name;
         effects.push(Effect::Log(Level::Warn, format!("an answer of agent {name:?} cannot be used: {error}")));
-        say(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding), &Id::default(), effects);
+        say(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding()), &Id::default(), effects);
         Step::Pause
     }
 }

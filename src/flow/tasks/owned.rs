@@ -7,9 +7,10 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Value};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
+use crate::flow::request::inspect;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::runtime::Context;
-use crate::flow::tasks::answer::TaskAnswer;
+use crate::flow::tasks::answer::{Form, TaskAnswer};
 use crate::identity::Caller;
 use crate::ownership::{
     Listed, Owner, Party, Places, Problem, RequestBody, Tagger, Tenant, listed_body, listed_query, untagged_path, untagged_query,
@@ -25,6 +26,9 @@ const ANSWERS: [&str; 3] = ["accept-encoding", "range", "if-range"];
 
 /// Of a message that is to be marked, so many bytes are held until it is known whose tenant it is about.
 const MAX_HELD_BYTES: usize = 64 * 1024;
+
+/// The same of gRPC: without it no message is compressed.
+const MESSAGES: &str = "grpc-accept-encoding";
 
 /// What becomes of one request.
 #[derive(Debug)]
@@ -81,9 +85,10 @@ impl Owned {
     }
 
     /// What the head must not say to the agent, with a body that is about to change or without.
-    pub fn headers(has_body: bool) -> impl Iterator<Item = Effect> {
+    pub fn headers(&self, has_body: bool) -> impl Iterator<Item = Effect> + use<> {
+        let messages = (self.binding == Binding::Grpc).then_some(MESSAGES);
         let length = has_body.then_some("content-length");
-        ANSWERS.into_iter().chain(length).map(|name| Effect::RemoveHeader(name.into()))
+        ANSWERS.into_iter().chain(messages).chain(length).map(|name| Effect::RemoveHeader(name.into()))
     }
 
     /// By how many bytes a body may grow.
@@ -144,8 +149,11 @@ impl Owned {
     /// # Errors
     /// If it names what is not the caller's, or does not name what it has to.
     pub fn admit(&mut self, (operation, version): (Operation, Version), tenancy: &Tenancy, is_complete: bool) -> Result<bool, Denial> {
-        // A message may be long. What else there is to ask is short, and goes on when all of it is known.
-        if !is_complete && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
+        // A message may be long. What else there is to ask is short, and goes on when all of it is known. Over gRPC everything does, for it
+        // begins with its length.
+        let goes_on_in_parts =
+            self.binding != Binding::Grpc && matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage);
+        if !is_complete && !goes_on_in_parts {
             return Ok(false);
         }
         self.is_complete = is_complete;
@@ -162,7 +170,7 @@ impl Owned {
             return Err(elsewhere());
         }
         settle(tagger, tenancy)?;
-        if operation == Operation::ListTasks {
+        if operation == Operation::ListTasks && self.binding != Binding::Grpc {
             let places = Rc::clone(places);
             return self.list(&places, version).map(|()| true);
         }
@@ -179,6 +187,10 @@ impl Owned {
         }
         if is_complete {
             body.end().map_err(refuse)?;
+        }
+        if operation == Operation::ListTasks {
+            self.listed.context = body.context().map(str::to_owned);
+            return if self.listed.context.is_some() { Ok(true) } else { Err(Denial::new(Reason::ContextMissing)) };
         }
         Ok(true)
     }
@@ -212,7 +224,8 @@ impl Owned {
     pub fn release(&mut self, with_headers: bool) -> Vec<Effect> {
         let Some(out) = self.out.take() else { return Vec::new() };
         let length = Effect::SetHeader("content-length".into(), Value::Text(out.len().to_string()));
-        let length = (with_headers && self.is_complete).then_some(length);
+        // Calls of gRPC have none.
+        let length = (with_headers && self.is_complete && self.binding != Binding::Grpc).then_some(length);
         length.into_iter().chain([Effect::ReplaceRequestBody(out)]).collect()
     }
 
@@ -234,10 +247,17 @@ impl Owned {
 
     /// The answer to expect.
     #[must_use]
-    pub fn answer(&self, operation: Operation) -> Option<Box<TaskAnswer>> {
-        let places = self.agent.tag_plans.answer(self.binding, operation)?;
+    pub fn answer(&self, operation: Operation, version: Version) -> Option<Box<TaskAnswer>> {
+        let places = self.agent.tag_plans.answer(self.binding, operation, version)?;
+        let streams = matches!(operation, Operation::SendStreamingMessage | Operation::SubscribeToTask);
+        let form = match self.binding {
+            Binding::Jsonrpc | Binding::HttpJson => Form::Json(self.binding),
+            Binding::Grpc if streams => Form::Messages,
+            Binding::Grpc => Form::Message,
+        };
         let listed = (operation == Operation::ListTasks).then(|| self.listed.clone());
-        Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), self.binding, Rc::clone(places), Rc::clone(self.tagger.as_ref()?), listed)))
+        let tagger = Rc::clone(self.tagger.as_ref()?);
+        Some(Box::new(TaskAnswer::new(Rc::clone(&self.agent), form, Rc::clone(places), tagger, listed)))
     }
 }
 
@@ -296,5 +316,6 @@ fn denial(problem: Problem) -> Denial {
             | Fault::TooLong),
         ) => unreadable(Reason::RequestMalformed, fault),
         Problem::Fault(fault) => unreadable(Reason::BodyMalformed, fault),
+        Problem::Message(fault) => inspect::unreadable(fault),
     }
 }

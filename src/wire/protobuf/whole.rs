@@ -31,7 +31,8 @@ pub fn fields(message: &[u8]) -> impl Iterator<Item = Result<(u32, Raw<'_>), Fau
     })
 }
 
-fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Raw<'a>), Fault> {
+/// Reads the field at the front of `rest`: its number and value.
+pub(super) fn field<'a>(rest: &mut &'a [u8]) -> Result<(u32, Raw<'a>), Fault> {
     let (number, wire) = tag(varint(rest)?)?;
     let raw = match wire {
         Wire::Varint => Raw::Varint(varint(rest)?),
@@ -71,6 +72,21 @@ fn varint(rest: &mut &[u8]) -> Result<u64, Fault> {
 pub struct Writer(Vec<u8>);
 
 impl Writer {
+    /// A message of which nothing is written, with place for so many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Writes fields that are encoded.
+    pub(super) fn raw(&mut self, fields: &[u8]) {
+        self.0.extend_from_slice(fields);
+    }
+
+    /// Bytes that are written.
+    pub(super) const fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Writes a number or truth value.
     pub fn varint(&mut self, number: u32, value: u64) {
         self.tag(number, 0);

@@ -22,15 +22,24 @@ from a2a.types import (
     AgentCard,
     AgentInterface,
     AgentSkill,
+    ContentTypeNotSupportedError,
     HTTPAuthSecurityScheme,
+    InvalidParamsError,
+    InvalidRequestError,
+    JSONParseError,
+    MethodNotFoundError,
     Part,
+    PushNotificationNotSupportedError,
     SecurityScheme,
+    TaskNotFoundError,
     TextPart,
     TransportProtocol,
+    UnsupportedOperationError,
 )
 from a2a.utils import new_task
+from a2a.utils.errors import ServerError
 
-from serving import CALL, RECEIVED, arguments, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, bidden, echo, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -162,6 +171,16 @@ def layouts(handler: DefaultRequestHandler):
     return app
 
 
+ERRORS = {
+    kind().code: kind
+    for kind in (
+        *(ContentTypeNotSupportedError, InvalidParamsError, InvalidRequestError, JSONParseError, MethodNotFoundError),
+        *(PushNotificationNotSupportedError, TaskNotFoundError, UnsupportedOperationError),
+    )
+}
+"""The errors of 0.3 by their codes."""
+
+
 if __name__ == '__main__':
     args = arguments(__doc__)
     card = expense_card(args.own_url)
@@ -171,6 +190,7 @@ if __name__ == '__main__':
         task_store=InMemoryTaskStore(),
         push_config_store=InMemoryPushNotificationConfigStore(),
     )
+    handler = bidden(handler, lambda code: ServerError(error=ERRORS[code]()))
     # The only card over gRPC is that for known callers (A2A 0.3 section 7.10).
     calls = GrpcHandler(
         card,

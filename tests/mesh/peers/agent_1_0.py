@@ -34,9 +34,10 @@ from a2a.types import (
     StringList,
 )
 from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
+from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP
 from starlette.applications import Starlette
 
-from serving import CALL, RECEIVED, arguments, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, bidden, echo, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -184,7 +185,9 @@ if __name__ == '__main__':
     args = arguments(__doc__)
     if args.sample:
         PATHS.update(SAMPLE)
+    errors = {code: kind for kind, code in JSON_RPC_ERROR_CODE_MAP.items()}
     handler = request_handler('1.0', expense_card(args.own_url), args, extended_card)
+    handler = bidden(handler, lambda code: errors[code]())
     calls = GrpcHandler(handler, context_builder=GrpcCallContexts())
     serve(
         application(handler, expense_card, args),

@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import * as grpc from '@grpc/grpc-js';
 import { options } from './process.mjs';
 
-const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended'].concat(
+const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list', 'list_all'].concat(
   ['push_send', 'push_set', 'push_get', 'push_list', 'push_delete'],
 );
 const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON', grpc: 'GRPC' };
@@ -17,7 +17,7 @@ export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' 
 /** Reads the options that all four clients have. */
 export function clientOptions() {
   const args = options({
-    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', text: 'hello', 'card-path': '' },
+    ...{ url: '', 'grpc-target': '', token: '', header: [], binding: 'jsonrpc', ops: 'send', task: '', context: '', text: 'hello', 'card-path': '', tries: '' },
   });
   const ops = args.ops.split(',');
   const unknown = ops.filter((op) => !OPERATIONS.includes(op));
@@ -37,7 +37,13 @@ export function clientOptions() {
     binding: BINDINGS[args.binding],
     ops,
     task: args.task,
+    context: args.context,
     text: args.text,
+    // What is done one by one, each by a client of its own.
+    tries: args.tries && JSON.parse(args.tries),
+    bend: {},
+    parts: 1,
+    data: false,
     // Where the card is below --url, in place of the well-known path.
     cardPath: args['card-path'] || undefined,
   };
@@ -48,12 +54,38 @@ function answer(state, texts, more) {
   return { state, echo: texts.length ? JSON.parse(texts.join('')) : null, ...more };
 }
 
+/** A request otherwise than the SDK wrote it, unless it is for a card: `bend` says how. */
+function bent(bend, url, init = {}) {
+  if (!Object.keys(bend).length || String(url).includes('.well-known')) return [url, init];
+  const headers = new Headers(init.headers);
+  for (const [name, value] of Object.entries(bend.headers ?? {})) {
+    headers.delete(name);
+    if (value !== null) headers.set(name, value);
+  }
+  let { body } = init;
+  if (bend.members) {
+    const document = JSON.parse(body);
+    for (const [path, value] of bend.members) {
+      const last = path.at(-1);
+      path.slice(0, -1).reduce((place, name) => place[name], document)[last] = value;
+    }
+    body = JSON.stringify(document);
+  }
+  // What is no text would get a content type where there is none.
+  if (body !== undefined) body = new TextEncoder().encode(body + (bend.append ?? ''));
+  return [String(url).replace(...(bend.path ?? ['', ''])) + (bend.query ?? ''), { ...init, headers, body }];
+}
+
 /** Call options for gRPC: each call carries the headers as metadata, and `refusal` gets the status of one that failed. */
-function grpcCalls(headers, refusal) {
+function grpcCalls(headers, refusal, bend) {
   const interceptor = (call, next) =>
     new grpc.InterceptingCall(next(call), {
       start(metadata, _listener, proceed) {
         for (const [name, value] of Object.entries(headers)) metadata.add(name, value);
+        for (const [name, values] of Object.entries(bend.headers ?? {})) {
+          metadata.remove(name);
+          for (const value of [values ?? []].flat()) metadata.add(name, value);
+        }
         proceed(metadata, {
           onReceiveStatus(status, tell) {
             if (status.code !== grpc.status.OK) {
@@ -74,17 +106,29 @@ function grpcCalls(headers, refusal) {
  * `connect(options, fetchImpl)` of each client looks up the card (for gRPC it makes one) and gives an object with:
  * `card`; `state(task)`; `texts(artifacts)`; `kind(event)` and `read(event)` of a stream event, the latter giving
  * those of `{state, task, artifacts}` that the event tells; `json` with `task`, `event`, `hook` and `card`, which write what the
- * SDK read; and of the SDK `send(text, wait, hook)`, `stream(text)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
- * `extended()`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
+ * SDK read; and of the SDK `send(text, wait, hook, content)`, `stream(text, content)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
+ * `extended()`, `list(contextId)`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
  */
 export async function run(connect, createAuthenticatingFetchWithRetry) {
   const args = clientOptions();
+  const one = (more) => talk(connect, createAuthenticatingFetchWithRetry, { ...args, ...more });
+  let line;
+  if (args.tries) {
+    line = { ok: true, tries: [] };
+    for (const { op, ...more } of args.tries) line.tries.push(await one({ ...more, ops: [op] }));
+  } else {
+    line = await one({});
+  }
+  process.stdout.write(`${JSON.stringify(line)}\n`, () => process.exit(line.ok ? 0 : 1));
+}
+
+async function talk(connect, createAuthenticatingFetchWithRetry, args) {
   const results = {};
   const refusal = { status: null, body: null };
 
   // The SDKs do not all keep the status and body of an answer that was no success.
   const noting = async (...request) => {
-    const response = await fetch(...request);
+    const response = await fetch(...bent(args.bend, ...request));
     if (!response.ok) {
       refusal.status = response.status;
       const text = await response.clone().text();
@@ -101,16 +145,16 @@ export async function run(connect, createAuthenticatingFetchWithRetry) {
     shouldRetryWithHeaders: async () => undefined,
   });
 
-  let line;
   try {
-    args.grpcCallOptions = grpcCalls(args.headers, refusal);
+    args.grpcCallOptions = grpcCalls(args.headers, refusal, args.bend);
     await converse(await connect(args, fetchImpl), args, results);
-    line = { ok: true, results };
+    return { ok: true, results };
   } catch (error) {
     const cause = error.cause ? ` (${error.cause.message})` : '';
-    line = { ok: false, error: `${error.name}: ${error.message}${cause}`, ...refusal, results };
+    // Where the SDK has no error of its own, its message may still say the code.
+    const code = error.code ?? error.cause?.code ?? (error.message.match(/(?:Code|Status): (-?\d+)/)?.[1] ?? null);
+    return { ok: false, error: `${error.name}: ${error.message}${cause}`, type: error.name, code: code === null ? null : Number(code), ...refusal, results };
   }
-  process.stdout.write(`${JSON.stringify(line)}\n`, () => process.exit(line.ok ? 0 : 1));
 }
 
 async function converse(agent, args, results) {
@@ -138,14 +182,17 @@ async function converse(agent, args, results) {
     while (!(await agent.get(id)).artifacts?.length) await pause(POLL_MS);
     return id;
   };
-  const listed = async () => ({ answer: (await agent.push.list(known.id)).map(agent.json.hook) });
+  // The task that push configurations are of.
+  const about = async () => args.task || (known ??= await agent.send(args.text, true)).id;
+  const listed = async () => ({ answer: (await agent.push.list(await about())).map(agent.json.hook) });
 
+  const content = { parts: args.parts, data: args.data };
   let known;
-  let hook;
+  let hook = { id: 'set', ...HOOK };
   const operations = {
     card: async () => agent.card,
-    send: async () => told((known = await agent.send(args.text, true))),
-    stream: async () => collect(agent.stream(args.text)),
+    send: async () => told((known = await agent.send(args.text, true, undefined, content))),
+    stream: async () => collect(agent.stream(args.text, content)),
     get: async () => {
       if (!args.task) known ??= await agent.send(args.text, true);
       return told(await agent.get(args.task || known.id));
@@ -159,20 +206,24 @@ async function converse(agent, args, results) {
       });
     },
     extended: async () => ({ answer: agent.json.card(await agent.extended()) }),
+    list: async () => {
+      if (!args.context) known ??= await agent.send(args.text, true);
+      return { answer: await agent.list(args.context || known.contextId) };
+    },
+    list_all: async () => ({ answer: await agent.list('') }),
     push_send: async () => {
       hook = { id: 'inline', ...HOOK };
       return told((known = await agent.send(args.text, true, hook)));
     },
     push_set: async () => {
-      known ??= await agent.send(args.text, true);
       hook = { id: 'set', ...HOOK };
-      return { answer: agent.json.hook(await agent.push.set(known.id, hook)) };
+      return { answer: agent.json.hook(await agent.push.set(await about(), hook)) };
     },
-    push_get: async () => ({ answer: agent.json.hook(await agent.push.get(known.id, hook.id)) }),
+    push_get: async () => ({ answer: agent.json.hook(await agent.push.get(await about(), hook.id)) }),
     push_list: listed,
     // What a deletion leaves is its answer.
     push_delete: async () => {
-      await agent.push.delete(known.id, hook.id);
+      await agent.push.delete(await about(), hook.id);
       return listed();
     },
   };

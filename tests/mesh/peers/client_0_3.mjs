@@ -17,8 +17,10 @@ import { run } from './calling.mjs';
 const texts = (artifacts) =>
   artifacts.flatMap(({ parts }) => parts).flatMap((part) => (part.kind === 'text' ? [part.text] : []));
 
-const request = (text, wait, hook) => ({
-  message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: [{ kind: 'text', text }] },
+const part = (text, data) => (data ? { kind: 'data', data: { text } } : { kind: 'text', text });
+
+const request = (text, wait, hook, { parts = 1, data = false } = {}) => ({
+  message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: Array(parts).fill(part(text, data)) },
   configuration: { blocking: wait, ...(hook && { pushNotificationConfig: hook }) },
 });
 
@@ -65,12 +67,13 @@ await run(async (args, fetchImpl) => {
       ...(event.status && { state: event.status.state }),
     }),
     json: { task: same, event: same, hook: same, card: same },
-    send: (text, wait, hook) => client.sendMessage(request(text, wait, hook)),
-    stream: (text) => client.sendMessageStream(request(text, true)),
+    send: (text, wait, hook, content) => client.sendMessage(request(text, wait, hook, content)),
+    stream: (text, content) => client.sendMessageStream(request(text, true, undefined, content)),
     get: (id) => client.getTask({ id }),
     cancel: (id) => client.cancelTask({ id }),
     subscribe: (id) => client.resubscribeTask({ id }),
     extended: () => client.getAgentCard(),
+    list: () => Promise.reject(new Error('this SDK has no list')),
     push: {
       set: (taskId, hook) => client.setTaskPushNotificationConfig({ taskId, pushNotificationConfig: hook }),
       get: (id, pushNotificationConfigId) =>

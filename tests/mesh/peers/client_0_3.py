@@ -11,6 +11,7 @@ from a2a.types import (
     AgentCapabilities,
     AgentCard,
     Artifact,
+    DataPart,
     GetTaskPushNotificationConfigParams,
     Message,
     MessageSendConfiguration,
@@ -36,10 +37,9 @@ BINDINGS = {
 }
 
 
-def message(text: str) -> Message:
-    return Message(
-        message_id=str(uuid.uuid4()), role=Role.user, parts=[Part(root=TextPart(text=text))]
-    )
+def message(text: str, parts: int = 1, data: bool = False) -> Message:
+    part = Part(root=DataPart(data={'text': text}) if data else TextPart(text=text))
+    return Message(message_id=str(uuid.uuid4()), role=Role.user, parts=[part] * parts)
 
 
 def told(model) -> dict:
@@ -107,9 +107,9 @@ async def conversation(args, http, results) -> None:
 
     calls, streams = client(streaming=False), client(streaming=True)
 
-    async def send(text: str, blocking: bool = True, by=calls) -> Task:
+    async def send(text: str, blocking: bool = True, by=calls, **content) -> Task:
         configuration = MessageSendConfiguration(blocking=blocking)
-        async for task, _ in by.send_message(message(text), configuration=configuration):
+        async for task, _ in by.send_message(message(text, **content), configuration=configuration):
             return task
 
     async def started() -> Task:
@@ -118,7 +118,14 @@ async def conversation(args, http, results) -> None:
         await until(lambda: calls.get_task(TaskQueryParams(id=task.id)), lambda now: now.artifacts)
         return task
 
-    known, hook = None, None
+    async def about() -> str:
+        """The task that push configurations are of."""
+        nonlocal known
+        if not args.task:
+            known = known or await send(args.text)
+        return args.task or known.id
+
+    known, hook = None, PushNotificationConfig(id='set', **HOOK)
     for op in args.ops:
         if op == 'card':
             results[op] = {
@@ -132,10 +139,11 @@ async def conversation(args, http, results) -> None:
                 'answer': told(card),
             }
         elif op == 'send':
-            known = await send(args.text)
+            known = await send(args.text, parts=args.parts, data=args.data)
             results[op] = task_answer(known)
         elif op == 'stream':
-            results[op] = await collect(streams.send_message(message(args.text)))
+            events = streams.send_message(message(args.text, parts=args.parts, data=args.data))
+            results[op] = await collect(events)
         elif op == 'get':
             known = known or (None if args.task else await send(args.text))
             asked = TaskQueryParams(id=args.task or known.id)
@@ -158,14 +166,13 @@ async def conversation(args, http, results) -> None:
             known = await send(args.text, by=client(streaming=False, hooks=[hook]))
             results[op] = task_answer(known)
         elif op == 'push_set':
-            known = known or await send(args.text)
             hook = PushNotificationConfig(id='set', **HOOK)
-            asked = TaskPushNotificationConfig(task_id=known.id, push_notification_config=hook)
+            asked = TaskPushNotificationConfig(task_id=await about(), push_notification_config=hook)
             results[op] = {'answer': told(await calls.set_task_callback(asked))}
         elif op == 'push_get':
-            asked = GetTaskPushNotificationConfigParams(id=known.id, push_notification_config_id=hook.id)
+            asked = GetTaskPushNotificationConfigParams(id=await about(), push_notification_config_id=hook.id)
             results[op] = {'answer': told(await calls.get_task_callback(asked))}
-        elif op in ('push_list', 'push_delete'):
+        elif op in ('push_list', 'push_delete', 'list', 'list_all'):
             raise NotImplementedError(f'this SDK has no {op}')
         elif op == 'extended':
             results[op] = {'answer': told(await calls.get_card())}

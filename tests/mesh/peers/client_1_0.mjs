@@ -6,6 +6,8 @@
 import { randomUUID } from 'node:crypto';
 import {
   AgentCard,
+  ListTasksRequest,
+  ListTasksResponse,
   SendMessageRequest,
   StreamResponse,
   Task,
@@ -31,9 +33,9 @@ const texts = (artifacts) =>
 const stateOf = (status) =>
   taskStateToJSON(status.state).replace('TASK_STATE_', '').toLowerCase().replaceAll('_', '-');
 
-const request = (text, wait, hook) =>
+const request = (text, wait, hook, { parts = 1, data = false } = {}) =>
   SendMessageRequest.fromJSON({
-    message: { messageId: randomUUID(), role: 'ROLE_USER', parts: [{ text }] },
+    message: { messageId: randomUUID(), role: 'ROLE_USER', parts: Array(parts).fill(data ? { data: { text } } : { text }) },
     configuration: { returnImmediately: !wait, ...(hook && { taskPushNotificationConfig: hook }) },
   });
 
@@ -82,12 +84,13 @@ await run(async (args, fetchImpl) => {
       hook: TaskPushNotificationConfig.toJSON,
       card: AgentCard.toJSON,
     },
-    send: (text, wait, hook) => client.sendMessage(request(text, wait, hook)),
-    stream: (text) => client.sendMessageStream(request(text, true)),
+    send: (text, wait, hook, content) => client.sendMessage(request(text, wait, hook, content)),
+    stream: (text, content) => client.sendMessageStream(request(text, true, undefined, content)),
     get: (id) => client.getTask({ tenant: '', id }),
     cancel: (id) => client.cancelTask({ tenant: '', id, metadata: undefined }),
     subscribe: (id) => client.resubscribeTask({ tenant: '', id }),
     extended: () => client.getAgentCard(),
+    list: async (contextId) => ListTasksResponse.toJSON(await client.listTasks(ListTasksRequest.fromJSON({ contextId }))),
     push: {
       set: (taskId, hook) =>
         client.createTaskPushNotificationConfig(TaskPushNotificationConfig.fromJSON({ taskId, ...hook })),

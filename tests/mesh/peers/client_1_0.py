@@ -31,6 +31,7 @@ from a2a.types import (
 )
 from a2a.utils.constants import TransportProtocol
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
 
 from calling import HOOK, answer, arguments, channels, run, until
 
@@ -41,9 +42,10 @@ BINDINGS = {
 }
 
 
-def request(text: str, **configuration) -> SendMessageRequest:
+def request(text: str, parts: int = 1, data: bool = False, **configuration) -> SendMessageRequest:
+    part = Part(data=Value(string_value=text)) if data else Part(text=text)
     return SendMessageRequest(
-        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[Part(text=text)]),
+        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[part] * parts),
         configuration=SendMessageConfiguration(**configuration),
     )
 
@@ -132,7 +134,14 @@ async def conversation(args, http, results) -> None:
         await until(lambda: calls.get_task(GetTaskRequest(id=task.id)), lambda now: now.artifacts)
         return task
 
-    known, hook = None, None
+    async def about() -> str:
+        """The task that push configurations are of."""
+        nonlocal known
+        if not args.task:
+            known = known or await send(args.text)
+        return args.task or known.id
+
+    known, hook = None, TaskPushNotificationConfig(id='set', **HOOK)
     for op in args.ops:
         if op == 'card':
             results[op] = {
@@ -146,10 +155,11 @@ async def conversation(args, http, results) -> None:
                 'answer': MessageToDict(card),
             }
         elif op == 'send':
-            known = await send(args.text)
+            known = await send(args.text, parts=args.parts, data=args.data)
             results[op] = task_answer(known)
         elif op == 'stream':
-            results[op] = await collect(streams.send_message(request(args.text)))
+            events = streams.send_message(request(args.text, parts=args.parts, data=args.data))
+            results[op] = await collect(events)
         elif op == 'get':
             known = known or (None if args.task else await send(args.text))
             asked = GetTaskRequest(id=args.task or known.id)
@@ -171,22 +181,27 @@ async def conversation(args, http, results) -> None:
             known = await send(args.text, task_push_notification_config=hook)
             results[op] = task_answer(known)
         elif op == 'push_set':
-            known = known or await send(args.text)
-            hook = TaskPushNotificationConfig(id='set', task_id=known.id, **HOOK)
+            hook = TaskPushNotificationConfig(id='set', task_id=await about(), **HOOK)
             stored = await calls.create_task_push_notification_config(hook)
             results[op] = {'answer': MessageToDict(stored)}
         elif op == 'push_get':
-            asked = GetTaskPushNotificationConfigRequest(task_id=known.id, id=hook.id)
+            asked = GetTaskPushNotificationConfigRequest(task_id=await about(), id=hook.id)
             stored = await calls.get_task_push_notification_config(asked)
             results[op] = {'answer': MessageToDict(stored)}
         elif op in ('push_list', 'push_delete'):  # what a deletion leaves is its answer
             if op == 'push_delete':
-                asked = DeleteTaskPushNotificationConfigRequest(task_id=known.id, id=hook.id)
+                asked = DeleteTaskPushNotificationConfigRequest(task_id=await about(), id=hook.id)
                 await calls.delete_task_push_notification_config(asked)
-            asked = ListTaskPushNotificationConfigsRequest(task_id=known.id)
+            asked = ListTaskPushNotificationConfigsRequest(task_id=await about())
             stored = await calls.list_task_push_notification_configs(asked)
             results[op] = {'answer': MessageToDict(stored).get('configs', [])}
         elif op == 'list':
+            known = known or (None if args.context else await send(args.text))
+            listed = await calls.list_tasks(ListTasksRequest(context_id=args.context or known.context_id))
+            results[op] = {'answer': MessageToDict(listed)}
+        elif op == 'list_all':
+            results[op] = {'answer': MessageToDict(await calls.list_tasks(ListTasksRequest()))}
+        elif op == 'pages':
             results[op] = await every_page(calls)
         elif op == 'extended':
             extended = await calls.get_extended_agent_card(GetExtendedAgentCardRequest())

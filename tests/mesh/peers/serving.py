@@ -92,6 +92,44 @@ def echo(agent: str, text: str, request: dict, **understood: str) -> str:
     )
 
 
+SAYS = 'x-agent-says'
+"""A request with this header, the code of an error over JSON-RPC, is answered with that error."""
+
+STREAMS = ('on_message_send_stream', 'on_subscribe_to_task', 'on_resubscribe_to_task')
+
+
+def bidden(handler, error: Callable[[int], Exception]):
+    """The SDK's `handler`, which raises what `error` makes of the code where a request asks for it. How that is said to the client is
+    the SDK's own affair."""
+
+    def check(given: tuple, named: dict) -> None:
+        context = named.get('context') or given[-1]
+        code = context.state.get(RECEIVED, {}).get('headers', {}).get(SAYS)
+        if code:
+            raise error(int(code))
+
+    def call(method):
+        async def checked(*given, **named):
+            check(given, named)
+            return await method(*given, **named)
+
+        return checked
+
+    def stream(method):
+        async def checked(*given, **named):
+            check(given, named)
+            async for event in method(*given, **named):
+                yield event
+
+        return checked
+
+    for name in dir(handler):
+        if name.startswith('on_'):
+            wrap = stream if name in STREAMS else call
+            setattr(handler, name, wrap(getattr(handler, name)))
+    return handler
+
+
 class Recorder:
     """Notes every request before the agent sees it, and tells them at `GET /control/requests` (oldest first)."""
 

@@ -191,6 +191,11 @@ impl Sdk {
         self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first"], token).await
     }
 
+    /// The same for a caller who shows something else than a token: a client for Python.
+    pub async fn call_with_header(self, url: &str, header: &str, ops: &str, binding: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first", "--header", header], None).await
+    }
+
     /// The same with the card at `card_path` below `url`.
     pub async fn call_by_card(self, url: &str, card_path: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--card-path", card_path, "--ops", ops, "--binding", binding], token).await
@@ -207,6 +212,25 @@ impl Sdk {
         let mut arguments = vec!["--grpc-target", &target, "--ops", ops, "--binding", "grpc"];
         arguments.extend(headers.iter().flat_map(|header| ["--header", header]));
         self.run(&arguments, token).await
+    }
+
+    /// The same about a task and a context that are there already: also `list` and what is done to push configurations.
+    pub async fn call_grpc_about(self, ids: [&str; 2], port: u16, token: &str, ops: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        let [task, context] = ids;
+        let arguments = ["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--task", task, "--context", context];
+        self.run(&arguments, Some(token)).await
+    }
+
+    /// What becomes of each of `tries`, a list of `{op, …}` in JSON: see `peers/README.md`. Each has a client of its own.
+    pub async fn try_all(self, url: &str, token: &str, binding: &str, tries: &str) -> Result<Value> {
+        self.run(&["--url", url, "--binding", binding, "--tries", tries], Some(token)).await
+    }
+
+    /// The same over gRPC.
+    pub async fn try_grpc(self, port: u16, token: &str, tries: &str) -> Result<Value> {
+        let target = format!("127.0.0.1:{port}");
+        self.run(&["--grpc-target", &target, "--binding", "grpc", "--tries", tries], Some(token)).await
     }
 
     /// The same for a tenant: the 1.0 SDK for Python.

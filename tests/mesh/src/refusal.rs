@@ -28,6 +28,8 @@ impl Refusal {
             -32005 => Some("CONTENT_TYPE_NOT_SUPPORTED"),
             -32009 => Some("VERSION_NOT_SUPPORTED"),
             -32602 => Some("INVALID_PARAMS"),
+            -32600 => Some("INVALID_REQUEST"),
+            -32601 if self.http == 404 => Some("METHOD_NOT_FOUND"),
             _ => None,
         }
     }
@@ -69,6 +71,7 @@ pub const ALL: &[Refusal] = &[
     row("method_refused", 405, -32601, "UNIMPLEMENTED"),
     row("body_malformed", 400, -32700, "INVALID_ARGUMENT"),
     row("request_malformed", 400, -32600, "INVALID_ARGUMENT"),
+    row("params_malformed", 400, -32602, "INVALID_ARGUMENT"),
     row("body_too_large", 413, -32052, "RESOURCE_EXHAUSTED"),
     row("path_too_long", 414, -32052, "RESOURCE_EXHAUSTED"),
     row("encoding_refused", 415, -32005, "INVALID_ARGUMENT"),

@@ -126,6 +126,14 @@ pub fn add(suite: &mut Suite) {
         }
         Ok(())
     });
+    suite.add("hold::without_holding_a_card_of_the_agents_own_is_warned_of", async |mesh| {
+        let mut file = without_option(mesh, false)?;
+        file.edit_plugin(|plugin| plugin["agents"][0]["public_url"] = json!("https://expense.example.com/agents/expense"))?;
+        let envoy = Envoy::start("streaming-cards", &file, Options::default()).await?;
+        ensure!(envoy.log().contains("attache: agents[0].card.source: is upstream while hold_headers is off"), "no warning");
+        ensure!(!mesh.inbound.log().contains("card.source: is upstream"), "a warning without need");
+        Ok(())
+    });
     suite.add("hold::without_holding_bad_credentials_and_versions_are_refused", async |mesh| {
         let envoy = streaming(mesh, "streaming-refused").await?;
         let token = mesh.token().await?;

@@ -162,16 +162,16 @@ pub fn add(suite: &mut Suite) {
         let url = format!("http://127.0.0.1:{}{AGENT}", house.place.envoy.port());
         for (who, binding) in [("ann", "jsonrpc"), ("bob", "http_json"), ("ann", "http_json"), ("bob", "jsonrpc")] {
             let token = house.place.token(who);
-            let result = Sdk::Python1_0.call(&url, Some(&token), "send,stream,list", binding).await?;
+            let result = Sdk::Python1_0.call(&url, Some(&token), "send,stream,pages", binding).await?;
             ensure!(result["ok"] == true && !result.to_string().contains(KEY), "{result}");
-            let listed: BTreeSet<_> = result["results"]["list"]["tasks"].as_array().into_iter().flatten().map(Value::to_string).collect();
+            let listed: BTreeSet<_> = result["results"]["pages"]["tasks"].as_array().into_iter().flatten().map(Value::to_string).collect();
             for op in ["send", "stream"] {
                 ensure!(listed.contains(&result["results"][op]["task"].to_string()), "{op}: {result}");
             }
         }
         for (who, binding) in [("ann", "jsonrpc"), ("bob", "http_json")] {
-            let result = Sdk::Python1_0.call(&url, Some(&house.place.token(who)), "list", binding).await?;
-            let tasks = &result["results"]["list"];
+            let result = Sdk::Python1_0.call(&url, Some(&house.place.token(who)), "pages", binding).await?;
+            let tasks = &result["results"]["pages"];
             ensure!(tasks["tasks"].as_array().is_some_and(|tasks| tasks.len() == 4), "{result}");
             // Eight tasks, three on a page, and what is shown of each page.
             ensure!(tasks["totals"].as_array().is_some_and(|pages| pages.len() == 3), "{result}");

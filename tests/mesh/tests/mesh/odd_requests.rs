@@ -206,7 +206,7 @@ pub fn add(suite: &mut Suite) {
         }
         Ok(())
     });
-    suite.add("odd_requests::a_notification_is_request_malformed", async |mesh| {
+    suite.add("odd_requests::a_notification_is_params_malformed", async |mesh| {
         let here = Lenient::standing(mesh).await?;
         let notification = |method: &str, params: Value| Call::post(AGENT, &json!({"jsonrpc": "2.0", "method": method, "params": params}));
         let mut calls = vec![notification("SendMessage", message_1_0(&"long ".repeat(20_000))).version("1.0")];
@@ -217,7 +217,7 @@ pub fn add(suite: &mut Suite) {
         }
         for call in calls {
             let reply = here.send(&call).await?;
-            refusal::check(&reply, "request_malformed", &Form::Rpc(Value::Null))?;
+            refusal::check(&reply, "params_malformed", &Form::Rpc(Value::Null))?;
             let whole = here.agent.heard().iter().any(|heard| heard.whole);
             ensure!(!whole, "the agent heard a notification whole");
             here.agent.forget();

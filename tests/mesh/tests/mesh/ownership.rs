@@ -223,17 +223,21 @@ pub fn task_of(reply: &Reply) -> Result<(String, String)> {
 }
 
 /// The agent's own id.
-fn plain(shown: &str) -> &str {
+pub fn plain(shown: &str) -> &str {
     shown.rsplit_once('~').map_or(shown, |(id, _)| id)
 }
 
 /// Every id in `value` is one of the caller's.
-fn ensure_tagged(value: &Value) -> Result<()> {
+pub fn ensure_tagged(value: &Value) -> Result<()> {
     match value {
         Value::Array(list) => list.iter().try_for_each(ensure_tagged),
         Value::Object(map) => map.iter().try_for_each(|(name, value)| {
-            let is_id = ["taskId", "contextId", "task"].contains(&name.as_str());
-            if let (true, Value::String(id)) = (is_id, value) {
+            let is_task = ["contextId", "context_id"].iter().any(|context| map.contains_key(*context)) && map.contains_key("status");
+            let names = ["taskId", "task_id", "contextId", "context_id", "task"];
+            let is_id = names.contains(&name.as_str()) || (is_task && name == "id");
+            let refers = ["referenceTaskIds", "reference_task_ids"].contains(&name.as_str());
+            let ids = value.as_array().filter(|_| refers).into_iter().flatten().chain(Some(value).filter(|_| is_id));
+            for id in ids.filter_map(Value::as_str) {
                 ensure!(id.is_empty() || id.contains("~new."), "{name} is {id}");
             }
             ensure_tagged(value)
@@ -280,7 +284,7 @@ async fn talk(mesh: &Mesh, sdk: Sdk, binding: &str, ops: &str) -> Result<()> {
 }
 
 /// A task of ann's that goes on, over one of the four ways.
-async fn waiting(place: &Place, over: Over) -> Result<(String, String)> {
+pub async fn waiting(place: &Place, over: Over) -> Result<(String, String)> {
     let reply = place.send(&over.message("wait", &json!({})), "ann").await?;
     ensure!(reply.is_success(), "{} {}", reply.status, reply.text());
     let (task, context) = task_of(&reply)?;

@@ -85,6 +85,12 @@ const CASES: &[Case] = &[
     ("batch", "request_malformed", || at("", &json!([rpc(json!("v"), "SendMessage", json!({}))])).version("1.0"), nameless),
     ("text", "request_malformed", || bytes("\"SendMessage\""), nameless),
     ("method_is_a_number", "request_malformed", || at("", &json!({"jsonrpc": "2.0", "id": "v", "method": 5})).version("1.0"), || id("v")),
+    (
+        "params_are_a_list",
+        "params_malformed",
+        || at("", &json!({"jsonrpc": "2.0", "id": "v", "method": "SendMessage", "params": [1]})).version("1.0"),
+        || id("v"),
+    ),
     ("no_method", "request_malformed", || at("", &json!({"jsonrpc": "2.0", "id": "v"})).version("1.0"), || id("v")),
     (
         "jsonrpc_1_0",

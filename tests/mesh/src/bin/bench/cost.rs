@@ -10,11 +10,11 @@ use crate::samples::Samples;
 use crate::spread::Spread;
 use crate::table::{self, Table};
 
-/// The tables with their titles. Ratios to the native stack are left out where the same stack differs too much from itself.
-pub fn tables(samples: &Samples, refused: &mut Refused) -> Result<Vec<(String, Table)>> {
+/// The tables of a part with their titles. Ratios to the native stack are left out where the same stack differs too much from itself.
+pub fn tables(samples: &Samples, part: Part, refused: &mut Refused) -> Result<Vec<(String, Table)>> {
     let mut tables = Vec::new();
     for kind in Kind::ALL {
-        let rows = kind.rows(&[Part::Cost]);
+        let rows = kind.rows(&[part]);
         if !rows.is_empty() {
             tables.push((format!("Body of {}", kind.title()), one(samples, kind, &rows, refused)?));
         }

@@ -9,7 +9,7 @@ use http::header::{HeaderMap, HeaderValue};
 
 use crate::load::Load;
 use crate::part::Part;
-use crate::rows::{Names, Row, TOKENS};
+use crate::rows::{Names, Row, TOKENS, against};
 use crate::tokens::Issuer;
 use crate::{body, outbound};
 
@@ -58,7 +58,7 @@ impl Kind {
     fn wanted(self, part: Part) -> &'static [Row] {
         use Row::{
             Agents, Attache, Bare, Calls, FirstSight, Injector, InjectorAgain, JwtCached, JwtDefaultCache, JwtUncached, JwtUncachedAgain,
-            Native, NativeAgain, Nothing, OutboundAttache, OutboundBare, Silent, SilentAgain,
+            Native, NativeAgain, Nothing, Other, OutboundAttache, OutboundBare, Silent, SilentAgain,
         };
         match (part, self) {
             (Part::Cost, Self::Small | Self::Large) => {
@@ -66,6 +66,7 @@ impl Kind {
             }
             // A default cache differs from the large one only where tokens do not fit.
             (Part::Cost, Self::SmallMany) => &[Bare, JwtCached, JwtUncached, JwtDefaultCache, Native, NativeAgain, Attache, Silent],
+            (Part::Modules, Self::Small | Self::Large) => &[Bare, Native, NativeAgain, Calls, Silent, Other(0), Other(1), Other(2)],
             (Part::Reach, Self::Small) => &[Bare, Native, NativeAgain, Attache, Silent, SilentAgain, Agents],
             (Part::Reach, Self::SmallMany) => &[Bare, Silent],
             (Part::Reach, Self::Large | Self::OneString) => &[Bare, Native, NativeAgain, Silent],
@@ -77,7 +78,9 @@ impl Kind {
 
     /// The rows that any of `parts` wants to see.
     pub fn rows(self, parts: &[Part]) -> Vec<Row> {
-        Row::ALL.into_iter().filter(|row| parts.iter().any(|part| self.wanted(*part).contains(row))).collect()
+        let others = against().len();
+        let there = |row: &Row| !matches!(row, Row::Other(index) if *index >= others);
+        Row::ALL.into_iter().filter(|row| there(row) && parts.iter().any(|part| self.wanted(*part).contains(row))).collect()
     }
 }
 

@@ -100,7 +100,7 @@ async fn run() -> Result<()> {
         let table = starts.table()?;
         add(Part::Start, "Starts", &table, table::markdown(&table));
     }
-    if has(Part::Cost) || has(Part::Reach) {
+    if has(Part::Cost) || has(Part::Modules) || has(Part::Reach) {
         let checks = check::Checks::new(&issuer, request(&names), &loads)?;
         let samples = rounds::measure(rounds, seconds, &parts, &base, &loads, &checks).await?;
         std::fs::write(place::logs().join("samples.csv"), samples.csv())?;
@@ -111,12 +111,17 @@ async fn run() -> Result<()> {
         }
         if has(Part::Cost) {
             let mut text = String::new();
-            let tables = cost::tables(&samples, &mut refused)?;
+            let tables = cost::tables(&samples, Part::Cost, &mut refused)?;
             for (title, table) in &tables {
                 text += &format!("### {title}\n\n{}\n", table::markdown(table));
                 println!("\n{title}:\n{}", table::text(table));
             }
             sections.push((Part::Cost, text));
+        }
+        if has(Part::Modules) {
+            for (title, table) in &cost::tables(&samples, Part::Modules, &mut refused)? {
+                println!("\nBuilds of the module, {title}:\n{}", table::text(table));
+            }
         }
     }
     if has(Part::Strangers) {
@@ -152,8 +157,10 @@ async fn run() -> Result<()> {
     if let Some(growth) = growth {
         growth.draw()?;
     }
-    document::write(&sections, &setup)?;
-    eprintln!("Wrote docs/performance.md.");
+    if !sections.is_empty() {
+        document::write(&sections, &setup)?;
+        eprintln!("Wrote docs/performance.md.");
+    }
     Ok(())
 }
 

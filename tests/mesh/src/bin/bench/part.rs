@@ -7,6 +7,8 @@ use anyhow::{Result, bail};
 pub enum Part {
     /// CPU time of a request beside Envoy's own filters.
     Cost,
+    /// Builds of the module beside each other.
+    Modules,
     /// The goals.
     Reach,
     /// Time and memory of a start.
@@ -21,12 +23,13 @@ pub enum Part {
 
 impl Part {
     /// All, in the order in which they run, but for `start`, which is first.
-    pub const ALL: [Self; 6] = [Self::Cost, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Growth];
+    pub const ALL: [Self; 7] = [Self::Cost, Self::Modules, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Growth];
 
     /// Its name in `BENCH`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Cost => "cost",
+            Self::Modules => "modules",
             Self::Reach => "reach",
             Self::Start => "start",
             Self::Strangers => "strangers",
@@ -35,7 +38,7 @@ impl Part {
         }
     }
 
-    /// The parts that the environment asks for. Drawing takes long, so `growth` comes only by name or with `PLOTS=1`.
+    /// The parts that the environment asks for. Drawing takes long, so `growth` comes only by name or with `PLOTS=1`; `modules` by name.
     pub fn asked() -> Result<Vec<Self>> {
         let plots = std::env::var("PLOTS").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
         let names = std::env::var("BENCH").unwrap_or_default();
@@ -45,7 +48,7 @@ impl Part {
         }
         let wanted = |part: &Self| match part {
             Self::Growth if plots => true,
-            Self::Growth => names.contains(&part.name()),
+            Self::Growth | Self::Modules => names.contains(&part.name()),
             // Some goals are about the start.
             Self::Start if names.contains(&Self::Reach.name()) => true,
             _ => names.is_empty() || names.contains(&part.name()),

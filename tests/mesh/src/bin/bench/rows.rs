@@ -36,6 +36,8 @@ pub enum Row {
     /// Without.
     Silent,
     SilentAgain,
+    /// Without, another build of the module: one of those that `AGAINST` names.
+    Other(usize),
     /// Without, as one of many agents.
     Agents,
     /// Without, for tokens that it has not seen.
@@ -49,7 +51,7 @@ pub enum Row {
 
 impl Row {
     /// All, in the order in which they are measured.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Bare,
         Self::JwtCached,
         Self::JwtUncached,
@@ -62,6 +64,9 @@ impl Row {
         Self::Attache,
         Self::Silent,
         Self::SilentAgain,
+        Self::Other(0),
+        Self::Other(1),
+        Self::Other(2),
         Self::Agents,
         Self::FirstSight,
         Self::OutboundBare,
@@ -85,6 +90,7 @@ impl Row {
             Self::Attache => "Attaché".into(),
             Self::Silent => "Attaché, `audit.level: none`".into(),
             Self::SilentAgain => "Attaché, `audit.level: none`, again".into(),
+            Self::Other(index) => format!("Attaché, `audit.level: none`, {}", against().get(index).map_or("", String::as_str)),
             Self::Agents => format!("Attaché, `audit.level: none`, {AGENTS} agents"),
             Self::FirstSight => "Attaché, `audit.level: none`, new tokens".into(),
             Self::OutboundBare => "outbound: bare router".into(),
@@ -101,7 +107,10 @@ impl Row {
 
     /// Its bytes go through Attaché.
     pub fn has_attache(self) -> bool {
-        matches!(self, Self::Attache | Self::Silent | Self::SilentAgain | Self::Agents | Self::FirstSight | Self::OutboundAttache)
+        matches!(
+            self,
+            Self::Attache | Self::Silent | Self::SilentAgain | Self::Other(_) | Self::Agents | Self::FirstSight | Self::OutboundAttache
+        )
     }
 
     /// It is what WebAssembly itself costs.
@@ -136,6 +145,10 @@ impl Row {
         if self.is_floor() {
             file.module(&floor::module(self == Self::Calls)?)?;
         }
+        if let Self::Other(index) = self {
+            let module = against().get(index).cloned().context("AGAINST names fewer modules")?;
+            file.module(&std::path::absolute(module)?)?;
+        }
         if self == Self::Agents {
             file.edit_plugin(|plugin| add_agents(plugin, AGENTS))?;
         }
@@ -155,6 +168,12 @@ impl Row {
         *filters = chain;
         Ok(file)
     }
+}
+
+/// Other builds of the module to be measured, three at most: the files that `AGAINST` names, with commas between.
+pub fn against() -> Vec<String> {
+    let named = std::env::var("AGAINST").unwrap_or_default();
+    named.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 /// No record of any request.
