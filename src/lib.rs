@@ -21,11 +21,10 @@
 )]
 
 pub use attache_ground::{protocol, wire};
-pub use attache_settings::{card, config, credential};
+pub use attache_settings::{card, config, credential, ownership};
 
 pub mod flow;
 pub mod identity;
-pub mod ownership;
 pub mod policy;
 
 #[cfg(all(target_arch = "wasm32", not(test)))]

@@ -1,4 +1,5 @@
-//! What is read now and then: the configuration, agent cards, credentials for outbound calls. It is compiled for size.
+//! What is read now and then: the configuration, agent cards, credentials for outbound calls, bodies about tasks that have owners. It is
+//! compiled for size.
 
 #![deny(
     clippy::unwrap_used,
@@ -19,3 +20,4 @@ pub use attache_ground::{protocol, wire};
 pub mod card;
 pub mod config;
 pub mod credential;
+pub mod ownership;
