@@ -98,13 +98,18 @@ mod tests {
 
     /// What becomes of a configuration whose agent has these `tasks`.
     fn with(tasks: &Value) -> String {
+        offering(&["jsonrpc"], tasks)
+    }
+
+    /// The same for an agent with these bindings.
+    fn offering(bindings: &[&str], tasks: &Value) -> String {
         let config = json!({
             "issuers": [{"name": "corp", "issuer": "https://auth.example", "audiences": ["a"],
                          "jwks": {"remote": {"uri": "https://auth.example/jwks", "cluster": "idp"}}}],
             "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
             "secrets": {"key": {"env": "KEY"}},
-            "agents": [{"name": "expense", "match": {"hosts": ["a.example"], "path_prefix": "/agents/expense"},
-                        "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "security": [{"oauth2": []}],
+            "agents": [{"name": "expense", "match": {"hosts": ["a.example"], "path_prefix": "/agents/expense", "grpc": bindings.contains(&"grpc")},
+                        "versions": {"1.0": {"bindings": bindings}}, "security": [{"oauth2": []}],
                         "skill_from": {"metadata_key": "skill"}, "tasks": tasks}],
         });
         Config::parse(config.to_string().as_bytes()).map_or_else(|error| error.to_string(), |_| "ok".to_owned())
@@ -117,6 +122,15 @@ mod tests {
         for tasks in [json!("shared"), json!({"owned": {"keys": keys}}), json!({"owned": {"keys": keys, "mark": mark}})] {
             assert_eq!(with(&tasks), "ok");
         }
+    }
+
+    #[test]
+    fn messages_of_grpc_have_no_marks() {
+        let keys = json!([{"id": "a", "secret": "key"}]);
+        let mark = json!({"metadata_key": "owner"});
+        assert_eq!(offering(&["grpc", "jsonrpc"], &json!({"owned": {"keys": keys}})), "ok");
+        let error = offering(&["grpc", "jsonrpc"], &json!({"owned": {"keys": keys, "mark": mark}}));
+        assert!(error.starts_with("agents[0].tasks.owned.mark: messages of gRPC are not marked"), "{error}");
     }
 
     #[test]
