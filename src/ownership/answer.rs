@@ -18,7 +18,7 @@ pub(super) const LIMITS: Limits = Limits { depth: 128, names: 16_384, text: 2048
 /// Longest metadata that may hold a mark, in bytes: nothing of it goes on before all of it is there.
 const MAX_METADATA_BYTES: usize = 1024 * 1024;
 
-/// Longest message of gRPC, in bytes: clients take no longer one unless they are told to. With its tags it may be twice as long.
+/// Longest message of gRPC, in bytes: the usual limit of clients. With its tags it may be twice as long.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// One answer.

@@ -72,7 +72,7 @@ impl Found {
             (Place::Request, Kind::Object, _) => self.request = Some(out.len()),
             (Place::Params, Kind::Object, None) => self.params = Some((out.len(), false)),
             (Place::Params, Kind::Object, Some(end)) => self.params = self.params.map(|(at, _)| (at, end == End::Filled)),
-            // What is no object names nothing, for whoever reads it so far.
+            // Readers differ on params that are no object.
             (Place::Params, ..) => return Err(Problem::HistoryLength),
             (Place::HistoryLength, ..) => self.length = Some((out.len(), seen.json.ok_or(Problem::HistoryLength)?.to_owned())),
             (Place::PageToken, ..) => {

@@ -2,7 +2,7 @@
 //! tasks whose history has a message of the caller: one of the user's role with the caller's mark. What no message of the
 //! caller began or went on with is not shown, for an agent may write what it likes in messages of its own. How much history is
 //! shown is what was asked for, because the agent was asked for all of it. The list is made anew of what is known of it: a
-//! member that nobody knows could hold tasks as well.
+//! member that is not known could hold tasks as well.
 
 use super::answer::{LIMITS, tagged};
 use super::body::{Problem, quoted, text};

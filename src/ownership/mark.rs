@@ -1,7 +1,7 @@
 //! The mark of an owner, which the metadata of each of its messages carries to the agent: an agent that keeps it shows with it
 //! whose a task is. Its text is the name of the key, `.`, and half of HMAC-SHA256 (RFC 2104, 128 bits) in base64url over the
 //! owner and the A2A tenant. All messages of one owner in one tenant have the same, whatever the task: who may write into a task
-//! at all is told by the tag of its id, so that nobody's mark gets into a task of somebody else.
+//! at all is told by the tag of its id, so that a caller's mark never gets into another caller's task.
 
 use super::tag::{CODE_BYTES, Tagger};
 use crate::wire::base64url;

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, mpsc};
 use std::time::{Duration, Instant};
 
@@ -303,4 +303,19 @@ pub async fn end_on_signal(code: i32) -> Result<()> {
 pub fn port_of(ready: &serde_json::Value, name: &str) -> Result<u16> {
     let port = ready[name].as_u64().with_context(|| format!("no {name} in {ready}"))?;
     Ok(u16::try_from(port)?)
+}
+
+/// Runs a whole program: ends what it started, and says the causes of an error and where the logs are.
+pub fn run_program(program: impl Future<Output = Result<ExitCode>>) -> ExitCode {
+    let _end = EndAll;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(program)) {
+        Ok(code) => code,
+        Err(error) => {
+            // Not its backtrace: what went wrong is in the logs of another program.
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            eprintln!("{}\nall logs: {}", causes.join("\n"), place::logs().display());
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -5,22 +5,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use attache_mesh::mesh::Mesh;
-use attache_mesh::process::{self, EndAll};
+use attache_mesh::process;
 use attache_mesh::tour::{self, Tour};
 use attache_mesh::{place, report};
 
 fn main() -> ExitCode {
-    let _end = EndAll;
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    match runtime.map_err(anyhow::Error::from).and_then(|runtime| runtime.block_on(run())) {
-        Ok(code) => code,
-        Err(error) => {
-            // Its causes, not its backtrace: what went wrong is in the logs of another program.
-            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-            eprintln!("{}\nall logs: {}", causes.join("\n"), place::logs().display());
-            ExitCode::FAILURE
-        }
-    }
+    process::run_program(run())
 }
 
 async fn run() -> Result<ExitCode> {
