@@ -64,9 +64,10 @@ mod tests {
     }
 
     #[test]
-    fn the_document_has_a_section_for_every_part() {
+    fn the_document_has_a_section_for_every_part_but_the_comparison_of_builds() {
         let text = std::fs::read_to_string(place::root().join("docs/performance.md")).unwrap();
-        for part in Part::ALL {
+        // What `modules` prints is about files of whoever runs it: the document has no section for it.
+        for part in Part::ALL.into_iter().filter(|part| *part != Part::Modules) {
             replace(&text, part.name(), "").unwrap();
         }
     }
