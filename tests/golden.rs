@@ -53,6 +53,11 @@ fn tokens() {
 }
 
 #[test]
+fn audiences() {
+    room("audiences");
+}
+
+#[test]
 fn schemes() {
     room("schemes");
 }

@@ -13,11 +13,12 @@ use attache::config::{Algorithm, Config};
 use attache::flow::event::reason::Reason;
 use attache::identity::jwk::{KeySet, Wanted};
 use attache::identity::signature::{Software, Verifier as _};
-use attache::identity::verify;
+use attache::identity::verify::{self, Taken};
 use attache::wire::time::UnixTime;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::rc::Rc;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -40,13 +41,14 @@ fn every_token_has_its_verdict() {
     let times = [SystemTime::now().duration_since(UNIX_EPOCH).unwrap(), Duration::from_secs(4_000_000_000)];
     let tokens = file["tokens"].as_array().unwrap();
     assert!(tokens.len() > 100, "{}", tokens.len());
+    let taken = [Taken { scheme: 0, issuer: 0, terms: Rc::clone(&config.issuers[0].terms) }];
     let mut wrong = Vec::new();
     for vector in tokens {
         for now in times {
             let token = vector["token"].as_str().unwrap();
-            let verdict = match verify::open(token, &config.issuers, &[0])
+            let verdict = match verify::open(token, &config.issuers, &taken)
                 .and_then(|open| open.verify(&config.issuers[0], &keys, &Software))
-                .and_then(|verified| verified.judge(&config.issuers[0], &config.issuers[0].audiences, UnixTime::new(now)))
+                .and_then(|verified| verified.judge(&config.issuers[0], &config.issuers[0].terms, UnixTime::new(now)))
             {
                 Ok(caller) => {
                     assert_eq!(caller.subject.as_deref(), Some("vector"));

@@ -5,6 +5,9 @@ use super::{ConfigError, Issuer, Scheme, SkillFrom};
 use crate::protocol::{Operation, OperationClass};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
+use std::fmt;
 
 /// One rule of `agents[].access`.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,9 +18,9 @@ pub struct Rule {
     /// The rule is only for these skills (ids of the agent's card), as `skill_from` finds them. None: for every one.
     #[serde(default)]
     pub skills: Vec<String>,
-    /// What the caller must be or have, all of it; nothing named is nothing required.
+    /// What the caller must be or have; nothing named is nothing required.
     #[serde(default)]
-    pub require: Require,
+    pub require: Alternatives,
 }
 
 /// One entry of `operations`.
@@ -87,7 +90,71 @@ impl Kind {
     }
 }
 
-/// What a rule requires. Each list that is not empty is a condition.
+/// What a rule requires: one requirement, or a list of which one is enough.
+#[derive(Clone, Debug)]
+pub struct Alternatives {
+    list: Vec<Require>,
+    /// It was written as a list.
+    is_list: bool,
+}
+
+impl Default for Alternatives {
+    fn default() -> Self {
+        Self { list: vec![Require::default()], is_list: false }
+    }
+}
+
+impl Alternatives {
+    /// Each of them would do. There is one at least.
+    pub fn iter(&self) -> impl Iterator<Item = &Require> {
+        self.list.iter()
+    }
+
+    /// Errs on what no caller can meet, or names that mean nobody; `at` is where it stands.
+    pub(super) fn check(
+        &self,
+        at: &str,
+        issuers: &[Issuer],
+        schemes: &SortedMap<String, Scheme>,
+        vouchers: &Vouchers<'_>,
+    ) -> Result<(), ConfigError> {
+        if self.list.is_empty() {
+            return Err(ConfigError::new(at, "give at least one requirement, or leave the member out"));
+        }
+        for (index, require) in self.list.iter().enumerate() {
+            let at = if self.is_list { format!("{at}[{index}]") } else { at.to_owned() };
+            require.check(&at, issuers, schemes, vouchers)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'de> Deserialize<'de> for Alternatives {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Alternatives;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a requirement, or a list of them")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Alternatives, A::Error> {
+                let require = Require::deserialize(MapAccessDeserializer::new(members))?;
+                Ok(Alternatives { list: vec![require], is_list: false })
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Alternatives, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(list)).map(|list| Alternatives { list, is_list: true })
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
+}
+
+/// One requirement: all that it names. Each list that is not empty is a condition.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Require {
@@ -97,6 +164,8 @@ pub struct Require {
     pub any_scope: Vec<String>,
     /// Every one of these roles.
     pub roles: Vec<String>,
+    /// At least one of these roles.
+    pub any_role: Vec<String>,
     /// This kind of caller.
     pub kind: Option<Kind>,
     /// One of these clients. A name is one only with who vouches for it: `issuers` or `schemes`.
@@ -141,23 +210,29 @@ impl Rule {
             }
             Some(_) => {}
         }
-        for (index, name) in self.require.issuers.iter().enumerate() {
+        self.require.check(&format!("{at}.require"), issuers, schemes, vouchers)
+    }
+}
+
+impl Require {
+    fn check(&self, at: &str, issuers: &[Issuer], schemes: &SortedMap<String, Scheme>, vouchers: &Vouchers<'_>) -> Result<(), ConfigError> {
+        for (index, name) in self.issuers.iter().enumerate() {
             if !issuers.iter().any(|issuer| &issuer.name == name) {
-                return Err(ConfigError::new(format!("{at}.require.issuers[{index}]"), format!("there is no issuer called {name:?}")));
+                return Err(ConfigError::new(format!("{at}.issuers[{index}]"), format!("there is no issuer called {name:?}")));
             }
         }
-        if let Some((index, reason)) = voucher::unknown_scheme(&self.require.schemes, schemes) {
-            return Err(ConfigError::new(format!("{at}.require.schemes[{index}]"), reason));
+        if let Some((index, reason)) = voucher::unknown_scheme(&self.schemes, schemes) {
+            return Err(ConfigError::new(format!("{at}.schemes[{index}]"), reason));
         }
-        let Require { clients, subjects, tenants, issuers: said, schemes, .. } = &self.require;
+        let Self { clients, subjects, tenants, issuers: said, schemes, .. } = self;
         let said = Said { issuers: said, schemes, tenants };
         let names = [("clients", clients), ("subjects", subjects), ("tenants", tenants)];
         for (member, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
-            vouchers.check(&format!("{at}.require.{member}"), &said, issuers)?;
+            vouchers.check(&format!("{at}.{member}"), &said, issuers)?;
         }
-        for (list, scopes) in [("scopes", &self.require.scopes), ("any_scope", &self.require.any_scope)] {
+        for (list, scopes) in [("scopes", &self.scopes), ("any_scope", &self.any_scope)] {
             if let Some(place) = scopes.iter().position(|scope| !super::security::is_scope(scope)) {
-                return Err(ConfigError::new(format!("{at}.require.{list}[{place}]"), "not a scope-token (RFC 6749 section 3.3)"));
+                return Err(ConfigError::new(format!("{at}.{list}[{place}]"), "not a scope-token (RFC 6749 section 3.3)"));
             }
         }
         Ok(())

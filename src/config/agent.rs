@@ -50,6 +50,9 @@ pub struct Agent {
     pub card: Card,
     /// What a caller must bring.
     pub security: Demanded,
+    /// For whom tokens must be, in place of what their schemes and issuers say.
+    #[serde(default)]
+    pub audiences: Option<Vec<String>>,
     /// What a caller may do, beyond `security`: the first rule that names the operation decides, and with rules no
     /// rule means no. `None`: `security` alone decides.
     #[serde(default)]
@@ -195,6 +198,9 @@ impl Agent {
         for (index, rule) in self.access.iter().flatten().enumerate() {
             rule.check(&format!("{at}.access[{index}]"), issuers, schemes, &vouchers, self.skill_from.as_ref())?;
         }
+        if let Some(require) = self.card.access.require() {
+            require.check(&format!("{at}.card.access.require"), issuers, schemes, &vouchers)?;
+        }
         self.limits.check(&format!("{at}.limits"))?;
         self.tenant.check(&format!("{at}.tenant"), &self.security, schemes)?;
         self.card.check(&format!("{at}.card"), self.public_url.is_some(), &self.target)?;
@@ -204,7 +210,8 @@ impl Agent {
                 "from_card needs the card before the first request: give card.source.inline or card.source.remote".to_owned(),
             );
         }
-        self.security.check(&format!("{at}.security"), schemes)
+        self.security.check(&format!("{at}.security"), schemes)?;
+        self.security.check_audiences(at, self.audiences.as_deref(), schemes, issuers)
     }
 }
 

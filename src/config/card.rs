@@ -1,6 +1,6 @@
 //! `card`: where an agent's card comes from, where it is, and who may read what of it.
 
-use super::{ConfigError, Match, Remote};
+use super::{Alternatives, ConfigError, Match, Remote};
 use crate::protocol::Version;
 use crate::wire::json::{UniqueMap, UniqueValue};
 use crate::wire::path;
@@ -75,7 +75,7 @@ impl CardPlace {
 }
 
 /// Who may read a card.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CardAccess {
     /// Callers who meet `security`, scopes aside.
@@ -83,6 +83,25 @@ pub enum CardAccess {
     Authenticated,
     /// Everyone.
     Public,
+    /// Of callers who meet `security`, scopes aside, those who meet this as well. Also the extended card is for them alone.
+    Require(Alternatives),
+}
+
+impl CardAccess {
+    /// Whether everyone may read it.
+    #[must_use]
+    pub const fn is_public(&self) -> bool {
+        matches!(self, Self::Public)
+    }
+
+    /// What callers must be or have besides.
+    #[must_use]
+    pub const fn require(&self) -> Option<&Alternatives> {
+        match self {
+            Self::Require(alternatives) => Some(alternatives),
+            Self::Authenticated | Self::Public => None,
+        }
+    }
 }
 
 /// Where a card comes from.

@@ -74,7 +74,7 @@ impl Connection {
     }
 
     /// Checks who may call, and what.
-    pub(super) fn check_callers(&self, at: &str, schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
+    pub(super) fn check_callers(&self, at: &str, schemes: &SortedMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
         if self.operations.is_empty() {
             return Err(ConfigError::of(at, "operations", "name at least one operation (\"any\" for every one)"));
         }
@@ -86,7 +86,10 @@ impl Connection {
             Some(Demanded::Requirements(list)) if list.is_empty() => {
                 Err(ConfigError::of(at, "security", "give at least one requirement, or leave security out"))
             }
-            Some(demanded) => demanded.check(&format!("{at}.security"), schemes),
+            Some(demanded) => {
+                demanded.check(&format!("{at}.security"), schemes)?;
+                demanded.check_audiences(at, None, schemes, issuers)
+            }
         }
     }
 

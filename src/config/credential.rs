@@ -2,6 +2,7 @@
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
+use super::terms;
 use super::{Choice, ConfigError, HttpUri, Issuer, Secret, SecretRef, choice, duration};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
@@ -347,7 +348,8 @@ impl Credential {
         }
         match subject.issuers.iter().position(|name| !issuers.iter().any(|issuer| &issuer.name == name)) {
             Some(index) => fail(format!("{place}[{index}]"), "there is no issuer of this name"),
-            None => Ok(()),
+            None if matches!(self, Self::Passthrough(_)) => Ok(()),
+            None => terms::has_audiences(issuers, &subject.issuers),
         }
     }
 }

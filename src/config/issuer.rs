@@ -2,10 +2,12 @@
 
 use super::claims::GivenClaims;
 use super::secret::named_at_once;
-use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, duration};
+use super::terms::{self, OwnTerms};
+use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, Terms, duration};
 use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Bits that an RSA modulus can be allowed to have: RFC 7518 section 3.3 asks for the lower bound, the work of verifying for
@@ -42,26 +44,23 @@ pub struct Issuer {
     /// The tenants whose tokens are taken; every one, if empty.
     #[serde(default)]
     pub tenants: Vec<String>,
-    /// A token is for us if its `aud` holds one of these, exactly (RFC 7519 section 4.1.3).
-    pub audiences: Vec<String>,
+    #[serde(default)]
+    audiences: Option<Vec<String>>,
     /// What `alg` may be; the key still has to fit it. See [`Issuer::takes`].
     #[serde(default)]
     algorithms: Option<Vec<Algorithm>>,
     /// Most bits of an RSA modulus: keys with more are left out of the set. From [`RSA_BITS`].
     #[serde(default = "usual_rsa_bits")]
     pub max_rsa_bits: usize,
-    /// What header `typ` may be, compared without regard to case and to a leading `application/`. A token
-    /// without `typ` counts as `JWT`.
     #[serde(default = "access_token_types")]
-    pub token_types: Vec<String>,
+    token_types: Vec<String>,
     /// The keys.
     pub jwks: Jwks,
     /// How far clocks may differ.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
     pub clock_skew: Duration,
-    /// Longest accepted `exp - iat`; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
-    pub max_lifetime: Option<Duration>,
+    max_lifetime: Option<Duration>,
     /// Longest accepted time since `iat`, besides the skew; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
     pub max_token_age: Option<Duration>,
@@ -73,6 +72,9 @@ pub struct Issuer {
     pub claims: Claims,
     #[serde(default, rename = "claims")]
     given: GivenClaims,
+    /// What its tokens must say where neither scheme nor agent has other terms.
+    #[serde(skip)]
+    pub terms: Rc<Terms>,
     /// Every form of `iss`, with [`TENANT`] where a tenant stands.
     #[serde(skip)]
     forms: Vec<String>,
@@ -83,6 +85,12 @@ impl Issuer {
     pub(super) fn fill(&mut self) {
         let entra = self.preset == Some(Preset::Entra);
         self.claims = self.given.over(if entra { Claims::entra() } else { Claims::default() });
+        self.terms = Rc::new(Terms {
+            audiences: self.audiences.clone().unwrap_or_default(),
+            required: self.claims.required.clone(),
+            token_types: self.token_types.clone(),
+            max_lifetime: self.max_lifetime,
+        });
         if entra && self.algorithms.is_none() {
             self.algorithms = Some(vec![Algorithm::RS256]);
         }
@@ -149,9 +157,13 @@ impl Issuer {
 
     pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
-        if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
-            return fail("audiences", "name at least one audience: a token for someone else must be refused");
-        }
+        let own = OwnTerms {
+            audiences: self.audiences.as_deref(),
+            token_types: Some(&self.token_types),
+            max_lifetime: self.max_lifetime,
+            required: None,
+        };
+        terms::check(at, &own)?;
         let shared = matches!(self.jwks, Jwks::SharedSecret(_));
         match self.algorithms.as_deref() {
             Some([]) => return fail("algorithms", "name at least one algorithm, or leave the member out for all"),
@@ -164,13 +176,8 @@ impl Issuer {
         if !RSA_BITS.contains(&self.max_rsa_bits) {
             return fail("max_rsa_bits", "must be from 2048 to 8192");
         }
-        if self.token_types.is_empty() {
-            return fail("token_types", "name at least one type, or leave the member out for the default");
-        }
-        for (member, longest) in [("max_lifetime", self.max_lifetime), ("max_token_age", self.max_token_age)] {
-            if longest == Some(Duration::ZERO) {
-                return fail(member, "must be longer than 0s");
-            }
+        if self.max_token_age == Some(Duration::ZERO) {
+            return fail("max_token_age", "must be longer than 0s");
         }
         let several = self.forms.iter().map(|form| form.matches(TENANT).count());
         match several.max() {

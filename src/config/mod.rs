@@ -37,12 +37,13 @@ mod skill;
 mod taken;
 mod target;
 mod tasks;
+mod terms;
 mod uri;
 mod versions;
 mod voucher;
 mod waiting;
 
-pub use access::{Kind, Operations, Require, Rule};
+pub use access::{Alternatives, Kind, Operations, Require, Rule};
 pub use agent::{Agent, TenantClaim, Tenants};
 pub use algorithm::Algorithm;
 pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
@@ -78,6 +79,7 @@ pub use skill::{Key, SkillFrom, SkillPath};
 pub use taken::is_taken;
 pub use target::{HostPattern, Match, PathPrefix, Ports};
 pub use tasks::{Mark, Owned, TagKey, Tasks};
+pub use terms::{OwnTerms, Terms};
 pub use uri::HttpUri;
 pub use voucher::Voucher;
 pub use waiting::Fairness;
@@ -251,7 +253,7 @@ impl Config {
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
             connection.check(&path, &self.secrets.0, &self.issuers)?;
-            connection.check_callers(&path, &self.schemes.0)?;
+            connection.check_callers(&path, &self.schemes.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &[], &mut places)?;
             connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
@@ -358,6 +360,8 @@ mod tests {
             ("/connections/0/operations", json!(["write"]), "connections[0].operations[0]: an operation is any"),
             ("/connections/0/other", json!("allow"), "connections[0].other: unknown variant"),
             ("/issuers/0/audiences", json!([]), "issuers[0].audiences: "),
+            ("/agents/0/audiences", json!([]), "agents[0].audiences: name at least one audience"),
+            ("/agents/0/audiences", json!(["a", ""]), "agents[0].audiences: name at least one audience"),
             ("/issuers/0/clock_skew", json!("30"), "issuers[0].clock_skew: "),
             ("/issuers/0/clock_skew", json!("1m"), "issuers[0].clock_skew: "),
             ("/issuers/0/algorithms", json!(["none"]), "issuers[0].algorithms[0]: unknown variant"),

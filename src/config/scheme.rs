@@ -1,12 +1,15 @@
 //! Ways to authenticate, by the names that cards and `agents[].security` use.
 
 use super::certificate::{Bound, CertificateSource, MutualTls};
+use super::claims::Field;
 use super::introspection::Introspection;
 use super::key::{ApiKey, Basic};
+use super::terms::{self, OwnTerms};
 use super::waiting::{self, Fairness};
-use super::{ConfigError, Issuer, Secret};
+use super::{ConfigError, Issuer, Secret, duration};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
+use std::time::Duration;
 
 /// A way to authenticate, as a card's `securitySchemes` names it.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +35,18 @@ pub enum Scheme {
 pub struct Bearer {
     /// Names of the issuers whose tokens are taken.
     pub issuers: Vec<String>,
+    /// For whom tokens must be, in place of what their issuer says.
+    #[serde(default)]
+    pub audiences: Option<Vec<String>>,
+    /// What they must say, in place of what their issuer says.
+    #[serde(default)]
+    pub required: Option<Vec<Field>>,
+    /// Of which types they may be, in place of what their issuer says.
+    #[serde(default)]
+    pub token_types: Option<Vec<String>>,
+    /// How long they may be good, in place of what their issuer says.
+    #[serde(default, deserialize_with = "duration::deserialize_some")]
+    pub max_lifetime: Option<Duration>,
     /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
     #[serde(default)]
     pub certificate_bound: Option<Bound>,
@@ -41,6 +56,19 @@ pub struct Bearer {
     /// How clients share these places.
     #[serde(default)]
     pub fairness: Fairness,
+}
+
+impl Bearer {
+    /// What it says of tokens, for an agent that has `audiences` of its own, or none.
+    #[must_use]
+    pub fn own_terms<'c>(&'c self, audiences: Option<&'c [String]>) -> OwnTerms<'c> {
+        OwnTerms {
+            audiences: audiences.or(self.audiences.as_deref()),
+            required: self.required.as_deref(),
+            token_types: self.token_types.as_deref(),
+            max_lifetime: self.max_lifetime,
+        }
+    }
 }
 
 /// `none: {}`.
@@ -56,6 +84,7 @@ impl Scheme {
                     bound.from.check(&format!("{at}.bearer.certificate_bound.from"))?;
                 }
                 waiting::check(&format!("{at}.bearer."), bearer.max_waiting)?;
+                terms::check(&format!("{at}.bearer"), &bearer.own_terms(None))?;
                 let at = format!("{at}.bearer.issuers");
                 if bearer.issuers.is_empty() {
                     return Err(ConfigError::new(at, "name at least one issuer"));

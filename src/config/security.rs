@@ -1,6 +1,7 @@
 //! `security`: what a caller must bring, as cards write it, or the agent's own card as that.
 
-use super::{ConfigError, Scheme};
+use super::terms::{self, OwnTerms};
+use super::{ConfigError, Issuer, Scheme};
 use crate::wire::json::UniqueMap;
 use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::de::value::SeqAccessDeserializer;
@@ -55,6 +56,34 @@ impl Demanded {
         let asked: SortedSet<&String> = named.filter(|name| matches!(schemes.get(*name), Some(Scheme::Introspection(_)))).collect();
         if asked.len() > 1 {
             return fail("", "name one scheme of introspection at most: an opaque token does not say whom to ask".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Errs if tokens of an issuer are taken that nobody says the audience of. `own`: the audiences of the agent at `at`, if it has
+    /// some.
+    pub(super) fn check_audiences(
+        &self,
+        at: &str,
+        own: Option<&[String]>,
+        schemes: &SortedMap<String, Scheme>,
+        issuers: &[Issuer],
+    ) -> Result<(), ConfigError> {
+        terms::check(at, &OwnTerms { audiences: own, ..OwnTerms::default() })?;
+        let is_named = |name: &String| match self {
+            Self::FromCard => true,
+            Self::Requirements(list) => list.iter().any(|UniqueMap(requirement)| requirement.contains_key(name)),
+        };
+        for (name, scheme) in schemes.iter().filter(|(name, _)| is_named(name)) {
+            match scheme {
+                Scheme::Bearer(bearer) if bearer.own_terms(own).audiences.is_none() => terms::has_audiences(issuers, &bearer.issuers)?,
+                Scheme::Introspection(_) if own.is_some() => {
+                    let reason =
+                        format!("whom opaque tokens must be for stands in schemes.{name}.introspection.audiences: leave it out here");
+                    return Err(ConfigError::of(at, "audiences", &reason));
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

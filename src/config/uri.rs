@@ -11,6 +11,8 @@ pub struct HttpUri {
     tls: bool,
     authority: String,
     path: String,
+    /// It was written without a path.
+    bare: bool,
 }
 
 impl HttpUri {
@@ -43,10 +45,17 @@ impl HttpUri {
         stated.unwrap_or(if self.tls { 443 } else { 80 })
     }
 
+    /// It as it was written: with a slash after the host only if one stood there. An identifier (RFC 9728 section 3.3) is compared
+    /// byte for byte.
+    #[must_use]
+    pub fn identifier(&self) -> String {
+        format!("{}://{}{}", self.scheme(), self.authority, if self.bare { "" } else { &self.path })
+    }
+
     /// The same place with another path.
     #[must_use]
     pub fn at(&self, path: String) -> Self {
-        Self { tls: self.tls, authority: self.authority.clone(), path }
+        Self { tls: self.tls, authority: self.authority.clone(), path, bare: false }
     }
 }
 
@@ -74,7 +83,7 @@ impl TryFrom<String> for HttpUri {
             return Err("must name a host, without user information");
         }
         let slash = if target.starts_with('/') { "" } else { "/" };
-        Ok(Self { tls, authority: authority.to_owned(), path: format!("{slash}{target}") })
+        Ok(Self { tls, authority: authority.to_owned(), path: format!("{slash}{target}"), bare: target.is_empty() })
     }
 }
 

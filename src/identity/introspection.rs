@@ -69,7 +69,8 @@ pub fn read(scheme: usize, config: &Introspection, answer: &[u8], now: UnixTime)
     if config.issuer.is_some() && issuer != config.issuer.as_deref() {
         return Err(VerifyError::Issuer.into());
     }
-    let claims = Claims::read(&payload, &config.claims).map_err(|_| VerifyError::Malformed)?;
+    let claims =
+        Claims::read(&payload, &config.claims).ok().filter(|claims| claims.say(&config.claims.required)).ok_or(VerifyError::Malformed)?;
     if now >= claims.expires.plus(config.clock_skew) {
         return Err(VerifyError::Expired.into());
     }

@@ -6,7 +6,7 @@ use super::jwk::{Key, KeySet, Wanted};
 use super::jws::{Jws, JwsError};
 use super::signature::Verifier;
 use super::{Caller, Origin};
-use crate::config::{Algorithm, Issuer};
+use crate::config::{Algorithm, Issuer, Terms};
 use crate::wire::time::UnixTime;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
@@ -55,6 +55,57 @@ impl From<JwsError> for VerifyError {
     }
 }
 
+/// Tokens of an issuer, as they are taken at one place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Index of the scheme that takes them.
+    pub scheme: usize,
+    /// Index of the issuer.
+    pub issuer: usize,
+    /// What they must say.
+    pub terms: Rc<Terms>,
+}
+
+/// A good token, and where it is one.
+#[derive(Clone, Debug)]
+pub struct Accepted {
+    /// Who brings it.
+    pub caller: Rc<Caller>,
+    /// Most tokens are good for one scheme.
+    first: usize,
+    others: Vec<usize>,
+}
+
+impl Accepted {
+    /// A token that `scheme` alone takes.
+    #[must_use]
+    pub const fn by(scheme: usize, caller: Rc<Caller>) -> Self {
+        Self { caller, first: scheme, others: Vec::new() }
+    }
+
+    /// Holds `verified`, which is `issuer`'s, against all that is `taken` of that issuer.
+    ///
+    /// # Errors
+    /// What the first of these wants of it, if none takes it.
+    pub fn judge(verified: &Verified, issuer: &Issuer, taken: &[Taken], now: UnixTime) -> Result<Self, VerifyError> {
+        let mut accepted: Result<Self, VerifyError> = Err(VerifyError::Issuer);
+        for (place, taken) in taken.iter().filter(|taken| taken.issuer == verified.issuer).enumerate() {
+            match (verified.judge(issuer, &taken.terms, now), &mut accepted) {
+                (Ok(_), Ok(accepted)) => accepted.others.push(taken.scheme),
+                (Ok(caller), Err(_)) => accepted = Ok(Self::by(taken.scheme, caller)),
+                (Err(error), Err(_)) if place == 0 => accepted = Err(error),
+                (Err(_), _) => {}
+            }
+        }
+        accepted
+    }
+
+    /// The schemes that take it.
+    pub fn schemes(&self) -> impl Iterator<Item = usize> {
+        std::iter::once(self.first).chain(self.others.iter().copied())
+    }
+}
+
 /// A token taken apart whose issuer is known, but nothing of it verified.
 #[derive(Debug)]
 pub struct Unverified<'a> {
@@ -66,20 +117,20 @@ pub struct Unverified<'a> {
     tenant: Option<String>,
 }
 
-/// Takes `token` apart and finds its issuer among `accepted` indexes of `issuers`. Type and algorithm are
+/// Takes `token` apart and finds its issuer among those of `issuers` that are `taken`. Type and algorithm are
 /// checked here already, so that no key is fetched for a token that could never pass.
 ///
 /// # Errors
 /// Malformed, extension, issuer, type or algorithm.
-pub fn open<'a>(token: &'a str, issuers: &[Issuer], accepted: &[usize]) -> Result<Unverified<'a>, VerifyError> {
+pub fn open<'a>(token: &'a str, issuers: &[Issuer], taken: &[Taken]) -> Result<Unverified<'a>, VerifyError> {
     let jws = Jws::parse(token)?;
     let name = issuer_of(&jws.payload).ok_or(VerifyError::Issuer)?;
-    let known = |index: &usize| {
-        let issuer = issuers.get(*index)?;
-        Some((*index, issuer, issuer.recognize(name)?.map(str::to_owned)))
+    let known = |taken: &Taken| {
+        let issuer = issuers.get(taken.issuer)?;
+        Some((taken.issuer, issuer, issuer.recognize(name)?.map(str::to_owned)))
     };
-    let (index, issuer, tenant) = accepted.iter().find_map(known).ok_or(VerifyError::Issuer)?;
-    if !takes_kind(issuer, jws.kind.as_deref()) {
+    let (index, issuer, tenant) = taken.iter().find_map(known).ok_or(VerifyError::Issuer)?;
+    if !taken.iter().any(|taken| taken.issuer == index && takes_kind(&taken.terms, jws.kind.as_deref())) {
         return Err(VerifyError::Type);
     }
     // RFC 9864 renamed EdDSA over Ed25519; both names are in use.
@@ -153,14 +204,17 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Judges it at `now`, where it must name one of `audiences`.
+    /// Judges it at `now`, where tokens of its `issuer` have to say what `terms` ask for.
     ///
     /// # Errors
     /// The first thing that is wrong, as [`VerifyError`] says.
-    pub fn judge(&self, issuer: &Issuer, audiences: &[String], now: UnixTime) -> Result<Rc<Caller>, VerifyError> {
+    pub fn judge(&self, issuer: &Issuer, terms: &Terms, now: UnixTime) -> Result<Rc<Caller>, VerifyError> {
         let (claims, skew) = (&self.claims, issuer.clock_skew);
-        if !takes_kind(issuer, self.kind.as_deref()) {
+        if !takes_kind(terms, self.kind.as_deref()) {
             return Err(VerifyError::Type);
+        }
+        if !claims.say(&terms.required) {
+            return Err(VerifyError::Malformed);
         }
         if now >= claims.expires.plus(skew) || issuer.max_token_age.is_some_and(|oldest| is_older(claims.issued, oldest, now, skew)) {
             return Err(VerifyError::Expired);
@@ -171,10 +225,10 @@ impl Verified {
         if !self.is_of_tenant(issuer, claims.tenant.as_deref()) {
             return Err(VerifyError::Issuer);
         }
-        if !claims.audiences.iter().any(|audience| audiences.contains(audience)) {
+        if !claims.audiences.iter().any(|audience| terms.audiences.contains(audience)) {
             return Err(VerifyError::Audience);
         }
-        if let Some(longest) = issuer.max_lifetime {
+        if let Some(longest) = terms.max_lifetime {
             let lifetime = claims.issued.map_or(Duration::MAX, |issued| claims.expires.since(issued));
             if lifetime > longest {
                 return Err(VerifyError::Lifetime);
@@ -202,10 +256,10 @@ impl Verified {
     }
 }
 
-/// Whether header `typ` is one that `issuer`'s tokens have.
-fn takes_kind(issuer: &Issuer, kind: Option<&str>) -> bool {
+/// Whether header `typ` is one that `terms` allow.
+fn takes_kind(terms: &Terms, kind: Option<&str>) -> bool {
     let kind = media_type(kind.unwrap_or("JWT"));
-    issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(kind))
+    terms.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(kind))
 }
 
 /// Whether a token is older than `oldest`. One that does not say when it was issued is.

@@ -1,7 +1,7 @@
 //! Whether a verified caller may do an operation: the first rule that names the operation decides, and no rule
 //! means no (A2A 1.0 section 7.5 leaves the model to the server).
 
-use crate::config::{Kind, Require, Rule, Voucher};
+use crate::config::{Alternatives, Kind, Require, Rule, Voucher};
 use crate::protocol::Operation;
 
 /// The facts about a caller that rules look at.
@@ -75,15 +75,31 @@ pub fn judge(rules: &[Rule], operation: Operation, skill: Skill<'_>, subject: &S
             _ if rule.skills.is_empty() => {}
             Skill::Unsettled => return (None, Verdict::Unsettled),
             Skill::Named(name) if rule.skills.iter().any(|own| own == name) => {}
-            Skill::Unnamed if sends => match meets(&rule.require, subject) {
+            Skill::Unnamed if sends => match meets_any(&rule.require, subject) {
                 Ok(()) => continue,
                 Err(refusal) => return (Some(index), Verdict::Refused(refusal)),
             },
             Skill::Named(_) | Skill::Unnamed => continue,
         }
-        return (Some(index), meets(&rule.require, subject).map_or_else(Verdict::Refused, |()| Verdict::Allowed));
+        return (Some(index), meets_any(&rule.require, subject).map_or_else(Verdict::Refused, |()| Verdict::Allowed));
     }
     (None, Verdict::Refused(Refusal::NoRule))
+}
+
+/// Whether one of `alternatives` is met.
+///
+/// # Errors
+/// Why not: the scopes that would do for the first that lacks nothing else, or else what the first wants.
+pub fn meets_any(alternatives: &Alternatives, subject: &Subject<'_>) -> Result<(), Refusal> {
+    let mut closest = None;
+    for require in alternatives.iter() {
+        match (meets(require, subject), &closest) {
+            (Ok(()), _) => return Ok(()),
+            (Err(refusal @ Refusal::Scopes(_)), None | Some(Refusal::Caller(_))) | (Err(refusal), None) => closest = Some(refusal),
+            (Err(_), Some(_)) => {}
+        }
+    }
+    Err(closest.unwrap_or(Refusal::NoRule))
 }
 
 fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
@@ -100,6 +116,7 @@ fn meets(require: &Require, subject: &Subject<'_>) -> Result<(), Refusal> {
         ("subjects", one_of(&require.subjects, subject.subject)),
         (if require.issuers.is_empty() { "schemes" } else { "issuers" }, vouched),
         ("tenants", one_of(&require.tenants, subject.tenant)),
+        ("any_role", require.any_role.is_empty() || require.any_role.iter().any(|role| subject.roles.contains(role))),
         ("roles", require.roles.iter().all(|role| subject.roles.contains(role))),
     ];
     if let Some((member, _)) = conditions.into_iter().find(|(_, holds)| !holds) {

@@ -11,7 +11,7 @@ use crate::identity::basic::BasicError;
 use crate::identity::bearer::BearerError;
 use crate::identity::confirmation::Confirmation;
 use crate::identity::demand::Proofs;
-use crate::identity::verify::Verified;
+use crate::identity::verify::{Accepted, Verified};
 use crate::identity::{Caller, Kind, Origin, secret_digest};
 use std::rc::Rc;
 
@@ -93,13 +93,14 @@ impl Runtime {
             Err(BearerError::Missing) => {}
             Err(error) => return Sought::No((*error).into()),
             Ok(token) => match self.token(&policy, (token, credentials.known.as_deref()), may_wait, context) {
-                Sought::Here(caller) => {
-                    let held = |scheme: &usize| scheme_at(*scheme).is_some_and(|scheme| is_held(&caller, scheme, credentials));
-                    let mut schemes = policy.tokens(&caller).filter(held).peekable();
+                Sought::Here(accepted) => {
+                    let caller = &accepted.caller;
+                    let held = |scheme: &usize| scheme_at(*scheme).is_some_and(|scheme| is_held(caller, scheme, credentials));
+                    let mut schemes = accepted.schemes().filter(held).peekable();
                     if schemes.peek().is_none() {
                         return Sought::No(Reason::TokenNotBound);
                     }
-                    schemes.for_each(|scheme| proofs.add(scheme, Rc::clone(&caller)));
+                    schemes.for_each(|scheme| proofs.add(scheme, Rc::clone(caller)));
                 }
                 Sought::No(reason) => return Sought::No(reason),
                 Sought::Wait(want) => return Sought::Wait(want),
@@ -112,15 +113,14 @@ impl Runtime {
     }
 
     /// Verifies a token here, or asks about one that cannot be.
-    fn token(&self, policy: &Policy, token: (&str, Option<&Verified>), may_wait: bool, context: &Context<'_>) -> Sought<Rc<Caller>> {
-        let authentication = self.supply().authenticate(token, &policy.issuers, None, may_wait, &context.verifying());
+    fn token(&self, policy: &Policy, token: (&str, Option<&Verified>), may_wait: bool, context: &Context<'_>) -> Sought<Accepted> {
+        let authentication = self.supply().authenticate(token, &policy.tokens, may_wait, &context.verifying());
         let (token, _) = token;
+        let ask = |scheme| self.supply().introspect(scheme, token, may_wait, context.now).map(|caller| Accepted::by(scheme, caller));
         match (authentication, policy.introspection) {
             // Not a JWT at all, or one of an issuer whose keys are not configured.
-            (Sought::No(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => {
-                self.supply().introspect(scheme, token, may_wait, context.now)
-            }
-            (Sought::No(Reason::TokenIssuerUnknown), Some(scheme)) => self.supply().introspect(scheme, token, may_wait, context.now),
+            (Sought::No(Reason::TokenMalformed), Some(scheme)) if !looks_like_jwt(token) => ask(scheme),
+            (Sought::No(Reason::TokenIssuerUnknown), Some(scheme)) => ask(scheme),
             (verified, _) => verified,
         }
     }

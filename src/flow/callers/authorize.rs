@@ -84,11 +84,14 @@ fn asks_in_vain(agent: &Agent, caller: &Caller) -> bool {
 
 impl Admitted {
     /// Whether the caller may do `operation` with `skill`. `false`: that depends on the skill, which is not settled.
-    /// Cards are not under rules.
+    /// Cards are not under rules, but for what `card.access` asks.
     ///
     /// # Errors
     /// The refusal.
     pub fn may(&self, agent: &Agent, operation: Operation, skill: Skill<'_>, config: &Config) -> Result<bool, Denial> {
+        if let (Operation::GetAgentCard | Operation::GetExtendedAgentCard, Some(require)) = (operation, agent.card.access.require()) {
+            access::meets_any(require, &subject(&self.caller, config)).map_err(|refusal| self.denial(refusal))?;
+        }
         if operation == Operation::GetAgentCard {
             return Ok(true);
         }
@@ -111,8 +114,14 @@ impl Admitted {
         match access::decide(rules, operation, skill, &subject(&self.caller, config)) {
             Verdict::Allowed => Ok(true),
             Verdict::Unsettled => Ok(false),
-            Verdict::Refused(Refusal::Scopes(scopes)) => Err(self.lacks(scopes)),
-            Verdict::Refused(Refusal::NoRule | Refusal::Caller(_)) => Err(Denial::new(Reason::AccessDenied)),
+            Verdict::Refused(refusal) => Err(self.denial(refusal)),
+        }
+    }
+
+    fn denial(&self, refusal: Refusal) -> Denial {
+        match refusal {
+            Refusal::Scopes(scopes) => self.lacks(scopes),
+            Refusal::NoRule | Refusal::Caller(_) => Denial::new(Reason::AccessDenied),
         }
     }
 }
@@ -123,6 +132,10 @@ impl Admitted {
 /// # Errors
 /// The refusal.
 pub fn may_anyone(agent: &Agent, policy: &Policy, operation: Operation, skill: Skill<'_>) -> Result<bool, Denial> {
+    let is_card = matches!(operation, Operation::GetAgentCard | Operation::GetExtendedAgentCard);
+    if is_card && agent.card.access.require().is_some() {
+        return Err(Denial::new(Reason::AccessDenied));
+    }
     if operation == Operation::GetAgentCard {
         return Ok(true);
     }

@@ -16,8 +16,8 @@ impl Runtime {
         let mut denial = self.at(destination, Denial::new(reason), now);
         if let Sought::Here(policy) = destination.policy(self.supply(), now) {
             denial.scopes = policy.demand.first_scopes();
-            let audience = || policy.issuers.first().and_then(|issuer| self.config().issuers.get(*issuer)?.audiences.first());
-            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience()) {
+            let audience = policy.tokens.first().and_then(|taken| taken.terms.audiences.first());
+            if let (Reason::TokenAudienceMismatch, Some(audience)) = (reason, audience) {
                 denial = denial.advise(format!("The token was issued for another audience: ask for one for {audience}."));
             }
         }

@@ -1,7 +1,7 @@
 //! A request for an agent: classify, authenticate, authorize, send on (in this order; the design's "inbound").
 //! Unclassified is refused, never passed.
 
-use crate::config::{CardAccess, SkillFrom, Token};
+use crate::config::{SkillFrom, Token};
 use crate::flow::callers::authorize::{Admission, Spoken, admit};
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::callers::tenancy::{About, Tenancy};
@@ -67,7 +67,7 @@ pub(in crate::flow) fn begin(
     let looked_at = agent.policy(context.runtime.supply(), context.now).here().unwrap_or_else(|| context.runtime.everything());
     let is_card = classified.operation == Some(Operation::GetAgentCard);
     let asks = config.debug.as_ref().is_some_and(|trace| head.headers.has(&trace.header));
-    let is_public = is_card && agent.card.access == CardAccess::Public;
+    let is_public = is_card && agent.card.access.is_public();
     let mut seat = None;
     let identity = if is_public {
         Identity::Known(None)

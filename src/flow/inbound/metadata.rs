@@ -12,6 +12,7 @@ use std::cmp::Reverse;
 #[must_use]
 pub fn answer(head: &Head<'_>, runtime: &Runtime, now: UnixTime) -> Option<Reply> {
     let own = head.path.strip_prefix(WELL_KNOWN).filter(|_| matches!(head.method, "GET" | "HEAD"))?;
+    let own = own.strip_suffix('/').unwrap_or(own);
     let known = runtime.agents().iter().filter_map(|agent| {
         let place = agent.metadata.as_ref().filter(|place| place.own == own)?;
         let is_own = place.host == head.authority.host();

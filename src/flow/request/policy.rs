@@ -2,9 +2,10 @@
 
 use crate::config::{CertificateSource, Config, KeyPlace, Scheme};
 use crate::flow::refusal::challenge::Challenges;
+use crate::identity::basic;
 use crate::identity::basic::BasicError;
 use crate::identity::demand::{Demand, Part};
-use crate::identity::{Caller, Origin, basic};
+use crate::identity::verify::Taken;
 use crate::wire::header::Headers;
 use crate::wire::sorted::SortedMap;
 
@@ -15,10 +16,8 @@ pub struct Policy {
     pub demand: Demand,
     /// For skills besides, by id.
     pub skills: SortedMap<String, Demand>,
-    /// The issuers (indexes) whose tokens can be of use.
-    pub issuers: Vec<usize>,
-    /// Those of its schemes that take tokens, with their issuers.
-    pub(in crate::flow) bearers: Vec<(usize, Vec<usize>)>,
+    /// Tokens that its schemes take, by scheme and issuer.
+    pub tokens: Vec<Taken>,
     /// The scheme that asks about tokens.
     pub(in crate::flow) introspection: Option<usize>,
     /// Schemes of API keys.
@@ -36,9 +35,11 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Resolves requirements: scheme names of `config` with scopes. Names that do not exist are never met.
+    /// Resolves requirements: scheme names of `config` with scopes. Names that do not exist are never met. `audiences`: those of the
+    /// agent, if it has some of its own.
     pub fn new<'r>(
         config: &Config,
+        audiences: Option<&[String]>,
         requirements: impl Iterator<Item = &'r SortedMap<String, Vec<String>>>,
         skills: impl Iterator<Item = (&'r String, Vec<&'r SortedMap<String, Vec<String>>>)>,
     ) -> Self {
@@ -57,36 +58,34 @@ impl Policy {
         let mut used: Vec<usize> = own.schemes().chain(skills.values().flat_map(Demand::schemes)).collect();
         used.sort_unstable();
         used.dedup();
-        Self { demand: own, skills, ..Self::default() }.taking(used.into_iter(), config)
+        Self { demand: own, skills, ..Self::default() }.taking(used.into_iter(), audiences, config)
     }
 
     /// A policy that nobody meets, but that looks at what any scheme looks at.
     #[must_use]
     pub fn of_everything(config: &Config) -> Self {
-        Self::default().taking(0..config.schemes().len(), config)
+        Self::default().taking(0..config.schemes().len(), None, config)
     }
 
-    fn taking(self, schemes: impl Iterator<Item = usize>, config: &Config) -> Self {
+    fn taking(self, schemes: impl Iterator<Item = usize>, audiences: Option<&[String]>, config: &Config) -> Self {
         let mut policy = self;
         for (index, scheme) in schemes.filter_map(|index| Some((index, config.scheme_at(index)?))) {
-            policy.take(index, scheme, config);
+            policy.take(index, scheme, audiences, config);
         }
-        policy.issuers = policy.bearers.iter().flat_map(|(_, issuers)| issuers.iter().copied()).collect();
-        policy.issuers.sort_unstable();
-        policy.issuers.dedup();
         policy.carriers.sort_unstable();
         policy.carriers.dedup();
         policy
     }
 
-    fn take(&mut self, index: usize, scheme: &Scheme, config: &Config) {
+    fn take(&mut self, index: usize, scheme: &Scheme, audiences: Option<&[String]>, config: &Config) {
         if let Some(CertificateSource::XForwardedClientCert(_)) = scheme.certificate() {
             self.asks_proxies = true;
         }
         match scheme {
             Scheme::Bearer(bearer) => {
-                let issuer = |name: &String| config.issuers.iter().position(|issuer| &issuer.name == name);
-                self.bearers.push((index, bearer.issuers.iter().filter_map(issuer).collect()));
+                let taken = config.issuers.iter().enumerate().filter(|(_, issuer)| bearer.issuers.contains(&issuer.name));
+                let own = bearer.own_terms(audiences);
+                self.tokens.extend(taken.map(|(issuer, known)| Taken { scheme: index, issuer, terms: known.terms.with(&own) }));
                 self.carriers.push("authorization".to_owned());
             }
             Scheme::Introspection(_) => {
@@ -114,7 +113,7 @@ impl Policy {
     /// Whether some scheme takes tokens.
     #[must_use]
     pub const fn takes_tokens(&self) -> bool {
-        !self.bearers.is_empty() || self.introspection.is_some()
+        !self.tokens.is_empty() || self.introspection.is_some()
     }
 
     /// Whether some scheme takes names and passwords.
@@ -140,7 +139,7 @@ impl Policy {
     /// The first scheme that takes tokens of this issuer (index).
     #[must_use]
     pub fn scheme_of(&self, issuer: usize) -> Option<usize> {
-        self.bearers.iter().find(|(_, issuers)| issuers.contains(&issuer)).map(|(scheme, _)| *scheme)
+        self.tokens.iter().find(|taken| taken.issuer == issuer).map(|taken| taken.scheme)
     }
 
     /// The schemes of API keys.
@@ -176,13 +175,5 @@ impl Policy {
             }
         }
         challenges
-    }
-
-    /// The schemes that take `caller`'s token.
-    pub(in crate::flow) fn tokens(&self, caller: &Caller) -> impl Iterator<Item = usize> {
-        let origin = caller.origin;
-        let verified = self.bearers.iter().filter(move |(_, issuers)| matches!(origin, Origin::Issuer(own) if issuers.contains(&own)));
-        let asked = self.introspection.filter(|scheme| origin == Origin::Introspection(*scheme));
-        verified.map(|(scheme, _)| *scheme).chain(asked)
     }
 }

@@ -66,9 +66,12 @@ impl Agent {
     ) -> Result<Self, ConfigError> {
         let policy = match &own.security {
             Demanded::FromCard => None,
-            Demanded::Requirements(list) => {
-                Some(Rc::new(Policy::new(config, list.iter().map(|requirement| &requirement.0), std::iter::empty())))
-            }
+            Demanded::Requirements(list) => Some(Rc::new(Policy::new(
+                config,
+                own.audiences.as_deref(),
+                list.iter().map(|requirement| &requirement.0),
+                std::iter::empty(),
+            ))),
         };
         Ok(Self {
             index,

@@ -33,7 +33,7 @@ impl Connection {
     pub(super) fn new(index: usize, own: &Rc<config::Connection>, dropped: Dropped, config: &Config) -> Self {
         let callers = own.security.as_ref().map(|security| {
             let list = security.requirements();
-            Rc::new(Policy::new(config, list.iter().map(|requirement| &requirement.0), std::iter::empty()))
+            Rc::new(Policy::new(config, None, list.iter().map(|requirement| &requirement.0), std::iter::empty()))
         });
         Self { index, config: Rc::clone(own), callers, dropped }
     }

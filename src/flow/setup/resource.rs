@@ -12,8 +12,10 @@ pub(in crate::flow) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resou
 /// Where the metadata of an agent is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataPlace {
-    /// Scheme and authority of the agent's public URL.
-    pub(in crate::flow) base: String,
+    /// The agent's public URL as it was written: what clients know the resource by.
+    resource: String,
+    /// Where clients find the metadata.
+    url: String,
     /// The host of that URL in lower case, without port.
     pub(in crate::flow) host: String,
     /// The path of the agent, without a slash at its end.
@@ -25,28 +27,32 @@ impl MetadataPlace {
     #[must_use]
     pub fn new(agent: &Agent) -> Option<Self> {
         let uri = agent.public_url.as_ref()?;
+        let (resource, host) = (uri.identifier(), path::host(uri.authority())?);
         let own = uri.path().strip_suffix('/').unwrap_or(uri.path()).to_owned();
-        Some(Self { base: format!("{}://{}", uri.scheme(), uri.authority()), host: path::host(uri.authority())?, own })
+        // RFC 9728 section 3.1: a slash goes only where it follows the host.
+        let path = if own.is_empty() { "" } else { uri.path() };
+        let url = format!("{}://{}{WELL_KNOWN}{path}", uri.scheme(), uri.authority());
+        Some(Self { resource, url, host, own })
     }
 
     /// The metadata's URL, for clients.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}{WELL_KNOWN}{}", self.base, self.own)
+        self.url.clone()
     }
 
     /// The document for `agent`, whose `policy` takes tokens (RFC 9728 section 2).
     pub(in crate::flow) fn document(&self, config: &Config, agent: &Agent, policy: &Policy) -> Value {
         let schemes = || policy.demand.schemes().filter_map(|index| config.scheme_at(index));
         let mut servers: SortedSet<&str> =
-            policy.issuers.iter().filter_map(|index| config.issuers.get(*index)).map(|issuer| issuer.issuer.as_str()).collect();
+            policy.tokens.iter().filter_map(|taken| config.issuers.get(taken.issuer)).map(|issuer| issuer.issuer.as_str()).collect();
         servers.extend(schemes().filter_map(|scheme| match scheme {
             Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
             _ => None,
         }));
         let mut document = Map::new();
         let mut put = |name: &str, value: Value| drop(document.insert(name.to_owned(), value));
-        put("resource", json!(format!("{}{}", self.base, self.own)));
+        put("resource", json!(self.resource));
         put("resource_name", json!(agent.name));
         put("bearer_methods_supported", json!(["header"]));
         // RFC 9728 section 3.2: lists without elements are left out.

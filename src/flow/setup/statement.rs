@@ -76,22 +76,29 @@ fn skills(agent: &Agent, requirements: &[Requirement]) -> SortedMap<String, Vec<
     let mut named: SortedMap<String, Vec<Requirement>> = SortedMap::new();
     for skill in rules().flat_map(|rule| &rule.skills) {
         let Some(rule) = rules().find(|rule| rule.skills.is_empty() || rule.skills.contains(skill)) else { continue };
-        let any: Vec<&[String]> = match rule.require.any_scope.as_slice() {
-            [] => vec![&[]],
-            scopes => scopes.iter().map(std::slice::from_ref).collect(),
-        };
+        // Each list of scopes that would do. Who needs none meets the requirement as it is.
+        let enough: Vec<Vec<&String>> = rule
+            .require
+            .iter()
+            .flat_map(|require| {
+                let any: Vec<Option<&String>> = match require.any_scope.as_slice() {
+                    [] => vec![None],
+                    scopes => scopes.iter().map(Some).collect(),
+                };
+                any.into_iter().map(|one| require.scopes.iter().chain(one).collect())
+            })
+            .collect();
         let mut stated = Vec::new();
         // Nobody has no scopes.
         let named_ones = requirements.iter().filter(|requirement| !requirement.is_empty());
-        for (requirement, extra) in named_ones.flat_map(|requirement| any.iter().map(move |extra| (requirement, *extra))) {
-            let more: Vec<&String> = rule.require.scopes.iter().chain(extra).collect();
+        for (requirement, more) in named_ones.flat_map(|requirement| enough.iter().map(move |more| (requirement, more))) {
             let with = |scopes: &Vec<String>| {
                 let new = more.iter().filter(|scope| !scopes.contains(scope)).map(|scope| (*scope).clone());
                 scopes.iter().cloned().chain(new).collect()
             };
             stated.push(requirement.iter().map(|(scheme, scopes)| (scheme.clone(), with(scopes))).collect());
         }
-        if !rule.require.scopes.is_empty() || !rule.require.any_scope.is_empty() {
+        if enough.iter().any(|scopes| !scopes.is_empty()) {
             named.insert(skill.clone(), stated);
         }
     }

@@ -261,10 +261,11 @@ mod tests {
     use super::{Answer, Config, Duration, Keyrings, Secrets, Sought, UnixTime, Unverified};
     use crate::flow::event::Value;
     use crate::flow::event::call::Call;
-    use crate::identity::verify;
+    use crate::identity::verify::{self, Taken};
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     use serde_json::json;
+    use std::rc::Rc;
 
     const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"1","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
     const OTHER_KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"2","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
@@ -307,7 +308,8 @@ mod tests {
     }
 
     fn open<'a>(text: &'a str, config: &Config) -> Unverified<'a> {
-        verify::open(text, &config.issuers, &[0]).unwrap()
+        let taken = Taken { scheme: 0, issuer: 0, terms: Rc::clone(&config.issuers[0].terms) };
+        verify::open(text, &config.issuers, &[taken]).unwrap()
     }
 
     #[test]

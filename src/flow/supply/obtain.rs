@@ -1,7 +1,7 @@
 //! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
 //! is refused.
 
-use crate::config::{ActorToken, Connection, Credential, HeaderCredential, Which};
+use crate::config::{ActorToken, Connection, Credential, HeaderCredential, OwnTerms, Which};
 use crate::credential::cache::{Lookup, Token};
 use crate::credential::secrets::SecretError;
 use crate::credential::source::{Parties, Source};
@@ -12,6 +12,7 @@ use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::flow::supply::tokens::{Job, Subject};
 use crate::identity::Caller;
+use crate::identity::verify::{Accepted, Taken};
 use crate::wire::kept::Wait;
 use secrecy::{ExposeSecret, SecretString};
 use std::rc::Rc;
@@ -182,21 +183,23 @@ impl Search<'_> {
     fn verify(&self, token: &SecretString) -> Result<Subject, Stopped> {
         let config = self.supply.config();
         let names = self.credential.subject().map(|subject| subject.issuers.as_slice()).unwrap_or_default();
-        let accepted: Vec<usize> = names.iter().filter_map(|name| config.issuers.iter().position(|issuer| &issuer.name == name)).collect();
-        let audiences = match self.credential {
-            Credential::Passthrough(own) => Some(own.audiences.as_slice()),
-            _ => None,
+        let own = match self.credential {
+            Credential::Passthrough(own) => OwnTerms { audiences: Some(&own.audiences), ..OwnTerms::default() },
+            _ => OwnTerms::default(),
         };
+        let named = config.issuers.iter().enumerate().filter(|(_, issuer)| names.contains(&issuer.name));
+        // No scheme takes them.
+        let taken: Vec<Taken> = named.map(|(issuer, known)| Taken { scheme: usize::MAX, issuer, terms: known.terms.with(&own) }).collect();
         let token_text = token.expose_secret();
         let known = self.supply.recall(token_text);
-        let ask = |may_wait| self.supply.authenticate((token_text, known.as_deref()), &accepted, audiences, may_wait, self.context);
+        let ask = |may_wait| self.supply.authenticate((token_text, known.as_deref()), &taken, may_wait, self.context);
         let authentication = match ask(true) {
             // They have been waited for already.
             Sought::Wait(want) if self.waited.contains(&want) => ask(false),
             other => other,
         };
         match authentication {
-            Sought::Here(caller) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
+            Sought::Here(Accepted { caller, .. }) => Ok(Subject { token: token.clone(), until: caller.expires, caller }),
             Sought::No(reason) => Err(Box::new(Refused::sought(reason, None))),
             Sought::Wait(want) => Err(Box::new(Sought::Wait(want))),
         }

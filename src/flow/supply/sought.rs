@@ -15,6 +15,15 @@ pub enum Sought<T, N = Reason> {
 }
 
 impl<T, N> Sought<T, N> {
+    /// The same with what `change` makes of what is here.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Sought<U, N> {
+        match self {
+            Self::Here(found) => Sought::Here(change(found)),
+            Self::Wait(want) => Sought::Wait(want),
+            Self::No(reason) => Sought::No(reason),
+        }
+    }
+
     /// What is here.
     pub fn here(self) -> Option<T> {
         match self {

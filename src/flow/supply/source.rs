@@ -149,7 +149,7 @@ fn read(card: Card, agent: &Agent, config: &Config) -> Result<Source, String> {
         }
     }
     let skills = security.skills.iter().map(|(skill, requirements)| (skill, requirements.iter().collect()));
-    let policy = Rc::new(Policy::new(config, security.requirements.iter(), skills));
+    let policy = Rc::new(Policy::new(config, agent.audiences.as_deref(), security.requirements.iter(), skills));
     Ok(Source { card, declared: Some((security, policy)), offers, notices })
 }
 

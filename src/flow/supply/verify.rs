@@ -4,9 +4,7 @@ use crate::flow::event::metric::Tally;
 use crate::flow::event::reason::Reason;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
-use crate::identity::Caller;
-use crate::identity::verify;
-use crate::identity::verify::Verified;
+use crate::identity::verify::{self, Accepted, Taken, Verified};
 use std::rc::Rc;
 
 impl Supply {
@@ -16,33 +14,25 @@ impl Supply {
         self.remembered.borrow_mut().recall(token)
     }
 
-    /// Verifies `token` where tokens of `accepted` issuers are taken that name one of `audiences`; one of their issuer's, if that
-    /// is `None`. `known` is what [`Supply::recall`] has of it. With `may_wait`, missing keys are waited for once.
+    /// Verifies `token` where those that are `taken` are. `known` is what [`Supply::recall`] has of it. With `may_wait`, missing keys are waited for once.
     #[must_use]
     pub fn authenticate(
         &self,
         (token, known): (&str, Option<&Verified>),
-        accepted: &[usize],
-        audiences: Option<&[String]>,
+        taken: &[Taken],
         may_wait: bool,
         context: &Verifying<'_>,
-    ) -> Sought<Rc<Caller>> {
+    ) -> Sought<Accepted> {
         let now = context.now;
         let issuer = |index: usize| self.config().issuers.get(index).ok_or(Sought::No(Reason::TokenIssuerUnknown));
-        let judge = |verified: &Verified| {
-            let issuer = issuer(verified.issuer)?;
-            let judged = verified.judge(issuer, audiences.unwrap_or(&issuer.audiences), now);
-            judged.map_err(|error| Sought::No(error.into()))
-        };
+        let judge =
+            |verified: &Verified| Accepted::judge(verified, issuer(verified.issuer)?, taken, now).map_err(|error| Sought::No(error.into()));
         // A signature is worth no more than its key: beyond max_stale neither counts.
         if let Some(known) = known.filter(|known| self.keyrings.borrow().is_usable(known.issuer, now)) {
             Tally::add(&self.tally.remembered, 1);
-            return match accepted.contains(&known.issuer) {
-                true => judge(known).map_or_else(|refused| refused, Sought::Here),
-                false => Sought::No(Reason::TokenIssuerUnknown),
-            };
+            return judge(known).map_or_else(|refused| refused, Sought::Here);
         }
-        let parts = match verify::open(token, &self.config().issuers, accepted) {
+        let parts = match verify::open(token, &self.config().issuers, taken) {
             Ok(parts) => parts,
             Err(error) => return Sought::No(error.into()),
         };
@@ -61,9 +51,9 @@ impl Supply {
             Err(error) => return Sought::No(error.into()),
         };
         match judge(&verified) {
-            Ok(caller) => {
+            Ok(accepted) => {
                 self.remembered.borrow_mut().remember(token, verified);
-                Sought::Here(caller)
+                Sought::Here(accepted)
             }
             Err(refused) => refused,
         }
@@ -72,7 +62,7 @@ impl Supply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Caller, Rc, Reason, Sought};
+    use super::Sought;
     use crate::config::{Algorithm, Config};
     use crate::credential::secrets::Secrets;
     use crate::flow::callers::credentials::Credentials;
@@ -118,18 +108,31 @@ mod tests {
             json!({"name": name, "match": {"hosts": ["*"], "path_prefix": format!("/{name}")}, "security": [{scheme: []}],
                 "versions": {"1.0": {"bindings": ["jsonrpc"]}}, "default_version": "1.0"})
         };
-        let config = json!({"issuers": [corp, other], "agents": [agent("a", "corp"), agent("b", "other"), agent("c", "both")],
-            "schemes": {"corp": {"bearer": {"issuers": ["corp"]}}, "other": {"bearer": {"issuers": ["other"]}},
+        let mut foreign = agent("d", "corp");
+        foreign["audiences"] = json!(["https://other.example"]);
+        let mut either = agent("h", "typed");
+        either["security"] = json!([{"typed": []}, {"foreign": []}, {"corp": []}]);
+        let agents = [
+            agent("a", "corp"),
+            agent("b", "other"),
+            agent("c", "both"),
+            foreign,
+            agent("e", "typed"),
+            agent("f", "short"),
+            agent("g", "roles"),
+            either,
+        ];
+        let taking = |terms: Value| {
+            let mut bearer = json!({"issuers": ["corp"]});
+            bearer.as_object_mut().unwrap().extend(terms.as_object().unwrap().clone());
+            json!({"bearer": bearer})
+        };
+        let config = json!({"issuers": [corp, other], "agents": agents,
+            "schemes": {"typed": taking(json!({"token_types": ["logout+jwt"]})), "short": taking(json!({"max_lifetime": "1s"})),
+                        "roles": taking(json!({"required": ["roles"]})), "foreign": taking(json!({"audiences": ["x"]})),
+                        "corp": {"bearer": {"issuers": ["corp"]}}, "other": {"bearer": {"issuers": ["other"]}},
                         "both": {"bearer": {"issuers": ["other", "corp"]}}}});
         Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), Secrets::default()).unwrap().seeded(42)
-    }
-
-    fn reason(authentication: Sought<Rc<Caller>>) -> &'static str {
-        match authentication {
-            Sought::Here(_) => "ok",
-            Sought::No(reason) => reason.code(),
-            Sought::Wait(_) => "wait",
-        }
     }
 
     /// What agent `index` makes of `token`.
@@ -158,18 +161,19 @@ mod tests {
             assert_eq!(at(&runtime, index, &token, &verifier, NOW), expected, "agent {index}");
         }
         assert_eq!(verifier.0.get(), 1, "one signature, checked once");
-        // As a connection judges it that wants another audience.
-        let context = Context { runtime: &runtime, verifier: &verifier, now: UnixTime::from_secs(NOW) };
-        let known = runtime.supply().recall(&token);
-        assert!(known.is_some());
-        for (audience, expected) in
-            [("https://other.example", Reason::TokenAudienceMismatch.code()), (vectors["audience"].as_str().unwrap(), "ok")]
-        {
-            let audiences = [audience.to_owned()];
-            let judged = runtime.supply().authenticate((&token, known.as_deref()), &[0], Some(&audiences), true, &context.verifying());
-            assert_eq!(reason(judged), expected, "{audience}");
+    }
+
+    #[test]
+    fn each_agent_has_terms_of_its_own() {
+        let (vectors, verifier) = (vectors(), Counting::default());
+        let (runtime, token) = (runtime(&vectors, &json!({})), token(&vectors, "RS256 good"));
+        let refusing = [(3, "token_audience_mismatch"), (4, "token_type_refused"), (5, "token_lifetime_too_long"), (6, "token_malformed")];
+        // Before another took it, and after.
+        for (index, expected) in refusing.into_iter().chain([(7, "ok"), (0, "ok")]).chain(refusing) {
+            assert_eq!(at(&runtime, index, &token, &verifier, NOW), expected, "agent {index}");
         }
-        assert_eq!(verifier.0.get(), 1);
+        // Only what was taken is remembered, and of a type that nobody takes no signature is checked.
+        assert_eq!(verifier.0.get(), 4);
     }
 
     #[test]
