@@ -48,8 +48,13 @@ struct Worker {
 
 impl Worker {
     fn new(board: &Memory) -> Self {
+        Self::with_audience(board, "a")
+    }
+
+    /// With a configuration whose issuer has this audience, and the same keys whatever that is.
+    fn with_audience(board: &Memory, audience: &str) -> Self {
         let config = json!({
-            "issuers": [{"name": "corp", "issuer": "https://auth.example.com", "audiences": ["a"],
+            "issuers": [{"name": "corp", "issuer": "https://auth.example.com", "audiences": [audience],
                          "jwks": {"remote": {"uri": "https://auth.example.com/jwks", "cluster": "idp"}}}],
             "schemes": {"oauth2": {"bearer": {"issuers": ["corp"]}}},
             "agents": [{"name": "x", "match": {"hosts": ["x.example"], "path_prefix": "/"},
@@ -177,5 +182,33 @@ fn one_worker_fetches_for_all() {
     // One that ends takes its notes along.
     let mut last = workers.pop().unwrap();
     last.with(&board, Desk::close);
+    assert!(board.0.borrow().values().all(|(value, _)| value.is_empty()));
+}
+
+#[test]
+fn a_changed_configuration_keeps_the_keys_of_issuers_that_did_not_change() {
+    let board = Memory::default();
+    let mut before = Worker::new(&board);
+    before.tick(&board);
+    before.answer(&board, "200");
+    // Long after, and the provider is down: what is there is older than `refresh`, which is 300 s, not than `max_stale`.
+    let later = before.now.plus(Duration::from_secs(1000));
+    before.now = later;
+    assert_eq!(before.tick(&board), 1);
+    before.answer(&board, "503");
+    let mut after = Worker::with_audience(&board, "b");
+    after.now = later;
+    after.wait(1..3);
+    before.with(&board, Desk::close);
+    assert_eq!((after.tick(&board), after.woken()), (0, vec![1, 2]), "nobody waits for the provider");
+    let age = |worker: &Worker| worker.supply.ages(worker.now).into_iter().map(|(_, age)| age).collect::<Vec<_>>();
+    assert_eq!(age(&after), [1000]);
+    // It asks for newer ones by itself, and stays as it is when there are none.
+    after.now = later.plus(Duration::from_secs(1));
+    assert_eq!(after.tick(&board), 1);
+    after.answer(&board, "503");
+    assert_eq!(age(&after), [1001]);
+    // The one that is left takes the note along.
+    after.with(&board, Desk::close);
     assert!(board.0.borrow().values().all(|(value, _)| value.is_empty()));
 }

@@ -3,10 +3,12 @@
 use crate::credential::Key;
 use crate::credential::cache::Token;
 use crate::flow::event::call::Want;
-use crate::flow::supply::shared::{BoardKey, Choice, Note, Terms};
+use crate::flow::supply::shared::{BoardKey, Choice, Holder, Note, Terms};
 use crate::flow::supply::token_notes;
 use crate::flow::supply::token_notes::{TokenChoice, TokenNote};
+use crate::wire::sorted::SortedMap;
 use crate::wire::time::UnixTime;
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 /// How often a note is written anew that another worker changed meanwhile.
@@ -21,21 +23,24 @@ pub trait Board {
     fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool;
 }
 
-/// The notes of one configuration.
+/// The notes that one configuration uses.
 #[derive(Debug)]
 pub(super) struct Notes {
+    /// Of this configuration, for tokens.
     key: BoardKey,
+    /// Of each source that workers share.
+    sources: SortedMap<Want, BoardKey>,
+    holder: Holder,
 }
 
 impl Notes {
-    /// The notes of this configuration, one on each of `wants`: a note that does not exist cannot be changed by one worker only.
-    /// Envoy configures its main thread first, so there is no race for this.
-    pub fn new(configuration: &[u8], wants: impl Iterator<Item = Want>, tokens: bool, board: &dyn Board) -> Self {
-        let notes = Self { key: BoardKey::new(configuration) };
-        for want in wants {
-            if notes.read(want, board).1.is_none() {
-                notes.write(want, &Note::default(), None, board);
-            }
+    /// The notes of the configuration that `seal` is of, one on each of `sources`: a note that does not exist cannot be changed by one
+    /// worker only. Envoy configures its main thread first, so there is no race for this.
+    pub fn new(seal: &[u8], sources: impl Iterator<Item = (Want, Vec<u8>)>, tokens: bool, board: &dyn Board) -> Self {
+        let sources = sources.map(|(want, source)| (want, BoardKey::new(&source))).collect();
+        let notes = Self { key: BoardKey::new(seal), sources, holder: Sha256::digest(seal).into() };
+        for want in notes.sources.keys() {
+            notes.change(*want, board, |note| (note.holder != notes.holder).then_some(Note { holder: notes.holder, ..note }));
         }
         for place in (0..token_notes::PLACES).filter(|_| tokens) {
             if notes.read_token(place, board).1.is_none() {
@@ -69,11 +74,12 @@ impl Notes {
 
     /// What to do about `want`. If it is to fetch, that has been noted.
     pub fn choose(&self, want: Want, terms: &Terms, now: UnixTime, board: &dyn Board) -> Choice {
+        let Some(key) = self.sources.get(&want) else { return Choice::Fetch(Note::default()) };
         for _ in 0..ATTEMPTS {
-            let (note, version) = self.read(want, board);
+            let (note, version) = read(key, board);
             match note.choose(terms, now) {
                 Choice::Fetch(note) => {
-                    if self.write(want, &note, version, board) {
+                    if board.write_if(&key.name(), Some(&note.seal(key)), version) {
                         return Choice::Fetch(note);
                     }
                 }
@@ -83,28 +89,40 @@ impl Notes {
         Choice::Wait
     }
 
-    /// Notes how a fetch ended.
+    /// Notes how a fetch ended. What was fetched before stays through failures.
     pub fn publish(&self, want: Want, document: Option<Vec<u8>>, now: UnixTime, board: &dyn Board) {
-        self.write(want, &Note { lease: None, ended: Some((now, document)) }, None, board);
+        self.change(want, board, |note| {
+            Some(match &document {
+                Some(document) => Note { lease: None, fetched: Some((now, document.clone())), failed: None, ..note },
+                None => Note { lease: None, failed: Some(now), ..note },
+            })
+        });
     }
 
-    /// Wipes the notes on `wants`, and those on tokens: the names stay, and old configurations have many.
-    pub fn wipe(&self, wants: impl Iterator<Item = Want>, tokens: bool, board: &dyn Board) {
-        for want in wants {
-            board.write_if(&self.key.name(want), None, None);
+    /// Changes the note on `want`, unless there is nothing to change.
+    fn change(&self, want: Want, board: &dyn Board, change: impl Fn(Note) -> Option<Note>) {
+        let Some(key) = self.sources.get(&want) else { return };
+        for _ in 0..ATTEMPTS {
+            let (note, version) = read(key, board);
+            let Some(note) = change(note) else { return };
+            if board.write_if(&key.name(), Some(&note.seal(key)), version) {
+                return;
+            }
+        }
+    }
+
+    /// Wipes the notes that no other configuration has begun to use, and those on tokens: the names stay, and old configurations
+    /// have many.
+    pub fn wipe(&self, tokens: bool, board: &dyn Board) {
+        for key in self.sources.values() {
+            let (note, version) = read(key, board);
+            if note.holder == self.holder {
+                board.write_if(&key.name(), None, version);
+            }
         }
         for place in (0..token_notes::PLACES).filter(|_| tokens) {
             board.write_if(&self.key.name_of_token(place), None, None);
         }
-    }
-
-    fn read(&self, want: Want, board: &dyn Board) -> (Note, Option<u32>) {
-        let (bytes, version) = board.read(&self.key.name(want));
-        (bytes.map_or_else(Note::default, |bytes| Note::open(&bytes, &self.key)), version)
-    }
-
-    fn write(&self, want: Want, note: &Note, version: Option<u32>, board: &dyn Board) -> bool {
-        board.write_if(&self.key.name(want), Some(&note.seal(&self.key)), version)
     }
 
     fn read_token(&self, place: u8, board: &dyn Board) -> (TokenNote, Option<u32>) {
@@ -115,4 +133,10 @@ impl Notes {
     fn write_token(&self, place: u8, note: &TokenNote, version: Option<u32>, board: &dyn Board) -> bool {
         board.write_if(&self.key.name_of_token(place), Some(&note.seal(&self.key)), version)
     }
+}
+
+/// The note that `key` is of, and its version.
+fn read(key: &BoardKey, board: &dyn Board) -> (Note, Option<u32>) {
+    let (bytes, version) = board.read(&key.name());
+    (bytes.map_or_else(Note::default, |bytes| Note::open(&bytes, key)), version)
 }

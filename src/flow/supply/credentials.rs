@@ -159,11 +159,15 @@ impl Supply {
     /// What only workers with this configuration and these secrets know.
     #[must_use]
     pub fn seal_of(&self, configuration: &[u8]) -> Vec<u8> {
+        self.sealed(&String::from_utf8_lossy(configuration))
+    }
+
+    /// A digest of `text` that nobody knows who does not know the secrets.
+    pub(super) fn sealed(&self, text: &str) -> Vec<u8> {
         let secrets = self.secrets();
         let values = self.config().secrets().iter().filter(|(_, source)| !matches!(source, Secret::Http(_)));
         let values = values.filter_map(|(name, _)| secrets.document(name).ok()).map(|secret| secret.expose_secret());
-        let text = String::from_utf8_lossy(configuration);
-        endpoint::digest(std::iter::once(text.as_ref()).chain(values)).to_vec()
+        endpoint::digest(std::iter::once(text).chain(values)).to_vec()
     }
 
     /// When the newest token of `key` was asked for.

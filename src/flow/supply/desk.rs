@@ -129,16 +129,17 @@ impl<W> Default for Desk<W> {
 }
 
 impl<W: Clone> Desk<W> {
-    /// Begins to work with other workers that have the same configuration.
+    /// Begins to work with other workers. Tokens are shared with those that have the same configuration; the keys of an issuer with
+    /// those, too, that have it in another.
     pub fn open(&mut self, configuration: &[u8], with: &With<'_>) {
         let supply = with.supply;
-        self.notes = Some(Notes::new(&supply.seal_of(configuration), supply.shared(), supply.fetches_tokens(), with.board));
+        self.notes = Some(Notes::new(&supply.seal_of(configuration), supply.shared(configuration), supply.fetches_tokens(), with.board));
     }
 
     /// Wipes what this configuration left for other workers.
     pub fn close(&mut self, with: &With<'_>) {
         if let Some(notes) = self.notes.take() {
-            notes.wipe(with.supply.shared(), with.supply.fetches_tokens(), with.board);
+            notes.wipe(with.supply.fetches_tokens(), with.board);
         }
     }
 

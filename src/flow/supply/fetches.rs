@@ -7,6 +7,10 @@ use crate::flow::supply::shared::Terms;
 use crate::flow::supply::store::Supply;
 use crate::wire::caching::Caching;
 use crate::wire::time::UnixTime;
+use serde_json::{Value, json};
+
+/// The members of an issuer that say where its keys are, and what is asked of them on the way.
+const OF_KEYS: [&str; 4] = ["issuer", "preset", "tenants", "jwks"];
 
 impl Supply {
     /// What should be fetched now, without anyone asking.
@@ -73,9 +77,15 @@ impl Supply {
         matches!(want, Want::RemoteCard(_))
     }
 
-    /// Everything that workers share.
-    pub fn shared(&self) -> impl Iterator<Item = Want> {
-        (0..self.config.issuers.len()).map(Want::Keys).filter(|want| self.terms(*want).is_some())
+    /// Everything that workers share, each with what its note is sealed by: what `configuration` says of the source itself. So its note
+    /// outlives a change of anything else.
+    pub fn shared(&self, configuration: &[u8]) -> impl Iterator<Item = (Want, Vec<u8>)> {
+        let configuration: Value = serde_json::from_slice(configuration).unwrap_or_default();
+        (0..self.config.issuers.len()).filter(|index| self.terms(Want::Keys(*index)).is_some()).map(move |index| {
+            let issuer = configuration.get("issuers").and_then(|issuers| issuers.get(index));
+            let said = OF_KEYS.map(|member| issuer.and_then(|issuer| issuer.get(member)));
+            (Want::Keys(index), self.sealed(&json!(said).to_string()))
+        })
     }
 
     /// What workers note for each other of this, if it is anything that all may have.

@@ -184,9 +184,11 @@ impl Keyrings {
         let since = self.0.get(index)?.keys.fetched();
         // One wait more than the calls take, for what lies between.
         match &issuer.jwks {
-            Jwks::Remote(Remote { timeout, refresh, .. }) => Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(2) }),
-            Jwks::Discovery(Discovery { timeout, refresh, .. }) => {
-                Some(Terms { since, refresh: *refresh, lease: timeout.saturating_mul(3) })
+            Jwks::Remote(Remote { timeout, refresh, max_stale, .. }) => {
+                Some(Terms { since, refresh: *refresh, max_stale: *max_stale, lease: timeout.saturating_mul(2) })
+            }
+            Jwks::Discovery(Discovery { timeout, refresh, max_stale, .. }) => {
+                Some(Terms { since, refresh: *refresh, max_stale: *max_stale, lease: timeout.saturating_mul(3) })
             }
             Jwks::Inline(_) | Jwks::SharedSecret(_) => None,
         }
