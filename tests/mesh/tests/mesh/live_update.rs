@@ -31,11 +31,15 @@ pub struct Live {
 impl Live {
     /// Starts it on the inbound file.
     pub async fn start(mesh: &Mesh, name: &str) -> Result<Self> {
+        Self::of(mesh.inbound_file()?, name).await
+    }
+
+    /// Starts it on `file`.
+    pub async fn of(file: EnvoyFile, name: &str) -> Result<Self> {
         // Envoy watches the folder, so it gets one of its own.
         let folder = place::logs().join(place::unique(name));
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("listeners.json");
-        let file = mesh.inbound_file()?;
         let (boot, listeners) = file.split_listeners(&path)?;
         publish(&path, &listeners)?;
         let envoy = Envoy::start(name, &boot, Options::default()).await?;

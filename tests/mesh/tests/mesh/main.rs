@@ -5,6 +5,7 @@ mod attack_corpora;
 mod attack_credentials;
 mod attack_readers;
 mod attacks;
+mod audiences;
 mod browser;
 mod cards;
 mod configuration;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
     configuration::add(&mut suite);
     live_update::add(&mut suite);
     hold::add(&mut suite);
+    audiences::add(&mut suite);
     attacks::add(&mut suite);
     attack_corpora::add(&mut suite);
     attack_credentials::add(&mut suite);
