@@ -2,7 +2,7 @@
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::{Choice, ConfigError, HttpUri, Issuer, Secret, SecretRef, choice, duration};
+use super::{Choice, ConfigError, Google, HttpUri, Issuer, Secret, SecretRef, choice, duration};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -18,7 +18,7 @@ pub enum Credential {
     Headers(Vec<HeaderCredential>),
     /// A token of this side's own (RFC 6749 section 4.4).
     ClientCredentials(ClientCredentials),
-    /// A token of the machine's own, from the platform it runs on (Azure).
+    /// A token of the machine's own, from the platform it runs on.
     ManagedIdentity(ManagedIdentity),
     /// A token for the caller, in exchange for the one it presented (RFC 8693).
     TokenExchange(Box<TokenExchange>),
@@ -71,6 +71,8 @@ pub enum ManagedIdentity {
     AppService(AppService),
     /// Workload identity: a federated token is exchanged for one of Entra.
     Workload(Workload),
+    /// The metadata server of Google Cloud.
+    Google(Google),
 }
 
 /// The metadata endpoint of Azure virtual machines.
@@ -376,6 +378,7 @@ impl ManagedIdentity {
                 fail("virtual_machine.timeout", "must be at least 0.01s")
             }
             Self::VirtualMachine(_) => Ok(()),
+            Self::Google(own) => own.check(&format!("{at}.{place}.google")),
             Self::AppService(own) => {
                 own.endpoint.check(&format!("{at}.{place}.app_service.endpoint"))?;
                 if own.resource.is_empty() {
@@ -391,7 +394,7 @@ impl ManagedIdentity {
     }
 }
 
-const fn five_seconds() -> Duration {
+pub(super) const fn five_seconds() -> Duration {
     Duration::from_secs(5)
 }
 

@@ -17,6 +17,7 @@ mod duration;
 mod error;
 mod fields;
 mod forward;
+mod google;
 mod introspection;
 mod issuer;
 mod key;
@@ -59,6 +60,7 @@ pub use credential::{
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
 pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token};
+pub use google::Google;
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};

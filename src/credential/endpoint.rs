@@ -5,6 +5,7 @@ use super::assertion::{self, Unsigned};
 use super::secrets::{SecretError, Secrets};
 use super::{Failure, Key};
 use crate::config::{Client, ClientAuthentication, HttpUri, SecretRef, TokenParameters};
+use crate::wire::base64url;
 use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use base64::Engine as _;
@@ -157,12 +158,21 @@ pub struct Issued {
     pub lifetime: Duration,
 }
 
+/// What an endpoint answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// A token in a JSON object (RFC 6749 section 5.1).
+    Token,
+    /// A JWT and nothing else; its `exp` says how long it is good.
+    Jwt,
+}
+
 /// Reads the answer of a token endpoint.
 ///
 /// # Errors
 /// What kind of failure it is, and the cause for the log. Nothing of it can be a secret: only codes of the endpoint are
 /// repeated.
-pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
+pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
     let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
     match status {
         200 => {}
@@ -171,12 +181,15 @@ pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure,
         400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
         _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
     }
+    if answers == Answers::Jwt {
+        return read_jwt(body, now).map_err(unavailable);
+    }
     let UniqueObject(answer): UniqueObject =
         serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
     let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
         return Err(unavailable("answered without an access_token"));
     };
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_token(token) {
         return Err(unavailable("answered with an access_token that no header can carry"));
     }
     match answer.get("token_type").and_then(Value::as_str) {
@@ -187,6 +200,25 @@ pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure,
     let lifetime =
         lifetime(&answer, now).ok_or_else(|| unavailable("answered with an expires_in or expires_on that is not in the future"))?;
     Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
+}
+
+fn is_token(token: &str) -> bool {
+    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The JWT that is the whole answer. Whoever gets it verifies it; only its `exp` matters here.
+fn read_jwt(body: &[u8], now: UnixTime) -> Result<Issued, &'static str> {
+    let text = std::str::from_utf8(body).ok().map(str::trim_end).filter(|text| is_token(text));
+    let parts: Vec<&str> = text.unwrap_or_default().split('.').collect();
+    let claims = match parts.as_slice() {
+        [_, claims, _] => base64url::decode(claims).and_then(|claims| serde_json::from_slice::<UniqueObject>(&claims).ok()),
+        _ => None,
+    };
+    let (Some(token), Some(UniqueObject(claims))) = (text, claims) else { return Err("answered with something that is not a JWT") };
+    let expiry = claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs);
+    let lifetime = expiry.map(|expiry| expiry.since(now)).filter(|lifetime| *lifetime > Duration::ZERO);
+    let lifetime = lifetime.ok_or("answered with a JWT without an exp in the future")?;
+    Ok(Issued { value: SecretString::from(token.to_owned()), lifetime: lifetime.min(LONGEST_LIFETIME) })
 }
 
 /// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
@@ -242,7 +274,7 @@ mod tests {
     use serde_json::json;
 
     fn lifetime_of(answer: Value) -> Result<u64, (Failure, String)> {
-        read(200, answer.to_string().as_bytes(), UnixTime::from_secs(1000)).map(|issued| issued.lifetime.as_secs())
+        read(Answers::Token, 200, answer.to_string().as_bytes(), UnixTime::from_secs(1000)).map(|issued| issued.lifetime.as_secs())
     }
 
     #[test]
@@ -296,7 +328,7 @@ mod tests {
             );
         }
         for body in ["", "<html>", "[]", "null", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#] {
-            assert_eq!(read(200, body.as_bytes(), UnixTime::default()).unwrap_err().0, Failure::Unavailable, "{body}");
+            assert_eq!(read(Answers::Token, 200, body.as_bytes(), UnixTime::default()).unwrap_err().0, Failure::Unavailable, "{body}");
         }
     }
 
@@ -319,9 +351,39 @@ mod tests {
             (302, "", Failure::Unavailable, "redirects are not followed"),
             (503, "", Failure::Unavailable, "status 503"),
         ] {
-            let (found, told) = read(status, body.as_bytes(), UnixTime::default()).unwrap_err();
+            let (found, told) = read(Answers::Token, status, body.as_bytes(), UnixTime::default()).unwrap_err();
             assert_eq!(found, failure, "{body}");
             assert!(told.contains(cause) && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_alone_is_good_until_its_exp() {
+        let jwt = |claims: &str| format!("e30.{}.c2ln", base64url::encode(claims.as_bytes()));
+        let read = |body: &str| read(Answers::Jwt, 200, body.as_bytes(), UnixTime::from_secs(1000));
+        for end in ["", "\n", "\r\n"] {
+            let issued = read(&(jwt(r#"{"exp":1500}"#) + end)).unwrap();
+            assert_eq!((issued.value.expose_secret(), issued.lifetime.as_secs()), (jwt(r#"{"exp":1500}"#).as_str(), 500));
+        }
+        assert_eq!(read(&jwt(r#"{"exp":9000000}"#)).unwrap().lifetime, LONGEST_LIFETIME);
+        let (no_jwt, no_exp) = ("not a JWT", "without an exp in the future");
+        for (body, told) in [
+            (String::new(), no_jwt),
+            ("a.b".to_owned(), no_jwt),
+            ("<html>".to_owned(), no_jwt),
+            (r#"{"access_token":"t"}"#.to_owned(), no_jwt),
+            ("e30.bm8.c2ln".to_owned(), no_jwt),
+            (format!("{}.x", jwt(r#"{"exp":1500}"#)), no_jwt),
+            (format!("{} x", jwt(r#"{"exp":1500}"#)), no_jwt),
+            (jwt(r#"{"exp":1500,"exp":1500}"#), no_jwt),
+            (jwt(&format!(r#"{{"exp":1500,"a":"{}"}}"#, "a".repeat(MAX_TOKEN_BYTES))), no_jwt),
+            (jwt("{}"), no_exp),
+            (jwt(r#"{"exp":"1500"}"#), no_exp),
+            (jwt(r#"{"exp":1000}"#), no_exp),
+            (jwt(r#"{"exp":-1}"#), no_exp),
+        ] {
+            let (failure, cause) = read(&body).unwrap_err();
+            assert!(failure == Failure::Unavailable && cause.contains(told), "{body}: {cause}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! The grants: client credentials (RFC 6749 section 4.4), token exchange (RFC 8693), Entra's on-behalf-of, and what the
 //! platform gives. One source makes one kind of request, and tells its tokens apart by a key.
 
-use super::endpoint::{self, Grant, TokenRequest};
+use super::endpoint::{self, Answers, Grant, TokenRequest};
 use super::secrets::{SecretError, Secrets};
 use super::{Key, managed_identity};
 use crate::config::{ActorToken, ClientCredentials, Credential, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters};
@@ -78,6 +78,15 @@ impl<'a> Source<'a> {
             Self::OnBehalfOf(exchange) => {
                 Some(grant(JWT_BEARER, vec![("assertion", text?)], &exchange.request).key(connection, &exchange.client))
             }
+        }
+    }
+
+    /// What it answers with.
+    #[must_use]
+    pub const fn answers(self) -> Answers {
+        match self {
+            Self::Platform(own) => managed_identity::answers(own),
+            Self::Own(_) | Self::Exchange(_) | Self::OnBehalfOf(_) => Answers::Token,
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::config::{ActorToken, Connection, Credential, Secret};
 use crate::credential::assertion::Signer;
 use crate::credential::cache::Token;
-use crate::credential::endpoint::TokenRequest;
+use crate::credential::endpoint::{Answers, TokenRequest};
 use crate::credential::source::{Parties, Source};
 use crate::credential::{Failure, Key, endpoint, secrets, source};
 use crate::flow::event::call::{Answer, Call, Want};
@@ -90,8 +90,7 @@ impl Supply {
         let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
         let connection = self.config().connections.get(job.connection).ok_or_else(|| unavailable("there is no such connection"))?;
         let credential = connection.credential_of(job.which).ok_or_else(|| unavailable("there is no such credential"))?;
-        let source = if job.is_actor { Source::of_actor(credential) } else { Source::of(credential) };
-        let source = source.ok_or_else(|| unavailable("there is no source"))?;
+        let source = job.source(credential).ok_or_else(|| unavailable("there is no source"))?;
         if job.subject.as_ref().is_some_and(|subject| now >= subject.until) {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
@@ -137,13 +136,17 @@ impl Supply {
 
     pub(super) fn complete_token(&self, key: &Key, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         let job = self.outgoing.tokens.borrow().job(key).cloned();
+        let connection = job.as_ref().and_then(|job| self.config().connections.get(job.connection));
+        let credential = job.as_ref().and_then(|job| connection?.credential_of(job.which));
+        let source = job.as_ref().and_then(|job| job.source(credential?));
+        let answers = source.map_or(Answers::Token, Source::answers);
         let read = match answer {
-            Ok((status, body)) => endpoint::read(status, body, now),
+            Ok((status, body)) => endpoint::read(answers, status, body, now),
             Err(error) => Err((Failure::Unavailable, error)),
         };
         let complaint = read.as_ref().err().map(|(_, cause)| {
             let at = job.map_or(0, |job| job.connection);
-            let name = self.config().connections.get(at).map_or("", |connection| &connection.name);
+            let name = connection.map_or("", |connection| &connection.name);
             format!("connections[{at}].credential: no token for {name:?}: the token endpoint {cause}")
         });
         self.outgoing.tokens.borrow_mut().complete(key, now, read.map_err(|(failure, _)| failure));

@@ -1,10 +1,11 @@
 //! What calls that leave share: secrets, tokens, and the fetches that bring them.
 
-use crate::config::{Config, ConfigError, Secret, Which};
+use crate::config::{Config, ConfigError, Credential, Secret, Which};
 use crate::credential::Key;
 use crate::credential::assertion::Signer;
 use crate::credential::cache::Cache;
 use crate::credential::secrets::Secrets;
+use crate::credential::source::Source;
 use crate::flow::event::Level;
 use crate::flow::supply::remote::RemoteAgents;
 use crate::identity::Caller;
@@ -43,6 +44,13 @@ pub(in crate::flow) struct Job {
     /// It is the actor's token, not the connection's.
     pub is_actor: bool,
     pub subject: Option<Subject>,
+}
+
+impl Job {
+    /// Where the token comes from.
+    pub fn source<'a>(&self, credential: &'a Credential) -> Option<Source<'a>> {
+        if self.is_actor { Source::of_actor(credential) } else { Source::of(credential) }
+    }
 }
 
 /// The caller's token, verified.
