@@ -105,7 +105,7 @@ impl Grant<'_> {
                 let key = secrets.document(&own.key.secret).map_err(|error| (own.key.secret.clone(), error))?;
                 unsigned = Some(Unsigned::new(client, own, key.clone(), now, serial));
             }
-            ClientAuthentication::None(_) => {}
+            ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_) | ClientAuthentication::None(_) => {}
         }
         let endpoint = &client.token_endpoint;
         Ok(TokenRequest {

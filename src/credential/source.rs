@@ -181,8 +181,10 @@ mod tests {
         let (headers, sent) = form(&with(json!({"client_secret_basic": {"secret": "s"}})), &Parties::default());
         assert_eq!(sent, asked);
         assert!(headers[0].1.starts_with("Basic "));
-        let (_, sent) = form(&with(json!({"none": {}})), &Parties::default());
-        assert_eq!(sent, format!("{asked}&client_id=me"));
+        for alone in ["none", "tls_client_auth", "self_signed_tls_client_auth"] {
+            let (headers, sent) = form(&with(json!({ alone: {} })), &Parties::default());
+            assert_eq!((headers.len(), sent), (0, format!("{asked}&client_id=me")));
+        }
     }
 
     #[test]
