@@ -2,7 +2,7 @@
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::{Choice, ConfigError, Google, HttpUri, Issuer, Secret, SecretRef, choice, duration};
+use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, Secret, SecretRef, choice, duration};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -24,6 +24,8 @@ pub enum Credential {
     TokenExchange(Box<TokenExchange>),
     /// The same in Entra's form (grant `urn:ietf:params:oauth:grant-type:jwt-bearer`).
     OnBehalfOf(OnBehalfOf),
+    /// A token for the caller, from the remote agent's own authorization server, which believes the caller's identity provider.
+    IdentityAssertion(Box<IdentityAssertion>),
     /// The caller's own token, if it names the remote agent as its audience.
     Passthrough(Passthrough),
     /// None, on purpose.
@@ -268,6 +270,7 @@ impl Credential {
             Self::ManagedIdentity(_) => "managed_identity",
             Self::TokenExchange(_) => "token_exchange",
             Self::OnBehalfOf(_) => "on_behalf_of",
+            Self::IdentityAssertion(_) => "identity_assertion",
             Self::Passthrough(_) => "passthrough",
             Self::None(_) => "none",
             Self::Auto(_) => "auto",
@@ -278,9 +281,12 @@ impl Credential {
     #[must_use]
     pub const fn is_token(&self) -> bool {
         match self {
-            Self::ClientCredentials(_) | Self::ManagedIdentity(_) | Self::TokenExchange(_) | Self::OnBehalfOf(_) | Self::Passthrough(_) => {
-                true
-            }
+            Self::ClientCredentials(_)
+            | Self::ManagedIdentity(_)
+            | Self::TokenExchange(_)
+            | Self::OnBehalfOf(_)
+            | Self::IdentityAssertion(_)
+            | Self::Passthrough(_) => true,
             Self::Header(_) | Self::Headers(_) | Self::None(_) | Self::Auto(_) => false,
         }
     }
@@ -301,6 +307,7 @@ impl Credential {
         match self {
             Self::TokenExchange(exchange) => Some(&exchange.subject),
             Self::OnBehalfOf(exchange) => Some(&exchange.subject),
+            Self::IdentityAssertion(own) => Some(&own.subject),
             Self::Passthrough(passthrough) => Some(&passthrough.subject),
             _ => None,
         }
@@ -335,6 +342,11 @@ impl Credential {
             Self::OnBehalfOf(exchange) => {
                 check_client(&exchange.client, at, "on_behalf_of", &known)?;
                 exchange.request.check(&format!("{at}.on_behalf_of.request"))?;
+            }
+            Self::IdentityAssertion(own) => {
+                check_client(&own.exchange.client, at, "identity_assertion.exchange", &known)?;
+                check_client(&own.client, at, "identity_assertion", &known)?;
+                own.check(&format!("{at}.identity_assertion"))?;
             }
             Self::Passthrough(own) if own.audiences.is_empty() || own.audiences.iter().any(String::is_empty) => {
                 return fail("passthrough.audiences".to_owned(), "name the remote agent: a token for someone else must not go there");

@@ -20,6 +20,8 @@ use std::time::Duration;
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The type of an ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant).
+pub const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// How long a token is used whose answer does not say (RFC 6749 section 5.1 only recommends that it does).
 const UNSAID_LIFETIME: Duration = Duration::from_secs(60);
 /// Nothing is believed to be good for longer.
@@ -163,6 +165,8 @@ pub struct Issued {
 pub enum Answers {
     /// A token in a JSON object (RFC 6749 section 5.1).
     Token,
+    /// An ID-JAG in such an object: the answer to a token exchange, but no access token.
+    IdJag,
     /// A JWT and nothing else; its `exp` says how long it is good.
     Jwt,
 }
@@ -192,8 +196,14 @@ pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result
     if !is_token(token) {
         return Err(unavailable("answered with an access_token that no header can carry"));
     }
-    match answer.get("token_type").and_then(Value::as_str) {
-        Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+    let word = |name: &str| answer.get(name).and_then(Value::as_str);
+    let is_id_jag = answers == Answers::IdJag;
+    if is_id_jag && word("issued_token_type") != Some(ID_JAG) {
+        return Err(unavailable("answered with an issued_token_type that is not that of an ID-JAG"));
+    }
+    match word("token_type") {
+        Some(kind) if kind.eq_ignore_ascii_case(if is_id_jag { "N_A" } else { "Bearer" }) => {}
+        Some(_) if is_id_jag => return Err(unavailable("answered with an ID-JAG that is not of type N_A")),
         Some(_) => return Err(unavailable("answered with a token that is not of type Bearer")),
         None => return Err(unavailable("answered without a token_type")),
     }
@@ -354,6 +364,32 @@ mod tests {
             let (found, told) = read(Answers::Token, status, body.as_bytes(), UnixTime::default()).unwrap_err();
             assert_eq!(found, failure, "{body}");
             assert!(told.contains(cause) && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_id_jag_says_that_it_is_one() {
+        let good = json!({"access_token": "j.a.g", "issued_token_type": ID_JAG, "token_type": "N_A", "expires_in": 300});
+        let read = |name: &str, value: Value| {
+            let mut answer = good.clone();
+            answer[name] = value;
+            read(Answers::IdJag, 200, answer.to_string().as_bytes(), UnixTime::from_secs(1000))
+        };
+        assert_eq!(read("scope", json!("a")).unwrap().lifetime.as_secs(), 300);
+        for (name, value, told) in [
+            (
+                "issued_token_type",
+                json!("urn:ietf:params:oauth:token-type:access_token"),
+                "an issued_token_type that is not that of an ID-JAG",
+            ),
+            ("issued_token_type", json!(null), "an issued_token_type that is not that of an ID-JAG"),
+            ("token_type", json!("Bearer"), "an ID-JAG that is not of type N_A"),
+            ("token_type", json!(null), "without a token_type"),
+            ("access_token", json!(null), "without an access_token"),
+            ("expires_in", json!(0), "not in the future"),
+        ] {
+            let (failure, cause) = read(name, value).unwrap_err();
+            assert!(failure == Failure::Unavailable && cause.contains(told), "{cause}");
         }
     }
 

@@ -3,7 +3,9 @@
 // (`token_grants.mjs`). For one resource it issues opaque tokens, and answers what they are worth (RFC 7662); every token
 // can be revoked (RFC 7009).
 //
-//   node authorization_server.mjs [--port N] [--keys FILE] [--tls FILE]
+//   node authorization_server.mjs [--port N] [--keys FILE] [--tls FILE] [--trusts ISSUER]
+//
+// With --trusts it takes the ID-JAGs of that identity provider.
 //
 // With --tls it speaks TLS and knows clients by their certificates (RFC 8705): FILE is {"cert", "key" (its own), "ca" (whose clients
 // are verified), "self_signed" (the certificate that one client registered)}, all in PEM.
@@ -36,7 +38,7 @@ const CLIENTS = {
   guest: { secret: 'guest-secret', scopes: SCOPES, lifetime: 1800 },
   brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
   limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
-  basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800 },
+  basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
   brief2: { secret: 'brief2-secret', scopes: SCOPES, lifetime: 1800 },
   mirrored: { secret: 'mirrored-secret', scopes: SCOPES, lifetime: 1800 },
   behind: { secret: 'behind-secret', scopes: SCOPES, lifetime: 1800 },
@@ -49,10 +51,11 @@ const CLIENTS = {
   federated: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
   carded: { secret: 'carded-secret', scopes: SCOPES, lifetime: 1800 },
   exchanger: { secret: 'exchanger-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
+  stranger: { secret: 'stranger-secret', scopes: SCOPES, lifetime: 1800 },
   attache: { secret: 'attache-secret', scopes: [], lifetime: 1800, method: 'client_secret_basic' },
 };
 
-const args = options({ port: '0', keys: '', tls: '' });
+const args = options({ port: '0', keys: '', tls: '', trusts: '' });
 const tls = args.tls && JSON.parse(readFileSync(args.tls, 'utf8'));
 if (tls) {
   CLIENTS.certified = { scopes: SCOPES, lifetime: 1800, method: 'tls_client_auth' };
@@ -144,7 +147,7 @@ function provider(issuer, keys) {
     const { clientId } = ctx.oidc.client;
     stats.issued[clientId] = (stats.issued[clientId] ?? 0) + 1;
   });
-  registerGrants(own, issuer, keys, resourceServer);
+  registerGrants(own, issuer, keys, resourceServer, args.trusts);
   return own;
 }
 

@@ -1,5 +1,6 @@
 //! The authorization server (npm `oidc-provider`): its process, its tokens, its control calls.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -152,9 +153,18 @@ impl AuthorizationServer {
 /// One that speaks TLS and knows clients by their certificates, as `tls` says (see `tls::Authority::server_file`): its process and
 /// its port.
 pub async fn over_tls(tls: &Path) -> Result<(Arc<Process>, u16)> {
+    another("--tls", tls.as_os_str()).await
+}
+
+/// One that takes the ID-JAGs of identity provider `issuer`: its process and its port.
+pub async fn trusting(issuer: &str) -> Result<(Arc<Process>, u16)> {
+    another("--trusts", issuer.as_ref()).await
+}
+
+async fn another(option: &str, value: &OsStr) -> Result<(Arc<Process>, u16)> {
     let mut command = peer::node("authorization_server.mjs");
-    command.arg("--tls").arg(tls);
-    let process = process::spawn(&place::unique("authorization-tls"), command)?;
+    command.arg(option).arg(value);
+    let process = process::spawn(&place::unique("another-authorization"), command)?;
     let port = process.ready_port(START).await?;
     Ok((process, port))
 }

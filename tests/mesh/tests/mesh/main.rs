@@ -9,6 +9,7 @@ mod browser;
 mod cards;
 mod configuration;
 mod credentials;
+mod credentials_asserted;
 mod credentials_certificates;
 mod credentials_clouds;
 mod credentials_faults;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
     odd_framing::add(&mut suite);
     outbound::add(&mut suite);
     credentials::add(&mut suite);
+    credentials_asserted::add(&mut suite);
     credentials_certificates::add(&mut suite);
     credentials_clouds::add(&mut suite);
     credentials_faults::add(&mut suite);
