@@ -210,7 +210,7 @@ pub struct Passthrough {
 }
 
 /// A header that may carry a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CredentialHeader(String);
 

@@ -1,11 +1,12 @@
 //! Secrets and tokens for outbound calls: what is due, how it is asked for, what came.
 
-use crate::config::Secret;
+use crate::config::{DocumentHeader, Secret};
 use crate::credential::assertion::Signer;
 use crate::credential::cache::{Cache, Token};
 use crate::credential::endpoint::{Answers, TokenRequest};
 use crate::credential::source::{Parties, Role, Source};
 use crate::credential::{Failure, Key, endpoint, secrets, source};
+use crate::flow::event::Value;
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::tokens::Job;
@@ -58,9 +59,29 @@ impl Supply {
     }
 
     pub(super) fn begin_secret(&self, index: usize, now: UnixTime) -> Option<Call> {
-        let Secret::Http(document) = self.config().secrets().values().nth(index)? else { return None };
-        let begins = self.outgoing.documents.borrow_mut().get_mut(&index)?.begin(now);
-        begins.then(|| Call::get(&document.remote, "*/*", secrets::MAX_BYTES))
+        let (name, Secret::Http(document)) = self.config().secrets().iter().nth(index)? else { return None };
+        if !self.outgoing.documents.borrow_mut().get_mut(&index)?.begin(now) {
+            return None;
+        }
+        let mut call = Call::get(&document.remote, "*/*", secrets::MAX_BYTES);
+        for (header, value) in &document.headers.0 {
+            let value = match value {
+                DocumentHeader::Plain(value) => Ok(value.clone()),
+                DocumentHeader::Secret(other) => self.secrets().value(other).cloned().map_err(|error| format!("secret {other:?} {error}")),
+            };
+            match value {
+                Ok(value) => {
+                    call.headers.retain(|(own, _)| own != header.as_str());
+                    call.headers.push((header.as_str().to_owned().into(), Value::Secret(value)));
+                }
+                Err(cause) => {
+                    self.outgoing.complain(format!("secrets.{name}.http.headers.{}: {cause}", header.as_str()));
+                    self.outgoing.documents.borrow_mut().get_mut(&index)?.complete(now, Err(cause));
+                    return None;
+                }
+            }
+        }
+        Some(call)
     }
 
     pub(super) fn complete_secret(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {

@@ -1,16 +1,16 @@
-// The metadata server of Google Cloud, as documented: access tokens and ID tokens of the machine's service accounts. The tokens say
-// what was asked, and for which host.
+// The metadata server of Google Cloud, as documented: access tokens and ID tokens of the machine's service accounts, and one of
+// its attributes. The tokens say what was asked, and for which host.
 //
 //   node google.mjs [--port N]
 //
-// GET /control/stats answers {"token": how many access tokens were given, "identity": how many ID tokens}. Service account
+// GET /control/stats answers {"token": how many access tokens were given, "identity", "attribute": the same of the others}. Service account
 // `slow@…` is never answered, and one that it does not know with 404.
 
 import { createServer } from 'node:http';
 import { options, ready, stopOnSignal } from './process.mjs';
 
 const args = options({ port: '0' });
-const stats = { token: 0, identity: 0 };
+const stats = { token: 0, identity: 0, attribute: 0 };
 const ACCOUNTS = '/computeMetadata/v1/instance/service-accounts/';
 const KNOWN = { default: '1234-compute@developer.gserviceaccount.com', 'agent@project.iam.gserviceaccount.com': 'agent@project.iam.gserviceaccount.com' };
 
@@ -29,6 +29,10 @@ const server = createServer((request, response) => {
   // The server takes nothing that a browser, a redirect or a proxy in between could have sent.
   if (request.headers['metadata-flavor'] !== 'Google') return answer(403, 'Missing Metadata-Flavor:Google header.');
   if (request.headers['x-forwarded-for']) return answer(403, 'X-Forwarded-For is not allowed.');
+  if (url.pathname === '/computeMetadata/v1/instance/attributes/key') {
+    stats.attribute += 1;
+    return answer(200, 'key-of-the-machine');
+  }
   const [account, kind, ...rest] = url.pathname.startsWith(ACCOUNTS) ? url.pathname.slice(ACCOUNTS.length).split('/') : [];
   if (account === 'slow@project.iam.gserviceaccount.com') return;
   const email = KNOWN[account];

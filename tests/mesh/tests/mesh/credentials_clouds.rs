@@ -10,7 +10,7 @@ use attache_mesh::port::Reserved;
 use attache_mesh::refusal::{self, Form};
 use serde_json::{Value, json};
 
-use crate::credentials::token;
+use crate::credentials::{echo, token};
 use crate::suite::Suite;
 
 async fn of_google(mesh: &Mesh) -> Result<()> {
@@ -49,7 +49,7 @@ async fn of_google(mesh: &Mesh) -> Result<()> {
         ensure!(token(&call(name).send(envoy.port()).await?)? == first, "{name}: it is kept until its exp");
     }
     let stats = Call::get("/control/stats").send(google.port).await?.json();
-    ensure!(stats == json!({"token": 2, "identity": 2}), "each is fetched once: {stats}");
+    ensure!(stats == json!({"token": 2, "identity": 2, "attribute": 0}), "each is fetched once: {stats}");
     for (name, reason, cause) in [
         ("nobody", "credential_refused", "status 404 and no OAuth error"),
         ("slow", "credential_unavailable", "status 504"),
@@ -62,6 +62,34 @@ async fn of_google(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// A metadata server gives a key only to who sends its header.
+async fn a_secret_with_headers(mesh: &Mesh) -> Result<()> {
+    let google = google().await?;
+    let keyed = |name: &str| connection(name, &json!({"header": {"name": "x-api-key", "value": {"secret": name}}}));
+    let source = |headers: Value| {
+        let uri = "http://metadata.google.internal/computeMetadata/v1/instance/attributes/key";
+        json!({"http": {"remote": {"uri": uri, "cluster": "metadata", "refresh": "300s"}, "headers": headers}})
+    };
+    let secrets = json!({
+        "stated": source(json!({"Metadata-Flavor": "Google"})),
+        "kept": source(json!({"metadata-flavor": {"secret": "flavor"}})),
+        "plain": source(json!({})),
+        "flavor": {"env": "FLAVOR"},
+    });
+    let connections = ["stated", "kept", "plain"].map(keyed);
+    let file = outbound(mesh, &connections, &secrets, &[("metadata", google.port)])?;
+    let envoy = Envoy::start("secret-headers", &file, Options::default().env("FLAVOR", "Google")).await?;
+    for name in ["stated", "kept"] {
+        let keys = echo(&call(name).send(envoy.port()).await?)?.header("x-api-key");
+        ensure!(keys == ["key-of-the-machine"], "{name}: {keys:?}");
+    }
+    refusal::check(&call("plain").send(envoy.port()).await?, "credential_unavailable", &Form::Rpc(json!("plain")))?;
+    envoy.logged(&["secrets.plain.http", "status 403"]).await?;
+    ensure!(!envoy.log().contains("key-of-the-machine"), "a secret in the log");
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("credentials_clouds::identities_of_google", of_google);
+    suite.add("credentials_clouds::a_secret_is_fetched_with_headers", a_secret_with_headers);
 }
