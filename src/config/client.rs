@@ -61,6 +61,10 @@ pub enum ClientAuthentication {
     PrivateKeyJwt(PrivateKeyJwt),
     /// An assertion that something else signs and renews, such as a projected service-account token.
     ClientAssertion(SecretRef),
+    /// The certificate of the connection to the token endpoint (RFC 8705 section 2.1): Envoy's cluster has it.
+    TlsClientAuth(super::Nothing),
+    /// The same with one that the client registered itself (RFC 8705 section 2.2).
+    SelfSignedTlsClientAuth(super::Nothing),
     /// Only its id: a public client.
     None(super::Nothing),
 }
@@ -142,6 +146,11 @@ impl Client {
             ClientAuthentication::PrivateKeyJwt(own) if !(1..=600).contains(&own.lifetime.as_secs()) => {
                 Err(ConfigError::of(at, "authentication.private_key_jwt.lifetime", "must be 1s to 600s"))
             }
+            ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_)
+                if self.token_endpoint.uri.scheme() != "https" =>
+            {
+                Err(ConfigError::of(at, "token_endpoint.uri", "must be https: the certificate of the connection is what authenticates"))
+            }
             _ => Ok(()),
         }
     }
@@ -153,7 +162,9 @@ impl Client {
             ClientAuthentication::ClientSecretPost(secret) => Some(("authentication.client_secret_post", secret)),
             ClientAuthentication::PrivateKeyJwt(own) => Some(("authentication.private_key_jwt.key", &own.key)),
             ClientAuthentication::ClientAssertion(secret) => Some(("authentication.client_assertion", secret)),
-            ClientAuthentication::None(_) => None,
+            ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_) | ClientAuthentication::None(_) => {
+                None
+            }
         }
     }
 }
@@ -183,4 +194,25 @@ const fn two_seconds() -> Duration {
 
 const fn a_minute() -> Duration {
     Duration::from_secs(60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Client;
+    use serde_json::{Value, json};
+
+    fn fault(uri: &str, authentication: Value) -> Option<String> {
+        let client = json!({"token_endpoint": {"uri": uri, "cluster": "idp"}, "client_id": "me", "authentication": authentication});
+        serde_json::from_value::<Client>(client).unwrap().check("at").err().map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_certificate_authenticates_over_tls_only() {
+        for method in ["tls_client_auth", "self_signed_tls_client_auth"] {
+            assert_eq!(fault("https://a.example/token", json!({ method: {} })), None);
+            let fault = fault("http://a.example/token", json!({ method: {} })).unwrap();
+            assert!(fault.starts_with("at.token_endpoint.uri: must be https"), "{fault}");
+        }
+        assert_eq!(fault("http://a.example/token", json!({"none": {}})), None);
+    }
 }

@@ -2,8 +2,7 @@
 
 use super::client::{Client, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::terms;
-use super::{Choice, ConfigError, HttpUri, Issuer, Secret, SecretRef, choice, duration};
+use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, Secret, SecretRef, choice, duration, terms};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -19,12 +18,14 @@ pub enum Credential {
     Headers(Vec<HeaderCredential>),
     /// A token of this side's own (RFC 6749 section 4.4).
     ClientCredentials(ClientCredentials),
-    /// A token of the machine's own, from the platform it runs on (Azure).
+    /// A token of the machine's own, from the platform it runs on.
     ManagedIdentity(ManagedIdentity),
     /// A token for the caller, in exchange for the one it presented (RFC 8693).
     TokenExchange(Box<TokenExchange>),
     /// The same in Entra's form (grant `urn:ietf:params:oauth:grant-type:jwt-bearer`).
     OnBehalfOf(OnBehalfOf),
+    /// A token for the caller, from the remote agent's own authorization server, which believes the caller's identity provider.
+    IdentityAssertion(Box<IdentityAssertion>),
     /// The caller's own token, if it names the remote agent as its audience.
     Passthrough(Passthrough),
     /// None, on purpose.
@@ -72,6 +73,8 @@ pub enum ManagedIdentity {
     AppService(AppService),
     /// Workload identity: a federated token is exchanged for one of Entra.
     Workload(Workload),
+    /// The metadata server of Google Cloud.
+    Google(Google),
 }
 
 /// The metadata endpoint of Azure virtual machines.
@@ -207,7 +210,7 @@ pub struct Passthrough {
 }
 
 /// A header that may carry a credential.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 pub struct CredentialHeader(String);
 
@@ -267,6 +270,7 @@ impl Credential {
             Self::ManagedIdentity(_) => "managed_identity",
             Self::TokenExchange(_) => "token_exchange",
             Self::OnBehalfOf(_) => "on_behalf_of",
+            Self::IdentityAssertion(_) => "identity_assertion",
             Self::Passthrough(_) => "passthrough",
             Self::None(_) => "none",
             Self::Auto(_) => "auto",
@@ -277,9 +281,12 @@ impl Credential {
     #[must_use]
     pub const fn is_token(&self) -> bool {
         match self {
-            Self::ClientCredentials(_) | Self::ManagedIdentity(_) | Self::TokenExchange(_) | Self::OnBehalfOf(_) | Self::Passthrough(_) => {
-                true
-            }
+            Self::ClientCredentials(_)
+            | Self::ManagedIdentity(_)
+            | Self::TokenExchange(_)
+            | Self::OnBehalfOf(_)
+            | Self::IdentityAssertion(_)
+            | Self::Passthrough(_) => true,
             Self::Header(_) | Self::Headers(_) | Self::None(_) | Self::Auto(_) => false,
         }
     }
@@ -300,6 +307,7 @@ impl Credential {
         match self {
             Self::TokenExchange(exchange) => Some(&exchange.subject),
             Self::OnBehalfOf(exchange) => Some(&exchange.subject),
+            Self::IdentityAssertion(own) => Some(&own.subject),
             Self::Passthrough(passthrough) => Some(&passthrough.subject),
             _ => None,
         }
@@ -334,6 +342,11 @@ impl Credential {
             Self::OnBehalfOf(exchange) => {
                 check_client(&exchange.client, at, "on_behalf_of", &known)?;
                 exchange.request.check(&format!("{at}.on_behalf_of.request"))?;
+            }
+            Self::IdentityAssertion(own) => {
+                check_client(&own.exchange.client, at, "identity_assertion.exchange", &known)?;
+                check_client(&own.client, at, "identity_assertion", &known)?;
+                own.check(&format!("{at}.identity_assertion"))?;
             }
             Self::Passthrough(own) if own.audiences.is_empty() || own.audiences.iter().any(String::is_empty) => {
                 return fail("passthrough.audiences".to_owned(), "name the remote agent: a token for someone else must not go there");
@@ -378,6 +391,7 @@ impl ManagedIdentity {
                 fail("virtual_machine.timeout", "must be at least 0.01s")
             }
             Self::VirtualMachine(_) => Ok(()),
+            Self::Google(own) => own.check(&format!("{at}.{place}.google")),
             Self::AppService(own) => {
                 own.endpoint.check(&format!("{at}.{place}.app_service.endpoint"))?;
                 if own.resource.is_empty() {
@@ -393,7 +407,7 @@ impl ManagedIdentity {
     }
 }
 
-const fn five_seconds() -> Duration {
+pub(super) const fn five_seconds() -> Duration {
     Duration::from_secs(5)
 }
 

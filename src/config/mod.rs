@@ -13,10 +13,13 @@ mod claims;
 mod client;
 mod connection;
 mod credential;
+mod document_headers;
 mod duration;
 mod error;
 mod fields;
 mod forward;
+mod google;
+mod identity_assertion;
 mod introspection;
 mod issuer;
 mod key;
@@ -54,12 +57,15 @@ pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Other};
 pub use credential::{
-    Actor, ActorToken, AppService, ClientCredentials, Credential, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf, Passthrough,
-    Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
+    Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
+    Passthrough, Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
+pub use document_headers::DocumentHeader;
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
 pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token};
+pub use google::Google;
+pub use identity_assertion::{IdJag, IdentityAssertion};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
@@ -258,7 +264,7 @@ impl Config {
             connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
         }
         for (name, secret) in &self.secrets.0 {
-            secret.check(&format!("secrets.{name}"), self.allow_inline_secrets)?;
+            secret.check(&format!("secrets.{name}"), self.allow_inline_secrets, &self.secrets.0)?;
         }
         let ports = places.ports();
         for (index, agent) in self.agents.iter().enumerate() {

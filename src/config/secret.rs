@@ -1,6 +1,7 @@
 //! Where secrets come from. Errors here never repeat what stands in the configuration: it may be the secret itself.
 
-use super::{ConfigError, Remote};
+use super::{ConfigError, CredentialHeader, DocumentHeader, Remote, document_headers};
+use crate::wire::json::UniqueMap;
 use crate::wire::sorted::SortedMap;
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -35,6 +36,9 @@ pub struct SecretDocument {
     /// Where in a JSON document it stands (RFC 6901); without this the answer's body is the secret.
     #[serde(default)]
     pub json_pointer: Option<String>,
+    /// Headers of the request for it.
+    #[serde(default)]
+    pub headers: UniqueMap<DocumentHeader, CredentialHeader>,
 }
 
 /// The secret that `at` names.
@@ -58,7 +62,7 @@ pub(super) fn named_at_once(at: &str, name: &str, secrets: &SortedMap<String, Se
 }
 
 impl Secret {
-    pub(super) fn check(&self, at: &str, allow_inline: bool) -> Result<(), ConfigError> {
+    pub(super) fn check(&self, at: &str, allow_inline: bool, secrets: &SortedMap<String, Self>) -> Result<(), ConfigError> {
         match self {
             Self::Env(variable) if variable.is_empty() || variable.contains(['=', '\0']) => {
                 Err(ConfigError::of(at, "env", "name an environment variable"))
@@ -66,6 +70,7 @@ impl Secret {
             Self::Env(_) => Ok(()),
             Self::Http(document) => {
                 document.remote.check(&format!("{at}.http.remote"))?;
+                document_headers::check(&document.headers.0, &format!("{at}.http.headers"), secrets)?;
                 match &document.json_pointer {
                     Some(pointer) if !pointer.starts_with('/') => {
                         Err(ConfigError::of(at, "http.json_pointer", "a JSON pointer starts with /"))
@@ -155,7 +160,7 @@ impl<'de> Deserialize<'de> for Hidden {
 
 #[cfg(test)]
 mod tests {
-    use super::Secret;
+    use super::{Secret, SortedMap};
 
     #[test]
     fn no_error_and_no_debug_form_repeats_a_secret() {
@@ -179,6 +184,7 @@ mod tests {
         }
         let inline = serde_json::from_str::<Secret>(r#"{"inline": "s3cret"}"#).unwrap();
         assert!(!format!("{inline:?}").contains("s3cret"));
-        assert!(inline.check("secrets.a", false).is_err() && inline.check("secrets.a", true).is_ok());
+        let none = SortedMap::new();
+        assert!(inline.check("secrets.a", false, &none).is_err() && inline.check("secrets.a", true, &none).is_ok());
     }
 }

@@ -5,6 +5,7 @@ use super::assertion::{self, Unsigned};
 use super::secrets::{SecretError, Secrets};
 use super::{Failure, Key};
 use crate::config::{Client, ClientAuthentication, HttpUri, SecretRef, TokenParameters};
+use crate::wire::base64url;
 use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use base64::Engine as _;
@@ -19,6 +20,8 @@ use std::time::Duration;
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// The type of an ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant).
+pub const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// How long a token is used whose answer does not say (RFC 6749 section 5.1 only recommends that it does).
 const UNSAID_LIFETIME: Duration = Duration::from_secs(60);
 /// Nothing is believed to be good for longer.
@@ -104,7 +107,7 @@ impl Grant<'_> {
                 let key = secrets.document(&own.key.secret).map_err(|error| (own.key.secret.clone(), error))?;
                 unsigned = Some(Unsigned::new(client, own, key.clone(), now, serial));
             }
-            ClientAuthentication::None(_) => {}
+            ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_) | ClientAuthentication::None(_) => {}
         }
         let endpoint = &client.token_endpoint;
         Ok(TokenRequest {
@@ -157,12 +160,23 @@ pub struct Issued {
     pub lifetime: Duration,
 }
 
+/// What an endpoint answers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// A token in a JSON object (RFC 6749 section 5.1).
+    Token,
+    /// An ID-JAG in such an object: the answer to a token exchange, but no access token.
+    IdJag,
+    /// A JWT and nothing else; its `exp` says how long it is good.
+    Jwt,
+}
+
 /// Reads the answer of a token endpoint.
 ///
 /// # Errors
 /// What kind of failure it is, and the cause for the log. Nothing of it can be a secret: only codes of the endpoint are
 /// repeated.
-pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
+pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
     let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
     match status {
         200 => {}
@@ -171,22 +185,50 @@ pub fn read(status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure,
         400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
         _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
     }
+    if answers == Answers::Jwt {
+        return read_jwt(body, now).map_err(unavailable);
+    }
     let UniqueObject(answer): UniqueObject =
         serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
     let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
         return Err(unavailable("answered without an access_token"));
     };
-    if token.is_empty() || token.len() > MAX_TOKEN_BYTES || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if !is_token(token) {
         return Err(unavailable("answered with an access_token that no header can carry"));
     }
-    match answer.get("token_type").and_then(Value::as_str) {
-        Some(kind) if kind.eq_ignore_ascii_case("bearer") => {}
+    let word = |name: &str| answer.get(name).and_then(Value::as_str);
+    let is_id_jag = answers == Answers::IdJag;
+    if is_id_jag && word("issued_token_type") != Some(ID_JAG) {
+        return Err(unavailable("answered with an issued_token_type that is not that of an ID-JAG"));
+    }
+    match word("token_type") {
+        Some(kind) if kind.eq_ignore_ascii_case(if is_id_jag { "N_A" } else { "Bearer" }) => {}
+        Some(_) if is_id_jag => return Err(unavailable("answered with an ID-JAG that is not of type N_A")),
         Some(_) => return Err(unavailable("answered with a token that is not of type Bearer")),
         None => return Err(unavailable("answered without a token_type")),
     }
     let lifetime =
         lifetime(&answer, now).ok_or_else(|| unavailable("answered with an expires_in or expires_on that is not in the future"))?;
     Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
+}
+
+fn is_token(token: &str) -> bool {
+    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+/// The JWT that is the whole answer. Whoever gets it verifies it; only its `exp` matters here.
+fn read_jwt(body: &[u8], now: UnixTime) -> Result<Issued, &'static str> {
+    let text = std::str::from_utf8(body).ok().map(str::trim_end).filter(|text| is_token(text));
+    let parts: Vec<&str> = text.unwrap_or_default().split('.').collect();
+    let claims = match parts.as_slice() {
+        [_, claims, _] => base64url::decode(claims).and_then(|claims| serde_json::from_slice::<UniqueObject>(&claims).ok()),
+        _ => None,
+    };
+    let (Some(token), Some(UniqueObject(claims))) = (text, claims) else { return Err("answered with something that is not a JWT") };
+    let expiry = claims.get("exp").and_then(Value::as_u64).map(UnixTime::from_secs);
+    let lifetime = expiry.map(|expiry| expiry.since(now)).filter(|lifetime| *lifetime > Duration::ZERO);
+    let lifetime = lifetime.ok_or("answered with a JWT without an exp in the future")?;
+    Ok(Issued { value: SecretString::from(token.to_owned()), lifetime: lifetime.min(LONGEST_LIFETIME) })
 }
 
 /// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
@@ -242,7 +284,7 @@ mod tests {
     use serde_json::json;
 
     fn lifetime_of(answer: Value) -> Result<u64, (Failure, String)> {
-        read(200, answer.to_string().as_bytes(), UnixTime::from_secs(1000)).map(|issued| issued.lifetime.as_secs())
+        read(Answers::Token, 200, answer.to_string().as_bytes(), UnixTime::from_secs(1000)).map(|issued| issued.lifetime.as_secs())
     }
 
     #[test]
@@ -296,7 +338,7 @@ mod tests {
             );
         }
         for body in ["", "<html>", "[]", "null", r#"{"access_token":"a","access_token":"b","token_type":"Bearer"}"#] {
-            assert_eq!(read(200, body.as_bytes(), UnixTime::default()).unwrap_err().0, Failure::Unavailable, "{body}");
+            assert_eq!(read(Answers::Token, 200, body.as_bytes(), UnixTime::default()).unwrap_err().0, Failure::Unavailable, "{body}");
         }
     }
 
@@ -319,9 +361,65 @@ mod tests {
             (302, "", Failure::Unavailable, "redirects are not followed"),
             (503, "", Failure::Unavailable, "status 503"),
         ] {
-            let (found, told) = read(status, body.as_bytes(), UnixTime::default()).unwrap_err();
+            let (found, told) = read(Answers::Token, status, body.as_bytes(), UnixTime::default()).unwrap_err();
             assert_eq!(found, failure, "{body}");
             assert!(told.contains(cause) && !told.contains("s3cret"), "{told}");
+        }
+    }
+
+    #[test]
+    fn an_id_jag_says_that_it_is_one() {
+        let good = json!({"access_token": "j.a.g", "issued_token_type": ID_JAG, "token_type": "N_A", "expires_in": 300});
+        let read = |name: &str, value: Value| {
+            let mut answer = good.clone();
+            answer[name] = value;
+            read(Answers::IdJag, 200, answer.to_string().as_bytes(), UnixTime::from_secs(1000))
+        };
+        assert_eq!(read("scope", json!("a")).unwrap().lifetime.as_secs(), 300);
+        for (name, value, told) in [
+            (
+                "issued_token_type",
+                json!("urn:ietf:params:oauth:token-type:access_token"),
+                "an issued_token_type that is not that of an ID-JAG",
+            ),
+            ("issued_token_type", json!(null), "an issued_token_type that is not that of an ID-JAG"),
+            ("token_type", json!("Bearer"), "an ID-JAG that is not of type N_A"),
+            ("token_type", json!(null), "without a token_type"),
+            ("access_token", json!(null), "without an access_token"),
+            ("expires_in", json!(0), "not in the future"),
+        ] {
+            let (failure, cause) = read(name, value).unwrap_err();
+            assert!(failure == Failure::Unavailable && cause.contains(told), "{cause}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_alone_is_good_until_its_exp() {
+        let jwt = |claims: &str| format!("e30.{}.c2ln", base64url::encode(claims.as_bytes()));
+        let read = |body: &str| read(Answers::Jwt, 200, body.as_bytes(), UnixTime::from_secs(1000));
+        for end in ["", "\n", "\r\n"] {
+            let issued = read(&(jwt(r#"{"exp":1500}"#) + end)).unwrap();
+            assert_eq!((issued.value.expose_secret(), issued.lifetime.as_secs()), (jwt(r#"{"exp":1500}"#).as_str(), 500));
+        }
+        assert_eq!(read(&jwt(r#"{"exp":9000000}"#)).unwrap().lifetime, LONGEST_LIFETIME);
+        let (no_jwt, no_exp) = ("not a JWT", "without an exp in the future");
+        for (body, told) in [
+            (String::new(), no_jwt),
+            ("a.b".to_owned(), no_jwt),
+            ("<html>".to_owned(), no_jwt),
+            (r#"{"access_token":"t"}"#.to_owned(), no_jwt),
+            ("e30.bm8.c2ln".to_owned(), no_jwt),
+            (format!("{}.x", jwt(r#"{"exp":1500}"#)), no_jwt),
+            (format!("{} x", jwt(r#"{"exp":1500}"#)), no_jwt),
+            (jwt(r#"{"exp":1500,"exp":1500}"#), no_jwt),
+            (jwt(&format!(r#"{{"exp":1500,"a":"{}"}}"#, "a".repeat(MAX_TOKEN_BYTES))), no_jwt),
+            (jwt("{}"), no_exp),
+            (jwt(r#"{"exp":"1500"}"#), no_exp),
+            (jwt(r#"{"exp":1000}"#), no_exp),
+            (jwt(r#"{"exp":-1}"#), no_exp),
+        ] {
+            let (failure, cause) = read(&body).unwrap_err();
+            assert!(failure == Failure::Unavailable && cause.contains(told), "{body}: {cause}");
         }
     }
 

@@ -1,15 +1,16 @@
-//! Tokens of the machine's own, as Azure gives them: the metadata endpoint of virtual machines (IMDS, api-version
-//! 2018-02-01), the identity endpoint of App Service and Container Apps (api-version 2019-08-01), and workload identity.
+//! Tokens of the machine's own. Azure: the metadata endpoint of virtual machines (IMDS, api-version 2018-02-01), the identity
+//! endpoint of App Service and Container Apps (api-version 2019-08-01), and workload identity. Google Cloud: the metadata server.
 
 use super::Key;
-use super::endpoint::{self, Grant, TokenRequest};
+use super::endpoint::{self, Answers, Grant, TokenRequest};
 use super::secrets::{SecretError, Secrets};
-use crate::config::{HttpUri, ManagedIdentity, TokenParameters, UserAssigned, Workload};
+use crate::config::{Google, HttpUri, ManagedIdentity, TokenParameters, UserAssigned, Workload};
 use crate::wire::time::UnixTime;
 use form_urlencoded::Serializer;
 use secrecy::SecretString;
 
 const METADATA: &str = "http://169.254.169.254/metadata/identity/oauth2/token";
+const GOOGLE: &str = "http://metadata.google.internal/";
 
 /// What tells the tokens of this identity, through connection `connection`, from all others.
 #[must_use]
@@ -25,6 +26,16 @@ pub fn key(identity: &ManagedIdentity, connection: &str) -> Key {
         }
         ManagedIdentity::AppService(own) => target(&own.endpoint.uri.to_string(), &own.resource, own.identity.as_ref()),
         ManagedIdentity::Workload(own) => with_grant(own, |grant| grant.key(connection, &own.client)),
+        ManagedIdentity::Google(own) => target(&google(own), own.uri.as_ref().map_or(GOOGLE, HttpUri::authority), None),
+    }
+}
+
+/// What the endpoint answers with.
+#[must_use]
+pub const fn answers(identity: &ManagedIdentity) -> Answers {
+    match identity {
+        ManagedIdentity::Google(Google { audience: Some(_), .. }) => Answers::Jwt,
+        _ => Answers::Token,
     }
 }
 
@@ -33,10 +44,10 @@ pub fn key(identity: &ManagedIdentity, connection: &str) -> Key {
 /// # Errors
 /// The secret that has no value, and why.
 pub fn request(identity: &ManagedIdentity, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
+    let usual = |text: &str| HttpUri::try_from(text.to_owned()).map_err(|_| (String::new(), SecretError::Missing));
     match identity {
         ManagedIdentity::VirtualMachine(own) => {
-            let metadata = || HttpUri::try_from(METADATA.to_owned()).map_err(|_| (String::new(), SecretError::Missing));
-            let uri = own.uri.clone().map_or_else(metadata, Ok)?;
+            let uri = own.uri.clone().map_or_else(|| usual(METADATA), Ok)?;
             let target = target(&uri, "2018-02-01", &own.resource, own.identity.as_ref().map(|own| name_of(own, Form::Metadata)));
             // The metadata service takes no request without this header: it keeps redirected browsers out.
             let headers = vec![("metadata", SecretString::from("true".to_owned()))];
@@ -50,7 +61,33 @@ pub fn request(identity: &ManagedIdentity, secrets: &Secrets, now: UnixTime, ser
             Ok(get(uri, target, own.endpoint.cluster.clone(), own.endpoint.timeout, vec![("x-identity-header", header.clone())]))
         }
         ManagedIdentity::Workload(own) => with_grant(own, |grant| grant.request(&own.client, secrets, now, serial)),
+        ManagedIdentity::Google(own) => {
+            let uri = own.uri.clone().map_or_else(|| usual(GOOGLE), Ok)?;
+            let headers = vec![("metadata-flavor", SecretString::from("Google".to_owned()))];
+            Ok(get(uri, google(own), own.cluster.clone(), own.timeout, headers))
+        }
     }
+}
+
+/// Path and query at Google's metadata server: of an ID token for an audience, or of an access token.
+fn google(own: &Google) -> String {
+    let mut query = Serializer::new(String::new());
+    let kind = match &own.audience {
+        Some(audience) => {
+            query.append_pair("audience", audience).append_pair("format", "full");
+            "identity"
+        }
+        None => {
+            if !own.scopes.is_empty() {
+                query.append_pair("scopes", &own.scopes.join(","));
+            }
+            "token"
+        }
+    };
+    let account = own.service_account.as_deref().unwrap_or("default");
+    let query = query.finish();
+    let mark = if query.is_empty() { "" } else { "?" };
+    format!("/computeMetadata/v1/instance/service-accounts/{account}/{kind}{mark}{query}")
 }
 
 /// Workload identity is a client whose assertion is the federated token.
@@ -140,6 +177,36 @@ mod tests {
             "grant_type=client_credentials&scope=api%3A%2F%2Fx%2F.default&client_id=me\
              &client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=fed.er.ated"
         );
+    }
+
+    #[test]
+    fn the_metadata_server_of_google() {
+        let start = "/computeMetadata/v1/instance/service-accounts";
+        for (own, target) in [
+            (json!({"cluster": "metadata"}), "/default/token".to_owned()),
+            (
+                json!({"cluster": "metadata", "scopes": ["https://a.example/x", "b"]}),
+                "/default/token?scopes=https%3A%2F%2Fa.example%2Fx%2Cb".to_owned(),
+            ),
+            (
+                json!({"cluster": "metadata", "audience": "https://b.example/?x&y", "service_account": "own@p.iam.gserviceaccount.com"}),
+                "/own@p.iam.gserviceaccount.com/identity?audience=https%3A%2F%2Fb.example%2F%3Fx%26y&format=full".to_owned(),
+            ),
+        ] {
+            let (asked, headers, form) = asked(json!({"google": own}));
+            assert_eq!((asked, form), (format!("{start}{target}"), String::new()));
+            assert_eq!(headers, [("metadata-flavor", "Google".to_owned())]);
+        }
+        let of = |own: Value| key(&serde_json::from_value(json!({"google": own})).unwrap(), "x");
+        let keys = [
+            json!({"cluster": "c"}),
+            json!({"cluster": "c", "audience": "a"}),
+            json!({"cluster": "c", "scopes": ["a"]}),
+            json!({"cluster": "c", "uri": "http://127.0.0.1:1"}),
+            json!({"cluster": "c", "service_account": "a@b"}),
+        ]
+        .map(of);
+        assert!((1..keys.len()).all(|at| !keys[..at].contains(&keys[at])));
     }
 
     #[test]

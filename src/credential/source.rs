@@ -1,10 +1,13 @@
-//! The grants: client credentials (RFC 6749 section 4.4), token exchange (RFC 8693), Entra's on-behalf-of, and what the
-//! platform gives. One source makes one kind of request, and tells its tokens apart by a key.
+//! The grants: client credentials (RFC 6749 section 4.4), token exchange (RFC 8693), Entra's on-behalf-of, identity assertions, and
+//! what the platform gives. One source makes one kind of request, and tells its tokens apart by a key. Some need a token of another
+//! source for that.
 
-use super::endpoint::{self, Grant, TokenRequest};
+use super::endpoint::{self, Answers, Grant, ID_JAG, TokenRequest};
 use super::secrets::{SecretError, Secrets};
 use super::{Key, managed_identity};
-use crate::config::{ActorToken, ClientCredentials, Credential, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters};
+use crate::config::{
+    ActorToken, ClientCredentials, Credential, IdentityAssertion, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters,
+};
 use crate::wire::hex;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
@@ -24,15 +27,41 @@ pub enum Source<'a> {
     Exchange(&'a TokenExchange),
     /// One for the caller, in Entra's form.
     OnBehalfOf(&'a OnBehalfOf),
+    /// The ID-JAG of an identity assertion, from the caller's identity provider.
+    IdJag(&'a IdentityAssertion),
+    /// What the remote agent's authorization server gives for it.
+    Asserted(&'a IdentityAssertion),
 }
 
-/// The caller's token, and who acts for the caller.
+/// What the token of another source is in a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Who acts for the caller.
+    Actor,
+    /// The grant itself.
+    Grant,
+}
+
+impl Role {
+    /// What it is called in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Actor => "actor token",
+            Self::Grant => "ID-JAG",
+        }
+    }
+}
+
+/// The caller's token, and those of other sources.
 #[derive(Clone, Debug, Default)]
 pub struct Parties {
     /// The caller's own token, verified.
     pub subject: Option<SecretString>,
     /// The actor's token.
     pub actor: Option<SecretString>,
+    /// The grant.
+    pub grant: Option<SecretString>,
 }
 
 impl<'a> Source<'a> {
@@ -44,19 +73,60 @@ impl<'a> Source<'a> {
             Credential::ManagedIdentity(own) => Some(Self::Platform(own)),
             Credential::TokenExchange(exchange) => Some(Self::Exchange(exchange)),
             Credential::OnBehalfOf(exchange) => Some(Self::OnBehalfOf(exchange)),
+            Credential::IdentityAssertion(own) => Some(Self::Asserted(own)),
             Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) | Credential::Auto(_) => None,
         }
     }
 
-    /// The source of the actor token of this exchange, if that has to be asked for.
+    /// The source whose token its request needs, and what that is there.
     #[must_use]
-    pub fn of_actor(credential: &'a Credential) -> Option<Self> {
-        let Credential::TokenExchange(exchange) = credential else { return None };
-        match exchange.actor.as_ref().map(|actor| &actor.token)? {
-            ActorToken::Secret(_) => None,
-            ActorToken::ClientCredentials(own) => Some(Self::Own(own)),
-            ActorToken::ManagedIdentity(own) => Some(Self::Platform(own)),
+    pub fn needs(self) -> Option<(Role, Self)> {
+        match self {
+            Self::Exchange(exchange) => match exchange.actor.as_ref().map(|actor| &actor.token)? {
+                ActorToken::Secret(_) => None,
+                ActorToken::ClientCredentials(own) => Some((Role::Actor, Self::Own(own))),
+                ActorToken::ManagedIdentity(own) => Some((Role::Actor, Self::Platform(own))),
+            },
+            Self::Asserted(own) => Some((Role::Grant, Self::IdJag(own))),
+            Self::Own(_) | Self::Platform(_) | Self::OnBehalfOf(_) | Self::IdJag(_) => None,
         }
+    }
+
+    /// The secret in which the actor's token is, if its request needs that.
+    #[must_use]
+    pub fn actor_secret(self) -> Option<&'a str> {
+        let Self::Exchange(TokenExchange { actor: Some(actor), .. }) = self else { return None };
+        if let ActorToken::Secret(name) = &actor.token { Some(name) } else { None }
+    }
+
+    /// Whether its tokens are for one caller.
+    #[must_use]
+    pub const fn is_for_caller(self) -> bool {
+        match self {
+            Self::Exchange(_) | Self::OnBehalfOf(_) | Self::IdJag(_) | Self::Asserted(_) => true,
+            Self::Own(_) | Self::Platform(_) => false,
+        }
+    }
+
+    /// Whether the caller's own token stands in its request: a server that does not take the grant does not take that.
+    #[must_use]
+    pub const fn sends_subject(self) -> bool {
+        self.is_for_caller() && !matches!(self, Self::Asserted(_))
+    }
+
+    /// What its tokens are called in the log.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        if matches!(self, Self::IdJag(_)) { Role::Grant.name() } else { "token" }
+    }
+
+    /// This source, or one that it needs: the one whose token for `subject` has this key.
+    #[must_use]
+    pub fn find(self, key: &Key, connection: &str, subject: Option<&SecretString>) -> Option<Self> {
+        if self.key(connection, subject).as_ref() == Some(key) {
+            return Some(self);
+        }
+        self.needs()?.1.find(key, connection, subject)
     }
 
     /// What tells the tokens of this source for `subject`, through connection `connection`, from all others. `None` if it
@@ -78,6 +148,22 @@ impl<'a> Source<'a> {
             Self::OnBehalfOf(exchange) => {
                 Some(grant(JWT_BEARER, vec![("assertion", text?)], &exchange.request).key(connection, &exchange.client))
             }
+            Self::IdJag(own) => Some(id_jag(own, text?).key(connection, &own.exchange.client)),
+            Self::Asserted(own) => {
+                // Whose the ID-JAG is, not the ID-JAG: a new one asks for the same.
+                let id_jag = hex::encode(&id_jag(own, text?).key(connection, &own.exchange.client));
+                Some(grant(JWT_BEARER, vec![("id_jag", &id_jag)], &own.request).key(connection, &own.client))
+            }
+        }
+    }
+
+    /// What it answers with.
+    #[must_use]
+    pub const fn answers(self) -> Answers {
+        match self {
+            Self::Platform(own) => managed_identity::answers(own),
+            Self::IdJag(_) => Answers::IdJag,
+            Self::Own(_) | Self::Exchange(_) | Self::OnBehalfOf(_) | Self::Asserted(_) => Answers::Token,
         }
     }
 
@@ -104,8 +190,20 @@ impl<'a> Source<'a> {
                 &exchange.request,
             )
             .request(&exchange.client, secrets, now, serial),
+            Self::IdJag(own) => id_jag(own, subject).request(&own.exchange.client, secrets, now, serial),
+            Self::Asserted(own) => {
+                let assertion = parties.grant.as_ref().map_or("", |token| token.expose_secret());
+                grant(JWT_BEARER, vec![("assertion", assertion)], &own.request).request(&own.client, secrets, now, serial)
+            }
         }
     }
+}
+
+/// The exchange of token `subject` for an ID-JAG.
+fn id_jag<'a>(own: &'a IdentityAssertion, subject: &'a str) -> Grant<'a> {
+    let kind = own.exchange.subject_token_type.as_str();
+    let parameters = vec![("requested_token_type", ID_JAG), ("subject_token", subject), ("subject_token_type", kind)];
+    grant(TOKEN_EXCHANGE, parameters, &own.exchange.request)
 }
 
 /// What tells this actor from others of the same connection.
@@ -131,7 +229,7 @@ pub fn serial(key: &Key, now: UnixTime, count: u64) -> Key {
 
 #[cfg(test)]
 mod tests {
-    use super::{ExposeSecret, Parties, SecretString, Secrets, Source, UnixTime, serial};
+    use super::{ExposeSecret, Parties, Role, SecretString, Secrets, Source, UnixTime, serial};
     use crate::config::Credential;
     use serde_json::{Value, json};
 
@@ -172,13 +270,15 @@ mod tests {
         let (headers, sent) = form(&with(json!({"client_secret_basic": {"secret": "s"}})), &Parties::default());
         assert_eq!(sent, asked);
         assert!(headers[0].1.starts_with("Basic "));
-        let (_, sent) = form(&with(json!({"none": {}})), &Parties::default());
-        assert_eq!(sent, format!("{asked}&client_id=me"));
+        for alone in ["none", "tls_client_auth", "self_signed_tls_client_auth"] {
+            let (headers, sent) = form(&with(json!({ alone: {} })), &Parties::default());
+            assert_eq!((headers.len(), sent), (0, format!("{asked}&client_id=me")));
+        }
     }
 
     #[test]
     fn exchanges_carry_subject_and_actor() {
-        let parties = Parties { subject: Some(secret("sub.ject.t")), actor: Some(secret("act.or.t")) };
+        let parties = Parties { subject: Some(secret("sub.ject.t")), actor: Some(secret("act.or.t")), grant: None };
         let exchange = credential(json!({"token_exchange": {
             "client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]},
             "actor": {"token": {"client_credentials": {"client": client(&json!({"none": {}}))}}, "type": "urn:ietf:params:oauth:token-type:jwt"}}}));
@@ -220,6 +320,21 @@ mod tests {
         let key = |credential: &Credential, connection: &str, subject: Option<&str>| {
             Source::of(credential).unwrap().key(connection, subject.map(secret).as_ref())
         };
+        let asserted = |scope: &str| {
+            let own = client(&json!({"none": {}}));
+            credential(
+                json!({"identity_assertion": {"exchange": {"client": own, "request": {"audience": ["b"], "scopes": [scope]}}, "client": own,
+                "subject": {"issuers": ["corp"]}}}),
+            )
+        };
+        let id_jag = |credential: &Credential, connection: &str, subject: Option<&str>| {
+            let (role, source) = Source::of(credential).unwrap().needs().unwrap();
+            let subject = subject.map(secret);
+            let key = source.key(connection, subject.as_ref());
+            let found = Source::of(credential).unwrap().find(&key.unwrap(), connection, subject.as_ref()).unwrap();
+            assert!(role == Role::Grant && matches!(found, Source::IdJag(_)));
+            key
+        };
         let keys = [
             key(&exchange("a"), "x", Some("ann")),
             key(&exchange("a"), "x", Some("bob")),
@@ -232,6 +347,11 @@ mod tests {
             key(&on_behalf, "x", Some("ann")),
             key(&own, "x", None),
             key(&own, "y", None),
+            key(&asserted("a"), "x", Some("ann")),
+            key(&asserted("a"), "x", Some("bob")),
+            key(&asserted("b"), "x", Some("ann")),
+            id_jag(&asserted("a"), "x", Some("ann")),
+            id_jag(&asserted("a"), "x", Some("bob")),
         ];
         let mut unlike: Vec<_> = keys.iter().map(|key| key.unwrap()).collect();
         unlike.sort_unstable();
@@ -240,6 +360,7 @@ mod tests {
         for subject in [None, Some("")] {
             assert_eq!(key(&exchange("a"), "x", subject), None);
             assert_eq!(key(&on_behalf, "x", subject), None);
+            assert_eq!(key(&asserted("a"), "x", subject), None);
         }
         assert_ne!(serial(&[0; 32], UnixTime::from_secs(1), 1), serial(&[0; 32], UnixTime::from_secs(1), 2));
     }

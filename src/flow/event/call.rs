@@ -68,7 +68,8 @@ impl From<TokenRequest> for Call {
             (":scheme".into(), text(request.uri.scheme())),
             (":authority".into(), text(request.uri.authority())),
             (":path".into(), text(target)),
-            ("accept".into(), text("application/json")),
+            // Who is asked without a form knows one answer.
+            ("accept".into(), text(if request.form.is_some() { "application/json" } else { "*/*" })),
         ];
         if request.form.is_some() {
             headers.push(("content-type".into(), text("application/x-www-form-urlencoded")));

@@ -19,8 +19,9 @@ use secrecy::SecretString;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// No call needs more fetches than this: keys and an answer about its caller; a secret, keys, an actor token, the token, the agent's card.
-pub(super) const MOST_WAITS: usize = 8;
+/// No call needs more fetches than this: keys and an answer about its caller; a secret, keys, what the
+/// token is made of, the token, the agent's card.
+pub(super) const MOST_WAITS: usize = 10;
 
 /// A call that has no credential yet, or whose head went out with one before its method was known (without `hold_headers`).
 #[derive(Debug)]

@@ -1,16 +1,17 @@
 //! Secrets and tokens for outbound calls: what is due, how it is asked for, what came.
 
-use crate::config::{ActorToken, Connection, Credential, Secret};
+use crate::config::{DocumentHeader, Secret};
 use crate::credential::assertion::Signer;
-use crate::credential::cache::Token;
-use crate::credential::endpoint::TokenRequest;
-use crate::credential::source::{Parties, Source};
+use crate::credential::cache::{Cache, Token};
+use crate::credential::endpoint::{Answers, TokenRequest};
+use crate::credential::source::{Parties, Role, Source};
 use crate::credential::{Failure, Key, endpoint, secrets, source};
+use crate::flow::event::Value;
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::tokens::Job;
 use crate::wire::time::UnixTime;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use std::rc::Rc;
 
 impl Supply {
@@ -37,13 +38,50 @@ impl Supply {
     pub(super) fn due_credentials(&self, now: UnixTime) -> Vec<Want> {
         let documents = self.outgoing.documents.borrow();
         let secrets = documents.iter().filter(|(_, kept)| kept.is_due(now)).map(|(index, _)| Want::Secret(*index));
-        secrets.chain(self.outgoing.tokens.borrow().due(now).map(Want::Token)).collect()
+        let tokens = self.outgoing.tokens.borrow();
+        secrets.chain(tokens.due(now).map(|key| Want::Token(self.first_of(key, &tokens, now)))).collect()
+    }
+
+    /// The token of `key`, or that which it needs and has to be fetched before.
+    fn first_of(&self, key: Key, tokens: &Cache<Job>, now: UnixTime) -> Key {
+        match self.needed_for(&key, tokens) {
+            Some((_, other)) if tokens.peek(&other, now).is_none() && tokens.job(&other).is_some() => self.first_of(other, tokens, now),
+            _ => key,
+        }
+    }
+
+    /// The key of the token that the request for that of `key` needs, and what it is there.
+    fn needed_for(&self, key: &Key, tokens: &Cache<Job>) -> Option<(Role, Key)> {
+        let job = tokens.job(key)?;
+        let (source, connection) = job.source(key, self.config())?;
+        let (role, other) = source.needs()?;
+        Some((role, other.key(&connection.name, job.subject.as_ref().map(|subject| &subject.token))?))
     }
 
     pub(super) fn begin_secret(&self, index: usize, now: UnixTime) -> Option<Call> {
-        let Secret::Http(document) = self.config().secrets().values().nth(index)? else { return None };
-        let begins = self.outgoing.documents.borrow_mut().get_mut(&index)?.begin(now);
-        begins.then(|| Call::get(&document.remote, "*/*", secrets::MAX_BYTES))
+        let (name, Secret::Http(document)) = self.config().secrets().iter().nth(index)? else { return None };
+        if !self.outgoing.documents.borrow_mut().get_mut(&index)?.begin(now) {
+            return None;
+        }
+        let mut call = Call::get(&document.remote, "*/*", secrets::MAX_BYTES);
+        for (header, value) in &document.headers.0 {
+            let value = match value {
+                DocumentHeader::Plain(value) => Ok(value.clone()),
+                DocumentHeader::Secret(other) => self.secrets().value(other).cloned().map_err(|error| format!("secret {other:?} {error}")),
+            };
+            match value {
+                Ok(value) => {
+                    call.headers.retain(|(own, _)| own != header.as_str());
+                    call.headers.push((header.as_str().to_owned().into(), Value::Secret(value)));
+                }
+                Err(cause) => {
+                    self.outgoing.complain(format!("secrets.{name}.http.headers.{}: {cause}", header.as_str()));
+                    self.outgoing.documents.borrow_mut().get_mut(&index)?.complete(now, Err(cause));
+                    return None;
+                }
+            }
+        }
+        Some(call)
     }
 
     pub(super) fn complete_secret(&self, index: usize, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
@@ -71,9 +109,7 @@ impl Supply {
         match self.ask(key, &job, now) {
             Ok(request) => Some(request.into()),
             Err((failure, cause)) => {
-                let name = self.config().connections.get(job.connection).map_or("", |connection| &connection.name);
-                let complaint = format!("connections[{}].credential: no token for {name:?}: {cause}", job.connection);
-                self.outgoing.complain(complaint);
+                self.outgoing.complain(self.no_token(key, &job, &cause));
                 self.outgoing.tokens.borrow_mut().complete(key, now, Err(failure));
                 None
             }
@@ -88,17 +124,11 @@ impl Supply {
 
     fn ask(&self, key: &Key, job: &Job, now: UnixTime) -> Result<TokenRequest, (Failure, String)> {
         let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
-        let connection = self.config().connections.get(job.connection).ok_or_else(|| unavailable("there is no such connection"))?;
-        let credential = connection.credential_of(job.which).ok_or_else(|| unavailable("there is no such credential"))?;
-        let source = if job.is_actor { Source::of_actor(credential) } else { Source::of(credential) };
-        let source = source.ok_or_else(|| unavailable("there is no source"))?;
+        let (source, _) = job.source(key, self.config()).ok_or_else(|| unavailable("there is no source"))?;
         if job.subject.as_ref().is_some_and(|subject| now >= subject.until) {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
-        let parties = Parties {
-            subject: job.subject.as_ref().map(|subject| subject.token.clone()),
-            actor: if job.is_actor { None } else { self.actor(connection, credential, now)? },
-        };
+        let parties = self.parties(source, key, job, now)?;
         let count = self.outgoing.serial.get().wrapping_add(1);
         self.outgoing.serial.set(count);
         let serial = source::serial(key, now, count);
@@ -115,39 +145,62 @@ impl Supply {
         }
     }
 
-    /// The actor token of a connection, if it tells one and has it.
-    fn actor(&self, connection: &Connection, credential: &Credential, now: UnixTime) -> Result<Option<SecretString>, (Failure, String)> {
-        let Credential::TokenExchange(exchange) = credential else { return Ok(None) };
-        match exchange.actor.as_ref().map(|actor| &actor.token) {
-            None => Ok(None),
-            Some(ActorToken::Secret(name)) => {
-                let secrets = self.outgoing.secrets.borrow();
-                secrets
-                    .value(name)
-                    .map(|secret| Some(secret.clone()))
-                    .map_err(|error| (Failure::Unavailable, format!("secret {name:?} {error}")))
-            }
-            Some(ActorToken::ClientCredentials(_) | ActorToken::ManagedIdentity(_)) => {
-                let key = Source::of_actor(credential).and_then(|source| source.key(&connection.name, None));
-                let token = key.and_then(|key| self.outgoing.tokens.borrow().peek(&key, now));
-                token.map(|token| Some(token.value.clone())).ok_or_else(|| (Failure::Unavailable, "there is no actor token".to_owned()))
-            }
+    /// The tokens that a request of `source` carries.
+    fn parties(&self, source: Source<'_>, key: &Key, job: &Job, now: UnixTime) -> Result<Parties, (Failure, String)> {
+        let mut parties = Parties { subject: job.subject.as_ref().map(|subject| subject.token.clone()), ..Parties::default() };
+        if let Some(name) = source.actor_secret() {
+            let secrets = self.outgoing.secrets.borrow();
+            let secret = secrets.value(name).map_err(|error| (Failure::Unavailable, format!("secret {name:?} {error}")))?;
+            parties.actor = Some(secret.clone());
         }
+        let tokens = self.outgoing.tokens.borrow();
+        if let Some((role, other)) = self.needed_for(key, &tokens) {
+            let token = tokens.peek(&other, now).ok_or_else(|| (Failure::Unavailable, format!("there is no {}", role.name())))?;
+            let place = match role {
+                Role::Actor => &mut parties.actor,
+                Role::Grant => &mut parties.grant,
+            };
+            *place = Some(token.value.clone());
+        }
+        Ok(parties)
     }
 
     pub(super) fn complete_token(&self, key: &Key, answer: Answer<'_>, now: UnixTime) -> Result<(), String> {
         let job = self.outgoing.tokens.borrow().job(key).cloned();
+        let source = job.as_ref().and_then(|job| job.source(key, self.config()));
+        let answers = source.map_or(Answers::Token, |(source, _)| source.answers());
         let read = match answer {
-            Ok((status, body)) => endpoint::read(status, body, now),
+            Ok((status, body)) => endpoint::read(answers, status, body, now),
             Err(error) => Err((Failure::Unavailable, error)),
         };
-        let complaint = read.as_ref().err().map(|(_, cause)| {
-            let at = job.map_or(0, |job| job.connection);
-            let name = self.config().connections.get(at).map_or("", |connection| &connection.name);
-            format!("connections[{at}].credential: no token for {name:?}: the token endpoint {cause}")
-        });
+        let complaint =
+            read.as_ref().err().zip(job).map(|((_, cause), job)| self.no_token(key, &job, &format!("the token endpoint {cause}")));
+        if let Err((Failure::Refused | Failure::Grant, _)) = read {
+            self.doubt_needed_for(key, now);
+        }
         self.outgoing.tokens.borrow_mut().complete(key, now, read.map_err(|(failure, _)| failure));
         complaint.map_or(Ok(()), Err)
+    }
+
+    /// What the request for the token of `key` was made with may be what was wrong with it: it is fetched anew next time, unless it
+    /// is young.
+    fn doubt_needed_for(&self, key: &Key, now: UnixTime) {
+        let mut tokens = self.outgoing.tokens.borrow_mut();
+        if let Some((_, other)) = self.needed_for(key, &tokens)
+            && let Some(token) = tokens.peek(&other, now)
+        {
+            tokens.reject(&other, &token, now);
+        }
+    }
+
+    /// Why there is no token of `key`, for the log.
+    fn no_token(&self, key: &Key, job: &Job, cause: &str) -> String {
+        let at = job.connection;
+        let (what, name) = match job.source(key, self.config()) {
+            Some((source, connection)) => (source.what(), connection.name.as_str()),
+            None => ("token", ""),
+        };
+        format!("connections[{at}].credential: no {what} for {name:?}: {cause}")
     }
 
     /// Whether any connection fetches tokens.

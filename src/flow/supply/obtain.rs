@@ -1,7 +1,7 @@
 //! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
 //! is refused.
 
-use crate::config::{ActorToken, Connection, Credential, HeaderCredential, OwnTerms, Which};
+use crate::config::{Connection, Credential, HeaderCredential, OwnTerms, Which};
 use crate::credential::cache::{Lookup, Token};
 use crate::credential::secrets::SecretError;
 use crate::credential::source::{Parties, Source};
@@ -61,12 +61,12 @@ fn refused(reason: Reason, cause: impl Into<String>) -> Stopped {
 }
 
 /// The refusal for a failed fetch; its cause was logged when it failed.
-const fn reason_of(failure: Failure, for_caller: bool) -> Reason {
-    match (failure, for_caller) {
-        (Failure::Unavailable, _) => Reason::CredentialUnavailable,
-        (Failure::Grant, true) => Reason::SubjectRefused,
-        (Failure::Consent, true) => Reason::ConsentRequired,
-        (Failure::Refused | Failure::Grant | Failure::Consent, _) => Reason::CredentialRefused,
+const fn reason_of(failure: Failure, source: Source<'_>) -> Reason {
+    match failure {
+        Failure::Unavailable => Reason::CredentialUnavailable,
+        Failure::Grant if source.sends_subject() => Reason::SubjectRefused,
+        Failure::Consent if source.is_for_caller() => Reason::ConsentRequired,
+        Failure::Refused | Failure::Grant | Failure::Consent => Reason::CredentialRefused,
     }
 }
 
@@ -140,38 +140,36 @@ impl Search<'_> {
             let headers = vec![bearer(&token)];
             return Ok(Sought::Here(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
         };
-        if let Some(source) = Source::of_actor(credential) {
-            self.token(source, None, true)?;
-        }
-        let (key, token, origin) = self.token(source, subject, false)?;
+        let (key, token, origin) = self.token(source, subject.as_ref())?;
         let age = Some(self.context.now.since(token.since));
         Ok(Sought::Here(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
     }
 
     /// The token of `source`, or why the search stops.
-    fn token(&self, source: Source<'_>, subject: Option<Subject>, is_actor: bool) -> Result<(Key, Rc<Token>, &'static str), Stopped> {
-        let key = source.key(&self.connection.name, subject.as_ref().map(|subject| &subject.token));
+    fn token(&self, source: Source<'_>, subject: Option<&Subject>) -> Result<(Key, Rc<Token>, &'static str), Stopped> {
+        let subject = subject.filter(|_| source.is_for_caller());
+        let key = source.key(&self.connection.name, subject.map(|subject| &subject.token));
         let key = key.ok_or_else(|| Box::new(Refused::sought(Reason::CredentialsMissing, None)))?;
         let now = self.context.now;
-        let for_caller = subject.is_some();
         let want = Want::Token(key);
         let waited = self.waited.contains(&want);
-        let job = || Job { connection: self.index, which: self.which, is_actor, subject: subject.clone() };
+        let job = || Job { connection: self.index, which: self.which, subject: subject.cloned() };
         let looked = self.supply.outgoing.tokens.borrow_mut().look(key, now, job);
         match looked {
             Lookup::Ready(token) => Ok((key, token, if waited { "fetch" } else { "cache" })),
-            Lookup::Failed(failure) => Err(Box::new(Refused::sought(reason_of(failure, for_caller), None))),
+            Lookup::Failed(failure) => Err(Box::new(Refused::sought(reason_of(failure, source), None))),
             Lookup::Wait if waited => {
                 let failure = self.supply.outgoing.tokens.borrow().failure(&key).unwrap_or(Failure::Unavailable);
-                Err(Box::new(Refused::sought(reason_of(failure, for_caller), None)))
+                Err(Box::new(Refused::sought(reason_of(failure, source), None)))
             }
             Lookup::Wait => {
                 // What the request for it needs must be there before anyone waits.
-                let parties = Parties { subject: subject.as_ref().map(|subject| subject.token.clone()), actor: None };
+                if let Some((_, other)) = source.needs() {
+                    self.token(other, subject)?;
+                }
+                let parties = Parties { subject: subject.map(|subject| subject.token.clone()), ..Parties::default() };
                 source.request(&parties, &self.supply.secrets(), now, &key).map_err(|(name, error)| self.lacks(&name, error))?;
-                if let (Credential::TokenExchange(exchange), false) = (self.credential, is_actor)
-                    && let Some(ActorToken::Secret(name)) = exchange.actor.as_ref().map(|actor| &actor.token)
-                {
+                if let Some(name) = source.actor_secret() {
                     self.supply.secrets().value(name).map(drop).map_err(|error| self.lacks(name, error))?;
                 }
                 Err(Box::new(Sought::Wait(want)))

@@ -1,10 +1,11 @@
 //! What calls that leave share: secrets, tokens, and the fetches that bring them.
 
-use crate::config::{Config, ConfigError, Secret, Which};
+use crate::config::{Config, ConfigError, Connection, Secret, Which};
 use crate::credential::Key;
 use crate::credential::assertion::Signer;
 use crate::credential::cache::Cache;
 use crate::credential::secrets::Secrets;
+use crate::credential::source::Source;
 use crate::flow::event::Level;
 use crate::flow::supply::remote::RemoteAgents;
 use crate::identity::Caller;
@@ -40,9 +41,16 @@ pub(in crate::flow) struct Job {
     pub connection: usize,
     /// Which of its credentials.
     pub which: Which,
-    /// It is the actor's token, not the connection's.
-    pub is_actor: bool,
     pub subject: Option<Subject>,
+}
+
+impl Job {
+    /// Where the token of `key` comes from, and the connection that needs it.
+    pub fn source<'a>(&self, key: &Key, config: &'a Config) -> Option<(Source<'a>, &'a Connection)> {
+        let connection = config.connections.get(self.connection)?;
+        let source = Source::of(connection.credential_of(self.which)?)?;
+        Some((source.find(key, &connection.name, self.subject.as_ref().map(|subject| &subject.token))?, connection))
+    }
 }
 
 /// The caller's token, verified.

@@ -3,7 +3,12 @@
 // (`token_grants.mjs`). For one resource it issues opaque tokens, and answers what they are worth (RFC 7662); every token
 // can be revoked (RFC 7009).
 //
-//   node authorization_server.mjs [--port N] [--keys FILE]
+//   node authorization_server.mjs [--port N] [--keys FILE] [--tls FILE] [--trusts ISSUER]
+//
+// With --trusts it takes the ID-JAGs of that identity provider.
+//
+// With --tls it speaks TLS and knows clients by their certificates (RFC 8705): FILE is {"cert", "key" (its own), "ca" (whose clients
+// are verified), "self_signed" (the certificate that one client registered)}, all in PEM.
 //
 // Beside oidc-provider's own endpoints it answers, for tests:
 //   POST /control/rotate   a new signing key comes in front, the older keys stay in the JWKS
@@ -13,7 +18,8 @@
 //   GET  /control/assertion  an assertion of client federated, as somebody else would sign and renew it
 
 import { createServer } from 'node:http';
-import { generateKeyPair } from 'node:crypto';
+import { createServer as createTlsServer } from 'node:https';
+import { X509Certificate, createPublicKey, generateKeyPair } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { options, ready, stopOnSignal } from './process.mjs';
@@ -32,7 +38,7 @@ const CLIENTS = {
   guest: { secret: 'guest-secret', scopes: SCOPES, lifetime: 1800 },
   brief: { secret: 'brief-secret', scopes: SCOPES, lifetime: 1 },
   limited: { secret: 'limited-secret', scopes: ['agent:read'], lifetime: 1800 },
-  basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800 },
+  basic2: { secret: 'basic2-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
   brief2: { secret: 'brief2-secret', scopes: SCOPES, lifetime: 1800 },
   mirrored: { secret: 'mirrored-secret', scopes: SCOPES, lifetime: 1800 },
   behind: { secret: 'behind-secret', scopes: SCOPES, lifetime: 1800 },
@@ -45,8 +51,25 @@ const CLIENTS = {
   federated: { scopes: SCOPES, lifetime: 1800, method: 'private_key_jwt' },
   carded: { secret: 'carded-secret', scopes: SCOPES, lifetime: 1800 },
   exchanger: { secret: 'exchanger-secret', scopes: SCOPES, lifetime: 1800, grants: GRANTS },
+  stranger: { secret: 'stranger-secret', scopes: SCOPES, lifetime: 1800 },
   attache: { secret: 'attache-secret', scopes: [], lifetime: 1800, method: 'client_secret_basic' },
 };
+
+const args = options({ port: '0', keys: '', tls: '', trusts: '' });
+const tls = args.tls && JSON.parse(readFileSync(args.tls, 'utf8'));
+if (tls) {
+  CLIENTS.certified = { scopes: SCOPES, lifetime: 1800, method: 'tls_client_auth' };
+  CLIENTS.self_signed = { scopes: SCOPES, lifetime: 1800, method: 'self_signed_tls_client_auth' };
+}
+
+/** What a client that is known by its certificate registered. */
+function certificateOf(method) {
+  if (method === 'tls_client_auth') return { tls_client_auth_san_uri: 'spiffe://corp/travel' };
+  if (method !== 'self_signed_tls_client_auth') return {};
+  const { raw } = new X509Certificate(tls.self_signed);
+  const jwk = createPublicKey(tls.self_signed).export({ format: 'jwk' });
+  return { jwks: { keys: [{ ...jwk, x5c: [raw.toString('base64')] }] } };
+}
 
 async function signingKey() {
   const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: 2048 });
@@ -89,17 +112,28 @@ function provider(issuer, keys) {
         jwks: { keys: [signers[client_id].jwk] },
         token_endpoint_auth_signing_alg: signers[client_id].jwk.alg,
       }),
+      ...certificateOf(method),
       token_endpoint_auth_method: method ?? 'client_secret_post',
       grant_types: ['client_credentials', ...(grants ?? [])],
       response_types: [],
       redirect_uris: [],
       ...(scopes.length && { scope: scopes.join(' ') }),
     })),
+    ...(tls && { clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'] }),
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
       introspection: { enabled: true, allowedPolicy: (_ctx, client) => client.clientId === 'attache' },
       revocation: { enabled: true },
+      mTLS: {
+        enabled: Boolean(tls),
+        tlsClientAuth: true,
+        selfSignedTlsClientAuth: true,
+        getCertificate: (ctx) => ctx.socket.getPeerX509Certificate(),
+        certificateAuthorized: (ctx) => ctx.socket.authorized,
+        certificateSubjectMatches: (ctx, _property, expected) =>
+          ctx.socket.getPeerX509Certificate().subjectAltName?.split(', ').includes(`URI:${expected}`) ?? false,
+      },
       resourceIndicators: {
         enabled: true,
         defaultResource: () => undefined,
@@ -113,17 +147,16 @@ function provider(issuer, keys) {
     const { clientId } = ctx.oidc.client;
     stats.issued[clientId] = (stats.issued[clientId] ?? 0) + 1;
   });
-  registerGrants(own, issuer, keys, resourceServer);
+  registerGrants(own, issuer, keys, resourceServer, args.trusts);
   return own;
 }
 
-const args = options({ port: '0', keys: '' });
 let keys = await load();
 let handle;
 const stats = { jwks: 0, token: 0, introspection: 0, issued: {} };
 const signers = await clientKeys(['rs256', 'es256', 'federated']);
 
-const server = createServer(async (request, response) => {
+async function serve(request, response) {
   const route = `${request.method} ${request.url.split('?')[0]}`;
   const answer = (body) => {
     response.setHeader('content-type', 'application/json');
@@ -143,12 +176,15 @@ const server = createServer(async (request, response) => {
   if (route === 'POST /token') stats.token += 1;
   if (route === 'POST /token/introspection') stats.introspection += 1;
   return handle(request, response);
-});
+}
 
+const server = tls
+  ? createTlsServer({ cert: tls.cert, key: tls.key, ca: tls.ca, requestCert: true, rejectUnauthorized: false }, serve)
+  : createServer(serve);
 let issuer;
 server.listen(Number(args.port), '127.0.0.1', () => {
   const { port } = server.address();
-  issuer = `http://127.0.0.1:${port}`;
+  issuer = `${tls ? 'https' : 'http'}://127.0.0.1:${port}`;
   handle = provider(issuer, keys).callback();
   ready(port);
 });

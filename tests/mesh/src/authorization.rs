@@ -1,6 +1,7 @@
 //! The authorization server (npm `oidc-provider`): its process, its tokens, its control calls.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -147,6 +148,25 @@ impl AuthorizationServer {
         let path = self.jwks_uri.splitn(4, '/').nth(3).context("no path in jwks_uri")?;
         Ok(Call::get(format!("/{path}")).send(self.port).await?.json())
     }
+}
+
+/// One that speaks TLS and knows clients by their certificates, as `tls` says (see `tls::Authority::server_file`): its process and
+/// its port.
+pub async fn over_tls(tls: &Path) -> Result<(Arc<Process>, u16)> {
+    another("--tls", tls.as_os_str()).await
+}
+
+/// One that takes the ID-JAGs of identity provider `issuer`: its process and its port.
+pub async fn trusting(issuer: &str) -> Result<(Arc<Process>, u16)> {
+    another("--trusts", issuer.as_ref()).await
+}
+
+async fn another(option: &str, value: &OsStr) -> Result<(Arc<Process>, u16)> {
+    let mut command = peer::node("authorization_server.mjs");
+    command.arg(option).arg(value);
+    let process = process::spawn(&place::unique("another-authorization"), command)?;
+    let port = process.ready_port(START).await?;
+    Ok((process, port))
 }
 
 /// The claims of a JWT, unverified.

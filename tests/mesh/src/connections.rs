@@ -65,7 +65,16 @@ pub fn call(name: &str) -> Call {
 
 /// The endpoints from which Azure gives its machines tokens.
 pub async fn azure() -> Result<Agent> {
-    let process = process::spawn(&place::unique("azure"), peer::node("azure.mjs"))?;
+    platform("azure").await
+}
+
+/// The metadata server of Google Cloud.
+pub async fn google() -> Result<Agent> {
+    platform("google").await
+}
+
+async fn platform(name: &str) -> Result<Agent> {
+    let process = process::spawn(&place::unique(name), peer::node(&format!("{name}.mjs")))?;
     let port = process.ready_port(Duration::from_secs(240)).await?;
     Ok(Agent { process, port, grpc_port: None })
 }

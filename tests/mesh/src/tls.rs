@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, KeyPair, SanType};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -31,6 +31,48 @@ pub struct Identity {
     key: String,
     /// SHA-256 of the certificate (DER).
     pub digest: [u8; 32],
+}
+
+impl Identity {
+    /// One that vouches for itself.
+    pub fn self_signed(name: &str) -> Result<Self> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate()?;
+        let certificate = params.self_signed(&key)?;
+        Ok(Self { digest: Sha256::digest(certificate.der()).into(), chain: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// The certificate and its key in files, as Envoy reads them.
+    fn in_files(&self) -> Result<Value> {
+        let (chain, key) = (write("certificate.pem", &self.chain)?, write("certificate.key", &self.key)?);
+        Ok(json!({"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}))
+    }
+}
+
+/// Makes calls to cluster `name` of `file` go over TLS to a server of `authority`, with the certificate of `client`.
+pub fn call_over(file: &mut EnvoyFile, name: &str, authority: &Authority, client: Option<&Identity>) -> Result<()> {
+    let certificates = client.map(Identity::in_files).transpose()?;
+    let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
+    let cluster = clusters.iter_mut().find(|cluster| cluster["name"] == name).with_context(|| format!("no cluster {name}"))?;
+    cluster["transport_socket"] = json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "localhost",
+            "common_tls_context": {
+                "tls_certificates": certificates.into_iter().collect::<Vec<_>>(),
+                "validation_context": {"trusted_ca": {"filename": write("ca.pem", &authority.certificate.pem())?}},
+            },
+        },
+    });
+    Ok(())
+}
+
+fn write(name: &str, text: &str) -> Result<PathBuf> {
+    let path = place::logs().join(place::unique(name));
+    std::fs::write(&path, text)?;
+    Ok(path)
 }
 
 impl Authority {
@@ -70,26 +112,26 @@ impl Authority {
     /// Makes the first listener of `file` speak TLS as `server`; clients may bring a certificate of this authority, and no
     /// other.
     pub fn guard(&self, file: &mut EnvoyFile, server: &Identity) -> Result<()> {
-        let write = |name: &str, text: &str| -> Result<PathBuf> {
-            let path = place::logs().join(place::unique(name));
-            std::fs::write(&path, text)?;
-            Ok(path)
-        };
         let ca = write("ca.pem", &self.certificate.pem())?;
-        let (chain, key) = (write("server.pem", &server.chain)?, write("server.key", &server.key)?);
         let listener = file.listeners_mut()?.first_mut().context("no listener")?;
-        let name = |path: &PathBuf| json!({ "filename": path });
         listener["filter_chains"][0]["transport_socket"] = json!({
             "name": "envoy.transport_sockets.tls",
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
                 "common_tls_context": {
-                    "tls_certificates": [{"certificate_chain": name(&chain), "private_key": name(&key)}],
-                    "validation_context": {"trusted_ca": name(&ca)},
+                    "tls_certificates": [server.in_files()?],
+                    "validation_context": {"trusted_ca": {"filename": ca}},
                 },
             },
         });
         Ok(())
+    }
+
+    /// What a server of this authority reads, which knows its clients by certificates of this authority, and one by
+    /// `self_signed`.
+    pub fn server_file(&self, server: &Identity, self_signed: &Identity) -> Result<PathBuf> {
+        let text = json!({"cert": server.chain, "key": server.key, "ca": self.certificate.pem(), "self_signed": self_signed.chain});
+        write("tls.json", &text.to_string())
     }
 
     /// Sends `call` over TLS to 127.0.0.1:`port`, as `client` if there is one.
