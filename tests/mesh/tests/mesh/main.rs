@@ -49,6 +49,7 @@ mod schemes;
 mod sdk;
 mod sdk_errors;
 mod skills;
+mod statistics;
 mod steering;
 mod streams;
 mod suite;
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
     from_card::add(&mut suite);
     getting_started::add(&mut suite);
     skills::add(&mut suite);
+    statistics::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
