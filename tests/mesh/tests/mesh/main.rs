@@ -57,6 +57,7 @@ mod tck;
 mod tenants;
 mod tokens;
 mod tour;
+mod traces;
 mod vectors;
 mod waiting;
 mod watching;
@@ -107,6 +108,7 @@ fn main() -> ExitCode {
     getting_started::add(&mut suite);
     skills::add(&mut suite);
     statistics::add(&mut suite);
+    traces::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
