@@ -22,6 +22,51 @@ pub struct Audit {
     pub subject: SubjectForm,
     /// Whether the line is also published as filter state `wasm.attache.audit`, whatever `level` says.
     pub filter_state: bool,
+    /// RecordMembers of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
+    pub filter_state_members: RecordMembers,
+}
+
+/// A member of the record that can be filter state by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the record's own names")]
+pub enum RecordMember {
+    Agent,
+    Connection,
+    Version,
+    Binding,
+    Operation,
+    Decision,
+}
+
+impl RecordMember {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Agent, Self::Connection, Self::Version, Self::Binding, Self::Operation, Self::Decision];
+}
+
+/// Some members of the record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordMembers([bool; RecordMember::ALL.len()]);
+
+impl RecordMembers {
+    /// Whether `member` is one of them.
+    #[must_use]
+    pub fn has(self, member: RecordMember) -> bool {
+        RecordMember::ALL.iter().zip(self.0).any(|(own, is_in)| is_in && *own == member)
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+}
+
+impl<'de> Deserialize<'de> for RecordMembers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let listed = Vec::<RecordMember>::deserialize(deserializer)?;
+        Ok(Self(RecordMember::ALL.map(|member| listed.contains(&member))))
+    }
 }
 
 /// Which decisions are in the log.
@@ -184,12 +229,24 @@ impl Trace {
 
 #[cfg(test)]
 mod tests {
-    use super::{Audit, AuditLevel, SortedMap, SubjectForm, Trace, Voucher};
+    use super::super::Config;
+    use super::{Audit, AuditLevel, RecordMember, SortedMap, SubjectForm, Trace, Voucher};
 
     #[test]
     fn everything_is_recorded_and_nobody_is_named_unless_told_otherwise() {
         let audit: Audit = serde_json::from_str("{}").unwrap();
         assert_eq!((audit.level, audit.subject, audit.filter_state), (AuditLevel::All, SubjectForm::Digest, false));
+        assert!(audit.filter_state_members.is_empty());
+    }
+
+    #[test]
+    fn members_are_filter_state_if_they_are_named_and_no_others_can_be() {
+        let audit: Audit = serde_json::from_str(r#"{"filter_state_members": ["decision", "agent", "agent"]}"#).unwrap();
+        let has = RecordMember::ALL.map(|member| audit.filter_state_members.has(member));
+        assert_eq!(has, [true, false, false, false, false, true]);
+        let error = |audit: &str| Config::parse(format!(r#"{{"audit": {audit}}}"#).as_bytes()).unwrap_err().to_string();
+        assert!(error(r#"{"filter_state_members": ["agent", "subject"]}"#).starts_with("audit.filter_state_members[1]: "));
+        assert!(error(r#"{"filter_state_members": true}"#).starts_with("audit.filter_state_members: "));
     }
 
     #[test]

@@ -49,7 +49,7 @@ mod waiting;
 pub use access::{Alternatives, Kind, Operations, Require, Rule};
 pub use agent::{Agent, TenantClaim, Tenants};
 pub use algorithm::Algorithm;
-pub use audit::{Audit, AuditLevel, AuditLogLevel, Shadow, SubjectForm, Trace, TraceClient};
+pub use audit::{Audit, AuditLevel, AuditLogLevel, RecordMember, RecordMembers, Shadow, SubjectForm, Trace, TraceClient};
 pub use card::{Card, CardAccess, CardPlace, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};

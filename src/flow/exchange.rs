@@ -19,6 +19,7 @@ use crate::flow::refusal::denial::Denial;
 use crate::flow::request::arrived::{Arrived, MAX_BYTES_FOR_ID, Part, Reading};
 use crate::flow::request::facts::Facts;
 use crate::flow::request::inspect::Reader;
+use crate::flow::request::published;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::flow::stage::{Stage, Unread, answer, staged};
@@ -261,19 +262,22 @@ impl Exchange {
 
 /// `effects` with records in place of notes.
 fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<Effect> {
-    // Few are added to what comes without a note, and none where nobody asks for a trace.
-    let mut traced = Vec::new();
+    // Few are added to what comes without a note, and none where nobody asks for a trace or for filter state.
+    let mut added = Vec::new();
     let mut place = 0_usize;
     effects.retain_mut(|effect| {
         match effect {
             Effect::Note(_) => {
                 let Effect::Note(note) = std::mem::replace(effect, Effect::Log(Level::Debug, String::new())) else { return false };
                 match facts.take(note, config) {
-                    Some(record) => *effect = Effect::Audit(record),
+                    Some(record) => {
+                        added.extend(published::members(&record.count(), config).map(|state| (place, state)));
+                        *effect = Effect::Audit(record);
+                    }
                     None => return false,
                 }
             }
-            Effect::Reply(_) => traced.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
+            Effect::Reply(_) => added.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
             Effect::Answer(whole) => facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value)),
             _ => {}
         }
@@ -281,8 +285,8 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
         true
     });
     // The last first, so that the places of the others stay.
-    for (place, header) in traced.into_iter().rev() {
-        effects.insert(place, header);
+    for (place, effect) in added.into_iter().rev() {
+        effects.insert(place, effect);
     }
     effects
 }

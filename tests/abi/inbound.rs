@@ -131,11 +131,11 @@ fn instructions_are_few() {
 #[test]
 fn what_is_counted_comes_with_a_tick_and_is_not_lost_when_a_configuration_goes() {
     let counted = |vm: &Vm| {
-        let name = "attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.operation.=.SendMessage;.decision.=.allow;.reason.=.none;.total";
+        let name = "attache_decisions.agent=.=expense;.;version=.=1.0;.;binding=.=jsonrpc;.;operation=.=SendMessage;.;decision=.=allow;.;reason=.=none;.;total";
         vm.host().counters.iter().filter(|(own, _)| own == name).map(|(_, count)| *count).sum::<u32>()
     };
     let times = |vm: &Vm| {
-        let name = "proxy_record_metric attache_decision.agent.=.expense;.decision.=.allow;.microseconds";
+        let name = "proxy_record_metric attache_decision_duration.agent=.=expense;.;decision=.=allow;.;microseconds";
         vm.host().calls.iter().filter(|call| *call == name).count()
     };
     let mut vm = guard();

@@ -163,7 +163,15 @@ fn is_taken(json: &str, place: &str) {
 
 #[test]
 fn the_envoy_configurations_hold_plugin_configurations() {
-    for name in ["inbound.yaml", "outbound.yaml", "outbound-cluster.yaml", "ratelimit.yaml", "ratelimit-global.yaml"] {
+    for name in [
+        "inbound.yaml",
+        "outbound.yaml",
+        "outbound-cluster.yaml",
+        "ratelimit.yaml",
+        "ratelimit-global.yaml",
+        "tracing.yaml",
+        "tracing-1.36.yaml",
+    ] {
         let yaml = fs::read_to_string(root().join("envoy").join(name)).unwrap();
         is_taken(&plugin_configuration(&yaml), name);
     }

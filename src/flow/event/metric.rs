@@ -1,5 +1,6 @@
-//! What is counted and measured, and the names in Envoy's statistics. Labels stand in the names, in the form that
-//! `stats_config.stats_tags` takes out again; every label has few values.
+//! What is counted and measured, and the names in Envoy's statistics. Labels stand in the names as `label=.=value;.;`, the form that
+//! Istio's proxies take out of names for each of their `extraStatTags`, and other Envoys by `stats_config.stats_tags`. Every label has few
+//! values.
 
 use crate::config::Config;
 use crate::flow::event::call::Want;
@@ -33,74 +34,108 @@ impl Count {
         Self { target: None, version: None, binding: None, operation: None, decision: self.decision, reason: None }
     }
 
-    /// The counter's name: `attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;…;.total`.
+    /// The counter's name: `attache_decisions.agent=.=expense;.;version=.=1.0;.;binding=.=jsonrpc;.;…;.;total`.
     #[must_use]
     pub fn counter(&self, config: &Config) -> String {
-        format!(
-            "attache_decisions.{}.version.=.{};.binding.=.{};.operation.=.{};.decision.=.{};.reason.=.{};.total",
+        let labels = [
             place(self.target, config),
-            label(self.version.map_or("none", Version::as_str)),
-            self.binding.map_or("none", Binding::name),
-            self.operation.map_or("none", Operation::name),
-            self.decision.name(),
-            self.reason.map_or("none", Reason::code),
-        )
+            ("version", self.version.map_or("none", Version::as_str)),
+            ("binding", self.binding.map_or("none", Binding::name)),
+            ("operation", self.operation.map_or("none", Operation::name)),
+            ("decision", self.decision.name()),
+            ("reason", self.reason.map_or("none", Reason::code)),
+        ];
+        named("attache_decisions.", &labels, "total")
     }
+}
+
+/// The labels that names here have.
+pub const LABELS: [&str; 14] = [
+    "agent",
+    "connection",
+    "issuer",
+    "scheme",
+    "secret",
+    "version",
+    "binding",
+    "operation",
+    "decision",
+    "reason",
+    "outcome",
+    "method",
+    "from",
+    "cache",
+];
+
+/// The name of a statistic that begins with `metric`, has `labels`, and says by `unit` what its numbers are.
+fn named(metric: &str, labels: &[(&str, &str)], unit: &str) -> String {
+    let mut name = metric.to_owned();
+    for (label, value) in labels {
+        debug_assert!(LABELS.contains(label), "{label} is not among the labels");
+        name.push_str(label);
+        name.push_str("=.=");
+        name.extend(value.chars().map(safe));
+        name.push_str(";.;");
+    }
+    name.push_str(unit);
+    name
 }
 
 /// The name of the histogram of the times that such decisions took, in microseconds: by place and decision only.
 #[must_use]
 pub fn decision_time(target: Option<Target>, decision: Decision, config: &Config) -> String {
-    format!("attache_decision.{}.decision.=.{};.microseconds", place(target, config), decision.name())
+    named("attache_decision_duration.", &[place(target, config), ("decision", decision.name())], "microseconds")
 }
 
-fn place(target: Option<Target>, config: &Config) -> String {
+fn place(target: Option<Target>, config: &Config) -> (&'static str, &str) {
     let (kind, name) = match target {
         Some(Target::Agent(index)) => ("agent", config.agents.get(index).map(|agent| &agent.name)),
         Some(Target::Connection(index)) => ("connection", config.connections.get(index).map(|connection| &connection.name)),
         None => ("agent", None),
     };
-    format!("{kind}.=.{};", label(name.map_or("none", String::as_str)))
+    (kind, name.map_or("none", String::as_str))
 }
 
 /// The name of the counter of fetches like `want` that ended like this. `whose` it is: a label and its value.
 #[must_use]
 pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
-    let what = match want {
-        Want::Keys(_) => "jwks",
-        Want::Card(_) => "card",
-        Want::Introspection(_) => "introspection",
-        Want::Secret(_) => "secret",
-        Want::Token(_) => "token",
-        Want::RemoteCard(_) => "remote_card",
+    let metric = match want {
+        Want::Keys(_) => "attache_jwks_fetches.",
+        Want::Card(_) => "attache_card_fetches.",
+        Want::Introspection(_) => "attache_introspection_fetches.",
+        Want::Secret(_) => "attache_secret_fetches.",
+        Want::Token(_) => "attache_token_fetches.",
+        Want::RemoteCard(_) => "attache_remote_card_fetches.",
     };
-    let outcome = if succeeded { "ok" } else { "failed" };
-    format!("attache_{what}_fetches.{}.=.{};.outcome.=.{outcome};.total", whose.0, label(whose.1))
+    named(metric, &[whose, outcome(succeeded)], "total")
+}
+
+const fn outcome(succeeded: bool) -> (&'static str, &'static str) {
+    ("outcome", if succeeded { "ok" } else { "failed" })
 }
 
 /// The name of the counter of credentials that were attached at a connection, by how it obtains them and where this one came from.
 #[must_use]
 pub fn credential_uses(connection: &str, method: &str, origin: &str) -> String {
-    format!("attache_credentials.connection.=.{};.method.=.{method};.from.=.{origin};.total", label(connection))
+    named("attache_credentials.", &[("connection", connection), ("method", method), ("from", origin)], "total")
 }
 
 /// The name of the counter of requests for tokens that ended like this.
 #[must_use]
 pub fn token_requests(connection: &str, method: &str, succeeded: bool) -> String {
-    let outcome = if succeeded { "ok" } else { "failed" };
-    format!("attache_token_requests.connection.=.{};.method.=.{method};.outcome.=.{outcome};.total", label(connection))
+    named("attache_token_requests.", &[("connection", connection), ("method", method), outcome(succeeded)], "total")
 }
 
 /// The name of the histogram of the times that they took, in milliseconds.
 #[must_use]
 pub fn token_request_time(connection: &str, method: &str) -> String {
-    format!("attache_token_request_ms.connection.=.{};.method.=.{method};.time", label(connection))
+    named("attache_token_request_duration.", &[("connection", connection), ("method", method)], "milliseconds")
 }
 
 /// The name of the gauge of the age of an issuer's keys, in seconds.
 #[must_use]
 pub fn keys_age(issuer: &str) -> String {
-    format!("attache_jwks.issuer.=.{};.age_seconds", label(issuer))
+    named("attache_jwks_age.", &[("issuer", issuer)], "seconds")
 }
 
 /// Counts that are kept here and given to the host now and then, so that a request costs no host call for them.
@@ -123,8 +158,8 @@ impl Tally {
     /// What came since this was last asked, by counter.
     pub fn take(&self) -> impl Iterator<Item = (&'static str, u64)> {
         [
-            ("attache_tokens.cache.=.hit;.total", &self.remembered),
-            ("attache_tokens.cache.=.miss;.total", &self.examined),
+            ("attache_tokens.cache=.=hit;.;total", &self.remembered),
+            ("attache_tokens.cache=.=miss;.;total", &self.examined),
             ("attache_scan_bytes.total", &self.scanned),
         ]
         .map(|(name, count)| (name, count.take()))
@@ -133,42 +168,97 @@ impl Tally {
     }
 }
 
-/// `name` as the value of a label: what would end it is replaced.
-fn label(name: &str) -> String {
-    name.chars().map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_') { letter } else { '_' }).collect()
+/// `letter` in the value of a label: itself, unless it could end the value, or the whole name in the protocol of StatsD.
+fn safe(letter: char) -> char {
+    match letter {
+        ';' | '=' | ':' | '|' | '#' | '@' => '_',
+        '!'..='~' => letter,
+        _ if letter.is_ascii() || letter.is_control() || letter.is_whitespace() => '_',
+        _ => letter,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Count, Decision, Operation, Reason, Tally, Target, Version, decision_time, label};
+    use super::{
+        Binding, Count, Decision, LABELS, Operation, Reason, Tally, Target, Version, Want, credential_uses, decision_time, fetches,
+        keys_age, token_request_time, token_requests,
+    };
     use crate::config::Config;
     use serde_json::json;
 
-    #[test]
-    fn labels_are_in_the_name_and_cannot_break_it() {
-        let config = json!({"schemes": {"open": {"none": {}}}, "agents": [{"name": "a-1", "match": {"hosts": ["*"], "path_prefix": "/"},
+    /// What a proxy makes of `name` by Istio's expression for each label, `(label=\.=(.*?);\.;)`: the name without labels, and the labels.
+    fn taken_apart(name: &str) -> (String, Vec<(&'static str, String)>) {
+        let (mut rest, mut labels) = (name.to_owned(), Vec::new());
+        for label in LABELS {
+            // Each is looked for in the whole name.
+            let Some((_, behind)) = name.split_once(&format!("{label}=.=")) else { continue };
+            let (value, _) = behind.split_once(";.;").unwrap();
+            rest = rest.replacen(&format!("{label}=.={value};.;"), "", 1);
+            labels.push((label, value.to_owned()));
+        }
+        (rest, labels)
+    }
+
+    fn named(agent: &str) -> Config {
+        let config = json!({"schemes": {"open": {"none": {}}}, "agents": [{"name": agent, "match": {"hosts": ["*"], "path_prefix": "/"},
             "versions": {"0.3": {"bindings": ["jsonrpc"]}}, "security": [{"open": []}]}]});
-        let config = Config::parse(config.to_string().as_bytes()).unwrap();
-        let count = Count {
-            target: Some(Target::Agent(0)),
-            version: Some(Version::V1_0),
-            binding: Some(Binding::Jsonrpc),
-            operation: Some(Operation::SendMessage),
-            decision: Decision::Deny,
-            reason: Some(Reason::TokenExpired),
-        };
-        assert_eq!(label("a;.b é"), "a__b__");
+        Config::parse(config.to_string().as_bytes()).unwrap()
+    }
+
+    const COUNT: Count = Count {
+        target: Some(Target::Agent(0)),
+        version: Some(Version::V1_0),
+        binding: Some(Binding::Jsonrpc),
+        operation: Some(Operation::SendMessage),
+        decision: Decision::Deny,
+        reason: Some(Reason::TokenExpired),
+    };
+
+    #[test]
+    fn labels_are_in_the_name_with_their_true_values() {
+        let config = named("a-1");
         assert_eq!(
-            count.counter(&config),
-            "attache_decisions.agent.=.a-1;.version.=.1_0;.binding.=.jsonrpc;.operation.=.SendMessage;.decision.=.deny;\
-             .reason.=.token_expired;.total"
+            COUNT.counter(&config),
+            "attache_decisions.agent=.=a-1;.;version=.=1.0;.;binding=.=jsonrpc;.;operation=.=SendMessage;.;decision=.=deny;.;\
+             reason=.=token_expired;.;total"
         );
-        let time = decision_time(count.target, count.decision, &config);
-        assert_eq!(time, "attache_decision.agent.=.a-1;.decision.=.deny;.microseconds");
-        assert_eq!(
-            count.coarse().counter(&config),
-            "attache_decisions.agent.=.none;.version.=.none;.binding.=.none;.operation.=.none;.decision.=.deny;.reason.=.none;.total"
-        );
+        let time = decision_time(COUNT.target, COUNT.decision, &config);
+        assert_eq!(time, "attache_decision_duration.agent=.=a-1;.;decision=.=deny;.;microseconds");
+        assert_eq!(taken_apart(&COUNT.coarse().counter(&config)).1[0], ("agent", "none".to_owned()));
+        for (name, shown) in [
+            (time, "attache_decision_duration.microseconds"),
+            (COUNT.counter(&config), "attache_decisions.total"),
+            (keys_age("i"), "attache_jwks_age.seconds"),
+            (fetches(Want::Keys(0), ("issuer", "i"), true), "attache_jwks_fetches.total"),
+            (credential_uses("c", "header", "secret"), "attache_credentials.total"),
+            (token_requests("c", "client_credentials", false), "attache_token_requests.total"),
+            (token_request_time("c", "client_credentials"), "attache_token_request_duration.milliseconds"),
+        ] {
+            assert_eq!(taken_apart(&name).0, shown, "{name}");
+        }
+    }
+
+    #[test]
+    fn no_name_of_the_configuration_breaks_the_labels() {
+        for (name, shown) in [
+            ("expense.eu/v1", "expense.eu/v1"),
+            ("rechnungsprüfung", "rechnungsprüfung"),
+            ("a;.;version=.=9;.;b", "a_._version_._9_._b"),
+            ("version=.=", "version_._"),
+            ("a;.", "a_."),
+            ("..", ".."),
+            ("a:1|c|#b@x y\n\u{85}\u{2028}", "a_1_c__b_x_y___"),
+            ("reason", "reason"),
+        ] {
+            let config = named(name);
+            let (rest, labels) = taken_apart(&COUNT.counter(&config));
+            let values: Vec<&str> = labels.iter().map(|(_, value)| value.as_str()).collect();
+            assert_eq!(
+                (rest.as_str(), values),
+                ("attache_decisions.total", vec![shown, "1.0", "jsonrpc", "SendMessage", "deny", "token_expired"])
+            );
+        }
     }
 
     #[test]

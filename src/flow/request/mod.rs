@@ -14,5 +14,6 @@ pub mod matcher;
 pub mod media;
 pub mod methods;
 pub mod policy;
+pub mod published;
 pub mod say;
 pub mod steering;

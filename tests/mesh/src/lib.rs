@@ -4,6 +4,7 @@
 
 pub mod authorization;
 pub mod canary;
+pub mod collector;
 pub mod connections;
 pub mod envoy;
 pub mod envoy_file;
@@ -17,6 +18,7 @@ pub mod peer;
 pub mod place;
 pub mod port;
 pub mod process;
+mod protobuf;
 pub mod raw;
 pub mod refusal;
 pub mod report;

@@ -14,6 +14,8 @@ use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::protobuf::fields;
+
 const PATH: &str = "/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit";
 
 /// What a request is counted by: keys with their values, in order.
@@ -230,40 +232,6 @@ fn descriptor(message: &[u8]) -> Result<Descriptor> {
         entries.push((key, value));
     }
     Ok(entries)
-}
-
-/// The fields of a protobuf message that hold bytes, by number. Numbers among its fields are passed over.
-fn fields(mut message: &[u8]) -> Result<Vec<(u64, &[u8])>> {
-    let mut found = Vec::new();
-    while !message.is_empty() {
-        let tag = number(&mut message)?;
-        match tag & 7 {
-            0 => {
-                number(&mut message)?;
-            }
-            2 => {
-                let length = usize::try_from(number(&mut message)?)?;
-                let (bytes, rest) = message.split_at_checked(length).context("a cut field")?;
-                found.push((tag >> 3, bytes));
-                message = rest;
-            }
-            kind => bail!("wire type {kind}"),
-        }
-    }
-    Ok(found)
-}
-
-fn number(message: &mut &[u8]) -> Result<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = message.split_first().context("a cut number")?;
-        *message = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Ok(value);
-        }
-    }
-    bail!("a number that does not end")
 }
 
 fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {

@@ -67,8 +67,8 @@ async fn by_client_credentials(mesh: &Mesh) -> Result<()> {
         let again = token(&call(id).send(envoy.port()).await?)?;
         ensure!(first == again && issued(authorization, id).await? == before + 1, "{id}: the token is asked for once");
     }
-    envoy.stat_reaches("attache_credentials.connection.=.basic;.method.=.client_credentials;.from.=.cache", 1).await?;
-    envoy.stat_reaches("attache_token_requests.connection.=.basic;.method.=.client_credentials;.outcome.=.ok", 1).await?;
+    envoy.stat_reaches("attache_credentials.connection=.=basic;.;method=.=client_credentials;.;from=.=cache", 1).await?;
+    envoy.stat_reaches("attache_token_requests.connection=.=basic;.;method=.=client_credentials;.;outcome=.=ok", 1).await?;
     let log = envoy.log();
     for canary in ["b:s%c", "cold-secret", "PRIVATE KEY", "eyJ"] {
         ensure!(!log.contains(canary), "{canary} in the log");

@@ -125,7 +125,7 @@ async fn parallel(mesh: &Mesh) -> Result<()> {
         ensure!(token(&reply.await??)? == "good.to.ken", "one of many");
     }
     ensure!(endpoint.whole() == 1, "{} requests for one token", endpoint.whole());
-    let workers = envoy.stat("attache_credentials.connection.=.parallel;.method.=.client_credentials;.from.=.fetch").await?;
+    let workers = envoy.stat("attache_credentials.connection=.=parallel;.;method=.=client_credentials;.;from=.=fetch").await?;
     ensure!(workers == 200, "{workers} waited");
     Ok(())
 }

@@ -345,8 +345,8 @@ pub fn add(suite: &mut Suite) {
         let port = here.envoy.port();
         let counter = |version: &str, binding: &str, operation: &str| {
             format!(
-                "attache_decisions.agent.=.expense-counted;.version.=.{version};.binding.=.{binding};.operation.=.{operation};\
-                 .decision.=.allow;.reason.=.none;.total"
+                "attache_decisions.agent=.=expense-counted;.;version=.={version};.;binding=.={binding};.;operation=.={operation};.;\
+                 decision=.=allow;.;reason=.=none;.;total"
             )
         };
         let [send_1_0, send_0_3, ..] = &same(|_| {}).calls(COUNTED)[..] else { anyhow::bail!("no calls") };
@@ -360,14 +360,14 @@ pub fn add(suite: &mut Suite) {
             ensure!(call.send(port).await?.reason().is_some(), "{call:?}");
         }
         for (version, binding, operation, wanted) in
-            [("1_0", "jsonrpc", "SendMessage", 3), ("0_3", "jsonrpc", "SendMessage", 1), ("0_3", "http_json", "GetTask", 1)]
+            [("1.0", "jsonrpc", "SendMessage", 3), ("0.3", "jsonrpc", "SendMessage", 1), ("0.3", "http_json", "GetTask", 1)]
         {
             let name = counter(version, binding, operation);
             here.envoy.stat_reaches(&name, wanted).await?;
             let value = here.envoy.stat(&name).await?;
             ensure!(value == wanted, "{name}: {value}");
         }
-        ensure!(here.envoy.stat(&counter("1_0", "http_json", "SendMessage")).await? == 0, "nothing was sent over HTTP+JSON 1.0");
+        ensure!(here.envoy.stat(&counter("1.0", "http_json", "SendMessage")).await? == 0, "nothing was sent over HTTP+JSON 1.0");
         Ok(())
     });
 }

@@ -103,7 +103,7 @@ pub fn add(suite: &mut Suite) {
         let silent = start(mesh, "record-none", |plugin| plugin["audit"] = json!({"level": "none"})).await?;
         send_1_0("q").send(silent.port()).await?;
         // Counted all the same.
-        silent.stat_reaches(".decision.=.deny;.reason.=.credentials_missing;.total", 1).await?;
+        silent.stat_reaches("decision=.=deny;.;reason=.=credentials_missing;.;total", 1).await?;
         ensure!(!silent.log().contains("attache: audit"), "{}", silent.log());
         Ok(())
     });
@@ -209,24 +209,24 @@ pub fn add(suite: &mut Suite) {
             send_1_0("m").bearer(&token).send(envoy.port()).await?;
         }
         send_1_0("m").send(envoy.port()).await?;
-        envoy.stat_reaches("attache_tokens.cache.=.hit;.total", 2).await?;
-        envoy.stat_reaches("attache_tokens.cache.=.miss;.total", 1).await?;
+        envoy.stat_reaches("attache_tokens.cache=.=hit;.;total", 2).await?;
+        envoy.stat_reaches("attache_tokens.cache=.=miss;.;total", 1).await?;
         envoy.stat_reaches("attache_scan_bytes.total", 100).await?;
         // The last request of all: what came before it is handed over no later.
-        let refused = "attache_decisions.agent.=.expense;.version.=.1_0;.binding.=.jsonrpc;.operation.=.none;.decision.=.deny;\
-                       .reason.=.credentials_missing;.total";
+        let refused = "attache_decisions.agent=.=expense;.;version=.=1.0;.;binding=.=jsonrpc;.;operation=.=none;.;decision=.=deny;.;\
+                       reason=.=credentials_missing;.;total";
         envoy.stat_reaches(refused, 1).await?;
-        envoy.stat_reaches("attache_jwks_fetches.issuer.=.corp;.outcome.=.ok;.total", 1).await?;
+        envoy.stat_reaches("attache_jwks_fetches.issuer=.=corp;.;outcome=.=ok;.;total", 1).await?;
         let text = wait::until("metrics with labels", Duration::from_secs(20), async || {
             let text = Call::get("/stats/prometheus").send(envoy.admin()).await?.text();
-            Ok(text.contains("attache_decision_microseconds_bucket").then_some(text))
+            Ok(text.contains("attache_decision_duration_microseconds_bucket").then_some(text))
         })
         .await?;
         let line = |parts: &[&str]| text.lines().any(|line| parts.iter().all(|part| line.contains(part)));
         let allowed = [
             "attache_decisions_total{",
             "agent=\"expense\"",
-            "version=\"1_0\"",
+            "version=\"1.0\"",
             "binding=\"jsonrpc\"",
             "operation=\"SendMessage\"",
             "decision=\"allow\"",
@@ -235,7 +235,7 @@ pub fn add(suite: &mut Suite) {
         ];
         ensure!(line(&allowed), "{text}");
         ensure!(line(&["attache_decisions_total{", "decision=\"deny\"", "reason=\"credentials_missing\"", "} 1"]), "{text}");
-        ensure!(line(&["attache_decision_microseconds_count{", "agent=\"expense\"", "decision=\"allow\""]), "{text}");
+        ensure!(line(&["attache_decision_duration_microseconds_count{", "agent=\"expense\"", "decision=\"allow\""]), "{text}");
         ensure!(line(&["attache_jwks_age_seconds{", "issuer=\"corp\""]), "{text}");
         Ok(())
     });

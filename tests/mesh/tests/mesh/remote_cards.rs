@@ -52,7 +52,7 @@ async fn gated(mesh: &Mesh) -> Result<()> {
     ensure!(seen.header("a2a-version") == ["1.0"] && seen.header("x-api-key") == [PARTNER_KEY], "{:?}", seen.0);
     ensure!(seen.header("authorization").is_empty(), "{:?}", seen.0);
     envoy.logged(&["the card offers", "JSON-RPC 1.0, HTTP+JSON 1.0"]).await?;
-    envoy.stat_reaches("attache_remote_card_fetches.connection.=.remote;.outcome.=.ok", 1).await?;
+    envoy.stat_reaches("attache_remote_card_fetches.connection=.=remote;.;outcome=.=ok", 1).await?;
     let reply = send_0_3("old").version("0.3").send(envoy.port()).await?;
     refusal::check(&reply, "version_not_supported", &RPC())?;
     ensure!(reply.text().contains("It offers JSON-RPC 1.0, HTTP+JSON 1.0."), "{}", reply.text());
@@ -260,7 +260,7 @@ async fn cached(mesh: &Mesh) -> Result<()> {
     let [lasting, passing] = envoys.as_slice() else { anyhow::bail!("two Envoys") };
     // Whoever does not send the validator has no card in a 304.
     short.answer(Answer::new("304 Not Modified", "application/json", ""));
-    let fetches = "attache_remote_card_fetches.connection.=.remote;.outcome.=.";
+    let fetches = "attache_remote_card_fetches.connection=.=remote;.;outcome=.=";
     let before = passing.stat(&format!("{fetches}ok")).await?;
     let many = long.whole();
     passing.stat_reaches(&format!("{fetches}ok"), before + 2).await?;
