@@ -22,7 +22,7 @@ pub struct Audit {
     pub subject: SubjectForm,
     /// Whether the line is also published as filter state `wasm.attache.audit`, whatever `level` says.
     pub filter_state: bool,
-    /// RecordMembers of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
+    /// Members of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
     pub filter_state_members: RecordMembers,
 }
 

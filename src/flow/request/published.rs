@@ -1,4 +1,4 @@
-//! RecordMembers of a record that are filter state by themselves, where the configuration asks for it: the tags of spans and the fields of
+//! Members of a record that are filter state by themselves, where the configuration asks for it: the tags of spans and the fields of
 //! access logs are made of filter state, and neither can look into the record's line.
 
 use crate::config::{Config, RecordMember};
