@@ -273,6 +273,7 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
                     None => return false,
                 }
             }
+            Effect::Log(Level::Warn | Level::Error, text) => *text = facts.warning(std::mem::take(text)),
             Effect::Reply(_) => traced.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
             Effect::Answer(whole) => facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value)),
             _ => {}
