@@ -110,6 +110,13 @@ impl Alternatives {
         self.list.iter()
     }
 
+    /// The first, and where it stands in what stands at `at`.
+    #[must_use]
+    pub fn first(&self, at: &str) -> Option<(String, &Require)> {
+        let place = if self.is_list { format!("{at}[0]") } else { at.to_owned() };
+        self.list.first().map(|first| (place, first))
+    }
+
     /// Errs on what no caller can meet, or names that mean nobody; `at` is where it stands.
     pub(super) fn check(
         &self,

@@ -2,6 +2,7 @@
 //! who is meant, not where the route leads.
 
 use super::{ConfigError, Nothing};
+use crate::wire::quoted;
 use serde::Deserialize;
 
 /// What a route must have for a credential to go out on it.
@@ -49,6 +50,23 @@ impl Pin {
             // Only behind the router is there an attempt to count.
             Self::OwnCluster => said.iter().any(|byte| *byte != 0),
             Self::None => true,
+        }
+    }
+
+    /// In which way a route does not fit of which the proxy says this.
+    #[cold]
+    #[inline(never)]
+    #[must_use]
+    pub fn contradicts(&self, said: &[u8]) -> String {
+        let said = quoted::text(&String::from_utf8_lossy(said));
+        match self {
+            Self::Clusters(clusters) => format!("its route leads to cluster {said}, its pin has {}", quoted::list(clusters)),
+            Self::RouteMetadata(_) => {
+                format!("its pin is route_metadata, but the route's metadata (filter_metadata.attache.connection) names {said}")
+            }
+            Self::OwnCluster | Self::None => {
+                "\"placement\" is \"cluster\", but the filter runs before the router: the request has no cluster yet".to_owned()
+            }
         }
     }
 

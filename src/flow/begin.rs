@@ -127,11 +127,24 @@ pub(in crate::flow) fn begin(
                 }
                 (Stage::Done, Step::Continue)
             }
-            Unmatched::Refuse => answer(&Denial::new(Reason::Unmatched), classify::as_grpc(&head), &Id::default(), effects),
+            Unmatched::Refuse => {
+                let denial = Denial::new(Reason::Unmatched).because(near(&head, context));
+                answer(&denial, classify::as_grpc(&head), &Id::default(), effects)
+            }
         },
-        Err(denial) => answer(&denial, None, &Id::default(), effects),
+        Err(denial) => {
+            let detail = if denial.reason == Reason::Unmatched { near(&head, context) } else { None };
+            answer(&denial.because(detail), None, &Id::default(), effects)
+        }
     };
     Begun::As(stage, step)
+}
+
+/// Which hosts and prefixes are near those of a request that nothing matches, for its record.
+#[cold]
+#[inline(never)]
+fn near(head: &Head<'_>, context: &Context<'_>) -> Option<String> {
+    context.runtime.tells().then(|| context.runtime.matcher().near(&head.authority, head.path))
 }
 
 /// What a head is at first sight.

@@ -278,6 +278,7 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
                 }
             }
             Effect::Reply(_) => added.extend(facts.trace(config).map(|(name, value)| (place, Effect::ReplyHeader(name, value)))),
+            Effect::Log(Level::Warn | Level::Error, text) => *text = facts.warning(std::mem::take(text)),
             Effect::Answer(whole) => facts.trace(config).into_iter().for_each(|(name, value)| whole.set(&name, value)),
             _ => {}
         }

@@ -134,7 +134,7 @@ fn first<'a>(payload: &'a UniqueObject, paths: &[ClaimPath]) -> Result<Option<&'
 }
 
 /// The markers of users first. What has none of either is of the kind that has no markers; if both have, it is neither.
-fn kind(payload: &UniqueObject, places: &Places) -> Result<Kind, ClaimError> {
+pub(super) fn kind(payload: &UniqueObject, places: &Places) -> Result<Kind, ClaimError> {
     if marked(payload, &places.user_marker)? {
         return Ok(Kind::User);
     }
@@ -163,7 +163,7 @@ fn marked(payload: &UniqueObject, markers: &[Marker]) -> Result<bool, ClaimError
 }
 
 /// The chain in `act`, outermost first: each is named by its `sub`, else by its `client_id`.
-fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
+pub(super) fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
     let mut names = Vec::new();
     let mut next = act;
     while let Some(actor) = next {
@@ -179,7 +179,7 @@ fn actors(act: Option<&Value>) -> Result<Vec<String>, ClaimError> {
 }
 
 /// Whether the current actor has an issuer of its own that is not the token's.
-fn is_foreign(act: Option<&Value>, issuer: Option<&Value>) -> Result<bool, ClaimError> {
+pub(super) fn is_foreign(act: Option<&Value>, issuer: Option<&Value>) -> Result<bool, ClaimError> {
     match act.and_then(|act| act.get("iss")) {
         None => Ok(false),
         Some(Value::String(_)) => Ok(act.and_then(|act| act.get("iss")) != issuer),
@@ -200,13 +200,13 @@ fn moment(value: Option<&Value>) -> Result<Option<UnixTime>, ClaimError> {
 }
 
 /// A name that is no longer than names are. An empty one names nobody.
-fn name(value: Option<&Value>) -> Result<Option<String>, ClaimError> {
+pub(super) fn name(value: Option<&Value>) -> Result<Option<String>, ClaimError> {
     let text = |value: &Value| value.as_str().filter(|text| text.len() <= MAX_NAME_BYTES).map(str::to_owned).ok_or(ClaimError);
     Ok(value.map(text).transpose()?.filter(|name| !name.is_empty()))
 }
 
 /// One string (split at spaces if `split`) or a list of strings.
-fn words(value: &Value, split: bool) -> Result<Vec<String>, ClaimError> {
+pub(super) fn words(value: &Value, split: bool) -> Result<Vec<String>, ClaimError> {
     match value {
         Value::String(line) if split => Ok(line.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()),
         Value::String(word) => Ok(vec![word.clone()]),

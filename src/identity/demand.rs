@@ -45,6 +45,11 @@ impl Proofs {
         }
     }
 
+    /// The schemes (indexes) that are proved.
+    pub fn schemes(&self) -> impl Iterator<Item = usize> {
+        self.first.iter().chain(&self.others).map(|(scheme, _)| *scheme)
+    }
+
     /// Whether nothing is proved.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -73,6 +78,11 @@ impl Demand {
     /// Every scheme that is named, some more than once.
     pub fn schemes(&self) -> impl Iterator<Item = usize> {
         self.requirements.iter().flatten().map(|part| part.scheme)
+    }
+
+    /// The schemes (indexes) of each requirement.
+    pub fn requirements(&self) -> impl Iterator<Item = impl Iterator<Item = usize>> {
+        self.requirements.iter().map(|parts| parts.iter().map(|part| part.scheme))
     }
 
     /// The caller, if `proofs` meet one requirement whole: the first that they do.

@@ -22,6 +22,7 @@ pub mod rendered;
 pub mod secret_digest;
 pub mod signature;
 pub mod verify;
+pub mod why;
 pub mod xfcc;
 
 pub use crate::config::Kind;

@@ -30,7 +30,7 @@ pub enum Refusal {
     NoRule,
     /// These scopes would do.
     Scopes(Vec<String>),
-    /// The caller is not one of those that the rule admits: by this member of `require`.
+    /// The caller is not one of those that the rule admits: by this member of the first requirement.
     Caller(&'static str),
 }
 

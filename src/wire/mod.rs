@@ -18,6 +18,7 @@ pub mod network;
 pub mod paged;
 pub mod path;
 pub mod protobuf;
+pub mod quoted;
 pub mod rewrite;
 pub mod scan;
 pub mod sorted;

@@ -3,6 +3,8 @@
 
 use crate::config::{Agent, Config, HeaderSource, SkillFrom};
 use crate::flow::callers::authenticate::Proven;
+use crate::flow::callers::credentials::Credentials;
+use crate::flow::callers::why;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
@@ -26,8 +28,8 @@ use std::rc::Rc;
 pub struct Admitted {
     /// Who it is.
     pub caller: Rc<Caller>,
-    proofs: Proofs,
-    policy: Rc<Policy>,
+    pub(super) proofs: Proofs,
+    pub(super) policy: Rc<Policy>,
 }
 
 /// Whether a caller is let in.
@@ -35,24 +37,29 @@ pub enum Admission {
     /// Yes.
     As(Admitted),
     /// No, but that is only reported. With the caller, if it is one whom we know.
-    Shadowed(Option<Admitted>, Reason),
+    Shadowed(Option<Admitted>, Denial),
     /// No. With the caller, if it is one whom we know.
     Refused(Option<Admitted>, Denial),
     /// That depends on something that has to be fetched.
     Wait(Want),
 }
 
-/// Holds what is proved against the policy of `destination`. A card needs an accepted identity; everything else its scopes as well.
+/// Holds what `credentials` prove against the policy of `destination`. A card needs an accepted identity; everything else its scopes as
+/// well. With `may_wait`, what is missing is waited for.
 #[must_use]
-pub fn admit(destination: &Destination, is_card: bool, identified: Sought<Proven>, context: &Context<'_>) -> Admission {
+pub fn admit(destination: &Destination, is_card: bool, credentials: &Credentials<'_>, may_wait: bool, context: &Context<'_>) -> Admission {
     let agent = destination.agent();
     let refuse = |admitted, denial: Denial| match agent {
-        Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial.reason),
+        Some(agent) if is_shadowed(agent, denial.reason) => Admission::Shadowed(admitted, denial),
         _ => Admission::Refused(admitted, denial),
     };
-    let (proofs, policy, lacking) = match identified {
+    let unauthenticated = |reason, proofs: Option<&Proofs>| {
+        let detail = why::unauthenticated(reason, credentials, proofs, destination, context);
+        context.runtime.unauthenticated(destination, reason, context.now).because(detail)
+    };
+    let (proofs, policy, lacking) = match context.runtime.identify(destination, credentials, may_wait, context) {
         Sought::Here(Proven { proofs, policy, lacking }) => (proofs, policy, lacking),
-        Sought::No(reason) => return refuse(None, context.runtime.unauthenticated(destination, reason, context.now)),
+        Sought::No(reason) => return refuse(None, unauthenticated(reason, None)),
         Sought::Wait(want) => return Admission::Wait(want),
     };
     let met = match policy.demand.knows(&proofs) {
@@ -62,13 +69,14 @@ pub fn admit(destination: &Destination, is_card: bool, identified: Sought<Proven
     match met {
         // Without the header an agent could take the claim for one that the token does not have.
         Ok(caller) if agent.is_some_and(|agent| asks_in_vain(agent, &caller)) => {
-            refuse(None, context.runtime.unauthenticated(destination, Reason::TokenClaimRefused, context.now))
+            refuse(None, unauthenticated(Reason::TokenClaimRefused, Some(&proofs)))
         }
         Ok(caller) => Admission::As(Admitted { caller, proofs, policy }),
-        Err(Unmet::Credentials) => refuse(None, context.runtime.unauthenticated(destination, lacking, context.now)),
+        Err(Unmet::Credentials) => refuse(None, unauthenticated(lacking, Some(&proofs))),
         Err(Unmet::Scopes(scopes)) => {
+            let detail = why::lacks_scopes(&scopes, &proofs, &policy, destination, context);
             let known = policy.demand.knows(&proofs).map(|caller| Admitted { caller, proofs, policy });
-            let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) };
+            let denial = Denial { scopes, ..Denial::new(Reason::InsufficientScope) }.because(detail);
             refuse(known, context.runtime.at(destination, denial, context.now))
         }
     }
@@ -256,7 +264,7 @@ fn activates(headers: &Headers, uri: &str) -> bool {
 }
 
 /// The caller as rules see it.
-fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
+pub(super) fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
     access::Subject {
         voucher: caller.origin.voucher(config),
         subject: caller.subject.as_deref(),

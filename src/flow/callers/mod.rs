@@ -3,5 +3,7 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod credentials;
+pub mod forbidden;
 pub mod tenancy;
 pub mod unauthenticated;
+pub mod why;

@@ -14,6 +14,7 @@ use crate::identity::{Caller, Forwarded};
 use crate::policy::tenant::{self, TenantError};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::safe_value;
+use crate::wire::quoted;
 
 /// The tenant of one request, as far as it is known.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +75,8 @@ impl Tenancy {
         let mut reported = None;
         if self.judged.as_deref() != Some(named) && !may_name(named, about, context)? {
             if !is_shadowed(about.agent, Reason::TenantRefused) {
-                return Err(Denial::new(Reason::TenantRefused));
+                let detail = context.runtime.tells().then(|| format!("tenant is {}; unverified", quoted::text(named)));
+                return Err(Denial::new(Reason::TenantRefused).because(detail));
             }
             reported = Some(Reason::TenantRefused);
         }

@@ -23,14 +23,14 @@ pub enum Note {
     },
     /// Who sent it.
     From(Rc<Caller>),
-    /// A refusal that is reported, not enforced.
-    Shadowed(Reason),
+    /// A refusal that is reported, not enforced; with what is wrong, as far as its record says more than the reason.
+    Shadowed(Reason, Option<String>),
     /// How it was judged, for a caller who may see it.
     Judged(String),
     /// Which credential of ours goes with it.
     Attached(Used),
     /// It goes on.
     Allowed,
-    /// It is refused.
-    Refused(Reason, Option<Binding>),
+    /// It is refused; with what is wrong, as far as its record says more than the reason.
+    Refused(Reason, Option<Binding>, Option<String>),
 }

@@ -13,6 +13,8 @@ use serde::Serialize;
 
 /// Most letters of a text that a caller or its issuer chose.
 const MAX_TEXT: usize = 256;
+/// Most letters of what is wrong.
+const MAX_DETAIL: usize = 512;
 /// Room for a usual line.
 const LINE: usize = 512;
 
@@ -45,6 +47,12 @@ pub struct Said {
     pub(in crate::flow) subject: Option<String>,
     pub(in crate::flow) client: Option<String>,
     pub(in crate::flow) kind: Option<&'static str>,
+    /// Where the request went, if it was refused.
+    pub(in crate::flow) host: Option<String>,
+    /// The same, without the query.
+    pub(in crate::flow) path: Option<String>,
+    /// What was wrong with it.
+    pub(in crate::flow) detail: Option<String>,
     pub(in crate::flow) shadowed: Vec<Reason>,
     pub(in crate::flow) used: Option<Used>,
 }
@@ -77,6 +85,12 @@ struct Line<'a> {
     decision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    host: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     shadow: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,6 +144,9 @@ impl Record {
             kind: said.and_then(|said| said.kind),
             decision: self.decision.name(),
             reason: self.reason.map(Reason::code),
+            detail: said.and_then(|said| said.detail.as_deref()),
+            host: said.and_then(|said| said.host.as_deref()),
+            path: said.and_then(|said| said.path.as_deref()),
             shadow: said.iter().flat_map(|said| &said.shadowed).map(|reason| reason.code()).collect(),
             credential: said.and_then(|said| said.used).map(|used| UsedLine {
                 method: used.method,
@@ -163,7 +180,17 @@ impl Record {
 /// The beginning of `text`, with a mark if it is not all.
 #[must_use]
 pub fn cut(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT) {
+    cut_at(text, MAX_TEXT)
+}
+
+/// The same of what is wrong with a request.
+#[must_use]
+pub fn cut_detail(text: &str) -> String {
+    cut_at(text, MAX_DETAIL)
+}
+
+fn cut_at(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
         None => text.to_owned(),
     }
@@ -220,9 +247,9 @@ mod tests {
                    "kind": "service", "decision": "allow", "latency_us": 250})
         );
         assert!(text.starts_with(r#"{"time":"1970-01-01T00:16:40.000250Z","request_id":"r-1","agent":"#), "{text}");
-        let (value, _) = line(json!({}), "r", "ann", vec![Note::Refused(Reason::AccessDenied, None)]);
+        let (value, _) = line(json!({}), "r", "ann", vec![Note::Refused(Reason::AccessDenied, None, None)]);
         assert_eq!((&value["decision"], &value["reason"], &value["status"]), (&json!("deny"), &json!("access_denied"), &json!(403)));
-        let shadowed = vec![Note::Shadowed(Reason::VersionConflict), Note::Shadowed(Reason::AccessDenied), Note::Allowed];
+        let shadowed = vec![Note::Shadowed(Reason::VersionConflict, None), Note::Shadowed(Reason::AccessDenied, None), Note::Allowed];
         let (value, _) = line(json!({}), "r", "ann", shadowed);
         assert_eq!((&value["decision"], &value["reason"]), (&json!("shadow_deny"), &json!("version_conflict")));
         assert_eq!((&value["shadow"], &value["status"]), (&json!(["version_conflict", "access_denied"]), &Value::Null));

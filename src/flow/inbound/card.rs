@@ -375,7 +375,7 @@ impl CardRequest {
     /// The refusal of a request whose card cannot be used.
     pub fn refuse(&self, error: &str, effects: &mut Vec<Effect>) -> Step {
         let name = &self.agent.name;
-        let denial = Denial::new(Reason::CardUnavailable).at(name);
+        let denial = Denial::new(Reason::CardUnavailable).at(name).because(Some(error.to_owned()));
         effects.push(Effect::Log(Level::Warn, format!("the card of agent {name:?} cannot be used: {error:?}")));
         say(&denial, self.form.binding(), &Id::default(), effects);
         Step::Pause

@@ -14,12 +14,13 @@ use crate::flow::setup::runtime::Context;
 use crate::identity::Caller;
 use crate::policy::access::Skill;
 use crate::protocol::{Binding, Operation, Version, version};
+use crate::wire::quoted;
 use std::rc::Rc;
 
 impl Identity {
-    /// Who goes on although `reason` says no.
-    pub(super) fn shadowed(admitted: Option<Admitted>, reason: Reason, effects: &mut Vec<Effect>) -> Self {
-        effects.push(Effect::Note(Note::Shadowed(reason)));
+    /// Who goes on although it would be refused with `denial`.
+    pub(super) fn shadowed(admitted: Option<Admitted>, denial: &Denial, effects: &mut Vec<Effect>) -> Self {
+        effects.push(Effect::Note(Note::Shadowed(denial.reason, denial.told())));
         admitted.map_or(Self::Shadowed, |admitted| Self::Known(Some(admitted)))
     }
 
@@ -71,7 +72,8 @@ impl Inbound {
             self.headers.retain(|effect| !matches!(effect, Effect::SetHeader(name, _) if name == version::HEADER));
             self.headers.push(Effect::SetHeader(version::HEADER.into(), Value::Text(belongs.as_str().to_owned())));
             if !self.infers(belongs) {
-                effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch)));
+                let said = format!("the method belongs to A2A {belongs}, another version than was in force before it came");
+                effects.push(Effect::Note(Note::Shadowed(Reason::VersionMismatch, Some(said))));
             }
         }
     }
@@ -82,6 +84,23 @@ impl Inbound {
         let Some(admitted) = self.identity.admitted() else { return };
         let skill = |operation| (operation, self.spoken.skill(operation, self.reader(), &self.agent.plans).unwrap_or(Skill::Unnamed));
         note_caller(admitted, &self.agent, self.asks, self.operation.map(skill), context, effects);
+    }
+
+    /// What is wrong with the body that `denial` is about, for the record.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn why(&self, denial: &Denial, context: &Context<'_>) -> Option<String> {
+        if denial.detail.is_some() || !context.runtime.tells() {
+            return None;
+        }
+        match denial.reason {
+            Reason::OperationUnknown => self.reader()?.method().map(|method| format!("method is {}; unverified", quoted::text(method))),
+            Reason::BodyTooLarge => {
+                let (bytes, limit) = (self.announced.unwrap_or(self.held), self.limit);
+                Some(format!("{bytes} bytes, agents[{}].limits.max_body_bytes is {limit}", self.agent.index))
+            }
+            _ => None,
+        }
     }
 
     pub(super) fn reader(&self) -> Option<&Reader> {
@@ -96,13 +115,16 @@ impl Inbound {
         let agent = &self.agent;
         let skill = self.spoken.skill(operation, self.reader(), &agent.plans)?;
         match &self.identity {
-            Identity::Known(Some(admitted)) => admitted.may(agent, operation, skill, context.runtime.config()),
+            Identity::Known(Some(admitted)) => admitted
+                .may(agent, operation, skill, context.runtime.config())
+                .map_err(|denial| denial.because(admitted.why(agent, operation, skill, context))),
             // Everyone may read a public card, and nothing else.
             Identity::Known(None) => Ok(operation == Operation::GetAgentCard),
             Identity::Shadowed => {
                 let policy = agent.policy(context.runtime.supply(), context.now).here();
                 let policy = policy.ok_or_else(|| Denial::new(Reason::CardUnavailable))?;
-                may_anyone(agent, &policy, operation, skill)
+                let nobody = || "the caller is not known (shadow), and a rule or a skill keeps this for callers".to_owned();
+                may_anyone(agent, &policy, operation, skill).map_err(|denial| denial.because(context.runtime.tells().then(nobody)))
             }
             Identity::Pending { .. } => Ok(false),
         }

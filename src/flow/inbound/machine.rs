@@ -5,6 +5,7 @@ use crate::config::{SkillFrom, Token};
 use crate::flow::callers::authorize::{Admission, Spoken, admit};
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::callers::tenancy::{About, Tenancy};
+use crate::flow::callers::why;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
@@ -55,10 +56,13 @@ pub(in crate::flow) fn begin(
     let (body_follows, events) = (!end_of_stream, head.reads_events_only());
     let (classified, tenancy) = match classified(&agent, head, suffix, binding, body_follows) {
         Ok(known) => known,
-        Err(denial) => return refuse(denial.at(&agent.name).for_events(events), binding, body_follows, context, effects),
+        Err(denial) => {
+            let detail = why::of_head(denial.reason, head, &agent, context);
+            return refuse(denial.at(&agent.name).for_events(events).because(detail), binding, body_follows, context, effects);
+        }
     };
     effects.push(Effect::Note(Note::Is { version: classified.version, binding, operation: classified.operation }));
-    effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason))));
+    effects.extend(classified.doubt.map(|reason| Effect::Note(Note::Shadowed(reason, why::of_head(reason, head, &agent, context)))));
     let announced = match head.content_length() {
         Ok(length) => length,
         Err(denial) => return answer(&denial.at(&agent.name), binding, &Id::default(), effects),
@@ -73,10 +77,9 @@ pub(in crate::flow) fn begin(
         Identity::Known(None)
     } else {
         let credentials = Credentials::read(&looked_at, context.runtime, head, peer);
-        let identified = context.runtime.identify(&destination, &credentials, true, context);
-        match admit(&destination, is_card, identified, context) {
+        match admit(&destination, is_card, &credentials, true, context) {
             Admission::As(admitted) => Identity::Known(Some(admitted)),
-            Admission::Shadowed(admitted, reason) => Identity::shadowed(admitted, reason, effects),
+            Admission::Shadowed(admitted, denial) => Identity::shadowed(admitted, &denial, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
                     judged::note_caller(&known, &agent, asks, None, context, effects);
@@ -369,7 +372,7 @@ impl Inbound {
             inspect::is_offered(operation, &self.agent.limits)?;
             self.permitted = match self.may(operation, context) {
                 Err(denial) if self.shadows(denial.reason) => {
-                    effects.push(Effect::Note(Note::Shadowed(denial.reason)));
+                    effects.push(Effect::Note(Note::Shadowed(denial.reason, denial.told())));
                     true
                 }
                 permitted => permitted?,
@@ -380,7 +383,7 @@ impl Inbound {
         }
         if self.permitted {
             let reported = self.judge_tenant(operation, context)?;
-            effects.extend(reported.map(|reason| Effect::Note(Note::Shadowed(reason))));
+            effects.extend(reported.map(|reason| Effect::Note(Note::Shadowed(reason, None))));
         }
         Ok(self.permitted && asked.is_some())
     }
@@ -448,7 +451,8 @@ impl Inbound {
     /// Refuses, with the id: if it has come, now, else when it has.
     pub(super) fn deny(&mut self, denial: Denial, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Inbound>, Step) {
         self.note(context, effects);
-        let denial = self.named(denial, context).for_events(self.events).for_version(self.version);
+        let detail = self.why(&denial, context);
+        let denial = self.named(denial, context).for_events(self.events).for_version(self.version).because(detail);
         match std::mem::replace(&mut self.body, Body::NotNeeded) {
             Body::Reading { reader, complete } => match reader.id() {
                 Some(id) => answer(&denial, self.binding, &id, effects),

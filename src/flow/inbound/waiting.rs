@@ -52,7 +52,7 @@ impl Inbound {
         };
         let is_card = self.operation == Some(Operation::GetAgentCard);
         let destination = self.destination();
-        let ask = |may_wait| admit(&destination, is_card, context.runtime.identify(&destination, credentials, may_wait, context), context);
+        let ask = |may_wait| admit(&destination, is_card, credentials, may_wait, context);
         // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
         let admission = match ask(!matches!(settled, Want::Introspection(_))) {
             Admission::Wait(again) if again == *settled => ask(false),
@@ -60,7 +60,7 @@ impl Inbound {
         };
         match admission {
             Admission::As(admitted) => self.identity = Identity::Known(Some(admitted)),
-            Admission::Shadowed(admitted, reason) => self.identity = Identity::shadowed(admitted, reason, effects),
+            Admission::Shadowed(admitted, denial) => self.identity = Identity::shadowed(admitted, &denial, effects),
             Admission::Refused(known, denial) => {
                 if let Some(known) = known {
                     judged::note_caller(&known, &self.agent, self.asks, None, context, effects);

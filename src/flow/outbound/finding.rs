@@ -137,7 +137,7 @@ impl Outbound {
     fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
         let Some(credentials) = &self.caller else { return Ok(()) };
         let destination = self.destination();
-        let ask = |may_wait| admit(&destination, false, context.runtime.identify(&destination, credentials, may_wait, context), context);
+        let ask = |may_wait| admit(&destination, false, credentials, may_wait, context);
         // The issuer's answer about a token is the last thing that there is to wait for, and nothing is waited for twice.
         let admission = match ask(!matches!(self.waited.last(), Some(Want::Introspection(_)))) {
             Admission::Wait(want) if self.waited.contains(&want) => ask(false),
@@ -156,7 +156,7 @@ impl Outbound {
                 Err(Box::new(Next::Refuse(denial)))
             }
             // Connections have no shadow.
-            Admission::Shadowed(_, reason) => Err(Box::new(Next::Refuse(Denial::new(reason)))),
+            Admission::Shadowed(_, denial) => Err(Box::new(Next::Refuse(denial))),
         }
     }
 

@@ -240,7 +240,7 @@ impl Outbound {
             return self.go(ready, context, effects, sent);
         }
         effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
-        let cause = Some(format!("connection {:?}: its route does not lead where its pin says", connection.name));
+        let cause = connection.pin.as_ref().map(|pin| format!("connection {:?}: {}", connection.name, pin.contradicts(said)));
         let denial = denial(connection, Reason::ConnectionMismatch, cause, effects);
         answer(&denial, self.place.binding(), &Id::default(), effects)
     }

@@ -101,6 +101,6 @@ pub struct Sent {
 }
 
 pub(super) fn denial(connection: &Connection, reason: Reason, cause: Option<String>, effects: &mut Vec<Effect>) -> Denial {
-    effects.extend(cause.map(|cause| Effect::Log(Level::Warn, cause)));
-    Denial::new(reason).at(&connection.name)
+    effects.extend(cause.iter().map(|cause| Effect::Log(Level::Warn, cause.clone())));
+    Denial::new(reason).at(&connection.name).because(cause)
 }

@@ -24,7 +24,7 @@ pub struct Denial {
     /// What the caller reads.
     pub advice: String,
     /// Name of the agent or connection, if one was matched: the realm of challenges.
-    pub realm: Option<String>,
+    pub realm: Option<Box<str>>,
     /// Scopes that would do, for challenges.
     pub scopes: Vec<String>,
     /// Versions that would do, for version errors, as a list with commas.
@@ -35,6 +35,8 @@ pub struct Denial {
     pub is_0_3: bool,
     /// What callers are asked for; tokens, unless the agent is known.
     pub challenges: Option<Rc<Challenges>>,
+    /// What is wrong, for the operator's record. No caller reads it.
+    pub detail: Option<Box<str>>,
 }
 
 impl Denial {
@@ -50,7 +52,29 @@ impl Denial {
             as_event: false,
             is_0_3: false,
             challenges: None,
+            detail: None,
         }
+    }
+
+    /// The same where the record says `detail`, if there is one.
+    #[must_use]
+    pub fn because(self, detail: Option<String>) -> Self {
+        Self { detail: detail.map(String::into_boxed_str).or(self.detail), ..self }
+    }
+
+    /// What the record says besides the reason: why, or advice that says more than the reason's own, or what goes for every such refusal.
+    #[must_use]
+    pub fn told(&self) -> Option<String> {
+        let usual = || match self.reason {
+            Reason::Overloaded => {
+                Some("the places for requests that wait are taken, or this client's share of them (max_waiting)".to_owned())
+            }
+            Reason::CardUnavailable => Some("the card cannot be had or used: the log has a warning that says why".to_owned()),
+            Reason::HeadersNotHeld => Some("the plugin's config lacks allow_on_headers_stop_iteration: true".to_owned()),
+            _ => None,
+        };
+        let advice = || (self.advice != self.reason.advice()).then(|| self.advice.clone());
+        self.detail.as_deref().map(str::to_owned).or_else(advice).or_else(usual)
     }
 
     /// The same with other advice.
@@ -62,7 +86,7 @@ impl Denial {
     /// The same at the agent or connection `name`.
     #[must_use]
     pub fn at(self, name: &str) -> Self {
-        Self { realm: Some(name.to_owned()), ..self }
+        Self { realm: Some(name.into()), ..self }
     }
 
     /// The same for a client that reads an event stream and nothing else, if `events`: it takes an error that is an answer as an event,

@@ -6,17 +6,20 @@ use crate::flow::event::Level;
 use crate::flow::event::decision::{Decision, Recipient, Used};
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::record::{Record, Said, cut};
+use crate::flow::event::record::{Record, Said, cut, cut_detail};
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::{Headers, safe_value};
+use crate::wire::path::split_query;
 use crate::wire::time::UnixTime;
 use std::fmt::Write as _;
 use std::rc::Rc;
 
 /// Longest request id that is taken, in bytes.
 const MAX_REQUEST_ID: usize = 128;
+/// Bytes that are kept of a host and of a path: more than a record shows, so that it says where it cut.
+const MAX_PLACE: usize = 300;
 /// Longest trace, in bytes.
 const MAX_TRACE: usize = 2048;
 
@@ -24,13 +27,17 @@ const MAX_TRACE: usize = 2048;
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     started: UnixTime,
-    request_id: Option<String>,
+    request_id: RequestId,
+    /// Where it goes: host and path without the query, with a line feed between, as far as the record of a refusal has them.
+    place: Option<String>,
     target: Option<Target>,
     version: Option<Version>,
     binding: Option<Binding>,
     operation: Option<Operation>,
     caller: Option<Rc<Caller>>,
     shadowed: Vec<Reason>,
+    /// What was wrong first.
+    detail: Option<String>,
     judged: Option<String>,
     used: Option<Used>,
     decided: Option<(Decision, Option<Reason>)>,
@@ -42,18 +49,29 @@ impl Facts {
     /// A request whose headers arrive now.
     #[must_use]
     pub fn new(headers: &Headers, now: UnixTime) -> Self {
-        let id = headers.single_ascii("x-request-id").filter(|id| id.len() <= MAX_REQUEST_ID);
-        Self { started: now, request_id: id.map(str::to_owned), ..Self::default() }
+        let id = headers.single_ascii("x-request-id").map(RequestId::new).unwrap_or_default();
+        Self { started: now, request_id: id, ..Self::default() }
     }
 
     /// The same, with what the record of the request can need.
     #[must_use]
     pub fn begin(headers: &Headers, now: UnixTime, config: &Config, lowest: u32) -> Self {
-        let Audit { level, filter_state, .. } = config.audit;
-        match filter_state || level != AuditLevel::None {
-            true => Self { lowest, ..Self::new(headers, now) },
-            // No line is made.
-            false => Self { lowest, started: now, ..Self::default() },
+        let facts = Self { lowest, ..Self::new(headers, now) };
+        if !tells(config, lowest) {
+            return facts;
+        }
+        let (host, path) = (headers.single_ascii(":authority"), headers.single_ascii(":path"));
+        let (host, path) = (host.unwrap_or_default(), split_query(path.unwrap_or_default()).0);
+        let (host, path) = (host.get(..MAX_PLACE).unwrap_or(host), path.get(..MAX_PLACE).unwrap_or(path));
+        Self { place: Some([host, "\n", path].concat()), ..facts }
+    }
+
+    /// `text` of something that an operator should mend, with the id of the request that brought it to light.
+    #[must_use]
+    pub fn warning(&self, text: String) -> String {
+        match self.request_id.as_str() {
+            Some(id) => format!("{text} (request {id})"),
+            None => text,
         }
     }
 
@@ -67,17 +85,19 @@ impl Facts {
                 self.operation = operation.or(self.operation);
             }
             Note::From(caller) => self.caller = Some(caller),
-            Note::Shadowed(reason) => {
+            Note::Shadowed(reason, detail) => {
                 if !self.shadowed.contains(&reason) {
                     self.shadowed.push(reason);
+                    self.detail = self.detail.take().or(detail);
                 }
             }
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
-            Note::Refused(reason, binding) => {
+            Note::Refused(reason, binding, detail) => {
                 self.binding = self.binding.or(binding);
+                self.detail = detail;
                 return Some(self.decide(Decision::Deny, Some(reason), config));
             }
         }
@@ -133,11 +153,7 @@ impl Facts {
             AuditLevel::Denied => decision != Decision::Allow,
             AuditLevel::None => false,
         };
-        let log_level = match log_level {
-            AuditLogLevel::Debug => Level::Debug,
-            AuditLogLevel::Info => Level::Info,
-            AuditLogLevel::Warn => Level::Warn,
-        };
+        let log_level = level_of(log_level);
         // A line that the proxy would drop is not made.
         let log = (logged && log_level.number() >= self.lowest).then_some(log_level);
         let is_said = log.is_some() || filter_state;
@@ -170,17 +186,72 @@ impl Facts {
             SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
             SubjectForm::None => None,
         });
+        let refused = self.decided.is_some_and(|(decision, _)| decision != Decision::Allow);
+        let where_to = self.place.as_deref().filter(|_| refused).and_then(|place| place.split_once('\n'));
+        let part = |text: &str| (!text.is_empty()).then(|| cut(text));
         Said {
-            request_id: self.request_id.clone(),
+            request_id: self.request_id.as_str().map(str::to_owned),
             place,
             issuer: voucher.map(|voucher| cut(voucher.name())),
             tenant: caller.and_then(|caller| caller.tenant.as_deref()).map(cut),
             subject,
             client: caller.and_then(|caller| caller.client.as_deref()).map(cut),
             kind: caller.map(|caller| caller.kind.as_str()),
+            host: where_to.and_then(|(host, _)| part(host)),
+            path: where_to.and_then(|(_, path)| part(path)),
+            detail: self.detail.as_deref().filter(|_| refused).map(cut_detail),
             shadowed: self.shadowed.clone(),
             used: self.used,
         }
+    }
+}
+
+/// The request's own id, in place where it is as long as Envoy's.
+#[derive(Clone, Debug, Default)]
+enum RequestId {
+    #[default]
+    Missing,
+    Short([u8; UUID], u8),
+    Long(Box<str>),
+}
+
+/// Bytes of a UUID, as Envoy makes ids.
+const UUID: usize = 36;
+
+impl RequestId {
+    fn new(id: &str) -> Self {
+        let mut short = [0; UUID];
+        match (short.get_mut(..id.len()), u8::try_from(id.len())) {
+            (Some(bytes), Ok(length)) => {
+                bytes.copy_from_slice(id.as_bytes());
+                Self::Short(short, length)
+            }
+            _ if id.len() <= MAX_REQUEST_ID => Self::Long(id.into()),
+            _ => Self::Missing,
+        }
+    }
+
+    fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Missing => None,
+            Self::Short(bytes, length) => str::from_utf8(bytes.get(..usize::from(*length))?).ok(),
+            Self::Long(id) => Some(id),
+        }
+    }
+}
+
+/// Whether refusals leave a line that says what was wrong. `lowest`: the lowest [`Level::number`] that the proxy writes to its log.
+#[must_use]
+pub fn tells(config: &Config, lowest: u32) -> bool {
+    let Audit { level, log_level, filter_state, .. } = config.audit;
+    filter_state || (level != AuditLevel::None && level_of(log_level).number() >= lowest)
+}
+
+const fn level_of(level: AuditLogLevel) -> Level {
+    match level {
+        AuditLogLevel::Debug => Level::Debug,
+        AuditLogLevel::Info => Level::Info,
+        AuditLogLevel::Warn => Level::Warn,
     }
 }
 

@@ -280,6 +280,7 @@ impl Entry {
     }
 }
 
+mod near;
 #[cfg(test)]
 mod walk;
 

@@ -9,6 +9,6 @@ use crate::protocol::envelope::Id;
 /// Refuses now.
 pub fn say(denial: &Denial, binding: Option<Binding>, id: &Id, effects: &mut Vec<Effect>) {
     effects.push(Effect::SetState("attache.reason", denial.reason.code().to_owned()));
-    effects.push(Effect::Note(Note::Refused(denial.reason, binding)));
+    effects.push(Effect::Note(Note::Refused(denial.reason, binding, denial.told())));
     effects.push(Effect::Reply(denial.render(binding, id)));
 }

@@ -8,6 +8,7 @@ use crate::flow::event::call::Want;
 use crate::flow::event::target::Target;
 use crate::flow::request::conceal::Places;
 use crate::flow::request::dropped::Dropped;
+use crate::flow::request::facts::tells;
 use crate::flow::request::matcher::Matcher;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
@@ -112,6 +113,12 @@ impl Runtime {
     #[must_use]
     pub const fn supply(&self) -> &Supply {
         &self.supply
+    }
+
+    /// Whether refusals leave a line that says what was wrong.
+    #[must_use]
+    pub fn tells(&self) -> bool {
+        tells(&self.config, self.supply.lowest_log_level())
     }
 
     /// By how many bytes a request's body may grow, whichever agent it is for.

@@ -215,7 +215,7 @@ impl TaskAnswer {
         self.state = State::Plain;
         let name = &self.agent.name;
         effects.push(Effect::Log(Level::Warn, format!("an answer of agent {name:?} cannot be used: {error}")));
-        say(&Denial::new(Reason::AnswerUnusable).at(name), Some(self.binding()), &Id::default(), effects);
+        say(&Denial::new(Reason::AnswerUnusable).at(name).because(Some(error.to_owned())), Some(self.binding()), &Id::default(), effects);
         Step::Pause
     }
 }
