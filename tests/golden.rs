@@ -53,6 +53,11 @@ fn tokens() {
 }
 
 #[test]
+fn providers() {
+    room("providers");
+}
+
+#[test]
 fn schemes() {
     room("schemes");
 }

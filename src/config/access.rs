@@ -149,11 +149,14 @@ impl Rule {
         if let Some((index, reason)) = voucher::unknown_scheme(&self.require.schemes, schemes) {
             return Err(ConfigError::new(format!("{at}.require.schemes[{index}]"), reason));
         }
-        let Require { clients, subjects, tenants, issuers: said, schemes, .. } = &self.require;
-        let said = Said { issuers: said, schemes, tenants };
+        let Require { clients, subjects, tenants, issuers: said, schemes: others, .. } = &self.require;
+        let said = Said { issuers: said, schemes: others, tenants };
         let names = [("clients", clients), ("subjects", subjects), ("tenants", tenants)];
         for (member, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
             vouchers.check(&format!("{at}.require.{member}"), &said, issuers)?;
+        }
+        if matches!(self.require.kind, Some(Kind::User | Kind::Service)) {
+            vouchers.check_kind(&format!("{at}.require.kind"), &said, issuers, schemes)?;
         }
         for (list, scopes) in [("scopes", &self.require.scopes), ("any_scope", &self.require.any_scope)] {
             if let Some(place) = scopes.iter().position(|scope| !super::security::is_scope(scope)) {

@@ -205,7 +205,7 @@ impl Verified {
 /// Whether header `typ` is one that `issuer`'s tokens have.
 fn takes_kind(issuer: &Issuer, kind: Option<&str>) -> bool {
     let kind = media_type(kind.unwrap_or("JWT"));
-    issuer.token_types.iter().any(|accepted| media_type(accepted).eq_ignore_ascii_case(kind))
+    issuer.takes_type(|accepted| media_type(accepted).eq_ignore_ascii_case(kind))
 }
 
 /// Whether a token is older than `oldest`. One that does not say when it was issued is.
