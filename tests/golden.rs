@@ -99,6 +99,11 @@ fn audiences() {
 }
 
 #[test]
+fn providers() {
+    room("providers");
+}
+
+#[test]
 fn schemes() {
     room("schemes");
 }

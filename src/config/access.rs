@@ -231,11 +231,14 @@ impl Require {
         if let Some((index, reason)) = voucher::unknown_scheme(&self.schemes, schemes) {
             return Err(ConfigError::new(format!("{at}.schemes[{index}]"), reason));
         }
-        let Self { clients, subjects, tenants, issuers: said, schemes, .. } = self;
-        let said = Said { issuers: said, schemes, tenants };
+        let Self { clients, subjects, tenants, issuers: said, schemes: others, .. } = self;
+        let said = Said { issuers: said, schemes: others, tenants };
         let names = [("clients", clients), ("subjects", subjects), ("tenants", tenants)];
         for (member, _) in names.iter().filter(|(_, names)| !names.is_empty()) {
             vouchers.check(&format!("{at}.{member}"), &said, issuers)?;
+        }
+        if matches!(self.kind, Some(Kind::User | Kind::Service)) {
+            vouchers.check_kind(&format!("{at}.kind"), &said, issuers, schemes)?;
         }
         for (list, scopes) in [("scopes", &self.scopes), ("any_scope", &self.any_scope)] {
             if let Some(place) = scopes.iter().position(|scope| !super::security::is_scope(scope)) {

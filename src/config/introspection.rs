@@ -89,6 +89,7 @@ impl Introspection {
         if self.audiences.is_empty() || self.audiences.iter().any(String::is_empty) {
             return fail("audiences", "name at least one audience: a token for someone else must be refused");
         }
+        self.claims.check(&format!("{at}.claims"))?;
         if let Some(bound) = &self.certificate_bound {
             bound.from.check(&format!("{at}.certificate_bound.from"))?;
         }

@@ -1,9 +1,10 @@
 //! Who signs tokens, where their keys are, and what a token must say (RFC 7519, RFC 9068, RFC 7517).
 
 use super::claims::GivenClaims;
+use super::preset::{Preset, Row};
 use super::secret::named_at_once;
 use super::terms::{self, OwnTerms};
-use super::{Actors, Algorithm, Claims, ConfigError, Jwks, Secret, Terms, duration};
+use super::{Actors, Algorithm, Claims, ConfigError, HttpUri, Jwks, Secret, Terms, duration};
 use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
 use std::ops::RangeInclusive;
@@ -18,16 +19,6 @@ pub const USUAL_RSA_BITS: usize = 4096;
 
 /// What stands for the tenant in the `issuer` of several.
 pub const TENANT: &str = "{tenantid}";
-/// Microsoft Entra ID: the issuers of v2 and v1 tokens.
-const ENTRA: [&str; 2] = ["https://login.microsoftonline.com/{tenantid}/v2.0", "https://sts.windows.net/{tenantid}/"];
-
-/// An issuer whose ways are known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Preset {
-    /// Microsoft Entra ID.
-    Entra,
-}
 
 /// One token issuer.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,8 +43,8 @@ pub struct Issuer {
     /// Most bits of an RSA modulus: keys with more are left out of the set. From [`RSA_BITS`].
     #[serde(default = "usual_rsa_bits")]
     pub max_rsa_bits: usize,
-    #[serde(default = "access_token_types")]
-    token_types: Vec<String>,
+    #[serde(default)]
+    token_types: Option<Vec<String>>,
     /// The keys.
     pub jwks: Jwks,
     /// How far clocks may differ.
@@ -78,29 +69,33 @@ pub struct Issuer {
     /// Every form of `iss`, with [`TENANT`] where a tenant stands.
     #[serde(skip)]
     forms: Vec<String>,
+    /// Issuers besides `forms` that keys may name.
+    #[serde(skip)]
+    key_forms: Vec<String>,
 }
 
 impl Issuer {
-    /// Puts in what the preset knows.
-    pub(super) fn fill(&mut self) {
-        let entra = self.preset == Some(Preset::Entra);
-        self.claims = self.given.over(if entra { Claims::entra() } else { Claims::default() });
+    /// Puts in what the preset knows. What the operator wrote counts.
+    pub(super) fn fill(&mut self) -> Result<(), ConfigError> {
+        let row = self.preset.map_or_else(|| Ok(Row::default()), Preset::row)?;
+        let mut claims = row.claims.over(Claims::default());
+        claims.tells_kind &= !row.unmarked;
+        self.claims = self.given.over(claims);
+        self.algorithms = self.algorithms.take().or(row.algorithms);
+        self.token_types = self.token_types.take().or(row.token_types);
         self.terms = Rc::new(Terms {
             audiences: self.audiences.clone().unwrap_or_default(),
-            required: self.claims.required.clone(),
-            token_types: self.token_types.clone(),
+            required: self.claims.fields(),
+            token_types: self.token_types.clone().unwrap_or_else(access_token_types),
             max_lifetime: self.max_lifetime,
         });
-        if entra && self.algorithms.is_none() {
-            self.algorithms = Some(vec![Algorithm::RS256]);
-        }
-        self.forms = match (entra, self.issuer.as_str()) {
-            (true, "") => ENTRA.map(str::to_owned).to_vec(),
-            (_, given) => vec![given.to_owned()],
-        };
+        self.key_forms = row.key_issuers;
+        self.key_forms.extend_from_slice(&row.issuers);
+        self.forms = if self.issuer.is_empty() && !row.issuers.is_empty() { row.issuers } else { vec![self.issuer.clone()] };
         if let Some(first) = self.forms.first() {
             self.issuer.clone_from(first);
         }
+        Ok(())
     }
 
     /// Whether tokens signed with `algorithm` are looked at. Left out: every signature, or HS256 where a secret is shared.
@@ -129,13 +124,10 @@ impl Issuer {
 
     /// Whether `iss` is this issuer's; with the tenant that it names, if it is one of several.
     #[must_use]
-    pub fn recognize<'a>(&self, iss: &'a str) -> Option<Option<&'a str>> {
-        self.forms.iter().find_map(|form| match form.split_once(TENANT) {
-            None => (form == iss).then_some(None),
-            Some((head, tail)) => {
-                let tenant = iss.strip_prefix(head)?.strip_suffix(tail)?;
-                self.tenants.iter().any(|own| own == tenant).then_some(Some(tenant))
-            }
+    pub fn recognize(&self, iss: &str) -> Option<Option<&str>> {
+        self.forms.iter().find_map(|form| match form.contains(TENANT) {
+            false => (form == iss).then_some(None),
+            true => self.tenants.iter().find(|tenant| is_form(form, tenant, iss)).map(|tenant| Some(tenant.as_str())),
         })
     }
 
@@ -144,22 +136,36 @@ impl Issuer {
     #[must_use]
     pub fn owns_key(&self, issuer: &str, tenant: &str) -> bool {
         let of_tenant = |form: &str| form.replace(TENANT, tenant);
-        let known = self.forms.iter().map(String::as_str).chain(ENTRA.into_iter().filter(|_| self.preset == Some(Preset::Entra)));
         let issuer = of_tenant(issuer);
-        known.into_iter().any(|form| of_tenant(form) == issuer)
+        self.forms.iter().chain(&self.key_forms).any(|form| of_tenant(form) == issuer)
     }
 
-    /// Whether `issuer`, as metadata states it, is this one, whole or as the form for all tenants.
+    /// Whether `issuer`, as metadata states it, is this one, whole or as the form for all tenants. Equal URLs are one.
     #[must_use]
     pub fn is_described_by(&self, issuer: &str) -> bool {
-        self.forms.iter().any(|form| form == issuer) || self.recognize(issuer).is_some()
+        let stated = HttpUri::try_from(issuer.to_owned()).ok();
+        let is_same = |form: String| form == issuer || stated.is_some() && HttpUri::try_from(form).ok() == stated;
+        let of_tenants = |form: &String| self.tenants.iter().any(|tenant| is_same(form.replace(TENANT, tenant)));
+        self.forms.iter().any(|form| is_same(form.clone()) || of_tenants(form))
+    }
+
+    /// The authorization servers of its tenants, by the issuer that clients look up (RFC 8414 section 3). Who signs without being
+    /// one, such as a trust domain of SPIFFE, has none.
+    #[must_use]
+    pub fn servers(&self) -> Vec<String> {
+        let is_web = |server: &String| server.starts_with("https://") || server.starts_with("http://");
+        let servers: Vec<String> = match self.tenants.as_slice() {
+            tenants if self.issuer.contains(TENANT) => tenants.iter().map(|tenant| self.issuer.replace(TENANT, tenant)).collect(),
+            _ => vec![self.issuer.clone()],
+        };
+        servers.into_iter().filter(is_web).collect()
     }
 
     pub(super) fn check(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         let own = OwnTerms {
             audiences: self.audiences.as_deref(),
-            token_types: Some(&self.token_types),
+            token_types: self.token_types.as_deref(),
             max_lifetime: self.max_lifetime,
             required: None,
         };
@@ -179,12 +185,8 @@ impl Issuer {
         if self.max_token_age == Some(Duration::ZERO) {
             return fail("max_token_age", "must be longer than 0s");
         }
-        let several = self.forms.iter().map(|form| form.matches(TENANT).count());
-        match several.max() {
-            Some(0) | None => {}
-            Some(1) if self.tenants.is_empty() => return fail("tenants", "name the tenants: anyone can be one of such an issuer"),
-            Some(1) => {}
-            Some(_) => return fail("issuer", "{tenantid} can stand in it once"),
+        if self.tenants.is_empty() && (self.forms.iter().any(|form| form.contains(TENANT)) || self.preset == Some(Preset::GithubActions)) {
+            return fail("tenants", "name the tenants: anyone can be one of such an issuer");
         }
         let plain =
             |tenant: &String| !tenant.is_empty() && tenant.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
@@ -225,6 +227,13 @@ pub(super) fn unique(issuers: &[Issuer]) -> Result<(), ConfigError> {
 
 const fn usual_rsa_bits() -> usize {
     USUAL_RSA_BITS
+}
+
+/// Whether `iss` is `form` with `tenant` wherever one stands.
+fn is_form(form: &str, tenant: &str, iss: &str) -> bool {
+    let mut parts = form.split(TENANT);
+    let first = parts.next().and_then(|first| iss.strip_prefix(first));
+    parts.try_fold(first, |rest, part| Some(rest?.strip_prefix(tenant)?.strip_prefix(part))).flatten() == Some("")
 }
 
 fn access_token_types() -> Vec<String> {
@@ -307,14 +316,64 @@ mod tests {
     }
 
     #[test]
+    fn a_tenant_may_stand_in_the_issuer_more_than_once() {
+        let issuer = read(json!({"issuer": null, "preset": "entra_external", "tenants": ["t-1", "t-2"]})).unwrap();
+        assert_eq!(issuer.recognize("https://t-2.ciamlogin.com/t-2/v2.0"), Some(Some("t-2")));
+        for other in [
+            "https://t-1.ciamlogin.com/t-2/v2.0",
+            "https://t-3.ciamlogin.com/t-3/v2.0",
+            "https://t-1.ciamlogin.com/t-1/v2.0/",
+            "https://t-1.ciamlogin.com/t-1",
+            "https://t-1.ciamlogin.com/v2.0",
+            "https://{tenantid}.ciamlogin.com/{tenantid}/v2.0",
+        ] {
+            assert_eq!(issuer.recognize(other), None, "{other}");
+        }
+        assert!(
+            issuer.owns_key("https://t-1.ciamlogin.com/t-1/v2.0", "t-1") && !issuer.owns_key("https://t-2.ciamlogin.com/t-2/v2.0", "t-1")
+        );
+        assert!(issuer.owns_key("https://login.microsoftonline.com/{tenantid}/v2.0", "t-1"));
+        assert_eq!(issuer.servers(), ["https://t-1.ciamlogin.com/t-1/v2.0", "https://t-2.ciamlogin.com/t-2/v2.0"]);
+        assert!(read(json!({"issuer": "spiffe://a.example", "preset": "spiffe"})).unwrap().servers().is_empty());
+    }
+
+    #[test]
+    fn equal_urls_describe_one_issuer_and_tokens_are_exact() {
+        let issuer = read(json!({"issuer": "https://a.example/x"})).unwrap();
+        for same in ["https://a.example/x", "https://A.example:443/x"] {
+            assert!(issuer.is_described_by(same), "{same}");
+        }
+        for other in ["https://a.example/x/", "http://a.example/x", "https://a.example/X", "https://a.example:444/x", ""] {
+            assert!(!issuer.is_described_by(other), "{other}");
+        }
+        assert!(issuer.recognize("https://a.example/x").is_some() && issuer.recognize("https://A.example/x").is_none());
+        let two = read(json!({"issuer": null, "preset": "google"})).unwrap();
+        assert!(two.recognize("accounts.google.com").is_some() && two.recognize("https://accounts.google.com").is_some());
+        assert!(two.is_described_by("https://Accounts.google.com/") && two.recognize("https://accounts.google.com/").is_none());
+    }
+
+    #[test]
+    fn every_preset_is_a_row_that_can_be_read() {
+        for preset in Preset::ALL {
+            assert!(preset.row().is_ok(), "{preset:?}: {:?}", preset.row());
+        }
+    }
+
+    #[test]
     fn every_refusal_names_its_place() {
         for (changes, expected) in [
             (json!({"issuer": null}), "issuers[0].issuer: must not be empty"),
             (json!({"issuer": null, "preset": "entra"}), "issuers[0].tenants: "),
             (json!({"issuer": "https://a.example/{tenantid}"}), "issuers[0].tenants: "),
-            (json!({"issuer": "https://{tenantid}/{tenantid}", "tenants": ["t"]}), "issuers[0].issuer: "),
+            (json!({"issuer": "https://{tenantid}/{tenantid}"}), "issuers[0].tenants: "),
             (json!({"tenants": ["t/../u"]}), "issuers[0].tenants[0]: "),
             (json!({"preset": "azure"}), "issuers[0].preset: "),
+            (json!({"issuer": null, "preset": "okta"}), "issuers[0].issuer: must not be empty"),
+            (json!({"issuer": null, "preset": "github_actions"}), "issuers[0].tenants: name the tenants"),
+            (json!({"claims": {"audience": []}}), "issuers[0].claims.audience: "),
+            (json!({"claims": {"required": [{"claim": "a"}]}}), "issuers[0].claims.required[0]"),
+            (json!({"claims": {"user_marker": [{"claim": "a", "value": "b", "pattern": "c"}]}}), "issuers[0].claims.user_marker[0]"),
+            (json!({"claims": {"role_names": ["a", ""]}}), "issuers[0].claims.role_names[1]: "),
             (json!({"max_token_age": "0s"}), "issuers[0].max_token_age: "),
             (json!({"max_rsa_bits": 2047}), "issuers[0].max_rsa_bits: must be from 2048 to 8192"),
             (json!({"max_rsa_bits": 8193}), "issuers[0].max_rsa_bits: must be from 2048 to 8192"),

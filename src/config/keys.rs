@@ -50,11 +50,13 @@ impl Discovery {
         self.document(self.uri.clone())
     }
 
-    /// The keys at `uri`, if they may be there: by the scheme of the metadata, at its authority or the configured one.
+    /// The keys at `uri`, if they may be there: at the host and port of the metadata or at the configured ones, by whatever scheme.
+    /// Whether there is TLS is the cluster's matter.
     #[must_use]
     pub fn keys(&self, uri: HttpUri) -> Option<Remote> {
-        let here = uri.authority() == self.uri.authority() || self.jwks_authority.as_deref() == Some(uri.authority());
-        (here && uri.scheme() == self.uri.scheme()).then(|| self.document(uri))
+        let other = self.jwks_authority.iter().filter_map(|authority| HttpUri::try_from(format!("{}://{authority}", uri.scheme())).ok());
+        let is_there = uri.has_authority_of(&self.uri) || other.into_iter().any(|other| uri.has_authority_of(&other));
+        is_there.then(|| self.document(uri))
     }
 
     fn document(&self, uri: HttpUri) -> Remote {

@@ -28,6 +28,7 @@ mod limits;
 mod offer;
 mod other_path;
 mod pin;
+mod preset;
 mod profile;
 mod push;
 mod reader;
@@ -53,7 +54,7 @@ pub use audit::{Audit, AuditLevel, AuditLogLevel, RecordMember, RecordMembers, S
 pub use card::{Card, CardAccess, CardPlace, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
-pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
+pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
 pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Other};
 pub use credential::{
@@ -67,13 +68,14 @@ pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, 
 pub use google::Google;
 pub use identity_assertion::{IdJag, IdentityAssertion};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
-pub use issuer::{Issuer, Preset, RSA_BITS, TENANT, USUAL_RSA_BITS};
+pub use issuer::{Issuer, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use offer::{BindingPaths, Offer, Offers};
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
+pub use preset::Preset;
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
 pub use remote::Remote;
@@ -185,7 +187,7 @@ impl Config {
         }
         let mut config: Self = reader::read(json)?;
         config.agents.iter_mut().filter_map(Rc::get_mut).for_each(Agent::fill);
-        config.issuers.iter_mut().for_each(Issuer::fill);
+        config.issuers.iter_mut().try_for_each(Issuer::fill)?;
         config.connections.iter_mut().filter_map(Rc::get_mut).for_each(|connection| connection.fill(config.placement));
         forward::resolve(&mut config)?;
         config.ports = config.check()?;

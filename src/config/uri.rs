@@ -1,11 +1,13 @@
 //! Absolute `http` and `https` URIs, split into what a request needs (RFC 9110 section 4.2).
 
+use crate::wire::authority::port_start;
 use crate::wire::path;
 use serde::Deserialize;
 use std::fmt;
 
-/// An absolute `http` or `https` URI without user information and fragment.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// An absolute `http` or `https` URI without user information and fragment. Two are equal if they have the same origin, path and
+/// query, however host and port are written (RFC 3986 section 6.2.3).
+#[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "String")]
 pub struct HttpUri {
     tls: bool,
@@ -37,12 +39,23 @@ impl HttpUri {
     /// Whether `other` has the same scheme, host and port (RFC 6454 section 5).
     #[must_use]
     pub fn has_origin_of(&self, other: &Self) -> bool {
-        self.tls == other.tls && path::host(&self.authority) == path::host(&other.authority) && self.port() == other.port()
+        self.tls == other.tls && self.has_authority_of(other)
     }
 
-    fn port(&self) -> u16 {
-        let stated = self.authority.rsplit_once(':').and_then(|(_, port)| port.parse().ok());
-        stated.unwrap_or(if self.tls { 443 } else { 80 })
+    /// Whether `other` has the same host and port, by whatever scheme: the port of the scheme where none is stated, or none stated
+    /// for either.
+    #[must_use]
+    pub fn has_authority_of(&self, other: &Self) -> bool {
+        let (own, port) = self.place();
+        let (theirs, other_port) = other.place();
+        let default = |tls: bool| if tls { 443 } else { 80 };
+        own == theirs && (port == other_port || port.unwrap_or(default(self.tls)) == other_port.unwrap_or(default(other.tls)))
+    }
+
+    /// The host as [`path::host`] has it, and the port that is stated.
+    fn place(&self) -> (Option<String>, Option<u16>) {
+        let port = port_start(&self.authority).and_then(|at| self.authority.get(at..)?.strip_prefix(':')?.parse().ok());
+        (path::host(&self.authority), port)
     }
 
     /// It as it was written: with a slash after the host only if one stood there. An identifier (RFC 9728 section 3.3) is compared
@@ -58,6 +71,14 @@ impl HttpUri {
         Self { tls: self.tls, authority: self.authority.clone(), path, bare: false }
     }
 }
+
+impl PartialEq for HttpUri {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path && self.has_origin_of(other)
+    }
+}
+
+impl Eq for HttpUri {}
 
 impl fmt::Display for HttpUri {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,6 +130,53 @@ mod tests {
             assert!(!uri(other).has_origin_of(&own), "{other}");
         }
         assert!(!uri("http://[::1]:80").has_origin_of(&uri("http://[::2]")) && uri("http://[::1]:80").has_origin_of(&uri("http://[::1]")));
+    }
+
+    #[test]
+    fn equal_uris_are_one_however_they_are_written() {
+        let uri = |text: &str| HttpUri::try_from(text.to_owned()).unwrap();
+        let own = uri("https://a.example/v2.0?x");
+        for same in ["https://A.Example/v2.0?x", "https://a.example:443/v2.0?x", "https://a.example.:0443/v2.0?x"] {
+            assert_eq!(uri(same), own, "{same}");
+        }
+        assert_eq!(uri("https://a.example"), uri("https://a.example/"));
+        for other in [
+            "http://a.example/v2.0?x",
+            "https://a.example/V2.0?x",
+            "https://a.example/v2.0/?x",
+            "https://a.example/v2.0",
+            "https://a.example:80/v2.0?x",
+            "https://b.example/v2.0?x",
+        ] {
+            assert_ne!(uri(other), own, "{other}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_one_under_either_scheme() {
+        let is_same = |one: &str, other: &str| {
+            let uri = |text: &str| HttpUri::try_from(text.to_owned()).unwrap();
+            let (one, other) = (uri(one), uri(other));
+            assert_eq!(one.has_authority_of(&other), other.has_authority_of(&one));
+            one.has_authority_of(&other)
+        };
+        for (one, other) in [
+            ("http://a.example", "https://A.example/x"),
+            ("https://a.example", "https://a.example:443"),
+            ("http://a.example:443", "https://a.example"),
+            ("http://a.example:8443", "https://a.example:8443"),
+            ("http://[::1]:80", "http://[::1]"),
+        ] {
+            assert!(is_same(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("http://a.example", "http://b.example"),
+            ("http://a.example:80", "https://a.example"),
+            ("https://a.example:8443", "https://a.example"),
+            ("http://[::1]", "http://[::2]"),
+        ] {
+            assert!(!is_same(one, other), "{one} {other}");
+        }
     }
 
     #[test]

@@ -110,6 +110,33 @@ impl<'c> Vouchers<'c> {
         }
     }
 
+    /// Errs at `at`, where a rule asks for users or services, if tokens that come there may say nothing of that: by default whoever has
+    /// no `scp` is a service, and at many issuers services have one.
+    pub fn check_kind(&self, at: &str, said: &Said<'_>, all: &[Issuer], schemes: &SortedMap<String, Scheme>) -> Result<(), ConfigError> {
+        let says_nothing = said.issuers.is_empty() && said.schemes.is_empty();
+        let meant = |issuer: &Issuer| if says_nothing { self.has(issuer) } else { said.issuers.contains(&issuer.name) };
+        let of_issuers = all.iter().enumerate().filter(|(_, issuer)| meant(issuer) && !issuer.claims.tells_kind);
+        let of_issuers = of_issuers.map(|(index, issuer)| (format!("issuers[{index}]"), issuer.preset.is_none()));
+        let asked = |name: &str| if says_nothing { self.schemes.contains(&name) } else { said.schemes.iter().any(|own| own == name) };
+        let of_schemes = schemes.iter().filter_map(|(name, scheme)| match scheme {
+            Scheme::Introspection(scheme) if asked(name) && !scheme.claims.tells_kind => {
+                Some((format!("schemes.{name}.introspection"), false))
+            }
+            _ => None,
+        });
+        match of_issuers.chain(of_schemes).next() {
+            None => Ok(()),
+            Some((place, may_have_preset)) => {
+                let preset = if may_have_preset { "the \"preset\" of its provider, or " } else { "" };
+                let reason = format!(
+                    "nothing says which tokens of {place} are users' and which services'. Add there {preset}a claim that only one of the \
+                     two have: \"claims\": {{\"user_marker\": [\"…\"]}} or {{\"service_marker\": [\"…\"]}}"
+                );
+                Err(ConfigError::new(at, reason))
+            }
+        }
+    }
+
     fn has(&self, issuer: &Issuer) -> bool {
         self.issuers.iter().any(|own| own.name == issuer.name)
     }
@@ -176,6 +203,47 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_for_users_or_services_needs_a_sign_of_them() {
+        let at = "agents[0].access[0].require.kind: nothing says which tokens of ";
+        let rule = |security: Value, require: Value, claims: Value| {
+            fault(|config| {
+                config["agents"][0]["security"] = security.clone();
+                config["agents"][0]["access"][0]["require"] = require.clone();
+                config["issuers"][0]["claims"] = claims.clone();
+                config["secrets"] = json!({"s": {"env": "S"}});
+                config["schemes"]["opaque"] = json!({"introspection": {"uri": "https://o.example", "cluster": "c", "audiences": ["a"],
+                    "client": {"id": "x", "secret": {"secret": "s"}}}});
+            })
+        };
+        let (none, marked) = (json!({}), json!({"user_marker": ["scp"]}));
+        for (security, require, claims, place) in [
+            (json!([{"corp": []}]), json!({"kind": "user"}), &none, "issuers[0] "),
+            (json!([{"corp": []}]), json!({"kind": "service"}), &none, "issuers[0] "),
+            (json!([{"both": []}]), json!({"kind": "service"}), &marked, "issuers[1] "),
+            (json!([{"both": []}]), json!({"kind": "service", "issuers": ["partner"]}), &marked, "issuers[1] "),
+            (json!([{"corp": []}, {"opaque": []}]), json!({"kind": "user"}), &marked, "schemes.opaque.introspection "),
+            (json!([{"corp": []}, {"opaque": []}]), json!({"kind": "user", "schemes": ["opaque"]}), &none, "schemes.opaque.introspection "),
+        ] {
+            let error = rule(security.clone(), require.clone(), claims.clone());
+            assert!(error.starts_with(&format!("{at}{place}")), "{security} {require} {claims}: {error}");
+        }
+        for (security, require, claims) in [
+            (json!([{"corp": []}]), json!({"kind": "user"}), &marked),
+            (json!([{"corp": []}]), json!({"kind": "anonymous"}), &none),
+            (json!([{"cloud": []}, {"key": []}]), json!({"kind": "service"}), &none),
+            (json!([{"both": []}]), json!({"kind": "user", "issuers": ["corp"]}), &marked),
+            (json!([{"corp": []}, {"key": []}]), json!({"kind": "service", "schemes": ["key"]}), &none),
+        ] {
+            assert_eq!(rule(security.clone(), require.clone(), claims.clone()), "", "{security} {require} {claims}");
+        }
+        let line = rule(json!([{"corp": []}]), json!({"kind": "user"}), none);
+        assert!(
+            line.contains(r#"the "preset" of its provider, or a claim"#) && line.contains(r#""claims": {"user_marker": ["…"]}"#),
+            "{line}"
+        );
+    }
+
+    #[test]
     fn names_in_rules_say_whose_they_are_where_several_can_have_them() {
         let at = "agents[0].access[0].require";
         for (security, require, expected) in [
@@ -184,7 +252,7 @@ mod tests {
             (json!([{"corp": []}, {"open": []}]), json!({"clients": ["cli"]}), String::new()),
             // The caller is the token's.
             (json!([{"corp": [], "tls": []}]), json!({"clients": ["cli"]}), String::new()),
-            (json!([{"both": []}]), json!({"scopes": ["a"], "roles": ["r"], "kind": "user"}), String::new()),
+            (json!([{"both": []}]), json!({"scopes": ["a"], "roles": ["r"], "kind": "anonymous"}), String::new()),
             (json!([{"both": []}]), json!({"clients": ["cli"], "issuers": ["partner", "corp"]}), String::new()),
             (json!([{"both": []}, {"key": []}]), json!({"clients": ["cli"], "issuers": ["corp"], "schemes": ["key"]}), String::new()),
             (

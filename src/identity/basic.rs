@@ -38,7 +38,11 @@ pub fn presented(headers: &Headers) -> Result<[u8; 32], BasicError> {
     if rest.contains(&b',') {
         return Err(BasicError::Repeated);
     }
-    let text = rest.strip_prefix(b" ").ok_or(BasicError::Malformed)?;
+    // RFC 9110 section 11.4: one space or more.
+    let mut text = rest.strip_prefix(b" ").ok_or(BasicError::Malformed)?;
+    while let Some(behind) = text.strip_prefix(b" ") {
+        text = behind;
+    }
     if text.len() > secret_digest::MAX_BYTES.saturating_mul(2) {
         return Err(BasicError::Malformed);
     }
@@ -65,6 +69,7 @@ mod tests {
             assert_eq!(read(&[&format!("{scheme} QWxhZGRpbjpvcGVuIHNlc2FtZQ==")]), Ok(pair));
         }
         assert_eq!(read(&["Basic Og=="]), Ok(secret_digest::digest(b":").unwrap()));
+        assert_eq!(read(&["Basic   Og=="]), Ok(secret_digest::digest(b":").unwrap()));
         assert_eq!(read(&[]), Err(BasicError::Missing));
         assert_eq!(read(&["Bearer a.b.c"]), Err(BasicError::Missing));
         assert_eq!(read(&["Basic Og==", "Basic Og=="]), Err(BasicError::Repeated));
@@ -73,7 +78,7 @@ mod tests {
         for odd in [
             "Basic",
             "Basic ",
-            "Basic  Og==",
+            "Basic  ",
             "Basic\tOg==",
             "BasicOg==",
             "Basic Og",

@@ -47,6 +47,8 @@ pub fn token_unless_known(headers: &Headers, is_known: impl FnOnce(&str) -> bool
     }
     let line = std::str::from_utf8(line).map_err(|_| BearerError::Malformed)?;
     let (scheme, rest) = line.split_once(' ').unwrap_or((line, ""));
+    // RFC 9110 section 11.4: one space or more.
+    let rest = rest.trim_start_matches(' ');
     if !scheme.eq_ignore_ascii_case("bearer") {
         let looks_like_bearer = scheme.get(..6).is_some_and(|head| head.eq_ignore_ascii_case("bearer"));
         return Err(if looks_like_bearer || scheme.is_empty() { BearerError::Malformed } else { BearerError::Missing });
@@ -79,7 +81,7 @@ mod tests {
 
     #[test]
     fn one_token_in_any_case_of_the_scheme() {
-        for line in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c"] {
+        for line in ["Bearer a.b.c", "bearer a.b.c", "BEARER a.b.c", "Bearer  a.b.c", "Bearer     a.b.c"] {
             assert_eq!(read(&[line.as_bytes()]).as_deref(), Ok("a.b.c"));
         }
     }
@@ -107,7 +109,8 @@ mod tests {
         for odd in [
             &b"Bearer"[..],
             b"Bearer ",
-            b"Bearer  a",
+            b"Bearer   ",
+            b"Bearer \ta",
             b"Bearer\ta",
             b"Bearera.b.c",
             b"Bearer a b",

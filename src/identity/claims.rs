@@ -1,7 +1,7 @@
 //! The claims of a token (RFC 7519 section 4.1), typed. A claim of the wrong type is an error, never an
 //! absence.
 
-use crate::config::{ClaimPath, Claims as Places, Field, Marker, is_scope};
+use crate::config::{ClaimPath, Claims as Places, Field, Marker, Need, Sign, is_scope};
 use crate::identity::claim_path::{ClaimError, at};
 use crate::identity::confirmation::{self, Confirmation};
 use crate::identity::{Caller, Forwarded, Kind, Origin, Pseudonym, Rendered, forwarded};
@@ -16,6 +16,8 @@ const MAX_ACTORS: usize = 16;
 const MAX_NAME_BYTES: usize = 1024;
 /// Most bytes of all scopes together. They go on in one header.
 const MAX_SCOPES_BYTES: usize = 8 * 1024;
+/// Most bytes of all roles together, each with one more. What introspection answers could hold far more.
+const MAX_ROLES_BYTES: usize = 16 * 1024;
 
 /// The claims that decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,38 +52,52 @@ pub struct Claims {
     pub forwarded: Box<[Forwarded]>,
 }
 
-/// `iss` of a claims set (RFC 7519 section 4.1.1).
+/// `iss` of a claims set (RFC 7519 section 4.1.1). Where there is none and the subject is a SPIFFE ID, its trust domain
+/// (`spiffe://corp.example`), whose keys sign it (JWT-SVID section 3).
 #[must_use]
 pub fn issuer(payload: &UniqueObject) -> Option<&str> {
-    payload.0.get("iss").and_then(Value::as_str)
+    match payload.0.get("iss") {
+        Some(issuer) => issuer.as_str(),
+        None => {
+            let subject = payload.0.get("sub")?.as_str()?;
+            let (domain, _) = subject.strip_prefix(SPIFFE)?.split_once('/')?;
+            subject.get(..SPIFFE.len().saturating_add(domain.len()))
+        }
+    }
 }
 
+const SPIFFE: &str = "spiffe://";
+
 impl Claims {
-    /// Reads `payload` with the places of its issuer. `exp` and `aud` must be there.
+    /// Reads `payload` with the places of its issuer. `exp` and an audience must be there.
     ///
     /// # Errors
-    /// If one of them is not, or anything that is read has the wrong type.
+    /// If one of them is not, or a claim with its value that is required, or anything that is read has the wrong type.
     pub fn read(payload: &UniqueObject, places: &Places) -> Result<Self, ClaimError> {
         let claim = |name: &str| payload.0.get(name);
         let first = |paths: &[ClaimPath]| first(payload, paths);
-        let list = |paths: &[ClaimPath], split| first(paths)?.map_or(Ok(Vec::new()), |value| words(value, split));
+        let list = |paths: &[ClaimPath]| first(paths)?.map_or(Ok(Vec::new()), |value| words(value, true));
         let claims = Self {
-            audiences: words(claim("aud").ok_or(ClaimError)?, false)?,
+            audiences: words(first(&places.audience)?.ok_or(ClaimError)?, false)?,
             expires: moment(claim("exp"))?.ok_or(ClaimError)?,
             not_before: moment(claim("nbf"))?,
             issued: moment(claim("iat"))?,
             subject: name(first(&places.subject)?)?,
             client: name(first(&places.client)?)?,
             kind: kind(payload, places)?,
-            scopes: scopes(list(&places.scopes, true)?)?,
-            roles: list(&places.roles, false)?,
+            scopes: scopes(list(&places.scopes)?)?,
+            roles: roles(first(&places.roles)?, first(&places.role_names)?)?,
             tenant: name(first(&places.tenant)?)?,
             actors: actors(claim("act"))?,
             has_foreign_actor: is_foreign(claim("act"), claim("iss"))?,
             confirmation: confirmation::read(payload)?,
             forwarded: forwarded::read(payload, &places.forwarded),
         };
-        Ok(claims)
+        let holds = |need: &Need| match need {
+            Need::Field(_) => true,
+            Need::Claim(marker) => marked(payload, std::slice::from_ref(marker)) == Ok(true),
+        };
+        if places.required.iter().all(holds) { Ok(claims) } else { Err(ClaimError) }
     }
 
     /// Whether each of `fields` is there.
@@ -124,7 +140,7 @@ impl Claims {
     }
 }
 
-fn first<'a>(payload: &'a UniqueObject, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {
+pub(super) fn first<'a>(payload: &'a UniqueObject, paths: &[ClaimPath]) -> Result<Option<&'a Value>, ClaimError> {
     for path in paths {
         if let Some(value) = at(payload, path)? {
             return Ok(Some(value));
@@ -133,13 +149,17 @@ fn first<'a>(payload: &'a UniqueObject, paths: &[ClaimPath]) -> Result<Option<&'
     Ok(None)
 }
 
-/// The markers of users first. What has none of either is of the kind that has no markers; if both have, it is neither.
+/// The markers of users first, unless it is said otherwise. What has none of either is of the kind that has no markers; if both
+/// have, it is neither.
 pub(super) fn kind(payload: &UniqueObject, places: &Places) -> Result<Kind, ClaimError> {
-    if marked(payload, &places.user_marker)? {
-        return Ok(Kind::User);
+    let mut marks = [(&places.user_marker, Kind::User), (&places.service_marker, Kind::Service)];
+    if places.service_first {
+        marks.reverse();
     }
-    if marked(payload, &places.service_marker)? {
-        return Ok(Kind::Service);
+    for (markers, kind) in marks {
+        if marked(payload, markers)? {
+            return Ok(kind);
+        }
     }
     match (places.user_marker.is_empty(), places.service_marker.is_empty()) {
         (false, false) => Err(ClaimError),
@@ -148,12 +168,13 @@ pub(super) fn kind(payload: &UniqueObject, places: &Places) -> Result<Kind, Clai
     }
 }
 
-fn marked(payload: &UniqueObject, markers: &[Marker]) -> Result<bool, ClaimError> {
+pub(super) fn marked(payload: &UniqueObject, markers: &[Marker]) -> Result<bool, ClaimError> {
     for marker in markers {
-        let fits = match (at(payload, &marker.claim)?, &marker.value) {
+        let fits = match (at(payload, &marker.claim)?, &marker.sign) {
             (None, _) => false,
-            (Some(_), None) => true,
-            (Some(value), Some(wanted)) => words(value, false)?.contains(wanted),
+            (Some(Value::Null), _) => return Err(ClaimError),
+            (Some(_), Sign::There) => true,
+            (Some(value), sign) => words(value, false)?.iter().any(|text| sign.covers(text)),
         };
         if fits {
             return Ok(true);
@@ -194,9 +215,25 @@ fn scopes(mut scopes: Vec<String>) -> Result<Vec<String>, ClaimError> {
     if bytes > MAX_SCOPES_BYTES { Err(ClaimError) } else { Ok(scopes) }
 }
 
-/// A `NumericDate` in whole seconds.
-fn moment(value: Option<&Value>) -> Result<Option<UnixTime>, ClaimError> {
-    value.map(|value| value.as_u64().map(UnixTime::from_secs).ok_or(ClaimError)).transpose()
+/// What is listed, else the member names of the object of roles.
+pub(super) fn roles(listed: Option<&Value>, named: Option<&Value>) -> Result<Vec<String>, ClaimError> {
+    let roles = match (listed, named) {
+        (Some(listed), _) => words(listed, false)?,
+        (None, Some(Value::Object(members))) => members.keys().cloned().collect(),
+        (None, Some(_)) => return Err(ClaimError),
+        (None, None) => Vec::new(),
+    };
+    let bytes = roles.iter().fold(0_usize, |sum, role| sum.saturating_add(role.len()).saturating_add(1));
+    if bytes > MAX_ROLES_BYTES { Err(ClaimError) } else { Ok(roles) }
+}
+
+/// A `NumericDate`: seconds, with a fraction if it has one (RFC 7519 section 2).
+pub(super) fn moment(value: Option<&Value>) -> Result<Option<UnixTime>, ClaimError> {
+    let read = |value: &Value| match value.as_u64() {
+        Some(seconds) => Some(UnixTime::from_secs(seconds)),
+        None => Duration::try_from_secs_f64(value.as_f64()?).ok().map(UnixTime::new),
+    };
+    value.map(|value| read(value).ok_or(ClaimError)).transpose()
 }
 
 /// A name that is no longer than names are. An empty one names nobody.
@@ -281,7 +318,8 @@ mod tests {
             json!({"aud": "a"}),
             json!({"exp": 9}),
             json!({"aud": "a", "exp": "9"}),
-            json!({"aud": "a", "exp": 9.5}),
+            json!({"aud": "a", "exp": -9.5}),
+            json!({"aud": "a", "exp": 1e300}),
             json!({"aud": "a", "exp": -9}),
             json!({"aud": "a", "exp": null}),
             json!({"aud": "a", "exp": 9, "nbf": "1"}),
@@ -333,6 +371,99 @@ mod tests {
         assert_eq!(kind(&scp, &[], json!({})), Ok(Kind::Service));
         assert_eq!(kind(&[], &app, json!({})), Ok(Kind::User));
         assert_eq!(kind(&[], &app, json!({"idtyp": ["device", "app"]})), Ok(Kind::Service));
+    }
+
+    #[test]
+    fn a_moment_may_have_a_fraction_and_an_exponent() {
+        let expires = |text: &str| {
+            let payload: UniqueObject = serde_json::from_str(&format!(r#"{{"aud": "a", "exp": {text}}}"#)).map_err(|_| ClaimError)?;
+            Claims::read(&payload, &Places::default()).map(|claims| claims.expires)
+        };
+        let moment = |millis| Ok(UnixTime::new(std::time::Duration::from_millis(millis)));
+        for (text, millis) in [
+            ("1700000000.5", 1_700_000_000_500),
+            ("1.7e9", 1_700_000_000_000),
+            ("17E+8", 1_700_000_000_000),
+            ("1700000000.0", 1_700_000_000_000),
+            ("0.0", 0),
+            ("5e-1", 500),
+        ] {
+            assert_eq!(expires(text), moment(millis), "{text}");
+        }
+        for text in ["-0.5", "-1", "1e20", "184467440737095516160", "1e308", "1e400", "\"1.7e9\"", "NaN"] {
+            assert_eq!(expires(text), Err(ClaimError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_sign_has_a_value_of_the_right_type() {
+        let places = |first| {
+            let marker = |form: Value| vec![serde_json::from_value::<Marker>(form).unwrap()];
+            let service_marker = marker(json!({"claim": "sub", "pattern": "*@clients"}));
+            Places { user_marker: marker(json!(["who", "id"])), service_marker, service_first: first, ..Places::default() }
+        };
+        let kind = |first, more: Value| {
+            let mut payload = json!({"aud": "a", "exp": 9});
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read_with(payload, &places(first)).map(|claims| claims.kind)
+        };
+        let both = json!({"who": {"id": "x"}, "sub": "x@clients"});
+        assert_eq!((kind(false, both.clone()), kind(true, both)), (Ok(Kind::User), Ok(Kind::Service)));
+        assert_eq!(kind(false, json!({"sub": "x@clients"})), Ok(Kind::Service));
+        assert_eq!(kind(true, json!({"who": {"id": 7}, "sub": "x"})), Ok(Kind::User));
+        for odd in [
+            json!({"who": {"id": null}, "sub": "x@clients"}),
+            json!({"who": ["id"], "sub": "x@clients"}),
+            json!({"who": null, "sub": "x@clients"}),
+            json!({"who": "id", "sub": "x@clients"}),
+            json!({"who": {}, "sub": "x@clients.example"}),
+            json!({}),
+        ] {
+            assert_eq!(kind(false, odd.clone()), Err(ClaimError), "{odd}");
+        }
+    }
+
+    #[test]
+    fn roles_are_listed_or_the_names_of_members() {
+        let places = Places { roles: vec!["roles".into()], role_names: vec!["urn:roles".into()], ..Places::default() };
+        let roles = |more: Value| {
+            let mut payload = json!({"aud": "a", "exp": 9});
+            payload.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            read_with(payload, &places).map(|claims| claims.roles)
+        };
+        let text = |list: &[&str]| Ok(list.iter().map(|role| (*role).to_owned()).collect::<Vec<_>>());
+        assert_eq!(roles(json!({"urn:roles": {"admin": {"1": "a.example"}, "b": null}})), text(&["admin", "b"]));
+        assert_eq!(roles(json!({"urn:roles": {"admin": {}}, "roles": ["c"]})), text(&["c"]));
+        assert_eq!(roles(json!({"roles": "admin\r\nx: y"})), text(&["admin\r\nx: y"]), "no role but itself");
+        for odd in [
+            json!({"urn:roles": ["admin"]}),
+            json!({"urn:roles": null}),
+            json!({"urn:roles": "admin"}),
+            json!({"roles": null}),
+            json!({"roles": {"admin": {}}}),
+            json!({"roles": [["admin"]]}),
+            json!({"roles": [null]}),
+        ] {
+            assert_eq!(roles(odd.clone()), Err(ClaimError), "{odd}");
+        }
+        let many = |count: usize, bytes: usize| json!({"roles": vec!["r".repeat(bytes); count]});
+        assert!(roles(many(1024, 15)).is_ok() && roles(many(1024, 16)).is_err() && roles(many(10_000, 1)).is_err());
+    }
+
+    #[test]
+    fn a_token_without_issuer_is_of_the_trust_domain_of_its_subject() {
+        let issuer = |payload: Value| super::issuer(&serde_json::from_value::<UniqueObject>(payload).unwrap()).map(str::to_owned);
+        assert_eq!(issuer(json!({"sub": "spiffe://corp.example/ns/a"})).as_deref(), Some("spiffe://corp.example"));
+        assert_eq!(issuer(json!({"sub": "spiffe://corp.example/a", "iss": "https://a"})).as_deref(), Some("https://a"));
+        for odd in [
+            json!({"sub": "spiffe://corp.example"}),
+            json!({"sub": "spiffe://corp.example/a", "iss": null}),
+            json!({"sub": "SPIFFE://corp.example/a"}),
+            json!({"sub": ["spiffe://corp.example/a"]}),
+            json!({}),
+        ] {
+            assert_eq!(issuer(odd.clone()), None, "{odd}");
+        }
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub fn read(scheme: usize, config: &Introspection, answer: &[u8], now: UnixTime)
         return Err(VerifyError::Issuer.into());
     }
     let claims =
-        Claims::read(&payload, &config.claims).ok().filter(|claims| claims.say(&config.claims.required)).ok_or(VerifyError::Malformed)?;
+        Claims::read(&payload, &config.claims).ok().filter(|claims| claims.say(&config.claims.fields())).ok_or(VerifyError::Malformed)?;
     if now >= claims.expires.plus(config.clock_skew) {
         return Err(VerifyError::Expired.into());
     }
@@ -132,6 +132,8 @@ mod tests {
     fn an_answer_is_judged_as_strictly_as_a_token() {
         assert_eq!(judge(json!({})), Ok(vec!["a".to_owned(), "b".to_owned()]));
         assert!(judge(json!({"token_type": "-", "iat": "-", "sub": "-"})).is_ok());
+        assert!(judge(json!({"exp": 1000.5, "nbf": 999.5, "iat": 1e3})).is_ok());
+        assert!(judge(json!({"roles": vec!["r"; 8_000]})).is_ok());
         for (changes, refused) in [
             (json!({"active": false}), Refused::Inactive),
             (json!({"active": "true"}), Refused::Answer),
@@ -149,6 +151,12 @@ mod tests {
             (json!({"iat": 1001}), VerifyError::NotYetValid.into()),
             (json!({"scope": 1}), VerifyError::Malformed.into()),
             (json!({"cnf": "x"}), VerifyError::Malformed.into()),
+            (json!({"exp": 999.5}), VerifyError::Expired.into()),
+            (json!({"nbf": 1000.5}), VerifyError::NotYetValid.into()),
+            (json!({"exp": 1e300}), VerifyError::Malformed.into()),
+            (json!({"exp": -1.5}), VerifyError::Malformed.into()),
+            // 10,000 roles: some 40 KB.
+            (json!({"roles": vec!["r"; 10_000]}), VerifyError::Malformed.into()),
         ] {
             assert_eq!(judge(changes.clone()), Err(refused), "{changes}");
         }

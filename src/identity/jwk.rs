@@ -206,26 +206,32 @@ impl KeySet {
         Self { entries: vec![entry], source: String::new(), oversized: 0 }
     }
 
-    /// The keys that may have signed a token: `kid`, type and use must fit, and the algorithm and the issuer if the key
-    /// names one. A token without `kid` gets a key only if there is exactly one choice; there is never another than the
-    /// shared secret, whatever `kid` says.
+    /// The keys that may have signed a token: type and use must fit, and the algorithm and the issuer if the key names one. A token
+    /// with `kid` gets the keys of that name, else those without one; a token without `kid` gets every key, unless they are more
+    /// than are tried. There is never another than the shared secret, whatever `kid` says.
     #[must_use]
     pub fn candidates(&self, wanted: &Wanted<'_>) -> Vec<&Key> {
-        let named = |entry: &&Entry| match wanted.key_id {
-            Some(_) if !matches!(entry.key, Key::Shared(_)) => entry.id.as_deref() == wanted.key_id,
-            _ => true,
-        };
         let fitting = |entry: &&Entry| {
             entry.key.fits(wanted.algorithm)
                 && entry.algorithm.as_deref().map_or(wanted.with_any_key, |bound| same(bound, wanted.name))
                 && entry.issuer.as_deref().is_none_or(wanted.owns)
         };
-        let mut keys: Vec<&Key> = self.entries.iter().filter(named).filter(fitting).map(|entry| &entry.key).collect();
-        if wanted.key_id.is_none() && keys.len() != 1 {
-            return Vec::new();
+        let keys = |id: Option<&str>| -> Vec<&Key> {
+            let named = |entry: &&Entry| matches!(entry.key, Key::Shared(_)) || wanted.key_id.is_none() || entry.id.as_deref() == id;
+            let fitting = self.entries.iter().filter(named).filter(fitting).map(|entry| &entry.key);
+            fitting.take(MAX_CANDIDATES.saturating_add(1)).collect()
+        };
+        let mut found = keys(wanted.key_id);
+        if found.is_empty() {
+            found = keys(None);
         }
-        keys.truncate(MAX_CANDIDATES);
-        keys
+        match (wanted.key_id, found.len() > MAX_CANDIDATES) {
+            (None, true) => Vec::new(),
+            _ => {
+                found.truncate(MAX_CANDIDATES);
+                found
+            }
+        }
     }
 
     /// How many keys are left out because their RSA modulus is longer than allowed.
@@ -254,7 +260,8 @@ fn same(bound: &str, name: &str) -> bool {
 }
 
 fn entry(jwk: Jwk) -> Option<Entry> {
-    let verifies = jwk.usage.as_deref().is_none_or(|usage| usage == "sig")
+    // `jwt-svid` is what bundles of SPIFFE call it (SPIFFE Trust Domain and Bundle section 4.2.2).
+    let verifies = jwk.usage.as_deref().is_none_or(|usage| usage == "sig" || usage == "jwt-svid")
         && jwk.key_ops.as_ref().is_none_or(|operations| operations.iter().any(|operation| operation == "verify"));
     // Who publishes a private key has none.
     if !verifies || jwk.d.is_some() {
@@ -397,6 +404,49 @@ mod tests {
         for other in ["RS256", "PS384"] {
             named["alg"] = json!(other);
             assert!(!fits(&set(&named), false) && !fits(&set(&named), true), "{other}");
+        }
+    }
+
+    #[test]
+    fn without_names_a_few_keys_are_tried() {
+        let named = |names: &[Option<&str>]| {
+            let keys = names.iter().enumerate().map(|(index, name)| {
+                let mut key = rsa(2048 + 8 * index, &[1, 0, 1]);
+                key["kid"] = json!(name);
+                key
+            });
+            KeySet::parse(json!({"keys": keys.collect::<Vec<_>>()}).to_string().as_bytes(), 4096).unwrap()
+        };
+        let tried = |names: &[Option<&str>], key_id| {
+            let wanted = Wanted { key_id, name: "RS256", algorithm: Algorithm::RS256, with_any_key: true, owns: &|_| true };
+            named(names).candidates(&wanted).len()
+        };
+        let (a, b) = (Some("a"), Some("b"));
+        for (names, key_id, expected) in [
+            // A key of that name, and only that.
+            (&[a, b, None][..], a, 1),
+            (&[a, a, a, a, a], a, 4),
+            (&[a, b], Some("c"), 0),
+            (&[a], Some(""), 0),
+            // Keys that have no name may be any.
+            (&[None], a, 1),
+            (&[None, None, b], a, 2),
+            (&[None; 6], a, 4),
+            // A token that names none.
+            (&[a], None, 1),
+            (&[a, b, None, None], None, 4),
+            (&[a, b, None, None, None], None, 0),
+        ] {
+            assert_eq!(tried(names, key_id), expected, "{names:?} {key_id:?}");
+        }
+    }
+
+    #[test]
+    fn keys_of_spiffe_bundles_are_for_tokens_or_for_certificates() {
+        for (usage, kept) in [("sig", true), ("jwt-svid", true), ("x509-svid", false), ("enc", false), ("", false)] {
+            let mut key = rsa(2048, &[1, 0, 1]);
+            key["use"] = json!(usage);
+            assert_eq!(is_kept(key), kept, "{usage}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::claims::{self, issuer as issuer_of};
 use super::confirmation;
 use super::jws::Jws;
 use super::verify::{Taken, VerifyError};
-use crate::config::{ClaimPath, Claims as Places, Config, Field, Issuer, OwnTerms, Scheme};
+use crate::config::{ClaimPath, Claims as Places, Config, Field, Issuer, Marker, Need, OwnTerms, Scheme, Sign};
 use crate::wire::base64url;
 use crate::wire::json::{UniqueObject, UniqueValue};
 use crate::wire::quoted::{list, text};
@@ -84,8 +84,10 @@ pub fn token(token: &str, error: VerifyError, place: &Place<'_>) -> String {
             moments(&jws.payload, &at, issuer, most, error, place.now)
         }
         VerifyError::Audience => {
-            let said = jws.payload.0.get("aud").and_then(|aud| claims::words(aud, false).ok()).unwrap_or_default();
-            format!("aud is {}, one of {} needed ({})", list(&said), list(&terms.audiences), place.of("audiences", &taken))
+            let found = claims::first(&jws.payload, &issuer.claims.audience).ok().flatten();
+            let said = found.and_then(|found| claims::words(found, false).ok()).unwrap_or_default();
+            let name = audience(&issuer.claims);
+            format!("{name} is {}, one of {} needed ({})", list(&said), list(&terms.audiences), place.of("audiences", &taken))
         }
         VerifyError::Actor => actor(&jws.payload, &at, issuer),
     }
@@ -164,7 +166,7 @@ fn moments(
     error: VerifyError,
     now: UnixTime,
 ) -> String {
-    let moment = |name: &str| payload.0.get(name).and_then(Value::as_u64).map(UnixTime::from_secs);
+    let moment = |name: &str| claims::moment(payload.0.get(name)).ok().flatten();
     let skew = format!("{place}.clock_skew is {} s", issuer.clock_skew.as_secs());
     let ago = |then: UnixTime| now.since(then).as_secs();
     match (error, moment("iat"), issuer.max_token_age) {
@@ -205,12 +207,13 @@ fn actor(payload: &UniqueObject, place: &str, issuer: &Issuer) -> String {
 fn wrong_claim(payload: &UniqueObject, places: &Places, required: &[Field], place: &str) -> String {
     let claim = |name: &str| payload.0.get(name);
     let wrong = |name: &str, value, needed: &str| format!("{name} is {}, {needed} needed", sort(value));
-    if claim("aud").is_none_or(|aud| claims::words(aud, false).is_err()) {
-        return wrong("aud", claim("aud"), "a string or a list of strings is");
+    let aud = claims::first(payload, &places.audience).ok().flatten();
+    if aud.is_none_or(|aud| claims::words(aud, false).is_err()) {
+        return wrong(&audience(places), aud, "a string or a list of strings is");
     }
     for (name, is_needed) in [("exp", true), ("nbf", false), ("iat", false)] {
-        if claim(name).map_or(is_needed, |value| !value.is_u64()) {
-            return wrong(name, claim(name), "whole seconds since 1970 are");
+        if claim(name).map_or(is_needed, |value| claims::moment(Some(value)).is_err()) {
+            return wrong(name, claim(name), "seconds since 1970 are");
         }
     }
     type Fits = fn(&Value) -> bool;
@@ -233,6 +236,21 @@ fn wrong_claim(payload: &UniqueObject, places: &Places, required: &[Field], plac
             }
         }
     }
+    if claims::first(payload, &places.role_names).is_ok_and(|named| claims::roles(None, named).is_err()) {
+        return "claims.role_names: what is there is no object".to_owned();
+    }
+    let unmet = places.required.iter().find_map(|need| match need {
+        Need::Claim(marker) if claims::marked(payload, std::slice::from_ref(marker)) != Ok(true) => Some(marker),
+        Need::Claim(_) | Need::Field(_) => None,
+    });
+    if let Some(Marker { claim, sign }) = unmet {
+        let needed = match sign {
+            Sign::There => "some value".to_owned(),
+            Sign::Is(wanted) => text(wanted),
+            Sign::Like(pattern) => format!("a text like {}", text(pattern)),
+        };
+        return format!("claims.required: {} is not {needed}", shown(claim));
+    }
     if claims::kind(payload, places).is_err() {
         return "neither claims.user_marker nor claims.service_marker is in the token".to_owned();
     }
@@ -249,8 +267,13 @@ fn wrong_claim(payload: &UniqueObject, places: &Places, required: &[Field], plac
             let paths: Vec<String> = paths.iter().map(shown).collect();
             format!("{place} has {member:?}, and the token has none of {}", paths.join(", "))
         }
-        None => "a claim that is required says nothing, or the scopes have more than 8 KiB".to_owned(),
+        None => "a claim that is required says nothing, or the scopes have more than 8 KiB, or the roles more than 16 KiB".to_owned(),
     }
+}
+
+/// What the audience is called.
+fn audience(places: &Places) -> String {
+    places.audience.first().map_or_else(|| "aud".to_owned(), |path| path.names().join("."))
 }
 
 fn shown(path: &ClaimPath) -> String {
@@ -340,9 +363,15 @@ mod tests {
         for (issuer, error, claims, expected) in [
             (&none, Malformed, json!({"aud": null}), "issuers[0]: aud is missing, a string or a list of strings is needed"),
             (&none, Malformed, json!({"aud": {}}), "issuers[0]: aud is an object, a string or a list of strings is needed"),
-            (&none, Malformed, json!({"exp": null}), "issuers[0]: exp is missing, whole seconds since 1970 are needed"),
-            (&none, Malformed, json!({"iat": "900"}), "issuers[0]: iat is a string, whole seconds since 1970 are needed"),
-            (&none, Malformed, json!({"nbf": 1.5}), "issuers[0]: nbf is a number, whole seconds since 1970 are needed"),
+            (&none, Malformed, json!({"exp": null}), "issuers[0]: exp is missing, seconds since 1970 are needed"),
+            (&none, Malformed, json!({"iat": "900"}), "issuers[0]: iat is a string, seconds since 1970 are needed"),
+            (&none, Malformed, json!({"nbf": -1.5}), "issuers[0]: nbf is a number, seconds since 1970 are needed"),
+            (
+                &json!({"claims": {"required": [{"claim": "typ", "value": "Bearer"}]}}),
+                Malformed,
+                json!({"typ": "ID"}),
+                r#"issuers[0]: claims.required: "typ" is not "Bearer""#,
+            ),
             (
                 &none,
                 Malformed,

@@ -368,7 +368,8 @@ impl Corpus {
         for member in ["exp", "nbf", "iat"] {
             for value in [
                 "\"4102444800\"",
-                "4102444800.5",
+                "-4102444800.5",
+                "1e300",
                 "-1",
                 "1e400",
                 "-1e400",
@@ -386,6 +387,17 @@ impl Corpus {
                 let token = self.signed(&header, &body(member, value));
                 self.token(format!("{member} that is {value}"), "token_malformed", token);
             }
+        }
+        for (member, value, expect) in [
+            ("exp", "4102444800.5", "ok"),
+            ("exp", "4.1024448e9", "ok"),
+            ("exp", "1.7E9", "token_expired"),
+            ("nbf", "4102444800.5", "token_not_yet_valid"),
+            ("nbf", "1.7e9", "ok"),
+            ("iat", "4102444800.5", "token_not_yet_valid"),
+        ] {
+            let token = self.signed(&header, &body(member, value));
+            self.token(format!("{member} that is {value}"), expect, token);
         }
         let latest = self.signed(&header, &body("exp", "18446744073709551615"));
         self.token("exp at the end of time", "ok", latest);
@@ -565,7 +577,8 @@ impl Corpus {
             self.row(format!("the scheme as {scheme}"), "ok", line(format!("{scheme} {good}")));
         }
         for (name, expect, text) in [
-            ("two spaces", "token_malformed", format!("Bearer  {good}")),
+            ("two spaces", "ok", format!("Bearer  {good}")),
+            ("a space and a tab", "token_malformed", format!("Bearer \t{good}")),
             ("a tab", "token_malformed", format!("Bearer\t{good}")),
             ("no space", "token_malformed", format!("Bearer{good}")),
             ("a colon", "token_malformed", format!("Bearer: {good}")),

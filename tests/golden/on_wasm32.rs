@@ -34,6 +34,11 @@ fn tokens() {
 }
 
 #[wasm_bindgen_test]
+fn providers() {
+    room(include_str!("providers.json"));
+}
+
+#[wasm_bindgen_test]
 fn schemes() {
     room(include_str!("schemes.json"));
 }

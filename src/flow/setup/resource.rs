@@ -1,6 +1,6 @@
 //! An agent as a protected resource (RFC 9728): where its metadata is, and what it says.
 
-use crate::config::{Agent, Config, Scheme};
+use crate::config::{Agent, Config, Issuer, Scheme};
 use crate::flow::request::policy::Policy;
 use crate::wire::path;
 use crate::wire::sorted::SortedSet;
@@ -44,10 +44,10 @@ impl MetadataPlace {
     /// The document for `agent`, whose `policy` takes tokens (RFC 9728 section 2).
     pub(in crate::flow) fn document(&self, config: &Config, agent: &Agent, policy: &Policy) -> Value {
         let schemes = || policy.demand.schemes().filter_map(|index| config.scheme_at(index));
-        let mut servers: SortedSet<&str> =
-            policy.tokens.iter().filter_map(|taken| config.issuers.get(taken.issuer)).map(|issuer| issuer.issuer.as_str()).collect();
+        let mut servers: SortedSet<String> =
+            policy.tokens.iter().filter_map(|taken| config.issuers.get(taken.issuer)).flat_map(Issuer::servers).collect();
         servers.extend(schemes().filter_map(|scheme| match scheme {
-            Scheme::Introspection(introspection) => introspection.issuer.as_deref(),
+            Scheme::Introspection(introspection) => introspection.issuer.clone(),
             _ => None,
         }));
         let mut document = Map::new();

@@ -255,7 +255,7 @@ fn where_keys_are(body: &[u8], issuer: &Issuer, discovery: &Discovery) -> Result
     }
     let uri = HttpUri::try_from(metadata.jwks_uri).map_err(|error| format!("jwks_uri {error}"))?;
     let allowed = discovery.keys(uri.clone()).is_some();
-    allowed.then_some(uri).ok_or_else(|| "jwks_uri has another scheme or authority than the metadata, and is not jwks_authority".to_owned())
+    allowed.then_some(uri).ok_or_else(|| "jwks_uri has another host or port than the metadata, and not those of jwks_authority".to_owned())
 }
 
 #[cfg(test)]
@@ -343,18 +343,37 @@ mod tests {
     }
 
     #[test]
+    fn equal_urls_in_metadata_are_one_and_the_scheme_is_the_clusters_matter() {
+        let config = discovery();
+        let issuer = &config.issuers[0];
+        for (stated, jwks_uri) in [
+            ("https://a.example", "https://A.example:443/k"),
+            ("https://A.Example:443", "https://a.example/k"),
+            ("https://a.example/", "http://a.example/k"),
+            ("https://a.example", "http://keys.example/k"),
+            ("https://a.example", "https://Keys.Example:443/k"),
+        ] {
+            let mut rings = Keyrings::new(&config, &Secrets::default()).unwrap();
+            assert!(rings.begin(0, issuer, at(0)).is_some());
+            let body = json!({"issuer": stated, "jwks_uri": jwks_uri}).to_string();
+            assert_eq!(rings.complete(0, issuer, Ok((200, body.as_bytes())), at(0)), Ok(false), "{body}");
+            assert_eq!(url(rings.proceed(0, issuer)).as_deref(), Some(jwks_uri));
+        }
+    }
+
+    #[test]
     fn metadata_of_another_or_leading_elsewhere_is_refused() {
         let config = discovery();
         let issuer = &config.issuers[0];
         let stranger = metadata("https://a.example/k").to_ascii_lowercase();
         let stranger =
-            String::from_utf8(stranger).unwrap().replace("\"issuer\":\"https://a.example\"", "\"issuer\":\"https://a.example/\"");
+            String::from_utf8(stranger).unwrap().replace("\"issuer\":\"https://a.example\"", "\"issuer\":\"https://a.example/x\"");
         let twice = String::from_utf8(metadata("https://a.example/k")).unwrap().replace("{", "{\"jwks_uri\":\"https://a.example/x\",");
         let answers: [Answer<'_>; 12] = [
             Ok((200, stranger.as_bytes())),
             Ok((200, twice.as_bytes())),
-            Ok((200, &metadata("http://a.example/k"))),
             Ok((200, &metadata("https://b.example/k"))),
+            Ok((200, &metadata("http://a.example:80/k"))),
             Ok((200, &metadata("https://a.example:444/k"))),
             Ok((200, &metadata("https://a.example@b.example/k"))),
             Ok((200, &metadata("file:///k"))),
