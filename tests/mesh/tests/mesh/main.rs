@@ -38,6 +38,7 @@ mod outbound;
 mod ownership;
 mod policy;
 mod projected;
+mod providers;
 mod published;
 mod ratelimit;
 mod record;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
+    providers::add(&mut suite);
     ownership::add(&mut suite);
     marks::add(&mut suite);
     tenants::add(&mut suite);
