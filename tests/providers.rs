@@ -126,8 +126,14 @@ fn a_preset_reads_the_tokens_of_its_provider_as_they_are() {
                 config["agents"][0]["access"] = json!([{"operations": ["any"], "require": {"roles": says["roles"]}}]);
             }
             let verdict = verdict(&token(shape), &config);
+            assert_eq!(shape["kind"] == "refused", shape["reason"].is_string(), "{}", shape["name"]);
             if kind(&verdict) != shape["kind"] {
                 wrong.push(format!("{}: {verdict:?}, not {}", shape["name"], shape["kind"]));
+            }
+            if let (Err(reason), Some(expected)) = (&verdict, shape["reason"].as_str())
+                && reason != expected
+            {
+                wrong.push(format!("{}: {reason}, not {expected}", shape["name"]));
             }
             let told = verdict.unwrap_or_default();
             for member in ["subject", "client", "tenant"] {

@@ -130,7 +130,7 @@ impl<'c> Vouchers<'c> {
                 let preset = if may_have_preset { "the \"preset\" of its provider, or " } else { "" };
                 let reason = format!(
                     "nothing says which tokens of {place} are users' and which services'. Add there {preset}a claim that only one of the \
-                     two have: \"claims\": {{\"user_marker\": [\"…\"]}} or {{\"service_marker\": [\"…\"]}}"
+                     two has: \"claims\": {{\"user_marker\": [\"…\"]}} or {{\"service_marker\": [\"…\"]}}"
                 );
                 Err(ConfigError::new(at, reason))
             }

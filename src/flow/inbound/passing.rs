@@ -82,12 +82,10 @@ fn without_secrets(url: &str) -> &str {
 
 /// Whether `url` is at `authority`. That of an interface of gRPC has no scheme.
 fn is_at(url: &str, authority: &str) -> bool {
-    let (own, port) = match HttpUri::try_from(url.to_owned()) {
-        Ok(uri) => (uri.authority().to_owned(), if uri.scheme() == "https" { ":443" } else { ":80" }),
-        Err(_) => (url.split('/').next().unwrap_or_default().to_owned(), ":443"),
-    };
-    let plain = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-    plain(&own) == plain(authority)
+    let read = |text: String| HttpUri::try_from(text).ok();
+    let uri = read(url.to_owned()).or_else(|| read(format!("https://{url}")));
+    let is_own = |uri: &HttpUri| read(format!("{}://{authority}", uri.scheme())).is_some_and(|own| uri.has_origin_of(&own));
+    uri.as_ref().is_some_and(is_own)
 }
 
 fn is_readable(headers: &Headers) -> bool {

@@ -42,6 +42,7 @@ mod outbound;
 mod ownership;
 mod policy;
 mod projected;
+mod providers;
 mod published;
 mod ratelimit;
 mod record;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
+    providers::add(&mut suite);
     ownership::add(&mut suite);
     marks::add(&mut suite);
     tenants::add(&mut suite);
