@@ -74,7 +74,13 @@ impl<'a> Source<'a> {
             Credential::TokenExchange(exchange) => Some(Self::Exchange(exchange)),
             Credential::OnBehalfOf(exchange) => Some(Self::OnBehalfOf(exchange)),
             Credential::IdentityAssertion(own) => Some(Self::Asserted(own)),
-            Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) | Credential::Auto(_) => None,
+            Credential::Header(_)
+            | Credential::Headers(_)
+            | Credential::Query(_)
+            | Credential::Cookie(_)
+            | Credential::Passthrough(_)
+            | Credential::None(_)
+            | Credential::Auto(_) => None,
         }
     }
 
