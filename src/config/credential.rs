@@ -1,6 +1,6 @@
 //! Credentials of connections: what is attached to calls that leave, and how it is obtained.
 
-use super::client::{Client, TokenEndpoint, TokenParameters};
+use super::client::{Client, ClientAuthentication, TokenEndpoint, TokenParameters};
 use super::secret::named;
 use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, choice, duration};
 use crate::wire::header;
@@ -381,7 +381,12 @@ type Known<'a> = &'a dyn Fn(String, &str) -> Result<(), ConfigError>;
 
 fn check_client(client: &Client, at: &str, method: &str, known: Known<'_>) -> Result<(), ConfigError> {
     client.check(&format!("{at}.{method}.client"))?;
-    client.secret().map_or(Ok(()), |(place, secret)| known(format!("{method}.client.{place}.secret"), &secret.secret))
+    let (place, authentication) = client.authentication.first();
+    let place = format!("{method}.client.{place}");
+    if let ClientAuthentication::ManagedIdentity(own) = authentication {
+        return own.check(at, &format!("{place}.managed_identity"), known);
+    }
+    authentication.secret().map_or(Ok(()), |(own, secret)| known(format!("{place}.{own}.secret"), &secret.secret))
 }
 
 impl ClientCredentials {
@@ -408,6 +413,14 @@ impl ManagedIdentity {
                     return fail("app_service.resource", "must not be empty");
                 }
                 known(format!("{place}.app_service.identity_header.secret"), &own.identity_header.secret)
+            }
+            Self::Workload(own)
+                if matches!(
+                    own.client.authentication,
+                    ClientAuthentication::ManagedIdentity(_) | ClientAuthentication::AgentIdentityBlueprint(_)
+                ) =>
+            {
+                fail("workload.client.authentication", "give the federated token as client_assertion, or use client_credentials")
             }
             Self::Workload(own) => {
                 check_client(&own.client, at, &format!("{place}.workload"), known)?;

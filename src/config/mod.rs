@@ -54,7 +54,7 @@ pub use card::{Card, CardAccess, CardPlace, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker};
-pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
+pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Other};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,

@@ -185,7 +185,7 @@ impl Search<'_> {
             }
             Lookup::Wait => {
                 // What the request for it needs must be there before anyone waits.
-                if let Some((_, other)) = source.needs() {
+                for (_, other) in source.needs() {
                     self.token(other, subject)?;
                 }
                 let parties = Parties { subject: subject.map(|subject| subject.token.clone()), ..Parties::default() };
