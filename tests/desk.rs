@@ -6,10 +6,13 @@ use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
 use attache::flow::supply::desk::{Arrived, Desk, Errand, NEXT, News, TICK, With};
-use attache::flow::supply::store::Supply;
-use attache::flow::{Wait, Want};
+use attache::flow::supply::sought::Sought;
+use attache::flow::supply::store::{Supply, Verifying};
+use attache::flow::{Call, Value as HeaderValue, Wait, Want};
+use attache::identity::signature::Software;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use secrecy::ExposeSecret;
 use serde_json::json;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -38,6 +41,13 @@ impl Board for Memory {
         }
         is_free
     }
+}
+
+/// An answer that a test gives.
+fn arrives(supply: &Supply, desk: &mut Desk<()>, want: Want, board: &Memory, now: UnixTime, status: &str, body: &str) -> Vec<Errand> {
+    let headers = Headers::new(vec![(":status".to_owned(), status.as_bytes().to_vec())]);
+    let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
+    desk.answered(want, &arrived, &With { supply, board, now })
 }
 
 struct Worker {
@@ -211,4 +221,62 @@ fn a_changed_configuration_keeps_the_keys_of_issuers_that_did_not_change() {
     // The one that is left takes the note along.
     after.with(&board, Desk::close);
     assert!(board.0.borrow().values().all(|(value, _)| value.is_empty()));
+}
+
+/// An agent identity of Entra: its token is made of another one, the blueprint's, which lives for a shorter time here.
+#[test]
+fn what_a_token_is_made_of_is_fetched_before_it() {
+    let board = Memory::default();
+    let config = json!({
+        "connections": [{"name": "x", "match": {"hosts": ["x.example"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
+            "credential": {"client_credentials": {"client": {"token_endpoint": {"uri": "https://idp.example/token", "cluster": "idp"}, "client_id": "agent",
+                "authentication": {"agent_identity_blueprint": {"client_id": "blueprint", "authentication": {"none": {}}}}}}}}],
+    });
+    let supply = Supply::new(Rc::new(Config::parse(config.to_string().as_bytes()).unwrap()), Secrets::default()).unwrap();
+    let mut desk: Desk<()> = Desk::default();
+    let (mut waited, start) = (Vec::new(), UnixTime::from_secs(1000));
+    let obtain = |waited: &[Want], now| supply.obtain(0, None, waited, &Verifying { verifier: &Software, now });
+    let calls = |desk: &mut Desk<()>, now| -> Vec<(Want, String)> {
+        let errands = desk.tick(&With { supply: &supply, board: &board, now });
+        let sent = errands.into_iter().filter_map(|errand| match errand {
+            Errand::Send(want, call) => Some((want, call)),
+            _ => None,
+        });
+        let form =
+            |call: Call| if let Some(HeaderValue::Secret(form)) = call.body { form.expose_secret().to_owned() } else { String::new() };
+        sent.map(|(want, call)| (want, form(call))).collect()
+    };
+    let token = |value: &str, seconds: u64| json!({"access_token": value, "token_type": "Bearer", "expires_in": seconds}).to_string();
+    for (value, seconds, sent) in [("b-1", 20, "client_id=blueprint"), ("a-1", 100, "client_assertion=b-1")] {
+        let Sought::Wait(want) = obtain(&waited, start) else { panic!("it waits for {value}") };
+        desk.ask(want);
+        let calls = calls(&mut desk, start);
+        assert!(matches!(calls.as_slice(), [(one, form)] if *one == want && form.contains(sent)), "{calls:?}");
+        arrives(&supply, &mut desk, want, &board, start, "200", &token(value, seconds));
+        waited.push(want);
+    }
+    let (blueprint, agent) = (waited[0], waited[1]);
+    let is_here =
+        |now, value: &str| matches!(obtain(&[], now), Sought::Here(own) if own.headers[0].1.expose_secret() == format!("Bearer {value}"));
+    assert!(is_here(start, "a-1"));
+    let later = start.plus(Duration::from_secs(50));
+    assert!(is_here(later, "a-1") && calls(&mut desk, later).is_empty(), "the blueprint's has run out, and is of no use now");
+    // In the last fifth of its life the token is fetched anew, and before it what it is made of.
+    let late = start.plus(Duration::from_secs(85));
+    assert!(is_here(late, "a-1"));
+    let sent = calls(&mut desk, late);
+    assert!(matches!(sent.as_slice(), [(one, form)] if *one == blueprint && form.contains("fmi_path=agent")), "{sent:?}");
+    arrives(&supply, &mut desk, blueprint, &board, late, "200", &token("b-2", 600));
+    let sent = calls(&mut desk, late);
+    assert!(matches!(sent.as_slice(), [(one, form)] if *one == agent && form.contains("client_assertion=b-2")), "{sent:?}");
+    // It is refused while the blueprint's is young: that stays. Later another one is asked for.
+    let refused = json!({"error": "invalid_client"}).to_string();
+    arrives(&supply, &mut desk, agent, &board, late, "401", &refused);
+    let again = late.plus(Duration::from_secs(1));
+    let sent = calls(&mut desk, again);
+    assert!(matches!(sent.as_slice(), [(one, form)] if *one == agent && form.contains("client_assertion=b-2")), "{sent:?}");
+    let old = late.plus(Duration::from_secs(6));
+    arrives(&supply, &mut desk, agent, &board, old, "401", &refused);
+    let sent = calls(&mut desk, old.plus(Duration::from_secs(2)));
+    assert!(matches!(sent.as_slice(), [(one, _)] if *one == blueprint), "{sent:?}");
 }

@@ -9,14 +9,27 @@ impl Config {
     /// Headers in which this configuration has credentials: those of connections and the agents' API keys.
     #[must_use]
     pub fn credential_headers(&self) -> SortedSet<&str> {
-        let of_connections = self.connections.iter().flat_map(|connection| connection.credentials()).flat_map(Credential::headers);
-        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(KeyPlace::Header)).collect()
+        let of_connections = self.outgoing().flat_map(Credential::headers);
+        let others = self.outgoing().filter_map(|own| match own {
+            Credential::Cookie(_) => Some("cookie"),
+            // Envoy tells there from which URL an internal redirect came.
+            Credential::Query(_) => Some("x-envoy-original-url"),
+            _ => None,
+        });
+        of_connections.map(|header| header.name.as_str()).chain(self.keys_in(KeyPlace::Header)).chain(others).collect()
     }
 
     /// Query parameters in which it has some.
     #[must_use]
     pub fn credential_parameters(&self) -> SortedSet<&str> {
-        self.keys_in(KeyPlace::Query).collect()
+        let of_connections =
+            self.outgoing().filter_map(|own| if let Credential::Query(own) = own { Some(own.name.as_str()) } else { None });
+        self.keys_in(KeyPlace::Query).chain(of_connections).collect()
+    }
+
+    /// Every credential of every connection.
+    fn outgoing(&self) -> impl Iterator<Item = &Credential> {
+        self.connections.iter().flat_map(|connection| connection.credentials())
     }
 
     fn keys_in(&self, place: KeyPlace) -> impl Iterator<Item = &str> {
@@ -38,6 +51,14 @@ impl Config {
             let name = &connection.name;
             format!(
                 "connections[{index}].pin: is \"none\": the credential of {name:?} goes wherever Envoy's route leads; name its clusters"
+            )
+        });
+        let shown = self.connections.iter().enumerate().filter(|(_, own)| own.credentials().any(|own| matches!(own, Credential::Query(_))));
+        let shown = shown.map(|(index, connection)| {
+            format!(
+                "connections[{index}].credential.query: the key of {:?} is part of the URL: log the path of these calls with \
+                 %PATH(NQ:PATH)%, or the key is in Envoy's access log",
+                connection.name
             )
         });
         let attaches = |connection: &Connection| connection.credential.each().any(|own| !matches!(own, Credential::None(_)));
@@ -63,7 +84,7 @@ impl Config {
                 agent.name
             )
         });
-        early.into_iter().chain(kept).chain(unpinned).chain(without_url).chain(late)
+        early.into_iter().chain(kept).chain(unpinned).chain(shown).chain(without_url).chain(late)
     }
 }
 

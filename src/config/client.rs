@@ -1,6 +1,6 @@
 //! Who asks an authorization server for tokens, how it proves that, and what it asks for (RFC 6749, RFC 7523, RFC 8707).
 
-use super::{ConfigError, HttpUri, SecretRef, duration};
+use super::{ConfigError, HttpUri, ManagedIdentity, SecretRef, duration};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
 use std::time::Duration;
@@ -61,12 +61,26 @@ pub enum ClientAuthentication {
     PrivateKeyJwt(PrivateKeyJwt),
     /// An assertion that something else signs and renews, such as a projected service-account token.
     ClientAssertion(SecretRef),
+    /// An assertion that a platform gives: the token of a managed identity, in which the authorization server trusts.
+    ManagedIdentity(Box<ManagedIdentity>),
+    /// This client is an agent identity of Entra: the token that its blueprint gets for it is the assertion.
+    AgentIdentityBlueprint(Box<Blueprint>),
     /// The certificate of the connection to the token endpoint (RFC 8705 section 2.1): Envoy's cluster has it.
     TlsClientAuth(super::Nothing),
     /// The same with one that the client registered itself (RFC 8705 section 2.2).
     SelfSignedTlsClientAuth(super::Nothing),
     /// Only its id: a public client.
     None(super::Nothing),
+}
+
+/// The blueprint of an agent identity (Microsoft Entra Agent ID). It asks at the same token endpoint.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blueprint {
+    /// Its client id.
+    pub client_id: String,
+    /// How it proves that.
+    pub authentication: ClientAuthentication,
 }
 
 /// A signed client assertion.
@@ -142,10 +156,23 @@ impl Client {
         if self.client_id.is_empty() {
             return Err(ConfigError::of(at, "client_id", "must not be empty"));
         }
-        match &self.authentication {
+        self.check_authentication(&self.authentication, at, "authentication")
+    }
+
+    fn check_authentication(&self, authentication: &ClientAuthentication, at: &str, place: &str) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, &[place, ".", member].concat(), reason));
+        match authentication {
             ClientAuthentication::PrivateKeyJwt(own) if !(1..=600).contains(&own.lifetime.as_secs()) => {
-                Err(ConfigError::of(at, "authentication.private_key_jwt.lifetime", "must be 1s to 600s"))
+                fail("private_key_jwt.lifetime", "must be 1s to 600s")
             }
+            ClientAuthentication::AgentIdentityBlueprint(own) => match &own.authentication {
+                _ if own.client_id.is_empty() => fail("agent_identity_blueprint.client_id", "must not be empty"),
+                ClientAuthentication::AgentIdentityBlueprint(_) => fail(
+                    "agent_identity_blueprint.authentication",
+                    "a blueprint is no agent identity: say how the blueprint itself authenticates",
+                ),
+                inner => self.check_authentication(inner, at, &[place, ".agent_identity_blueprint.authentication"].concat()),
+            },
             ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_)
                 if self.token_endpoint.uri.scheme() != "https" =>
             {
@@ -155,16 +182,36 @@ impl Client {
         }
     }
 
-    /// The secret that it needs, with its place below `client`.
-    pub(super) fn secret(&self) -> Option<(&'static str, &SecretRef)> {
-        match &self.authentication {
-            ClientAuthentication::ClientSecretBasic(secret) => Some(("authentication.client_secret_basic", secret)),
-            ClientAuthentication::ClientSecretPost(secret) => Some(("authentication.client_secret_post", secret)),
-            ClientAuthentication::PrivateKeyJwt(own) => Some(("authentication.private_key_jwt.key", &own.key)),
-            ClientAuthentication::ClientAssertion(secret) => Some(("authentication.client_assertion", secret)),
-            ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_) | ClientAuthentication::None(_) => {
-                None
-            }
+    /// The blueprint of this agent identity as a client.
+    #[must_use]
+    pub fn blueprint(&self) -> Option<Self> {
+        let ClientAuthentication::AgentIdentityBlueprint(own) = &self.authentication else { return None };
+        let Blueprint { client_id, authentication } = own.as_ref().clone();
+        Some(Self { token_endpoint: self.token_endpoint.clone(), client_id, authentication })
+    }
+}
+
+impl ClientAuthentication {
+    /// That of whoever is known without another token, with its place: of the blueprint, or its own.
+    pub(super) fn first(&self) -> (&'static str, &Self) {
+        match self {
+            Self::AgentIdentityBlueprint(own) => ("authentication.agent_identity_blueprint.authentication", &own.authentication),
+            own => ("authentication", own),
+        }
+    }
+
+    /// The secret that it needs, with its place.
+    pub(super) const fn secret(&self) -> Option<(&'static str, &SecretRef)> {
+        match self {
+            ClientAuthentication::ClientSecretBasic(secret) => Some(("client_secret_basic", secret)),
+            ClientAuthentication::ClientSecretPost(secret) => Some(("client_secret_post", secret)),
+            ClientAuthentication::PrivateKeyJwt(own) => Some(("private_key_jwt.key", &own.key)),
+            ClientAuthentication::ClientAssertion(secret) => Some(("client_assertion", secret)),
+            ClientAuthentication::ManagedIdentity(_)
+            | ClientAuthentication::AgentIdentityBlueprint(_)
+            | ClientAuthentication::TlsClientAuth(_)
+            | ClientAuthentication::SelfSignedTlsClientAuth(_)
+            | ClientAuthentication::None(_) => None,
         }
     }
 }
@@ -214,5 +261,23 @@ mod tests {
             assert!(fault.starts_with("at.token_endpoint.uri: must be https"), "{fault}");
         }
         assert_eq!(fault("http://a.example/token", json!({"none": {}})), None);
+    }
+
+    #[test]
+    fn a_blueprint_authenticates_itself() {
+        let blueprint =
+            |id: &str, authentication: Value| json!({"agent_identity_blueprint": {"client_id": id, "authentication": authentication}});
+        let fault = |authentication: Value| fault("http://a.example/token", authentication);
+        assert_eq!(fault(blueprint("b", json!({"client_secret_post": {"secret": "s"}}))), None);
+        let key = json!({"private_key_jwt": {"key": {"secret": "s"}, "algorithm": "ES256", "lifetime": "601s"}});
+        for (authentication, place) in [
+            (blueprint("", json!({"none": {}})), "at.authentication.agent_identity_blueprint.client_id: "),
+            (blueprint("b", blueprint("c", json!({"none": {}}))), "at.authentication.agent_identity_blueprint.authentication: a blueprint"),
+            (blueprint("b", json!({"tls_client_auth": {}})), "at.token_endpoint.uri: must be https"),
+            (blueprint("b", key), "at.authentication.agent_identity_blueprint.authentication.private_key_jwt.lifetime: "),
+        ] {
+            let fault = fault(authentication.clone()).unwrap_or_default();
+            assert!(fault.starts_with(place), "{authentication}: {fault}");
+        }
     }
 }

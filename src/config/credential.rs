@@ -1,8 +1,8 @@
 //! Credentials of connections: what is attached to calls that leave, and how it is obtained.
 
-use super::client::{Client, TokenEndpoint, TokenParameters};
+use super::client::{Client, ClientAuthentication, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, Secret, SecretRef, choice, duration, terms};
+use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, choice, duration, terms};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -16,6 +16,10 @@ pub enum Credential {
     Header(HeaderCredential),
     /// Several such headers.
     Headers(Vec<HeaderCredential>),
+    /// A query parameter with a secret value.
+    Query(NamedCredential),
+    /// A cookie with one.
+    Cookie(NamedCredential),
     /// A token of this side's own (RFC 6749 section 4.4).
     ClientCredentials(ClientCredentials),
     /// A token of the machine's own, from the platform it runs on.
@@ -266,6 +270,8 @@ impl Credential {
     pub const fn method(&self) -> &'static str {
         match self {
             Self::Header(_) | Self::Headers(_) => "header",
+            Self::Query(_) => "query",
+            Self::Cookie(_) => "cookie",
             Self::ClientCredentials(_) => "client_credentials",
             Self::ManagedIdentity(_) => "managed_identity",
             Self::TokenExchange(_) => "token_exchange",
@@ -287,7 +293,7 @@ impl Credential {
             | Self::OnBehalfOf(_)
             | Self::IdentityAssertion(_)
             | Self::Passthrough(_) => true,
-            Self::Header(_) | Self::Headers(_) | Self::None(_) | Self::Auto(_) => false,
+            Self::Header(_) | Self::Headers(_) | Self::Query(_) | Self::Cookie(_) | Self::None(_) | Self::Auto(_) => false,
         }
     }
 
@@ -327,6 +333,11 @@ impl Credential {
                 }
             }
             Self::Header(header) => known("header.value.secret".to_owned(), &header.value.secret)?,
+            Self::Cookie(own) => known("cookie.value.secret".to_owned(), &own.value.secret)?,
+            Self::Query(own) => {
+                own.check_parameter(&format!("{at}.query"))?;
+                known("query.value.secret".to_owned(), &own.value.secret)?;
+            }
             Self::ClientCredentials(own) => own.check(at, "client_credentials", &known)?,
             Self::ManagedIdentity(own) => own.check(at, "managed_identity", &known)?,
             Self::TokenExchange(exchange) => {
@@ -371,7 +382,12 @@ type Known<'a> = &'a dyn Fn(String, &str) -> Result<(), ConfigError>;
 
 fn check_client(client: &Client, at: &str, method: &str, known: Known<'_>) -> Result<(), ConfigError> {
     client.check(&format!("{at}.{method}.client"))?;
-    client.secret().map_or(Ok(()), |(place, secret)| known(format!("{method}.client.{place}.secret"), &secret.secret))
+    let (place, authentication) = client.authentication.first();
+    let place = format!("{method}.client.{place}");
+    if let ClientAuthentication::ManagedIdentity(own) = authentication {
+        return own.check(at, &format!("{place}.managed_identity"), known);
+    }
+    authentication.secret().map_or(Ok(()), |(own, secret)| known(format!("{place}.{own}.secret"), &secret.secret))
 }
 
 impl ClientCredentials {
@@ -398,6 +414,14 @@ impl ManagedIdentity {
                     return fail("app_service.resource", "must not be empty");
                 }
                 known(format!("{place}.app_service.identity_header.secret"), &own.identity_header.secret)
+            }
+            Self::Workload(own)
+                if matches!(
+                    own.client.authentication,
+                    ClientAuthentication::ManagedIdentity(_) | ClientAuthentication::AgentIdentityBlueprint(_)
+                ) =>
+            {
+                fail("workload.client.authentication", "give the federated token as client_assertion, or use client_credentials")
             }
             Self::Workload(own) => {
                 check_client(&own.client, at, &format!("{place}.workload"), known)?;

@@ -25,6 +25,7 @@ mod issuer;
 mod key;
 mod keys;
 mod limits;
+mod named_credential;
 mod offer;
 mod other_path;
 mod pin;
@@ -55,7 +56,7 @@ pub use card::{Card, CardAccess, CardPlace, CardSource};
 pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
-pub use client::{AssertionAlgorithm, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
+pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Other};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
@@ -72,6 +73,7 @@ pub use issuer::{Issuer, RSA_BITS, TENANT, USUAL_RSA_BITS};
 pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
+pub use named_credential::{KeyName, NamedCredential};
 pub use offer::{BindingPaths, Offer, Offers};
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};

@@ -65,6 +65,8 @@ pub struct Grant<'a> {
     pub parameters: Vec<(&'a str, &'a str)>,
     /// Scopes and the like.
     pub request: &'a TokenParameters,
+    /// The client's assertion, where that is a token of another source.
+    pub assertion: Option<&'a SecretString>,
 }
 
 impl Grant<'_> {
@@ -101,6 +103,10 @@ impl Grant<'_> {
             ClientAuthentication::ClientAssertion(secret) => {
                 form.append_pair("client_assertion_type", assertion::TYPE);
                 form.append_pair("client_assertion", value(secret)?.expose_secret());
+            }
+            ClientAuthentication::ManagedIdentity(_) | ClientAuthentication::AgentIdentityBlueprint(_) => {
+                form.append_pair("client_assertion_type", assertion::TYPE);
+                form.append_pair("client_assertion", self.assertion.map_or("", |token| token.expose_secret()));
             }
             ClientAuthentication::PrivateKeyJwt(own) => {
                 form.append_pair("client_assertion_type", assertion::TYPE);

@@ -93,7 +93,7 @@ fn google(own: &Google) -> String {
 /// Workload identity is a client whose assertion is the federated token.
 fn with_grant<T>(own: &Workload, act: impl FnOnce(&Grant<'_>) -> T) -> T {
     let request = TokenParameters { scopes: own.scopes.clone(), ..TokenParameters::default() };
-    act(&Grant { kind: "client_credentials", parameters: Vec::new(), request: &request })
+    act(&Grant { kind: "client_credentials", parameters: Vec::new(), request: &request, assertion: None })
 }
 
 /// Which endpoint is asked: they call a resource id by different names.

@@ -20,6 +20,9 @@ pub enum SecretError {
     /// It holds a line break or another character that no header may carry (RFC 9110 section 5.5).
     #[error("holds a character that no header may carry (a line break at its end, perhaps)")]
     Unusable,
+    /// It holds a character that no cookie may carry (RFC 6265 section 4.1.1).
+    #[error("holds a character that no cookie may carry")]
+    NoCookie,
 }
 
 /// The values that were found, or why not, by secret name.
@@ -89,6 +92,13 @@ pub fn read(body: &[u8], pointer: Option<&str>) -> Result<SecretString, &'static
 #[must_use]
 pub fn prefixed(prefix: &str, secret: &SecretString) -> SecretString {
     SecretString::from(format!("{prefix}{}", secret.expose_secret()))
+}
+
+/// `target` (path and query) with `parameter` at its end.
+#[must_use]
+pub fn with_parameter(target: &str, parameter: &SecretString) -> SecretString {
+    let mark = if target.contains('?') { "&" } else { "?" };
+    prefixed(&[target, mark].concat(), parameter)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use super::endpoint::{self, Answers, Grant, ID_JAG, TokenRequest};
 use super::secrets::{SecretError, Secrets};
 use super::{Key, managed_identity};
 use crate::config::{
-    ActorToken, ClientCredentials, Credential, IdentityAssertion, ManagedIdentity, OnBehalfOf, TokenExchange, TokenParameters,
+    ActorToken, Client, ClientAuthentication, ClientCredentials, Credential, IdentityAssertion, ManagedIdentity, OnBehalfOf, TokenExchange,
+    TokenParameters,
 };
 use crate::wire::hex;
 use crate::wire::time::UnixTime;
@@ -31,6 +32,8 @@ pub enum Source<'a> {
     IdJag(&'a IdentityAssertion),
     /// What the remote agent's authorization server gives for it.
     Asserted(&'a IdentityAssertion),
+    /// What the blueprint of this client, an agent identity of Entra, gets for it.
+    Blueprint(&'a Client),
 }
 
 /// What the token of another source is in a request.
@@ -40,6 +43,8 @@ pub enum Role {
     Actor,
     /// The grant itself.
     Grant,
+    /// The client's assertion.
+    Assertion,
 }
 
 impl Role {
@@ -49,6 +54,7 @@ impl Role {
         match self {
             Self::Actor => "actor token",
             Self::Grant => "ID-JAG",
+            Self::Assertion => "client assertion",
         }
     }
 }
@@ -62,6 +68,8 @@ pub struct Parties {
     pub actor: Option<SecretString>,
     /// The grant.
     pub grant: Option<SecretString>,
+    /// The client's assertion.
+    pub assertion: Option<SecretString>,
 }
 
 impl<'a> Source<'a> {
@@ -74,22 +82,50 @@ impl<'a> Source<'a> {
             Credential::TokenExchange(exchange) => Some(Self::Exchange(exchange)),
             Credential::OnBehalfOf(exchange) => Some(Self::OnBehalfOf(exchange)),
             Credential::IdentityAssertion(own) => Some(Self::Asserted(own)),
-            Credential::Header(_) | Credential::Headers(_) | Credential::Passthrough(_) | Credential::None(_) | Credential::Auto(_) => None,
+            Credential::Header(_)
+            | Credential::Headers(_)
+            | Credential::Query(_)
+            | Credential::Cookie(_)
+            | Credential::Passthrough(_)
+            | Credential::None(_)
+            | Credential::Auto(_) => None,
         }
     }
 
-    /// The source whose token its request needs, and what that is there.
-    #[must_use]
-    pub fn needs(self) -> Option<(Role, Self)> {
-        match self {
-            Self::Exchange(exchange) => match exchange.actor.as_ref().map(|actor| &actor.token)? {
+    /// The sources whose tokens its request needs, and what each is there.
+    pub fn needs(self) -> impl Iterator<Item = (Role, Self)> {
+        let other = match self {
+            Self::Exchange(TokenExchange { actor: Some(actor), .. }) => match &actor.token {
                 ActorToken::Secret(_) => None,
                 ActorToken::ClientCredentials(own) => Some((Role::Actor, Self::Own(own))),
                 ActorToken::ManagedIdentity(own) => Some((Role::Actor, Self::Platform(own))),
             },
             Self::Asserted(own) => Some((Role::Grant, Self::IdJag(own))),
-            Self::Own(_) | Self::Platform(_) | Self::OnBehalfOf(_) | Self::IdJag(_) => None,
-        }
+            _ => None,
+        };
+        let assertion = self.authentication().and_then(|(client, authentication)| match authentication {
+            ClientAuthentication::ManagedIdentity(own) => Some((Role::Assertion, Self::Platform(own))),
+            ClientAuthentication::AgentIdentityBlueprint(_) => Some((Role::Assertion, Self::Blueprint(client))),
+            _ => None,
+        });
+        [assertion, other].into_iter().flatten()
+    }
+
+    /// Who asks, and how that is proved.
+    fn authentication(self) -> Option<(&'a Client, &'a ClientAuthentication)> {
+        let client = match self {
+            Self::Own(own) => &own.client,
+            Self::Exchange(own) => &own.client,
+            Self::OnBehalfOf(own) => &own.client,
+            Self::IdJag(own) => &own.exchange.client,
+            Self::Asserted(own) => &own.client,
+            Self::Blueprint(client) => {
+                let ClientAuthentication::AgentIdentityBlueprint(own) = &client.authentication else { return None };
+                return Some((client, &own.authentication));
+            }
+            Self::Platform(_) => return None,
+        };
+        Some((client, &client.authentication))
     }
 
     /// The secret in which the actor's token is, if its request needs that.
@@ -104,7 +140,7 @@ impl<'a> Source<'a> {
     pub const fn is_for_caller(self) -> bool {
         match self {
             Self::Exchange(_) | Self::OnBehalfOf(_) | Self::IdJag(_) | Self::Asserted(_) => true,
-            Self::Own(_) | Self::Platform(_) => false,
+            Self::Own(_) | Self::Platform(_) | Self::Blueprint(_) => false,
         }
     }
 
@@ -117,7 +153,11 @@ impl<'a> Source<'a> {
     /// What its tokens are called in the log.
     #[must_use]
     pub const fn what(self) -> &'static str {
-        if matches!(self, Self::IdJag(_)) { Role::Grant.name() } else { "token" }
+        match self {
+            Self::IdJag(_) => Role::Grant.name(),
+            Self::Blueprint(_) => "token of the blueprint",
+            _ => "token",
+        }
     }
 
     /// This source, or one that it needs: the one whose token for `subject` has this key.
@@ -126,7 +166,7 @@ impl<'a> Source<'a> {
         if self.key(connection, subject).as_ref() == Some(key) {
             return Some(self);
         }
-        self.needs()?.1.find(key, connection, subject)
+        self.needs().find_map(|(_, other)| other.find(key, connection, subject))
     }
 
     /// What tells the tokens of this source for `subject`, through connection `connection`, from all others. `None` if it
@@ -154,6 +194,7 @@ impl<'a> Source<'a> {
                 let id_jag = hex::encode(&id_jag(own, text?).key(connection, &own.exchange.client));
                 Some(grant(JWT_BEARER, vec![("id_jag", &id_jag)], &own.request).key(connection, &own.client))
             }
+            Self::Blueprint(client) => client.blueprint().map(|own| fmi(&client.client_id, |grant| grant.key(connection, &own))),
         }
     }
 
@@ -163,7 +204,7 @@ impl<'a> Source<'a> {
         match self {
             Self::Platform(own) => managed_identity::answers(own),
             Self::IdJag(_) => Answers::IdJag,
-            Self::Own(_) | Self::Exchange(_) | Self::OnBehalfOf(_) | Self::Asserted(_) => Answers::Token,
+            Self::Own(_) | Self::Exchange(_) | Self::OnBehalfOf(_) | Self::Asserted(_) | Self::Blueprint(_) => Answers::Token,
         }
     }
 
@@ -173,30 +214,41 @@ impl<'a> Source<'a> {
     /// The secret that has no value, and why.
     pub fn request(self, parties: &Parties, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
         let subject = parties.subject.as_ref().map_or("", |token| token.expose_secret());
-        match self {
-            Self::Own(own) => grant(CLIENT_CREDENTIALS, Vec::new(), &own.request).request(&own.client, secrets, now, serial),
-            Self::Platform(own) => managed_identity::request(own, secrets, now, serial),
+        let (grant, client) = match self {
+            Self::Own(own) => (grant(CLIENT_CREDENTIALS, Vec::new(), &own.request), &own.client),
+            Self::Platform(own) => return managed_identity::request(own, secrets, now, serial),
             Self::Exchange(exchange) => {
                 let mut parameters = vec![("subject_token", subject), ("subject_token_type", exchange.subject_token_type.as_str())];
                 if let (Some(actor), Some(token)) = (&exchange.actor, &parties.actor) {
                     parameters.extend([("actor_token", token.expose_secret()), ("actor_token_type", actor.kind.as_str())]);
                 }
                 parameters.extend(exchange.requested_token_type.as_deref().map(|kind| ("requested_token_type", kind)));
-                grant(TOKEN_EXCHANGE, parameters, &exchange.request).request(&exchange.client, secrets, now, serial)
+                (grant(TOKEN_EXCHANGE, parameters, &exchange.request), &exchange.client)
             }
-            Self::OnBehalfOf(exchange) => grant(
-                JWT_BEARER,
-                vec![("assertion", subject), ("requested_token_use", "on_behalf_of")],
-                &exchange.request,
-            )
-            .request(&exchange.client, secrets, now, serial),
-            Self::IdJag(own) => id_jag(own, subject).request(&own.exchange.client, secrets, now, serial),
+            Self::OnBehalfOf(exchange) => {
+                let parameters = vec![("assertion", subject), ("requested_token_use", "on_behalf_of")];
+                (grant(JWT_BEARER, parameters, &exchange.request), &exchange.client)
+            }
+            Self::IdJag(own) => (id_jag(own, subject), &own.exchange.client),
             Self::Asserted(own) => {
                 let assertion = parties.grant.as_ref().map_or("", |token| token.expose_secret());
-                grant(JWT_BEARER, vec![("assertion", assertion)], &own.request).request(&own.client, secrets, now, serial)
+                (grant(JWT_BEARER, vec![("assertion", assertion)], &own.request), &own.client)
             }
-        }
+            Self::Blueprint(client) => {
+                let own = client.blueprint().ok_or_else(|| (String::new(), SecretError::Missing))?;
+                return fmi(&client.client_id, |grant| {
+                    Grant { assertion: parties.assertion.as_ref(), ..grant }.request(&own, secrets, now, serial)
+                });
+            }
+        };
+        Grant { assertion: parties.assertion.as_ref(), ..grant }.request(client, secrets, now, serial)
     }
+}
+
+/// What a blueprint asks for in the name of agent identity `id`.
+fn fmi<T>(id: &str, act: impl FnOnce(Grant<'_>) -> T) -> T {
+    let request = TokenParameters { scopes: vec!["api://AzureADTokenExchange/.default".to_owned()], ..TokenParameters::default() };
+    act(grant(CLIENT_CREDENTIALS, vec![("fmi_path", id)], &request))
 }
 
 /// The exchange of token `subject` for an ID-JAG.
@@ -217,7 +269,7 @@ fn who(actor: &ActorToken, connection: &str) -> String {
 }
 
 const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, request: &'a TokenParameters) -> Grant<'a> {
-    Grant { kind, parameters, request }
+    Grant { kind, parameters, request, assertion: None }
 }
 
 /// A serial number for an assertion: never the same for two requests of one source.
@@ -278,7 +330,7 @@ mod tests {
 
     #[test]
     fn exchanges_carry_subject_and_actor() {
-        let parties = Parties { subject: Some(secret("sub.ject.t")), actor: Some(secret("act.or.t")), grant: None };
+        let parties = Parties { subject: Some(secret("sub.ject.t")), actor: Some(secret("act.or.t")), ..Parties::default() };
         let exchange = credential(json!({"token_exchange": {
             "client": client(&json!({"none": {}})), "subject": {"issuers": ["corp"]},
             "actor": {"token": {"client_credentials": {"client": client(&json!({"none": {}}))}}, "type": "urn:ietf:params:oauth:token-type:jwt"}}}));
@@ -328,7 +380,7 @@ mod tests {
             )
         };
         let id_jag = |credential: &Credential, connection: &str, subject: Option<&str>| {
-            let (role, source) = Source::of(credential).unwrap().needs().unwrap();
+            let (role, source) = Source::of(credential).unwrap().needs().next().unwrap();
             let subject = subject.map(secret);
             let key = source.key(connection, subject.as_ref());
             let found = Source::of(credential).unwrap().find(&key.unwrap(), connection, subject.as_ref()).unwrap();

@@ -113,7 +113,8 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
             }
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
             Effect::SetHeader(name, Value::Secret(value)) => {
-                mark(&name, shared);
+                // A redirect brings a target of its own, and tells in a header from which it came.
+                mark(if name == ":path" { carried::REDIRECTED } else { &name }, shared);
                 set_header(&name, Some(value.expose_secret().as_bytes()));
             }
             Effect::RemoveHeader(name) => set_header(&name, None),

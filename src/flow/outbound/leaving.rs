@@ -98,6 +98,11 @@ impl Call {
         }
     }
 
+    /// The target as it leaves: the version stands in a header.
+    pub fn target_without_version(&self) -> String {
+        version::without_parameter(&self.target).unwrap_or_else(|| self.target.clone())
+    }
+
     /// The path without the query.
     pub fn path(&self) -> &str {
         path::split_query(&self.target).0

@@ -2,6 +2,7 @@
 //! client's own credentials go. What is not A2A gets none. No credential, no request.
 
 use crate::config::Pin;
+use crate::credential::secrets;
 use crate::flow::callers::credentials::Credentials;
 use crate::flow::callers::tenancy::Tenancy;
 use crate::flow::event::call::Want;
@@ -179,7 +180,7 @@ impl Outbound {
         match self.next(context, effects) {
             Next::Go(attachment, version, operation) => {
                 negotiate::set(&self.call, version, effects);
-                let attached = attach(*attachment, effects);
+                let attached = attach(*attachment, &self.call, effects);
                 let ready = Ready { attached, version, operation };
                 // Last of all that changes the request: every change lets Envoy choose its route anew.
                 match self.connection.pin.as_ref().and_then(route) {
@@ -240,6 +241,9 @@ impl Outbound {
             return self.go(ready, context, effects, sent);
         }
         effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
+        if ready.attached.in_query {
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(self.call.target_without_version())));
+        }
         let cause = connection.pin.as_ref().map(|pin| format!("connection {:?}: {}", connection.name, pin.contradicts(said)));
         let denial = denial(connection, Reason::ConnectionMismatch, cause, effects);
         answer(&denial, self.place.binding(), &Id::default(), effects)
@@ -359,11 +363,16 @@ const fn route(pin: &Pin) -> Option<Route> {
 }
 
 /// Puts the credential on the request.
-fn attach(attachment: Attachment, effects: &mut Vec<Effect>) -> Attached {
-    let Attachment { headers, method, origin, age, token, caller } = attachment;
+fn attach(attachment: Attachment, call: &Call, effects: &mut Vec<Effect>) -> Attached {
+    let Attachment { headers, parameter, method, origin, age, token, caller } = attachment;
+    let in_query = parameter.is_some();
+    effects.extend(parameter.map(|parameter| {
+        let target = secrets::with_parameter(&call.target_without_version(), &parameter);
+        Effect::SetHeader(":path".into(), Value::Secret(target))
+    }));
     let names = headers.iter().map(|(name, _)| name.clone()).collect();
     effects.extend(headers.into_iter().map(|(name, value)| Effect::SetHeader(name.into(), Value::Secret(value))));
-    Attached { names, method, origin, age, token, caller }
+    Attached { names, in_query, method, origin, age, token, caller }
 }
 
 impl Attached {

@@ -85,6 +85,8 @@ pub(super) struct Ready {
 pub(super) struct Attached {
     /// The headers.
     pub names: Vec<String>,
+    /// It is in the query.
+    pub in_query: bool,
     pub method: &'static str,
     pub origin: &'static str,
     pub age: Option<Duration>,

@@ -44,7 +44,7 @@ fn meets(choice: &Choice, alternative: &Alternative) -> bool {
     is_meant && all && alternative.is_empty() == matches!(choice.credential, Credential::None(_))
 }
 
-/// Whether `credential` shows what `means` looks at. Certificates are the cluster's affair and keys in the query nobody's.
+/// Whether `credential` shows what `means` looks at. Certificates are the cluster's affair.
 fn shows(credential: &Credential, means: &Means) -> bool {
     let header = |name: &str, prefix: Option<&str>| {
         let mut headers = credential.headers().iter();
@@ -55,7 +55,9 @@ fn shows(credential: &Credential, means: &Means) -> bool {
         Means::Bearer => credential.is_token() || header("authorization", Some("Bearer ")),
         Means::Basic => header("authorization", Some("Basic ")),
         Means::ApiKey { location: Location::Header, name } => header(name, None),
-        Means::ApiKey { location: Location::Cookie | Location::Query, .. } | Means::MutualTls => false,
+        Means::ApiKey { location: Location::Query, name } => matches!(credential, Credential::Query(own) if own.name.as_str() == name),
+        Means::ApiKey { location: Location::Cookie, name } => matches!(credential, Credential::Cookie(own) if own.name.as_str() == name),
+        Means::MutualTls => false,
     }
 }
 
@@ -96,6 +98,7 @@ mod tests {
         json!({"securityRequirements": requirements, "securitySchemes": {
             "key": {"apiKeySecurityScheme": {"location": "header", "name": "X-Key"}},
             "query": {"type": "apiKey", "in": "query", "name": "k"},
+            "cookie": {"apiKeySecurityScheme": {"location": "cookie", "name": "c"}},
             "oidc": {"type": "openIdConnect", "openIdConnectUrl": "https://i.example/"},
             "oauth": {"oauth2SecurityScheme": {"flows": {}}},
             "http": {"type": "http", "scheme": "bearer"},
@@ -120,6 +123,7 @@ mod tests {
                 json!([{"digest": []}, {"mtls": []}, {"query": []}, {"missing": []}]),
                 Err("\"digest\" or \"mtls\" or \"query\" or \"missing\""),
             ),
+            (json!([{"query": []}]), Err("\"query\"")),
             (json!([{"odd": []}]), Err("securitySchemes.odd: must be of a type that A2A knows")),
             (json!("x"), Err("securityRequirements: must be a list")),
         ] {
@@ -148,6 +152,18 @@ mod tests {
         let header = |name: &str, prefix: &str| json!({"name": name, "prefix": prefix, "value": {"secret": "s"}});
         let both = json!({"credential": {"headers": [header("x-key", ""), header("authorization", "bearer ")]}});
         assert_eq!(picked(card(json!([{"key": [], "http": []}])), &[both]), Ok((0, "\"http\" and \"key\"".into())));
+    }
+
+    #[test]
+    fn keys_in_query_and_cookie_meet_what_asks_for_them() {
+        let key = |kind: &str, name: &str| json!({"credential": { kind: {"name": name, "value": {"secret": "s"}} }});
+        let all = [key("query", "K"), key("cookie", "k"), key("query", "k"), key("cookie", "c")];
+        assert_eq!(picked(card(json!([{"query": []}])), &all), Ok((2, "\"query\"".into())));
+        assert_eq!(picked(card(json!([{"cookie": []}])), &all), Ok((3, "\"cookie\"".into())));
+        assert_eq!(
+            picked(card(json!([{"key": []}, {"query": [], "cookie": []}])), &all),
+            Err("\"key\" or \"cookie\" and \"query\"".into())
+        );
     }
 
     #[test]

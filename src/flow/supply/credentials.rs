@@ -44,18 +44,19 @@ impl Supply {
 
     /// The token of `key`, or that which it needs and has to be fetched before.
     fn first_of(&self, key: Key, tokens: &Cache<Job>, now: UnixTime) -> Key {
-        match self.needed_for(&key, tokens) {
-            Some((_, other)) if tokens.peek(&other, now).is_none() && tokens.job(&other).is_some() => self.first_of(other, tokens, now),
-            _ => key,
+        let missing = |(_, other): &(Role, Key)| tokens.peek(other, now).is_none() && tokens.job(other).is_some();
+        match self.needed_for(&key, tokens).into_iter().find(missing) {
+            Some((_, other)) => self.first_of(other, tokens, now),
+            None => key,
         }
     }
 
-    /// The key of the token that the request for that of `key` needs, and what it is there.
-    fn needed_for(&self, key: &Key, tokens: &Cache<Job>) -> Option<(Role, Key)> {
-        let job = tokens.job(key)?;
-        let (source, connection) = job.source(key, self.config())?;
-        let (role, other) = source.needs()?;
-        Some((role, other.key(&connection.name, job.subject.as_ref().map(|subject| &subject.token))?))
+    /// The keys of the tokens that the request for that of `key` needs, and what each is there.
+    fn needed_for(&self, key: &Key, tokens: &Cache<Job>) -> Vec<(Role, Key)> {
+        let found = tokens.job(key).and_then(|job| Some((job, job.source(key, self.config())?)));
+        let Some((job, (source, connection))) = found else { return Vec::new() };
+        let subject = job.subject.as_ref().map(|subject| &subject.token);
+        source.needs().filter_map(|(role, other)| Some((role, other.key(&connection.name, subject)?))).collect()
     }
 
     pub(super) fn begin_secret(&self, index: usize, now: UnixTime) -> Option<Call> {
@@ -154,11 +155,12 @@ impl Supply {
             parties.actor = Some(secret.clone());
         }
         let tokens = self.outgoing.tokens.borrow();
-        if let Some((role, other)) = self.needed_for(key, &tokens) {
+        for (role, other) in self.needed_for(key, &tokens) {
             let token = tokens.peek(&other, now).ok_or_else(|| (Failure::Unavailable, format!("there is no {}", role.name())))?;
             let place = match role {
                 Role::Actor => &mut parties.actor,
                 Role::Grant => &mut parties.grant,
+                Role::Assertion => &mut parties.assertion,
             };
             *place = Some(token.value.clone());
         }
@@ -186,10 +188,10 @@ impl Supply {
     /// is young.
     fn doubt_needed_for(&self, key: &Key, now: UnixTime) {
         let mut tokens = self.outgoing.tokens.borrow_mut();
-        if let Some((_, other)) = self.needed_for(key, &tokens)
-            && let Some(token) = tokens.peek(&other, now)
-        {
-            tokens.reject(&other, &token, now);
+        for (_, other) in self.needed_for(key, &tokens) {
+            if let Some(token) = tokens.peek(&other, now) {
+                tokens.reject(&other, &token, now);
+            }
         }
     }
 

@@ -23,6 +23,8 @@ use std::time::Duration;
 pub struct Attachment {
     /// Header names in lower case, and values.
     pub headers: Vec<(String, SecretString)>,
+    /// `name=value` for the query.
+    pub parameter: Option<SecretString>,
     /// The method that obtained it, as the configuration spells it.
     pub method: &'static str,
     /// Where it came from, for whoever traces its use.
@@ -116,16 +118,28 @@ impl Search<'_> {
     fn run(&self, caller: Option<&SecretString>) -> Result<Obtained, Stopped> {
         let credential = self.credential;
         let method = credential.method();
-        let attach = |headers, origin| Sought::Here(Attachment { headers, method, origin, age: None, token: None, caller: None });
+        let attach = |headers, parameter, origin| {
+            Sought::Here(Attachment { headers, parameter, method, origin, age: None, token: None, caller: None })
+        };
         match credential {
-            Credential::None(_) => return Ok(attach(Vec::new(), "none")),
+            Credential::None(_) => return Ok(attach(Vec::new(), None, "none")),
+            Credential::Query(own) => {
+                let parameter = static_header::parameter(own, &self.supply.secrets());
+                let parameter = parameter.map_err(|error| self.lacks(&own.value.secret, error))?;
+                return Ok(attach(Vec::new(), Some(parameter), "secret"));
+            }
+            Credential::Cookie(own) => {
+                let cookie = static_header::cookie(own, &self.supply.secrets());
+                let cookie = cookie.map_err(|error| self.lacks(&own.value.secret, error))?;
+                return Ok(attach(vec![("cookie".to_owned(), cookie)], None, "secret"));
+            }
             Credential::Header(_) | Credential::Headers(_) => {
                 let secrets = self.supply.secrets();
                 let value = |header: &HeaderCredential| match static_header::value(header, &secrets) {
                     Ok(value) => Ok((header.name.as_str().to_owned(), value)),
                     Err(error) => Err(self.lacks(&header.value.secret, error)),
                 };
-                return Ok(attach(credential.headers().iter().map(value).collect::<Result<_, _>>()?, "secret"));
+                return Ok(attach(credential.headers().iter().map(value).collect::<Result<_, _>>()?, None, "secret"));
             }
             _ => {}
         }
@@ -138,11 +152,19 @@ impl Search<'_> {
         let Some(source) = Source::of(credential) else {
             let token = subject.map(|subject| subject.token).ok_or_else(|| refused(Reason::CredentialUnavailable, "nothing to pass on"))?;
             let headers = vec![bearer(&token)];
-            return Ok(Sought::Here(Attachment { headers, method, origin: "caller", age: None, token: None, caller }));
+            return Ok(Sought::Here(Attachment { headers, parameter: None, method, origin: "caller", age: None, token: None, caller }));
         };
         let (key, token, origin) = self.token(source, subject.as_ref())?;
         let age = Some(self.context.now.since(token.since));
-        Ok(Sought::Here(Attachment { headers: vec![bearer(&token.value)], method, origin, age, token: Some((key, token)), caller }))
+        Ok(Sought::Here(Attachment {
+            headers: vec![bearer(&token.value)],
+            parameter: None,
+            method,
+            origin,
+            age,
+            token: Some((key, token)),
+            caller,
+        }))
     }
 
     /// The token of `source`, or why the search stops.
@@ -164,7 +186,7 @@ impl Search<'_> {
             }
             Lookup::Wait => {
                 // What the request for it needs must be there before anyone waits.
-                if let Some((_, other)) = source.needs() {
+                for (_, other) in source.needs() {
                     self.token(other, subject)?;
                 }
                 let parties = Parties { subject: subject.map(|subject| subject.token.clone()), ..Parties::default() };

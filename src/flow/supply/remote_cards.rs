@@ -3,6 +3,7 @@
 use crate::card::model::MAX_BYTES;
 use crate::card::{Card, paths, signed};
 use crate::config::{Connection, Credential, Remote, Which};
+use crate::credential::secrets;
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Level, Value};
@@ -58,6 +59,7 @@ impl Supply {
             Some((None, own)) if own.subject().is_some() || matches!(own, Credential::Auto(_)) => {
                 return Sought::Here(Attachment {
                     headers: Vec::new(),
+                    parameter: None,
                     method: "none",
                     origin: "none",
                     age: None,
@@ -96,7 +98,13 @@ impl Supply {
                 let prefix = connection.target.path_prefix.as_str();
                 let path = card.is_well_known().then(|| format!("{}{}", prefix.strip_suffix('/').unwrap_or(prefix), paths::WELL_KNOWN));
                 let uri = path.map_or_else(|| card.remote.uri.clone(), |path| card.remote.uri.at(path));
-                let mut call = Call::get(&Remote { uri, ..card.remote.clone() }, "application/json", MAX_BYTES);
+                let remote = Remote { uri, ..card.remote.clone() };
+                let mut call = Call::get(&remote, "application/json", MAX_BYTES);
+                if let (Some(parameter), Some((_, path))) =
+                    (&attachment.parameter, call.headers.iter_mut().find(|(name, _)| name == ":path"))
+                {
+                    *path = Value::Secret(secrets::with_parameter(remote.uri.path(), parameter));
+                }
                 call.headers.extend(attachment.headers.into_iter().map(|(name, value)| (name.into(), Value::Secret(value))));
                 call.headers.extend(etag.borrow().clone().map(|etag| ("if-none-match".into(), Value::Text(etag))));
                 Some(call)

@@ -45,7 +45,7 @@ async fn of_callers(mesh: &Mesh) -> Result<()> {
     let file = outbound(mesh, &connections, &secrets, &[("partner-auth", port), ("other", other.port)])?;
     let envoy = Envoy::start("asserted", &file, options).await?;
     let scopes = "agent:read agent:execute";
-    let of = async |id: &str| provider.token_of(id, &mesh.audience, scopes).await;
+    let of = async |id: &str| provider.token_of(id, &mesh.audience, "agent:read").await;
     for id in ["caller", "basic2"] {
         let own = of(id).await?;
         let first = token(&call("asserted").bearer(&own).send(envoy.port()).await?)?;

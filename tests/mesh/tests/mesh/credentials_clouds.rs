@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use attache_mesh::authorization::claims;
-use attache_mesh::connections::{call, connection, google, outbound};
+use attache_mesh::connections::{azure, call, connection, google, outbound};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::Call;
 use attache_mesh::mesh::Mesh;
@@ -89,7 +89,54 @@ async fn a_secret_with_headers(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// Agent identities of Entra: what the blueprint gets for one is its assertion. Both are fetched once.
+async fn agent_identities(mesh: &Mesh) -> Result<()> {
+    let azure = azure().await?;
+    let client = |id: &str, blueprint: Value| {
+        json!({"token_endpoint": {"uri": format!("http://127.0.0.1:{}/tenant/oauth2/v2.0/token", azure.port), "cluster": "azure"}, "client_id": id,
+            "authentication": {"agent_identity_blueprint": {"client_id": "blueprint", "authentication": blueprint}}})
+    };
+    let own = |id: &str, blueprint: Value| json!({"client_credentials": {"client": client(id, blueprint), "request": {"scopes": ["https://graph.microsoft.com/.default"]}}});
+    let secret = |name: &str| json!({"client_secret_post": {"secret": name}});
+    let metadata = format!("http://127.0.0.1:{}/metadata/identity/oauth2/token", azure.port);
+    let federated =
+        |resource: &str| json!({"managed_identity": {"virtual_machine": {"cluster": "azure", "uri": metadata, "resource": resource}}});
+    let behalf = json!({"on_behalf_of": {"client": client("agent-1", secret("secret")), "request": {"scopes": ["api://mail/.default"]},
+        "subject": {"issuers": ["corp"]}}});
+    let connections = [
+        connection("first", &own("agent-1", secret("secret"))),
+        connection("second", &own("agent-2", federated("api://AzureADTokenExchange"))),
+        connection("behalf", &behalf),
+        connection("unknown", &own("agent-3", secret("secret"))),
+        connection("wrong", &own("agent-1", secret("wrong"))),
+        connection("astray", &own("agent-1", federated("api://elsewhere"))),
+    ];
+    let secrets = json!({"secret": {"env": "SECRET"}, "wrong": {"env": "WRONG"}});
+    let options = Options::default().env("SECRET", "blueprint-secret").env("WRONG", "another-secret");
+    let envoy = Envoy::start("agent-identities", &outbound(mesh, &connections, &secrets, &[("azure", azure.port)])?, options).await?;
+    for (name, id) in [("first", "agent-1"), ("second", "agent-2")] {
+        let got = token(&call(name).send(envoy.port()).await?)?;
+        ensure!(claims(&got)? == json!({"appid": id, "scope": "https://graph.microsoft.com/.default"}), "{name}: {}", claims(&got)?);
+        ensure!(token(&call(name).send(envoy.port()).await?)? == got, "{name}: it is kept");
+    }
+    for id in ["caller", "basic2"] {
+        let of_caller = mesh.authorization.token_of(id, &mesh.audience, "agent:read").await?;
+        let claims = claims(&token(&call("behalf").bearer(&of_caller).send(envoy.port()).await?)?)?;
+        ensure!(claims == json!({"appid": "agent-1", "scope": "api://mail/.default", "sub": id}), "{claims}");
+    }
+    let stats = Call::get("/control/stats").send(azure.port).await?.json();
+    let expected = json!({"metadata": 1, "app_service": 0, "blueprint": 3, "agent_identity": 4});
+    ensure!(stats == expected, "one token of the blueprint for each connection, one of the agent identity for each caller: {stats}");
+    for (name, cause) in [("unknown", "error invalid_request"), ("wrong", "(AADSTS7000215)"), ("astray", "(AADSTS7000215)")] {
+        refusal::check(&call(name).send(envoy.port()).await?, "credential_refused", &Form::Rpc(json!(name)))?;
+        envoy.logged(&["no token of the blueprint for", name, cause]).await?;
+    }
+    ensure!(!envoy.log().contains("e30.") && !envoy.log().contains("blueprint-secret"), "a secret in the log");
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("credentials_clouds::identities_of_google", of_google);
+    suite.add("credentials_clouds::agent_identities_of_entra", agent_identities);
     suite.add("credentials_clouds::a_secret_is_fetched_with_headers", a_secret_with_headers);
 }

@@ -14,6 +14,7 @@ mod credentials_asserted;
 mod credentials_certificates;
 mod credentials_clouds;
 mod credentials_faults;
+mod credentials_keys;
 mod credentials_places;
 mod forwarded;
 mod from_card;
@@ -130,6 +131,7 @@ fn main() -> ExitCode {
     credentials_certificates::add(&mut suite);
     credentials_clouds::add(&mut suite);
     credentials_faults::add(&mut suite);
+    credentials_keys::add(&mut suite);
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
     steering::add(&mut suite);
