@@ -24,6 +24,8 @@ pub struct Audit {
     pub filter_state: bool,
     /// RecordMembers of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
     pub filter_state_members: RecordMembers,
+    /// Whether answers are read for tasks that wait for credentials.
+    pub auth_required: bool,
 }
 
 /// A member of the record that can be filter state by itself.
