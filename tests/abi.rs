@@ -26,6 +26,8 @@ mod outbound;
 mod robust;
 #[path = "abi/shared.rs"]
 mod shared;
+#[path = "abi/task_states.rs"]
+mod task_states;
 #[path = "abi/vectors.rs"]
 mod vectors;
 #[path = "abi/vm.rs"]

@@ -129,6 +129,11 @@ fn skills() {
 }
 
 #[test]
+fn task_states() {
+    room("task_states");
+}
+
+#[test]
 fn tenants() {
     room("tenants");
 }

@@ -1,4 +1,4 @@
-//! What is told of decisions: the record in the log and in filter state, refusals that are told and not made, and the
+//! How decisions are reported: the record in the log and in filter state, refusals that are reported but not enforced, and the
 //! trace that a trusted caller may ask for.
 
 use super::voucher::{self, Said, Voucher, Vouchers};
@@ -24,6 +24,8 @@ pub struct Audit {
     pub filter_state: bool,
     /// Members of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
     pub filter_state_members: RecordMembers,
+    /// Whether answers are read for tasks that wait for credentials.
+    pub auth_required: bool,
 }
 
 /// A member of the record that can be filter state by itself.
@@ -76,7 +78,7 @@ pub enum AuditLevel {
     /// Every one.
     #[default]
     All,
-    /// Refusals, made or only told (`shadow`).
+    /// Refusals, enforced or only reported (`shadow`).
     Denied,
     /// None.
     None,
@@ -106,7 +108,7 @@ pub enum SubjectForm {
     None,
 }
 
-/// Classes of refusals that are decided and told, but not made: to see what a configuration would refuse.
+/// Classes of refusals that are decided and reported, but not enforced: to see what a configuration would refuse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Shadow {

@@ -2,6 +2,7 @@
 //! complete and verified, what is refused is answered in the caller's binding.
 
 use crate::config::Config;
+use crate::flow::auth_required::Noticing;
 use crate::flow::begin::{Begun, begin};
 use crate::flow::callers::tenancy::About;
 use crate::flow::event::call::Want;
@@ -36,6 +37,8 @@ pub struct Exchange {
     arrived: Arrived,
     /// The answer to expect, if it matters.
     expected: Option<Expected>,
+    /// What its answer is read for besides.
+    noticing: Option<Box<Noticing>>,
     /// A credential of ours went out with the request.
     sent: Option<Sent>,
     answered: Answered,
@@ -81,7 +84,12 @@ impl Exchange {
             self.answered = if is_response || self.responding { Answered::Over } else { Answered::Instead };
         }
         self.responding |= is_response;
-        (record(effects, &mut self.facts, context.runtime.config()), step)
+        let effects = record(effects, &mut self.facts, context.runtime.config());
+        if let Some(plans) = context.runtime.task_states() {
+            let decided = effects.iter().filter_map(|effect| if let Effect::Audit(record) = effect { Some(record) } else { None });
+            decided.for_each(|record| self.noticing = Noticing::new(record, plans));
+        }
+        (effects, step)
     }
 
     fn decide(&mut self, event: Event, context: &Context<'_>) -> (Vec<Effect>, Step) {
@@ -107,6 +115,9 @@ impl Exchange {
             return (effects, step);
         }
         if matches!(event, Event::ResponseHeaders { .. } | Event::ResponseBody { .. }) {
+            if self.noticing.as_mut().is_some_and(|noticing| !noticing.on(&event, &mut effects)) {
+                self.noticing = None;
+            }
             if matches!(event, Event::ResponseBody { .. }) && self.expected.as_ref().is_some_and(Expected::awaits_body) {
                 context.runtime.supply().note_hold();
             }
@@ -223,7 +234,11 @@ impl Exchange {
         };
         let (headers, response) = match (self.answered, &self.expected) {
             (Answered::No, Some(expected)) if expected.reads() => (true, Read::New),
-            (Answered::No, expected) => (expected.is_some() || self.sent.is_some() || self.facts.is_traced(), Read::Nothing),
+            (Answered::No, _) if self.noticing.as_ref().is_some_and(|noticing| noticing.reads()) => (true, Read::New),
+            (Answered::No, expected) => {
+                let is_wanted = expected.is_some() || self.noticing.is_some() || self.sent.is_some() || self.facts.is_traced();
+                (is_wanted, Read::Nothing)
+            }
             (Answered::Instead, _) => (false, Read::Nothing),
             (Answered::Over, _) => (true, Read::New),
         };
@@ -271,7 +286,9 @@ fn record(mut effects: Vec<Effect>, facts: &mut Facts, config: &Config) -> Vec<E
                 let Effect::Note(note) = std::mem::replace(effect, Effect::Log(Level::Debug, String::new())) else { return false };
                 match facts.take(note, config) {
                     Some(record) => {
-                        added.extend(published::members(&record.count(), config).map(|state| (place, state)));
+                        if !record.is_of_answer() {
+                            added.extend(published::members(&record.count(), config).map(|state| (place, state)));
+                        }
                         *effect = Effect::Audit(record);
                     }
                     None => return false,

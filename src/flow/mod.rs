@@ -1,5 +1,6 @@
 //! State machines without IO or clock: events and the time go in, effects come out. They join the other rooms.
 
+mod auth_required;
 pub mod begin;
 pub mod callers;
 pub mod event;

@@ -1,6 +1,6 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use crate::flow::event::metric::credential_uses;
+use crate::flow::event::metric::{auth_required, credential_uses};
 use crate::flow::event::record::Record;
 use crate::flow::request::carried;
 use crate::flow::request::head::misplaced;
@@ -235,7 +235,10 @@ fn audit(record: &Record, shared: &Shared, now: UnixTime) {
         }
     }
     let runtime = shared.runtime.get();
-    shared.metrics.decided(record.count(), record.microseconds(now), runtime.map(|runtime| runtime.config()));
+    match runtime {
+        Some(runtime) if record.is_of_answer() => shared.metrics.count(auth_required(record.count().target, runtime.config())),
+        _ => shared.metrics.decided(record.count(), record.microseconds(now), runtime.map(|runtime| runtime.config())),
+    }
 }
 
 fn answer(reply: &Reply, more: &[(String, String)]) {

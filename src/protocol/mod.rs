@@ -6,6 +6,7 @@ pub mod error;
 pub mod grpc;
 pub mod http_json;
 pub mod operation;
+pub mod task_state;
 pub mod version;
 
 pub use binding::Binding;

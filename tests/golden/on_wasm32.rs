@@ -64,6 +64,11 @@ fn skills() {
 }
 
 #[wasm_bindgen_test]
+fn task_states() {
+    room(include_str!("task_states.json"));
+}
+
+#[wasm_bindgen_test]
 fn tenants() {
     room(include_str!("tenants.json"));
 }

@@ -26,7 +26,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
 ];
 
 /// The same inside of `flow`, where each room may import those before it. Two beside each other know nothing of each other.
-const FLOW: [&[&str]; 13] = [
+const FLOW: [&[&str]; 14] = [
     &["event"],
     &["refusal"],
     &["request"],
@@ -35,6 +35,7 @@ const FLOW: [&[&str]; 13] = [
     &["callers"],
     &["tasks"],
     &["meter.rs"],
+    &["auth_required.rs"],
     &["progress.rs"],
     &["inbound", "outbound"],
     &["stage.rs"],

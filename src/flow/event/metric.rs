@@ -96,6 +96,12 @@ fn place(target: Option<Target>, config: &Config) -> (&'static str, &str) {
     (kind, name.map_or("none", String::as_str))
 }
 
+/// The name of the counter of answers whose tasks wait for credentials.
+#[must_use]
+pub fn auth_required(target: Option<Target>, config: &Config) -> String {
+    named("attache_auth_required.", &[place(target, config)], "total")
+}
+
 /// The name of the counter of fetches like `want` that ended like this. `whose` it is: a label and its value.
 #[must_use]
 pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
@@ -181,8 +187,8 @@ fn safe(letter: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::{
-        Binding, Count, Decision, LABELS, Operation, Reason, Tally, Target, Version, Want, credential_uses, decision_time, fetches,
-        keys_age, token_request_time, token_requests,
+        Binding, Count, Decision, LABELS, Operation, Reason, Tally, Target, Version, Want, auth_required, credential_uses, decision_time,
+        fetches, keys_age, token_request_time, token_requests,
     };
     use crate::config::Config;
     use serde_json::json;
@@ -229,6 +235,7 @@ mod tests {
         for (name, shown) in [
             (time, "attache_decision_duration.microseconds"),
             (COUNT.counter(&config), "attache_decisions.total"),
+            (auth_required(COUNT.target, &config), "attache_auth_required.total"),
             (keys_age("i"), "attache_jwks_age.seconds"),
             (fetches(Want::Keys(0), ("issuer", "i"), true), "attache_jwks_fetches.total"),
             (credential_uses("c", "header", "secret"), "attache_credentials.total"),

@@ -29,6 +29,8 @@ pub enum Note {
     Judged(String),
     /// Which credential of ours goes with it.
     Attached(Used),
+    /// Its answer says that a task waits for credentials.
+    AuthRequired,
     /// It goes on.
     Allowed,
     /// It is refused; with what is wrong, as far as its record says more than the reason.

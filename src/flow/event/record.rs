@@ -29,6 +29,8 @@ pub struct Record {
     pub(in crate::flow) operation: Option<Operation>,
     pub(in crate::flow) decision: Decision,
     pub(in crate::flow) reason: Option<Reason>,
+    /// It is of the answer to a request that went on before, which has a task in this state.
+    pub(in crate::flow) task_state: Option<&'static str>,
     /// What else its line says; nothing where there is none to write.
     pub(in crate::flow) said: Option<Box<Said>>,
     /// The level at which its line is to be in the log.
@@ -97,6 +99,8 @@ struct Line<'a> {
     credential: Option<UsedLine>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_state: Option<&'a str>,
     latency_us: u64,
 }
 
@@ -154,6 +158,7 @@ impl Record {
                 age: used.age.map(|age| age.as_secs()),
             }),
             status: denied.map(Reason::http_status),
+            task_state: self.task_state,
             latency_us: self.microseconds(now),
         };
         // Names, texts and numbers: nothing in it can fail to be JSON.
@@ -167,6 +172,19 @@ impl Record {
     #[must_use]
     pub fn microseconds(&self, now: UnixTime) -> u64 {
         u64::try_from(now.since(self.started).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether it is of an answer, and not a decision.
+    #[must_use]
+    pub const fn is_of_answer(&self) -> bool {
+        self.task_state.is_some()
+    }
+
+    /// In which binding the request goes on, and what it asks for; `None` if it does not, or that is not known.
+    #[must_use]
+    pub fn goes_on(&self) -> Option<(Binding, Operation)> {
+        let is_allowed = self.decision != Decision::Deny && !self.is_of_answer();
+        self.binding.zip(self.operation).filter(|_| is_allowed)
     }
 
     /// What to count.

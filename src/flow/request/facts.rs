@@ -9,6 +9,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::record::{Record, Said, cut, cut_detail};
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
+use crate::protocol::task_state::AUTH_REQUIRED;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::{Headers, safe_value};
 use crate::wire::path::split_query;
@@ -93,6 +94,7 @@ impl Facts {
             }
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
+            Note::AuthRequired => return Some(Record { task_state: Some(AUTH_REQUIRED), ..self.record(config) }),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
             Note::Refused(reason, binding, detail) => {
@@ -165,6 +167,7 @@ impl Facts {
             operation: self.operation,
             decision,
             reason,
+            task_state: None,
             said: is_said.then(|| Box::new(self.said(config))),
             log,
             state: filter_state,

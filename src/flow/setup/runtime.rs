@@ -19,6 +19,7 @@ use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
+use crate::protocol::task_state;
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
@@ -41,6 +42,7 @@ pub struct Runtime {
     asks_peer: bool,
     credential_headers: SortedSet<String>,
     envelope: Rc<Questions>,
+    task_states: Option<Rc<task_state::Plans>>,
 }
 
 /// What a state machine is given besides the event.
@@ -87,6 +89,7 @@ impl Runtime {
         }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
         let connections = connections.map(|(index, (own, dropped))| Rc::new(Connection::new(index, own, dropped, &config))).collect();
+        let task_states = config.audit.auth_required.then(Rc::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
         Ok(Self {
@@ -100,6 +103,7 @@ impl Runtime {
             asks_peer,
             credential_headers,
             envelope: Rc::default(),
+            task_states,
         })
     }
 
@@ -107,6 +111,12 @@ impl Runtime {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What is asked of answers about the states of tasks, if they are read for that.
+    #[must_use]
+    pub const fn task_states(&self) -> Option<&Rc<task_state::Plans>> {
+        self.task_states.as_ref()
     }
 
     /// What is fetched and kept over requests.

@@ -4,7 +4,8 @@ and gRPC on a port of its own.
     python agent_0_3.py [--port N] [--url-file F]
 
 A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
-REPORT_SECONDS that it still works, so that who subscribes to the task hears of it.
+REPORT_SECONDS that it still works, so that who subscribes to the task hears of it. One that begins with `auth`
+leaves it waiting for credentials.
 """
 
 import asyncio
@@ -60,6 +61,9 @@ class Echo(AgentExecutor):
         while text.startswith('wait'):  # until the SDK cancels this coroutine with the task
             await asyncio.sleep(REPORT_SECONDS)
             await updater.start_work()
+        if text.startswith('auth'):
+            await updater.requires_auth()
+            return
         await updater.complete()
 
     async def cancel(self, context: RequestContext, event_queue: EventQueue) -> None:

@@ -59,6 +59,7 @@ mod statistics;
 mod steering;
 mod streams;
 mod suite;
+mod task_states;
 mod tck;
 mod tenants;
 mod tokens;
@@ -117,6 +118,7 @@ fn main() -> ExitCode {
     skills::add(&mut suite);
     statistics::add(&mut suite);
     traces::add(&mut suite);
+    task_states::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
