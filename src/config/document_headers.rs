@@ -1,8 +1,6 @@
 //! Headers of the request for a secret: what a metadata server or a vault wants to see. An error never repeats a value.
 
-use super::secret::{Secret, named};
-use super::{ConfigError, CredentialHeader};
-use crate::wire::sorted::SortedMap;
+use super::ConfigError;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error};
@@ -32,25 +30,18 @@ impl<'de> Deserialize<'de> for DocumentHeader {
 
 const EXPECTED: &str = "must be a text, or {\"secret\": \"<name in secrets>\"}";
 
-/// Checks what stands at `at`. A secret from elsewhere that waits for another one would wait in vain where two wait for each other.
-pub(super) fn check(
-    headers: &SortedMap<CredentialHeader, DocumentHeader>,
-    at: &str,
-    secrets: &SortedMap<String, Secret>,
-) -> Result<(), ConfigError> {
-    for (name, header) in headers {
-        let at = [at, ".", name.as_str()].concat();
-        match header {
-            DocumentHeader::Plain(value) if !is_value(value) => return Err(ConfigError::new(at, "must be printable ASCII, and not empty")),
-            DocumentHeader::Plain(_) => {}
-            DocumentHeader::Secret(other) => {
-                if let Secret::Http(_) = named(&at, other, secrets)? {
-                    return Err(ConfigError::new(at, "this is needed to fetch another secret: name a secret from env"));
-                }
-            }
+impl DocumentHeader {
+    /// The name of the secret whose value it is.
+    ///
+    /// # Errors
+    /// If no header may have the value that it has itself. `at` is its place.
+    pub(super) fn secret(&self, at: &str) -> Result<Option<&str>, ConfigError> {
+        match self {
+            Self::Plain(value) if !is_value(value) => Err(ConfigError::new(at, "must be printable ASCII, and not empty")),
+            Self::Plain(_) => Ok(None),
+            Self::Secret(name) => Ok(Some(name)),
         }
     }
-    Ok(())
 }
 
 fn is_value(value: &SecretString) -> bool {

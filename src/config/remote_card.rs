@@ -109,7 +109,7 @@ impl RemoteCard {
         }
         let (path, _) = path::split_query(uri.path());
         let below = path::strip_segments(path, connection.target.path_prefix.as_str());
-        if !self.is_well_known() && (path::is_ambiguous(path) || below.is_none()) {
+        if !self.is_well_known() && (path::is_ambiguous_below(path, connection.target.path_prefix.as_str()) || below.is_none()) {
             return fail("remote.uri", "must be a plain path below match.path_prefix");
         }
         if let Some(credential) = &self.credential {

@@ -1,6 +1,6 @@
 //! Where secrets come from. Errors here never repeat what stands in the configuration: it may be the secret itself.
 
-use super::{ConfigError, CredentialHeader, DocumentHeader, Remote, document_headers};
+use super::{ConfigError, CredentialHeader, DocumentHeader, Remote};
 use crate::wire::json::UniqueMap;
 use crate::wire::sorted::SortedMap;
 use secrecy::SecretString;
@@ -61,6 +61,21 @@ pub(super) fn named_at_once(at: &str, name: &str, secrets: &SortedMap<String, Se
     }
 }
 
+impl SecretDocument {
+    /// A secret from elsewhere that waits for another one would wait in vain where two wait for each other.
+    fn check_headers(&self, at: &str, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
+        for (name, header) in &self.headers.0 {
+            let at = [at, ".", name.as_str()].concat();
+            if let Some(other) = header.secret(&at)?
+                && let Secret::Http(_) = named(&at, other, secrets)?
+            {
+                return Err(ConfigError::new(at, "this is needed to fetch another secret: name a secret from env"));
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Secret {
     pub(super) fn check(&self, at: &str, allow_inline: bool, secrets: &SortedMap<String, Self>) -> Result<(), ConfigError> {
         match self {
@@ -70,7 +85,7 @@ impl Secret {
             Self::Env(_) => Ok(()),
             Self::Http(document) => {
                 document.remote.check(&format!("{at}.http.remote"))?;
-                document_headers::check(&document.headers.0, &format!("{at}.http.headers"), secrets)?;
+                document.check_headers(&format!("{at}.http.headers"), secrets)?;
                 match &document.json_pointer {
                     Some(pointer) if !pointer.starts_with('/') => {
                         Err(ConfigError::of(at, "http.json_pointer", "a JSON pointer starts with /"))

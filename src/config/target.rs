@@ -227,7 +227,7 @@ impl TryFrom<String> for PathPrefix {
         if text.len() > 1 && text.ends_with('/') {
             return Err("must not end with /");
         }
-        if path::is_ambiguous(&text) || text.contains('?') {
+        if !path::is_plain_but_for_escaped_slashes(&text) || text.contains('?') {
             return Err("must be a plain path");
         }
         Ok(Self(text))
@@ -300,6 +300,17 @@ mod tests {
         });
         let config = json!({"schemes": {"open": {"none": {}}}, "agents": agents.collect::<Vec<_>>()});
         Config::parse(config.to_string().as_bytes()).map_or_else(|error| error.to_string(), |config| format!("{:?}", config.ports()))
+    }
+
+    #[test]
+    fn a_prefix_may_have_escaped_slashes_and_nothing_else_that_is_ambiguous() {
+        let at = |prefix: &str| answer([json!({"hosts": ["a"], "path_prefix": prefix}), json!({"hosts": ["b"], "path_prefix": "/"})]);
+        for good in ["/", "/a/b", "/arn%3Aaws%2Fx/invocations"] {
+            assert_eq!(at(good), "Exact", "{good}");
+        }
+        for odd in ["/a/../b", "/a%2F..%2Fb", "/a%2F/b", "/a%5Cb", "/%61", "/a%", "/a%2Fb?c", "/a;b"] {
+            assert!(at(odd).starts_with("agents[0].match.path_prefix: must be a plain path"), "{odd}: {}", at(odd));
+        }
     }
 
     #[test]

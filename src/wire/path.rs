@@ -52,6 +52,22 @@ pub fn strip_segments<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
     (rest.is_empty() || rest.starts_with('/')).then_some(rest)
 }
 
+/// Whether `path` is ambiguous, given that `prefix` is known to be meant byte for byte: below it, only what follows counts.
+#[must_use]
+pub fn is_ambiguous_below(path: &str, prefix: &str) -> bool {
+    match strip_segments(path, prefix) {
+        Some(rest) => !rest.is_empty() && is_ambiguous(rest),
+        None => is_ambiguous(path),
+    }
+}
+
+/// Whether `prefix` is ambiguous for nothing but escaped slashes, and would be plain with slashes in their place.
+#[must_use]
+pub fn is_plain_but_for_escaped_slashes(prefix: &str) -> bool {
+    let with = |text: &str| prefix.replace("%2F", text).replace("%2f", text);
+    !is_ambiguous(&with("x")) && !is_ambiguous(&with("/"))
+}
+
 /// The host of a URI's authority in lower case, without port and trailing dot; `None` if it has user
 /// information or is no host at all. (What a request names is an [`Authority`], which loses neither.)
 #[must_use]
@@ -64,7 +80,40 @@ pub fn host(authority: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{host, is_ambiguous, split_query, strip_segments};
+    use super::{host, is_ambiguous, is_ambiguous_below, is_plain_but_for_escaped_slashes, split_query, strip_segments};
+
+    #[test]
+    fn below_a_prefix_only_what_follows_counts() {
+        for (path, is_ambiguous) in [
+            ("/a%2Fb", false),
+            ("/a%2Fb/", false),
+            ("/a%2Fb/tasks/1:cancel", false),
+            ("/a%2Fb/c%2Fd", true),
+            ("/a%2Fb/../c", true),
+            ("/a%2Fb//", true),
+            ("/a%2Fbc", true),
+            ("/a%2fb", true),
+            ("/%61%2Fb", true),
+            ("/a/b", false),
+        ] {
+            assert_eq!(is_ambiguous_below(path, "/a%2Fb"), is_ambiguous, "{path}");
+        }
+        for (prefix, fits) in [
+            ("/a%2Fb", true),
+            ("/arn%3Aaws%3Aruntime%2fx/invocations", true),
+            ("/a", true),
+            ("/a%2F/b", false),
+            ("/a%2F%2Fb", false),
+            ("/a%2F..%2Fb", false),
+            ("/..%2Fb", false),
+            ("/a%5Cb", false),
+            ("/a%2Fb%41", false),
+            ("/a%2Fb%0a", false),
+            ("/a%2Fb;c", false),
+        ] {
+            assert_eq!(is_plain_but_for_escaped_slashes(prefix), fits, "{prefix}");
+        }
+    }
 
     #[test]
     fn a_prefix_covers_whole_segments_only() {

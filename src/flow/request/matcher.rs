@@ -39,6 +39,8 @@ struct Entry {
     targets: SortedMap<String, Target>,
     /// Length of the longest prefix.
     longest: usize,
+    /// The prefixes that are ambiguous to whoever does not know that they are meant byte for byte.
+    literal: Vec<String>,
     /// Who takes gRPC calls, by version. Where one agent takes them, those of the other version are its to refuse.
     grpc: Vec<(Version, Target)>,
     /// Cards outside the prefixes of their agents, by path.
@@ -155,7 +157,7 @@ impl Matcher {
             self.warn_of_port(entry, authority);
             return if self.unmatched == Unmatched::Pass && entry.resembles(path) { Err(Denial::new(Reason::Unmatched)) } else { Ok(None) };
         };
-        if path::is_ambiguous(path) {
+        if path::is_ambiguous(path) && entry.literal.iter().all(|prefix| path::is_ambiguous_below(path, prefix)) {
             return Err(malformed(
                 "The path is ambiguous: send it without empty or dot segments, backslashes, semicolons, and escaped slashes, dots or \
                  control characters.",
@@ -248,6 +250,9 @@ impl Entry {
         let prefix = trimmed(rule.path_prefix.as_str());
         self.longest = self.longest.max(prefix.len());
         self.targets.insert(prefix.to_owned(), target);
+        if path::is_ambiguous(rule.path_prefix.as_str()) {
+            self.literal.push(prefix.to_owned());
+        }
         self.grpc.extend(services.iter().map(|version| (*version, target)));
         if let Some(place) = card {
             self.cards.change(place.path.clone(), |cards| cards.push((place.clone(), target)));

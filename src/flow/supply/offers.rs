@@ -64,7 +64,7 @@ impl Offers {
             let Some(version) = stated.version else { continue };
             let uri = HttpUri::try_from(url).ok().filter(|uri| uri.has_origin_of(own) && (binding != Binding::Grpc || uri.path() == "/"));
             let path = uri.as_ref().map(|uri| path::split_query(uri.path()).0);
-            match path.filter(|path| !path::is_ambiguous(path) && path::strip_segments(path, prefix).is_some()) {
+            match path.filter(|path| !path::is_ambiguous_below(path, prefix) && path::strip_segments(path, prefix).is_some()) {
                 Some(path) => offers.0.push(Interface { binding, version, path: trimmed(path).to_owned() }),
                 None => drop(stranger.get_or_insert_with(|| stated.url.chars().take(MOST_OF_URL).collect())),
             }

@@ -48,10 +48,10 @@ fn walk(config: &Config, authority: &Authority<'_>, path: &str) -> Result<i32, &
         let elsewhere = best(authority.host()).filter(|_| authority.has_port()).map(of);
         return if passes && elsewhere.is_some_and(|agents| resembles(&agents)) { Err("unmatched") } else { Ok(-1) };
     };
-    if paths::is_ambiguous(path) {
+    let agents = of(pattern);
+    if paths::is_ambiguous(path) && agents.iter().all(|(_, prefix)| paths::is_ambiguous_below(path, prefix)) {
         return Err("request_malformed");
     }
-    let agents = of(pattern);
     let found = agents.iter().filter(|(_, prefix)| paths::strip_segments(path, prefix).is_some());
     match found.max_by_key(|(_, prefix)| trimmed(prefix).len()) {
         Some((index, _)) => Ok(i32::try_from(*index).unwrap()),
@@ -66,8 +66,12 @@ fn the_index_finds_what_a_walk_over_all_agents_finds() {
         ["a.test", "b.a.test", "*.test", "*.a.test", "*-a.test", "*a.test", "a.*", "b.*", "b.a.*", "*", "a.test:81", "a.test:*", "c-*"];
     const NAMES: [&str; 12] =
         ["a.test", "A.TEST", "b.a.test", "x-a.test", "c-a.test", "a.other", "b.a.other", "other", "a.test:81", "a.test:80", "b:1", "c-:81"];
-    const PREFIXES: [&str; 9] = ["/", "/x", "/x/y", "/xy", "/x/y/z", "/X", "/y", "/y/x", "/x/y/z/x/y/z"];
-    const PATHS: [&str; 18] = [
+    const PREFIXES: [&str; 10] = ["/", "/x", "/x/y", "/xy", "/x/y/z", "/X", "/y", "/y/x", "/x/y/z/x/y/z", "/y%2Fx"];
+    const PATHS: [&str; 22] = [
+        "/y%2Fx/z",
+        "/y%2fx",
+        "/y%2Fx//z",
+        "/y%2Fx/%2F",
         "/",
         "/x",
         "/x/",
@@ -95,13 +99,13 @@ fn the_index_finds_what_a_walk_over_all_agents_finds() {
         usize::try_from(state >> 33).unwrap() % below
     };
     let (mut configs, mut seen) = (0, BTreeMap::<String, usize>::new());
-    while configs < 300 {
+    while configs < 500 {
         let count = 1 + random(12);
         let ports = ["exact", "ignore"][random(2)];
         let agents: Vec<_> = (0..count)
             .map(|index| {
                 let hosts: BTreeSet<&str> = (0..=random(3)).map(|_| HOSTS[random(13)]).collect();
-                json!({"name": format!("a{index}"), "match": {"hosts": hosts, "path_prefix": PREFIXES[random(9)], "ports": ports},
+                json!({"name": format!("a{index}"), "match": {"hosts": hosts, "path_prefix": PREFIXES[random(10)], "ports": ports},
                     "versions": {"0.3": {"bindings": ["jsonrpc"]}}, "security": [{"open": []}]})
             })
             .collect();

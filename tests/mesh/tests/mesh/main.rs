@@ -16,6 +16,7 @@ mod credentials_clouds;
 mod credentials_faults;
 mod credentials_keys;
 mod credentials_places;
+mod escaped_paths;
 mod forwarded;
 mod from_card;
 mod getting_started;
@@ -95,6 +96,7 @@ fn main() -> ExitCode {
     tokens::add(&mut suite);
     requests::add(&mut suite);
     identity::add(&mut suite);
+    escaped_paths::add(&mut suite);
     forwarded::add(&mut suite);
     media_types::add(&mut suite);
     names::add(&mut suite);
