@@ -63,7 +63,7 @@ impl Config {
                 agent.name
             )
         });
-        early.into_iter().chain(kept).chain(unpinned).chain(without_url).chain(late)
+        early.into_iter().chain(kept).chain(unpinned).chain(without_url).chain(late).chain(self.idle()).chain(self.unused.iter().cloned())
     }
 }
 

@@ -17,6 +17,8 @@ mod duration;
 mod error;
 mod fields;
 mod forward;
+mod given;
+mod idle;
 mod introspection;
 mod issuer;
 mod key;
@@ -149,6 +151,9 @@ pub struct Config {
     /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
     #[serde(skip)]
     identity_headers: SortedSet<String>,
+    /// Names that nothing uses, in words; filled by [`Config::parse`].
+    #[serde(skip)]
+    unused: Vec<String>,
     /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
     #[serde(default = "waiting::in_all")]
     pub max_waiting: usize,
@@ -181,6 +186,7 @@ impl Config {
         config.connections.iter_mut().filter_map(Rc::get_mut).for_each(|connection| connection.fill(config.placement));
         forward::resolve(&mut config)?;
         config.ports = config.check()?;
+        config.unused = idle::unused(&config, json);
         Ok(config)
     }
 
@@ -346,7 +352,7 @@ mod tests {
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
             ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
             ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),
-            ("/agents/0/versions", json!({"0.3": {"bindings": []}}), "agents[0].versions.0.3.bindings: "),
+            ("/agents/0/versions", json!({"0.3": {"bindings": []}}), "agents[0].versions.\"0.3\".bindings: "),
             ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
             ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
             ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),
