@@ -166,12 +166,35 @@ fn a_call_that_cannot_be_made_ends_the_wait() {
     let mut worker = Worker::new(&board);
     worker.wait(1..2);
     assert_eq!(worker.tick(&board), 1);
-    let errands = worker.with(&board, |desk, with| desk.unreachable(KEYS, with));
-    assert!(
-        errands.iter().any(|errand| matches!(errand, Errand::Log(_, text) if text.contains("no usable cluster \"idp\""))),
-        "{errands:?}"
-    );
-    assert_eq!(worker.woken(), [1]);
+    // Envoy may not have it yet: that is said if it is still so the next time, and once.
+    for (round, is_said) in [false, true, false].into_iter().enumerate() {
+        let errands = worker.with(&board, |desk, with| desk.unreachable(KEYS, with));
+        let said = errands.iter().any(|errand| matches!(errand, Errand::Log(_, text) if text.contains("no usable cluster \"idp\"")));
+        assert_eq!(said, is_said, "{round}: {errands:?}");
+        if round == 0 {
+            assert_eq!(worker.woken(), [1]);
+        }
+        worker.now = worker.now.plus(Duration::from_secs(300));
+        assert_eq!(worker.tick(&board), 1, "{round}");
+    }
+    // Once it has been there, that it is gone is news.
+    worker.answer(&board, "200");
+    for is_said in [false, true] {
+        worker.now = worker.now.plus(Duration::from_secs(3600));
+        assert_eq!(worker.tick(&board), 1);
+        let errands = worker.with(&board, |desk, with| desk.unreachable(KEYS, with));
+        assert_eq!(errands.iter().any(|errand| matches!(errand, Errand::Log(..))), is_said, "{errands:?}");
+    }
+}
+
+#[test]
+fn one_worker_warns_for_all() {
+    let board = Memory::default();
+    let mut worker = Worker::new(&board);
+    let mut warns = |board: &Memory, config: &[u8]| worker.with(board, |desk, with| desk.open(config, with));
+    assert!(warns(&board, b"a configuration") && !warns(&board, b"a configuration"));
+    assert!(warns(&board, b"another"), "of another it has nothing said");
+    assert!(warns(&Memory::default(), b"a configuration"), "nor to another proxy");
 }
 
 #[test]

@@ -84,7 +84,8 @@ impl Config {
                 agent.name
             )
         });
-        early.into_iter().chain(kept).chain(unpinned).chain(shown).chain(without_url).chain(late)
+        let told = early.into_iter().chain(kept).chain(unpinned).chain(shown).chain(without_url).chain(late);
+        told.chain(self.idle()).chain(self.unused.iter().cloned())
     }
 }
 

@@ -44,6 +44,16 @@ impl ConfigError {
         Self::new([at, ".", member].concat(), reason)
     }
 
+    /// Where it is.
+    pub(super) fn place(&self) -> &str {
+        &self.path
+    }
+
+    /// What is wrong.
+    pub(super) fn reason(&self) -> &str {
+        &self.reason
+    }
+
     /// What serde found at `path`. The message ends with line and column: the path says more, but they help in long files.
     #[must_use]
     pub fn from_json(path: &str, message: String) -> Self {

@@ -18,8 +18,10 @@ mod duration;
 mod error;
 mod fields;
 mod forward;
+mod given;
 mod google;
 mod identity_assertion;
+mod idle;
 mod introspection;
 mod issuer;
 mod key;
@@ -87,7 +89,7 @@ pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
 pub use taken::is_taken;
-pub use target::{HostPattern, Match, PathPrefix, Ports};
+pub use target::{HostPattern, Match, PathPrefix, Ports, Unmatched};
 pub use tasks::{Mark, Owned, TagKey, Tasks};
 pub use terms::{OwnTerms, Terms};
 pub use uri::HttpUri;
@@ -99,17 +101,6 @@ use crate::wire::sorted::{SortedMap, SortedSet};
 use crate::wire::{header, steering};
 use serde::Deserialize;
 use std::rc::Rc;
-
-/// What becomes of a request that no agent and no connection matches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Unmatched {
-    /// Answer 404. The default: what is not known is not passed.
-    #[default]
-    Refuse,
-    /// Leave it alone (for listeners shared with other traffic).
-    Pass,
-}
 
 /// The whole configuration of one filter.
 #[derive(Debug, Deserialize)]
@@ -161,6 +152,9 @@ pub struct Config {
     /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
     #[serde(skip)]
     identity_headers: SortedSet<String>,
+    /// Names that nothing uses, in words; filled by [`Config::parse`].
+    #[serde(skip)]
+    unused: Vec<String>,
     /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
     #[serde(default = "waiting::in_all")]
     pub max_waiting: usize,
@@ -193,6 +187,7 @@ impl Config {
         config.connections.iter_mut().filter_map(Rc::get_mut).for_each(|connection| connection.fill(config.placement));
         forward::resolve(&mut config)?;
         config.ports = config.check()?;
+        config.unused = idle::unused(&config, json);
         Ok(config)
     }
 
@@ -358,7 +353,7 @@ mod tests {
             ("/agents/0/security/0", json!({}), "agents[0].security[0]: "),
             ("/agents/0/security/0", json!({"oauth": []}), "agents[0].security[0].oauth: there is no scheme"),
             ("/agents/0/security/0", json!({"oauth2": ["a b"]}), "agents[0].security[0].oauth2[0]: "),
-            ("/agents/0/versions", json!({"0.3": {"bindings": []}}), "agents[0].versions.0.3.bindings: "),
+            ("/agents/0/versions", json!({"0.3": {"bindings": []}}), "agents[0].versions.\"0.3\".bindings: "),
             ("/agents/0/versions", json!({"1.0": {"bindings": ["jsonrpc"]}}), "agents[0].default_version: "),
             ("/agents/0/versions", json!({"2.0": {"bindings": ["jsonrpc"]}}), "agents[0].versions"),
             ("/agents/0/limits", json!({"max_body_bytes": -1}), "agents[0].limits.max_body_bytes: "),

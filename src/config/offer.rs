@@ -111,11 +111,11 @@ impl<'a> Offers<'a> {
         }
         for (version, offer) in self.0 {
             if offer.bindings.is_empty() {
-                return fail(format!("versions.{version}.bindings"), "name at least one binding".to_owned());
+                return fail(format!("versions.\"{version}\".bindings"), "name at least one binding".to_owned());
             }
             for (binding, name) in [(Binding::Jsonrpc, "jsonrpc"), (Binding::HttpJson, "http_json")] {
                 let path = offer.path(binding);
-                let member = || format!("versions.{version}.paths.{name}");
+                let member = || format!("versions.\"{version}\".paths.{name}");
                 if path.is_empty() {
                     continue;
                 }
@@ -127,11 +127,11 @@ impl<'a> Offers<'a> {
                 }
             }
             if let Some(other) = self.taken(offer) {
-                return fail(format!("versions.{version}.paths.jsonrpc"), format!("is a route of HTTP+JSON of {other}"));
+                return fail(format!("versions.\"{version}\".paths.jsonrpc"), format!("is a route of HTTP+JSON of {other}"));
             }
             if let Some((other, route)) = self.crossed(*version, offer) {
                 let reason = format!("{route:?} below it is also a route of {other}: the two cannot be told apart");
-                return fail(format!("versions.{version}.paths.http_json"), reason);
+                return fail(format!("versions.\"{version}\".paths.http_json"), reason);
             }
         }
         Ok(())
@@ -263,13 +263,19 @@ mod tests {
         let with = |bindings: &[&str], paths: Value| json!({"1.0": {"bindings": bindings, "paths": paths}});
         for (versions, expected) in [
             (json!({}), "agents[0].versions: name at least one version"),
-            (json!({"1.0": {"bindings": []}}), "agents[0].versions.1.0.bindings: name at least one binding"),
-            (with(&["jsonrpc"], json!({"http_json": "/x"})), "agents[0].versions.1.0.paths.http_json: 1.0 is not offered over HTTP+JSON"),
-            (with(&both, json!({"jsonrpc": "/tasks"})), "agents[0].versions.1.0.paths.jsonrpc: is a route of HTTP+JSON of 1.0"),
-            (with(&both, json!({"jsonrpc": "/x/message:send"})), "agents[0].versions.1.0.paths.jsonrpc: is a route of HTTP+JSON of 1.0"),
+            (json!({"1.0": {"bindings": []}}), "agents[0].versions.\"1.0\".bindings: name at least one binding"),
+            (
+                with(&["jsonrpc"], json!({"http_json": "/x"})),
+                "agents[0].versions.\"1.0\".paths.http_json: 1.0 is not offered over HTTP+JSON",
+            ),
+            (with(&both, json!({"jsonrpc": "/tasks"})), "agents[0].versions.\"1.0\".paths.jsonrpc: is a route of HTTP+JSON of 1.0"),
+            (
+                with(&both, json!({"jsonrpc": "/x/message:send"})),
+                "agents[0].versions.\"1.0\".paths.jsonrpc: is a route of HTTP+JSON of 1.0",
+            ),
             (
                 json!({"1.0": {"bindings": ["http_json"], "paths": {"http_json": "/v1"}}, "0.3": {"bindings": ["http_json"]}}),
-                "agents[0].versions.1.0.paths.http_json: \"/message:send\" below it is also a route of 0.3: the two cannot be told apart",
+                "agents[0].versions.\"1.0\".paths.http_json: \"/message:send\" below it is also a route of 0.3: the two cannot be told apart",
             ),
         ] {
             assert_eq!(check(&versions).as_deref(), Some(expected), "{versions}");

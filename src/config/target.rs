@@ -234,6 +234,17 @@ impl TryFrom<String> for PathPrefix {
     }
 }
 
+/// What becomes of a request that no agent and no connection matches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unmatched {
+    /// Answer 404. The default: what is not known is not passed.
+    #[default]
+    Refuse,
+    /// Leave it alone (for listeners shared with other traffic).
+    Pass,
+}
+
 #[cfg(test)]
 mod tests {
     use super::HostPattern;

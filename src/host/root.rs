@@ -2,7 +2,7 @@
 //! requests that it names.
 
 use crate::config::{Config, ConfigError, Secret};
-use crate::credential::secrets::Secrets;
+use crate::credential::secrets::{SecretError, Secrets};
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
 use crate::host::log::log;
@@ -16,6 +16,7 @@ use crate::host::{call, raw, wasi};
 use crate::identity::signature::Verifier;
 use crate::wire::header::Headers;
 use crate::wire::paged::PagedMap;
+use crate::wire::quoted;
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use proxy_wasm::hostcalls;
@@ -40,7 +41,8 @@ impl Root {
         Self { id, shared: Rc::default(), runtime: None, calls: PagedMap::new() }
     }
 
-    fn configure(&self, json: &[u8]) -> Result<Runtime, ConfigError> {
+    /// What `json` configures, and what is to be said of it.
+    fn configure(&self, json: &[u8]) -> Result<(Runtime, Vec<String>), ConfigError> {
         let config = Config::parse(json)?;
         let mut secrets = Secrets::default();
         for (name, secret) in config.secrets() {
@@ -50,18 +52,20 @@ impl Root {
                 Secret::Http(_) => {}
             }
         }
+        let mut warnings = Vec::new();
         for (name, error) in secrets.missing() {
             if let Some(Secret::Env(_)) = config.secrets().get(name) {
-                let hint = "is it in Envoy's environment and in vm_config.environment_variables.host_env_keys?";
                 // Without the variable's name, in whose place somebody may have written the secret itself.
-                log(Level::Warn, &format!("secrets.{name}.env: the environment variable {error}: {hint}"));
+                warnings.push(format!("secrets.{name}.env: the environment variable {error}: {}", hint(error)));
             }
         }
-        Ok(Runtime::new(config, secrets)?
+        let runtime = Runtime::new(config, secrets)?
             .seeded(wasi::random())
             .verifying_with(Rc::clone(&self.shared.verifier) as Rc<dyn Verifier>)
             .signing_with(Rc::new(HostSigner))
-            .telling_apart(Rc::new(call::HostClients)))
+            .telling_apart(Rc::new(call::HostClients));
+        warnings.extend(runtime.config().cautions().chain(runtime.warnings()));
+        Ok((runtime, warnings))
     }
 
     /// Does what the desk says.
@@ -154,6 +158,21 @@ impl Root {
     }
 }
 
+/// What is known of an environment variable without a value, and what to look at. A variable that is not listed cannot be told from one
+/// that is not set: Envoy passes neither.
+fn hint(error: SecretError) -> String {
+    if error != SecretError::Missing {
+        return "set it anew, and restart Envoy".to_owned();
+    }
+    let names = wasi::names();
+    let passed = match names.len() {
+        0 => "no variable at all is passed to this filter: vm_config.environment_variables is missing, or Envoy has none of those in it"
+            .to_owned(),
+        _ => format!("passed to this filter are {}", quoted::list(&names)),
+    };
+    format!("either vm_config.environment_variables.host_env_keys does not list it, or Envoy itself was started without it; {passed}")
+}
+
 /// Makes a call: its token. `None` if Envoy does not take it.
 fn send(call: &Call) -> Option<u32> {
     fn text(value: &Value) -> &str {
@@ -192,10 +211,11 @@ impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let json = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size).ok().flatten().unwrap_or_default();
         match self.configure(&json) {
-            Ok(runtime) => {
+            Ok((runtime, warnings)) => {
                 let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
-                self.shared.desk.borrow_mut().open(&json, &with);
-                runtime.config().cautions().chain(runtime.warnings()).for_each(|warning| log(Level::Warn, &warning));
+                if self.shared.desk.borrow_mut().open(&json, &with) {
+                    warnings.iter().for_each(|warning| log(Level::Warn, warning));
+                }
                 self.shared.keeps_marks.set(call::keeps_marks());
                 runtime.supply().set_lowest_log_level(raw::log_level());
                 let runtime = Rc::new(runtime);
@@ -205,7 +225,7 @@ impl RootContext for Root {
                 hostcalls::set_tick_period(Duration::from_millis(1)).is_ok()
             }
             Err(error) => {
-                log(Level::Error, &format!("configuration refused: {error}"));
+                log(Level::Error, &format!("configuration refused: {}", Config::explain(&error, &json)));
                 false
             }
         }

@@ -23,6 +23,21 @@ const MAX_BYTES: u32 = 1024 * 1024;
 
 /// The value of environment variable `name`; `None` if it is not set or not UTF-8.
 pub fn variable(name: &str) -> Option<String> {
+    let wanted = [name.as_bytes(), b"="].concat();
+    let environment = environment()?;
+    let value = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(wanted.as_slice()))?;
+    String::from_utf8(value.to_vec()).ok()
+}
+
+/// The names of all variables that there are.
+pub fn names() -> Vec<String> {
+    let environment = environment().unwrap_or_default();
+    let names = environment.split(|byte| *byte == 0).filter_map(|entry| entry.split(|byte| *byte == b'=').next());
+    names.filter(|name| !name.is_empty()).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+/// Every variable as `NAME=value`, each ended by a zero byte.
+fn environment() -> Option<Vec<u8>> {
     let (mut count, mut bytes) = (0_u32, 0_u32);
     // SAFETY: both pointers are valid for one u32 each during the call.
     if unsafe { environ_sizes_get(&raw mut count, &raw mut bytes) } != 0 || bytes > MAX_BYTES || count > MAX_BYTES {
@@ -34,7 +49,5 @@ pub fn variable(name: &str) -> Option<String> {
     if unsafe { environ_get(entries.as_mut_ptr(), buffer.as_mut_ptr()) } != 0 {
         return None;
     }
-    let wanted = [name.as_bytes(), b"="].concat();
-    let value = buffer.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(wanted.as_slice()))?;
-    String::from_utf8(value.to_vec()).ok()
+    Some(buffer)
 }

@@ -13,8 +13,12 @@ pub(super) enum Step {
 impl Step {
     pub(super) fn append_to(&self, place: &mut String) {
         match self {
-            Self::Member(name) if place.is_empty() => place.push_str(name),
-            Self::Member(name) => place.extend([".", name]),
+            Self::Member(name) => {
+                let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+                place.push_str(if place.is_empty() { "" } else { "." });
+                // Where a name with a dot ends could not be seen.
+                if is_plain { place.push_str(name) } else { place.push_str(&format!("{name:?}")) }
+            }
             Self::Element(index) => place.push_str(&format!("[{index}]")),
         }
     }

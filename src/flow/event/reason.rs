@@ -182,4 +182,20 @@ mod tests {
         let said = |reason: &Reason| text.contains(&format!("| `{}` | {} |", reason.code(), reason.http_status()));
         assert_eq!(Reason::ALL.iter().find(|reason| !said(reason)), None);
     }
+
+    /// A status with a reason behind it, wherever troubleshooting has one.
+    #[test]
+    fn troubleshooting_has_reasons_with_their_status() {
+        let text = include_str!("../../../docs/troubleshooting.md");
+        let mut found = 0;
+        for (before, after) in text.match_indices(" `").map(|(at, _)| (text.get(..at).unwrap(), text.get(at + 2..).unwrap())) {
+            let status = before.get(before.len() - 3..).and_then(|digits| digits.parse::<u16>().ok());
+            let Some(status) = status.filter(|status| (400..600).contains(status)) else { continue };
+            let code = after.split('`').next().unwrap();
+            let reason = Reason::ALL.iter().find(|reason| reason.code() == code);
+            assert_eq!(reason.map(|reason| reason.http_status()), Some(status), "{code}");
+            found += 1;
+        }
+        assert!(found > 15, "{found}");
+    }
 }

@@ -291,6 +291,25 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_ends_with_the_id_of_its_request_and_a_detail_is_bounded() {
+        let warning = |id: &str| {
+            let headers = Headers::new(vec![("x-request-id".to_owned(), id.as_bytes().to_vec())]);
+            Facts::new(&headers, UnixTime::default()).warning("odd".to_owned())
+        };
+        for length in [1, 35, 36, 37, 128] {
+            let id = "a".repeat(length);
+            assert_eq!(warning(&id), format!("odd (request {id})"));
+        }
+        assert_eq!((warning(&"a".repeat(129)), warning("")), ("odd".to_owned(), "odd".to_owned()));
+        let long = Note::Refused(Reason::AccessDenied, None, Some("é".repeat(10_000)));
+        let (value, text) = line(json!({}), "r", "ann", vec![long]);
+        assert_eq!(value["detail"].as_str().unwrap().chars().count(), 513);
+        assert!(text.len() < 4000, "{}", text.len());
+        let (value, _) = line(json!({}), "r", "ann", vec![Note::Shadowed(Reason::AccessDenied, Some("why".into())), Note::Allowed]);
+        assert_eq!((&value["detail"], &value["decision"]), (&json!("why"), &json!("shadow_deny")));
+    }
+
+    #[test]
     fn a_trace_is_bounded_and_fits_into_a_header() {
         let config = config(json!({}));
         let mut facts = Facts::new(&Headers::default(), UnixTime::default());

@@ -71,8 +71,8 @@ impl Facts {
     #[must_use]
     pub fn warning(&self, text: String) -> String {
         match self.request_id.as_str() {
-            Some(id) => format!("{text} (request {id})"),
-            None => text,
+            Some(id) if !id.is_empty() => format!("{text} (request {id})"),
+            _ => text,
         }
     }
 

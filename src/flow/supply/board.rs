@@ -50,6 +50,13 @@ impl Notes {
         notes
     }
 
+    /// Whether nobody has said yet what is to be said of this configuration; from now on somebody has. The note stays: Envoy makes one
+    /// VM after the other for the same configuration.
+    pub fn is_to_warn(&self, board: &dyn Board) -> bool {
+        let name = self.key.name_of_warnings();
+        board.read(&name).1.is_none() && board.write_if(&name, Some(&[]), None)
+    }
+
     /// What to do about the token of `key`. If it is to fetch, that has been noted.
     pub fn choose_token(&self, key: &Key, seen: Option<UnixTime>, lease: Duration, now: UnixTime, board: &dyn Board) -> TokenChoice {
         let place = token_notes::place(key);

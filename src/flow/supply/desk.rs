@@ -106,6 +106,8 @@ pub struct Desk<W> {
     waiting: PagedMap<u32, Waiting<W>>,
     /// Those that are to be woken, in the order of their arrival.
     news: PagedMap<u32, News>,
+    /// Clusters that Envoy does not have, of those that are fetched from without anyone asking: how often that was seen.
+    missing: PagedMap<String, u32>,
     /// How many this callback has woken.
     woken: usize,
     /// When it was last looked after all who wait. Looking for bodies costs host calls for each of them, and anyone can make
@@ -122,6 +124,7 @@ impl<W> Default for Desk<W> {
             followed: PagedMap::new(),
             waiting: PagedMap::new(),
             news: PagedMap::new(),
+            missing: PagedMap::new(),
             woken: 0,
             looked: UnixTime::default(),
         }
@@ -130,10 +133,13 @@ impl<W> Default for Desk<W> {
 
 impl<W: Clone> Desk<W> {
     /// Begins to work with other workers. Tokens are shared with those that have the same configuration; the keys of an issuer with
-    /// those, too, that have it in another.
-    pub fn open(&mut self, configuration: &[u8], with: &With<'_>) {
+    /// those, too, that have it in another. Whether this one is to warn of what is odd in the configuration: one does for all.
+    pub fn open(&mut self, configuration: &[u8], with: &With<'_>) -> bool {
         let supply = with.supply;
-        self.notes = Some(Notes::new(&supply.seal_of(configuration), supply.shared(configuration), supply.fetches_tokens(), with.board));
+        let notes = Notes::new(&supply.seal_of(configuration), supply.shared(configuration), supply.fetches_tokens(), with.board);
+        let is_to_warn = notes.is_to_warn(with.board);
+        self.notes = Some(notes);
+        is_to_warn
     }
 
     /// Wipes what this configuration left for other workers.
@@ -227,9 +233,10 @@ impl<W: Clone> Desk<W> {
             Choice::Wait => drop(self.followed.insert(want, call)),
             Choice::Take(at, document) => {
                 let answer = document.as_deref().map_or_else(|| Err("another worker could not".to_owned()), |body| Ok((200, body)));
-                if let Err(error) = supply.adopt(want, answer, at) {
-                    errands.push(Errand::Log(Level::Warn, error));
-                }
+                let adopted = supply.adopt(want, answer, at);
+                // Why there is none has been said by the other worker.
+                let said = adopted.err().filter(|_| document.is_some());
+                errands.extend(said.map(|error| Errand::Log(Level::Warn, error)));
                 self.settled(want);
             }
         }
@@ -250,12 +257,27 @@ impl<W: Clone> Desk<W> {
     pub fn unreachable(&mut self, want: Want, with: &With<'_>) -> Vec<Errand> {
         let Some(sent) = self.sent.remove(&want) else { return Vec::new() };
         let error = format!("cannot be reached: Envoy has no usable cluster {:?}", sent.cluster);
-        self.complete(want, sent.since, Err(error), &Caching::default(), with)
+        let is_said = self.is_to_say(want, sent.cluster);
+        let mut errands = self.complete(want, sent.since, Err(error.clone()), &Caching::default(), with);
+        errands.retain(|errand| is_said || !matches!(errand, Errand::Log(_, text) if text.contains(&error)));
+        errands
+    }
+
+    /// Whether it is to be said that there is no `cluster`. Envoy may get it later than the listener: of what is fetched without anyone
+    /// asking that is said when it is missing for the second time, and no more.
+    fn is_to_say(&mut self, want: Want, cluster: String) -> bool {
+        if matches!(want, Want::Token(_) | Want::Introspection(_)) {
+            return true;
+        }
+        let times = self.missing.get(&cluster).map_or(1, |times| times.saturating_add(1));
+        self.missing.insert(cluster, times);
+        times == 2
     }
 
     /// The answer to the call for `want` has come.
     pub fn answered(&mut self, want: Want, arrived: &Arrived<'_>, with: &With<'_>) -> Vec<Errand> {
-        let Some(Sent { since, most, .. }) = self.sent.remove(&want) else { return Vec::new() };
+        let Some(Sent { since, most, cluster }) = self.sent.remove(&want) else { return Vec::new() };
+        self.missing.remove(&cluster);
         let Arrived { headers, body, size } = *arrived;
         let status = headers.single_ascii(":status").and_then(|status| status.parse().ok());
         let caching = if Supply::heeds_caching(want) { Caching::of(headers) } else { Caching::default() };

@@ -78,6 +78,12 @@ impl BoardKey {
         self.named("document")
     }
 
+    /// The name of the note that what is to be said of this configuration has been said.
+    #[must_use]
+    pub fn name_of_warnings(&self) -> String {
+        self.named("warnings")
+    }
+
     fn named(&self, text: &str) -> String {
         let digest = Sha256::new().chain_update("name").chain_update(self.0).chain_update(text).finalize();
         format!("attache.{}", hex::encode(&digest))

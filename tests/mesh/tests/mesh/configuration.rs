@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
+use attache_mesh::place;
 use serde_json::{Value, json};
 
 use crate::live_update::Live;
@@ -14,7 +15,9 @@ type Edit = fn(&mut Value);
 const BAD: &[(&str, &str, Edit)] = &[
     ("unknown_key", "colour: ", |plugin| plugin["colour"] = json!("red")),
     ("unknown_key_of_an_agent", "agents[0].match.path_prefx: ", |plugin| plugin["agents"][0]["match"]["path_prefx"] = json!("/x")),
-    ("wrong_unit", "issuers[0].clock_skew: ", |plugin| plugin["issuers"][0]["clock_skew"] = json!("5m")),
+    ("wrong_unit", "issuers[0].clock_skew: a duration is seconds with an s, such as 5s or 0.25s", |plugin| {
+        plugin["issuers"][0]["clock_skew"] = json!("5m")
+    }),
     ("no_unit", "issuers[0].jwks.remote.refresh: ", |plugin| plugin["issuers"][0]["jwks"]["remote"]["refresh"] = json!("300")),
     ("number_for_duration", "issuers[0].clock_skew: ", |plugin| plugin["issuers"][0]["clock_skew"] = json!(30)),
     ("empty_audiences", "issuers[0].audiences: ", |plugin| plugin["issuers"][0]["audiences"] = json!([])),
@@ -53,6 +56,8 @@ async fn refused(name: &str, file: &EnvoyFile, place: &str) -> Result<()> {
     let line = log.lines().find(|line| line.contains("attache: configuration refused: "));
     let reason = line.and_then(|line| line.split("configuration refused: ").nth(1)).unwrap_or_default();
     ensure!(reason.contains(place), "the log should name {place:?}, it says {reason:?}");
+    let said = log.matches("configuration refused: ").count();
+    ensure!(said == 1, "said {said} times: {log}");
     ensure!(reason.len() > place.len() + 5, "no reason after the place: {reason:?}");
     Ok(())
 }
@@ -84,7 +89,49 @@ pub fn add(suite: &mut Suite) {
     suite.add("configuration::text_that_is_not_json_is_refused", async |mesh| {
         let mut file = mesh.inbound_file()?;
         file.wasm()?["configuration"]["value"] = json!("agents: []");
-        refused("not-json", &file, "expected value").await
+        refused("not-json", &file, "this must be JSON, and looks like YAML").await
+    });
+    suite.add("configuration::what_cannot_be_right_is_warned_of_at_start", async |mesh| {
+        let mut file = mesh.inbound_file()?;
+        file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["LISTED"], "key_values": {"GIVEN": "x"}});
+        file.edit_plugin(|plugin| {
+            plugin["agents"][0]["access"] = json!([{"operations": ["any"]}, {"operations": ["read"]}]);
+            plugin["secrets"] = json!({"spare": {"env": "LISTED"}});
+            let mut absent = plugin["issuers"][0].clone();
+            (absent["name"], absent["issuer"]) = (json!("absent"), json!("https://absent.example.com"));
+            absent["jwks"] = json!({"remote": {"uri": "https://absent.example.com/jwks", "cluster": "absent"}});
+            plugin["issuers"].as_array_mut().into_iter().for_each(|issuers| issuers.push(absent.clone()));
+        })?;
+        let envoy = Envoy::start("warned", &file, Options::default()).await?;
+        for parts in [
+            &["agents[0].access[1]: no request reaches this rule: access[0] decides before it"][..],
+            &["issuers[1]: no scheme takes tokens of \"absent\""],
+            &["secrets.spare: nothing uses it"],
+            &["secrets.spare.env: the environment variable is not set: either", "host_env_keys", "passed to this filter are [\"GIVEN\"]"],
+            &["absent", "Envoy has no usable cluster \"absent\""],
+        ] {
+            envoy.logged(parts).await?;
+        }
+        // Envoy makes three VMs of it before it serves: main thread twice, and the worker.
+        let said = envoy.log().matches("no request reaches this rule").count();
+        ensure!(said == 1, "said {said} times: {}", envoy.log());
+        Ok(())
+    });
+    suite.add("configuration::a_wrong_one_stops_a_starting_envoy_also_with_fail_open", async |mesh| {
+        let mut file = mesh.inbound_file()?;
+        file.wasm()?["failure_policy"] = json!("FAIL_OPEN");
+        file.edit_plugin(|plugin| plugin["colour"] = json!("red"))?;
+        refused("fail-open", &file, "colour: unknown field").await
+    });
+    suite.add("configuration::a_module_that_is_none_is_told_by_envoy", async |mesh| {
+        let mut file = mesh.inbound_file()?;
+        let other = place::logs().join(place::unique("no-module.wasm"));
+        std::fs::write(&other, b"\0asm\x01\0\0\0")?;
+        file.wasm()?["vm_config"]["code"]["local"]["filename"] = json!(other);
+        let (code, log) = Envoy::refuse("no-module", &file, Options::default()).await?;
+        ensure!(code.is_some_and(|code| code != 0) && !log.contains("attache: "), "{code:?}: {log}");
+        ensure!(log.contains("Wasm VM failed Failed to load Wasm code") && log.contains("Unable to create Wasm plugin"), "{log}");
+        Ok(())
     });
     suite.add("configuration::a_struct_is_refused_with_advice", async |mesh| {
         let mut file = mesh.inbound_file()?;

@@ -90,6 +90,44 @@ pub fn add(suite: &mut Suite) {
         let (record, _) = record_of(&envoy, &Call::get("/nowhere")).await?;
         has(&record, &json!({"agent": null, "decision": "deny", "reason": "unmatched", "status": 404}))
     });
+    suite.add("record::a_refusal_says_what_was_wrong_and_where", async |mesh| {
+        let envoy = start(mesh, "record-why", |plugin| {
+            plugin["agents"][0]["access"] = json!([{"operations": ["read"]},
+                {"operations": ["any"], "require": {"any_scope": ["expense:approve"]}}]);
+        })
+        .await?;
+        let token = mesh.token().await?;
+        let other = mesh.authorization.token("https://other.example.com", SCOPES).await?;
+        let audience = &mesh.audience;
+        let rule = "agents[0].access[1]: scopes [\"expense:approve\"] needed for SendMessage, the caller has [";
+        let for_others = format!("aud is [\"https://other.example.com\"], one of [{audience:?}] needed (issuers[0].audiences)");
+        let broken = "does not verify the signature; unverified";
+        let near = format!("near: [{:?}", mesh.expense_host());
+        for (call, path, detail) in [
+            (send_1_0("w"), AGENT, "agents[0].security: schemes.oauth2 (Authorization: Bearer) needed, the request has nothing of that"),
+            (send_1_0("w").bearer("abc"), AGENT, "not three parts with dots between"),
+            (send_1_0("w").bearer(&other), AGENT, for_others.as_str()),
+            (send_1_0("w").bearer(&broken_signature(&token)?), AGENT, broken),
+            (send_1_0("w").bearer(&token), AGENT, rule),
+            (
+                Call::get("/agents/expens?api_key=canary").bearer(&token),
+                "/agents/expens",
+                "is below no path_prefix there; near: [\"/agents/expense\"]",
+            ),
+            (Call::get("/nowhere").header("host", "expense.exmaple.com"), "/nowhere", near.as_str()),
+        ] {
+            let (record, reply) = record_of(&envoy, &call).await?;
+            let said = record["detail"].as_str().unwrap_or_default();
+            ensure!(said.contains(detail), "{detail:?} is not in {record}");
+            ensure!(record["path"] == path && record["host"].is_string(), "{record}");
+            // The operator reads it, and nobody else.
+            let answer = format!("{:?} {}", reply.headers, reply.text());
+            ensure!(!answer.contains(said) && !record.to_string().contains("canary"), "{answer}: {record}");
+            ensure!(!record.to_string().contains(&token), "{record}");
+        }
+        let (record, _) = record_of(&envoy, &Call::get("/agents/expense/v1/tasks/t").bearer(&token)).await?;
+        has(&record, &json!({"decision": "allow", "detail": null, "host": null, "path": null}))
+    });
     suite.add("record::only_what_is_asked_for_is_in_the_log", async |mesh| {
         let token = mesh.token().await?;
         let quiet = start(mesh, "record-denied", |plugin| plugin["audit"] = json!({"level": "denied", "log_level": "warn"})).await?;
