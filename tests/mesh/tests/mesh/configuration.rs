@@ -21,7 +21,7 @@ const BAD: &[(&str, &str, Edit)] = &[
     ("no_unit", "issuers[0].jwks.remote.refresh: ", |plugin| plugin["issuers"][0]["jwks"]["remote"]["refresh"] = json!("300")),
     ("number_for_duration", "issuers[0].clock_skew: ", |plugin| plugin["issuers"][0]["clock_skew"] = json!(30)),
     ("empty_audiences", "issuers[0].audiences: ", |plugin| plugin["issuers"][0]["audiences"] = json!([])),
-    ("no_audiences", "issuers[0]: missing field `audiences`", |plugin| {
+    ("no_audiences", "issuers[0].audiences: name at least one audience", |plugin| {
         plugin["issuers"][0].as_object_mut().map(|issuer| issuer.remove("audiences"));
     }),
     ("algorithm_none", "issuers[0].algorithms[0]: ", |plugin| plugin["issuers"][0]["algorithms"] = json!(["none"])),
