@@ -113,13 +113,15 @@ fn a_failure_is_everyones_and_is_followed_by_one_fetch() {
 fn what_others_write_on_the_board_is_not_believed() {
     let board = Board::default();
     let mut vm = worker(&board);
-    for value in board.borrow_mut().values_mut() {
+    // The empty one says that this configuration was warned of.
+    for value in board.borrow_mut().values_mut().filter(|(value, _)| !value.is_empty()) {
         value.0 = [&[0; 24][..], &[1], &keys(), &[0; 32]].concat();
     }
     vm.tick();
     assert_eq!(vm.host().dispatched.len(), 1);
     vm.answer(100, OK, &keys());
-    assert!(board.borrow().values().all(|(value, _)| value.len() > 1000));
+    let notes = || board.borrow().values().filter(|(value, _)| value.len() > 1000).count();
+    assert_eq!(notes(), 1);
     // A configuration that ends wipes what it wrote.
     vm.host_mut().effective = ROOT;
     vm.call("proxy_on_done", &[ROOT]);
