@@ -86,6 +86,7 @@ impl Notes {
             let (note, version) = read(key, board);
             match note.choose(terms, now) {
                 Choice::Fetch(note) => {
+                    let note = self.held(note);
                     if board.write_if(&key.name(), Some(&note.seal(key)), version) {
                         return Choice::Fetch(note);
                     }
@@ -111,11 +112,16 @@ impl Notes {
         let Some(key) = self.sources.get(&want) else { return };
         for _ in 0..ATTEMPTS {
             let (note, version) = read(key, board);
-            let Some(note) = change(note) else { return };
+            let Some(note) = change(note).map(|note| self.held(note)) else { return };
             if board.write_if(&key.name(), Some(&note.seal(key)), version) {
                 return;
             }
         }
+    }
+
+    /// `note`, which is this configuration's if it is nobody's: others may have written there what is none.
+    fn held(&self, note: Note) -> Note {
+        if note.holder == Holder::default() { Note { holder: self.holder, ..note } } else { note }
     }
 
     /// Wipes the notes that no other configuration has begun to use, and those on tokens: the names stay, and old configurations
