@@ -117,7 +117,7 @@ impl Alternatives {
         self.list.first().map(|first| (place, first))
     }
 
-    /// Errs on what no caller can meet, or names that mean nobody; `at` is where it stands.
+    /// Errs on requirements that no caller can meet, and on unknown names; `at` is the place of the member.
     pub(super) fn check(
         &self,
         at: &str,

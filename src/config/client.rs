@@ -192,7 +192,7 @@ impl Client {
 }
 
 impl ClientAuthentication {
-    /// That of whoever is known without another token, with its place: of the blueprint, or its own.
+    /// The authentication that needs no other token, with its place: the blueprint's, or the client's own.
     pub(super) fn first(&self) -> (&'static str, &Self) {
         match self {
             Self::AgentIdentityBlueprint(own) => ("authentication.agent_identity_blueprint.authentication", &own.authentication),

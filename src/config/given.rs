@@ -33,7 +33,7 @@ fn explain(error: &ConfigError, json: &[u8]) -> String {
     let is_scheme = names.len() <= 2 && names.first().is_some_and(|first| first == "schemes");
     let is_whole = names.last().is_some_and(|last| HIDDEN_WHOLE.contains(&last.as_str()));
     let is_hidden = is_scheme || is_whole || !is_open && names.iter().any(|name| HIDDEN.contains(&name.as_str()));
-    // What a member is that is not known, nobody knows.
+    // The meaning of an unknown member is not known, so its value is not shown.
     let found = names.iter().try_fold(&document, |value, name| match value {
         Value::Array(list) => list.get(name.parse::<usize>().ok()?),
         other => other.get(name),
