@@ -1,7 +1,7 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
 use super::{
-    CalledWith, ConfigError, Credential, Demanded, Fields, Issuer, Match, Operations, Pin, Placement, RemoteCard, Scheme, Secret,
+    CalledWith, ConfigError, Credential, Demanded, Fields, Issuer, Match, Operations, Pin, Placement, PushTo, RemoteCard, Scheme, Secret,
     SignedCard,
 };
 use crate::protocol::Operation;
@@ -36,6 +36,9 @@ pub struct Connection {
     pub other: Other,
     /// What is attached.
     pub credential: Credential,
+    /// Gives push configurations that name a webhook of ours a token of the filter.
+    #[serde(default)]
+    pub push: Option<PushTo>,
     /// Where Envoy's route must lead. Otherwise nothing goes out. [`super::Config::parse`] makes sure that it is said.
     #[serde(default)]
     pub pin: Option<Pin>,

@@ -8,6 +8,7 @@ mod audit;
 mod card;
 mod carriers;
 mod certificate;
+mod check;
 mod choice;
 mod claims;
 mod client;
@@ -34,6 +35,7 @@ mod pin;
 mod preset;
 mod profile;
 mod push;
+mod push_token;
 mod reader;
 mod remote;
 mod remote_card;
@@ -41,6 +43,7 @@ mod scheme;
 mod secret;
 mod security;
 mod skill;
+mod tag_key;
 mod taken;
 mod target;
 mod tasks;
@@ -49,6 +52,7 @@ mod uri;
 mod versions;
 mod voucher;
 mod waiting;
+mod webhook;
 
 pub use access::{Alternatives, Kind, Operations, Require, Rule};
 pub use agent::{Agent, TenantClaim, Tenants};
@@ -82,23 +86,25 @@ pub use pin::{Pin, Placement};
 pub use preset::Preset;
 pub use profile::Profile;
 pub use push::{PushRule, PushScheme};
+pub use push_token::{OtherTargets, PushTo, PushToken};
 pub use remote::Remote;
 pub use remote_card::{CalledWith, CardKeys, RemoteCard, SignedCard};
 pub use scheme::{Bearer, Open, Scheme};
 pub use secret::{Secret, SecretDocument, SecretRef};
 pub use security::{Demanded, Requirement, is_scope};
 pub use skill::{Key, SkillFrom, SkillPath};
+pub use tag_key::TagKey;
 pub use taken::is_taken;
 pub use target::{HostPattern, Match, PathPrefix, Ports, Unmatched};
-pub use tasks::{Mark, Owned, TagKey, Tasks};
+pub use tasks::{Mark, Owned, Tasks};
 pub use terms::{OwnTerms, Terms};
 pub use uri::HttpUri;
 pub use voucher::Voucher;
 pub use waiting::Fairness;
+pub use webhook::{JtiUse, Webhook};
 
 use crate::wire::json::UniqueMap;
 use crate::wire::sorted::{SortedMap, SortedSet};
-use crate::wire::{header, steering};
 use serde::Deserialize;
 use std::rc::Rc;
 
@@ -118,6 +124,9 @@ pub struct Config {
     /// Remote agents that this side calls.
     #[serde(default)]
     pub connections: Vec<Rc<Connection>>,
+    /// Where remote agents post notifications for agents behind this Envoy.
+    #[serde(default)]
+    pub webhooks: Vec<Rc<Webhook>>,
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
     secrets: UniqueMap<Secret>,
@@ -220,78 +229,6 @@ impl Config {
     pub const fn secrets(&self) -> &SortedMap<String, Secret> {
         &self.secrets.0
     }
-
-    fn check(&self) -> Result<Ports, ConfigError> {
-        if self.agents.is_empty() && self.connections.is_empty() {
-            return Err(ConfigError::new("", "give at least one of agents or connections"));
-        }
-        unique("issuers", "name", self.issuers.iter().map(|issuer| issuer.name.as_str()))?;
-        issuer::unique(&self.issuers)?;
-        unique("agents", "name", self.agents.iter().map(|agent| agent.name.as_str()))?;
-        unique("connections", "name", self.connections.iter().map(|connection| connection.name.as_str()))?;
-        for (index, name) in self.keep_headers.iter().enumerate() {
-            if !header::is_name(name) || !steering::is_steering(name) {
-                return Err(ConfigError::new(format!("keep_headers[{index}]"), "is none of the x-envoy- headers that can be kept"));
-            }
-        }
-        for (index, issuer) in self.issuers.iter().enumerate() {
-            issuer.check(&format!("issuers[{index}]"), &self.secrets.0)?;
-        }
-        for (name, scheme) in &self.schemes.0 {
-            scheme.check(&format!("schemes.{name}"), &self.issuers, &self.secrets.0)?;
-        }
-        voucher::unique(&self.issuers, &self.schemes.0)?;
-        if let Some(trace) = &self.debug {
-            trace.check("debug", &self.issuers, &self.schemes.0)?;
-        }
-        if !(128..=65536).contains(&self.max_path_bytes) {
-            return Err(ConfigError::new("max_path_bytes", "must be 128 to 65536"));
-        }
-        let mut places = target::Places::default();
-        waiting::check("", self.max_waiting)?;
-        for (index, agent) in self.agents.iter().enumerate() {
-            let path = format!("agents[{index}]");
-            agent.check(&path, &self.schemes.0, &self.issuers)?;
-            agent.tasks.check(&format!("{path}.tasks"), &self.secrets.0, agent.skill_from.as_ref())?;
-            agent.target.check(&format!("{path}.match"), &agent.grpc_services(), &mut places)?;
-        }
-        for (index, connection) in self.connections.iter().enumerate() {
-            let path = format!("connections[{index}]");
-            connection.check(&path, &self.secrets.0, &self.issuers)?;
-            connection.check_callers(&path, &self.schemes.0, &self.issuers)?;
-            connection.target.check(&format!("{path}.match"), &[], &mut places)?;
-            connection.keep.check_kept(&format!("{path}.keep"), &self.credential_headers(), &self.credential_parameters())?;
-        }
-        for (name, secret) in &self.secrets.0 {
-            secret.check(&format!("secrets.{name}"), self.allow_inline_secrets, &self.secrets.0)?;
-        }
-        let ports = places.ports();
-        for (index, agent) in self.agents.iter().enumerate() {
-            agent.target.check_ports(&format!("agents[{index}].match"), ports)?;
-            if let Some(place) = &agent.card.at {
-                agent.target.check_card(&format!("agents[{index}].card.at"), place, &mut places)?;
-            }
-        }
-        for (index, connection) in self.connections.iter().enumerate() {
-            connection.target.check_ports(&format!("connections[{index}].match"), ports)?;
-        }
-        Ok(ports)
-    }
-}
-
-/// Errs on the first of `values` that was there before.
-fn unique<'a>(list: &str, member: &str, values: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
-    let mut seen = SortedSet::new();
-    for (index, value) in values.enumerate() {
-        let path = || format!("{list}[{index}].{member}");
-        if value.is_empty() {
-            return Err(ConfigError::new(path(), "must not be empty"));
-        }
-        if !seen.insert(value) {
-            return Err(ConfigError::new(path(), format!("{value:?} is used twice")));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
