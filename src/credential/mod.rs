@@ -4,6 +4,7 @@ pub mod assertion;
 pub mod cache;
 pub mod endpoint;
 pub mod managed_identity;
+pub mod push_token;
 pub mod secrets;
 pub mod source;
 pub mod static_header;
