@@ -140,7 +140,7 @@ async fn once_over_workers(mesh: &Mesh) -> Result<()> {
         refused(reply, "token_replayed")?;
     }
     let first = receiver.heard().first().map(|heard| heard.header("x-attache").join("|")).unwrap_or_default();
-    let who = r#"webhook="signed", version="1.0", kind="user", issuer="partner", subject="agent", scopes=()"#;
+    let who = r#"webhook="signed", version="1.0", kind="service", issuer="partner", subject="agent", scopes=()"#;
     ensure!(first == who, "{first}");
     // Two hundred of their own all pass.
     receiver.forget();
