@@ -164,6 +164,11 @@ fn outbound() {
 }
 
 #[test]
+fn notifications() {
+    room("notifications");
+}
+
+#[test]
 fn remote_cards() {
     room("remote_cards");
 }

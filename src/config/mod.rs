@@ -28,6 +28,7 @@ mod key;
 mod keys;
 mod limits;
 mod named_credential;
+mod notifications;
 mod offer;
 mod other_path;
 mod pin;
@@ -76,6 +77,7 @@ pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use named_credential::{KeyName, NamedCredential};
+pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
 pub use offer::{BindingPaths, Offer, Offers};
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
@@ -118,6 +120,9 @@ pub struct Config {
     /// Remote agents that this side calls.
     #[serde(default)]
     pub connections: Vec<Rc<Connection>>,
+    /// The public keys of what this side signs, where they are served here.
+    #[serde(default)]
+    pub published_keys: Option<PublishedKeys>,
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
     secrets: UniqueMap<Secret>,
@@ -139,8 +144,7 @@ pub struct Config {
     /// What ports mean to every `match`; filled by [`Config::parse`].
     #[serde(skip)]
     ports: Ports,
-    /// Whether request headers are held until the verdict. Needs Envoy's plugin option
-    /// `allow_on_headers_stop_iteration`.
+    /// Whether request headers are held until the verdict. Needs Envoy's plugin option `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
     pub hold_headers: bool,
     /// The record that each decision leaves.
@@ -257,6 +261,7 @@ impl Config {
         }
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
+            connection.check_notifications(&path, self)?;
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             connection.check_callers(&path, &self.schemes.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &[], &mut places)?;
@@ -275,6 +280,7 @@ impl Config {
         for (index, connection) in self.connections.iter().enumerate() {
             connection.target.check_ports(&format!("connections[{index}].match"), ports)?;
         }
+        self.check_published()?;
         Ok(ports)
     }
 }

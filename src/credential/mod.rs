@@ -5,6 +5,8 @@ pub mod cache;
 pub mod endpoint;
 pub mod managed_identity;
 pub mod secrets;
+pub mod signed_jwt;
+pub mod signing;
 pub mod source;
 pub mod static_header;
 

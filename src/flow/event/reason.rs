@@ -88,6 +88,7 @@ reasons! {
     LimitExceeded "limit_exceeded" INVALID_PARAMS "The request asks for too much."
     PushNotOffered "push_not_offered" PUSH "Push notifications are not offered here."
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
+    NotificationMalformed "notification_malformed" AMBIGUOUS "This is no notification about a task: send one JSON object with task, message, statusUpdate or artifactUpdate (A2A 1.0), or with kind (0.3)."
     TaskNotFound "task_not_found" TASK_NOT_FOUND "There is no such task or context of yours: leave taskId and contextId out to begin a new one."
     TenantRefused "tenant_refused" INVALID_PARAMS "This request may not name this tenant: leave it out, or name the one that the agent's card or your token has."
     ContextMissing "context_missing" INVALID_PARAMS "Tasks are listed by context here: name a contextId of yours."

@@ -5,4 +5,5 @@ pub mod connection;
 pub mod destination;
 pub mod resource;
 pub mod runtime;
+pub mod signing;
 pub mod statement;

@@ -2,8 +2,8 @@
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
 use crate::config::{CertificateSource, Config, ConfigError, Scheme};
-use crate::credential::assertion::Signer;
 use crate::credential::secrets::Secrets;
+use crate::credential::signing::Signer;
 use crate::flow::event::call::Want;
 use crate::flow::event::target::Target;
 use crate::flow::request::conceal::Places;
@@ -14,12 +14,13 @@ use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
 use crate::flow::setup::destination::Destination;
+use crate::flow::setup::signing;
 use crate::flow::supply::seats::{Clients, Seat};
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
-use crate::protocol::task_state;
+use crate::protocol::{notification, task_state};
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
@@ -42,6 +43,7 @@ pub struct Runtime {
     asks_peer: bool,
     credential_headers: SortedSet<String>,
     envelope: Rc<Questions>,
+    notifications: notification::Questions,
     task_states: Option<Rc<task_state::Plans>>,
 }
 
@@ -89,6 +91,7 @@ impl Runtime {
         }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
         let connections = connections.map(|(index, (own, dropped))| Rc::new(Connection::new(index, own, dropped, &config))).collect();
+        config.published_keys.as_ref().map_or(Ok(()), signing::check_published)?;
         let task_states = config.audit.auth_required.then(Rc::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
@@ -103,6 +106,7 @@ impl Runtime {
             asks_peer,
             credential_headers,
             envelope: Rc::default(),
+            notifications: notification::Questions::default(),
             task_states,
         })
     }
@@ -144,10 +148,13 @@ impl Runtime {
         warnings
     }
 
-    /// The same with what signs client assertions.
-    #[must_use]
-    pub fn signing_with(self, signer: Rc<dyn Signer>) -> Self {
-        Self { supply: self.supply.signing_with(signer), ..self }
+    /// The same with what signs. `json` is the text of the configuration.
+    ///
+    /// # Errors
+    /// If it asks for something signed, and the proxy cannot do that, or not with the key that is there.
+    pub fn signing_with(self, signer: Rc<dyn Signer>, json: &[u8]) -> Result<Self, ConfigError> {
+        signing::check(&self.config, json, &self.supply.secrets(), &*signer, self.supply.verifier())?;
+        Ok(Self { supply: self.supply.signing_with(signer), ..self })
     }
 
     /// The same, where this checks the signatures of what is fetched.
@@ -221,6 +228,12 @@ impl Runtime {
     #[must_use]
     pub const fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What is asked of notifications.
+    #[must_use]
+    pub const fn notifications(&self) -> &notification::Questions {
+        &self.notifications
     }
 
     /// What is asked of a JSON-RPC body of which only the envelope matters.
