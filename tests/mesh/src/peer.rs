@@ -88,6 +88,22 @@ pub async fn agent_layouts_0_3() -> Result<Agent> {
     agent("agent-layouts-0.3", command).await
 }
 
+/// Starts an echo agent whose SDK posts notifications through the Envoy at `port`: of 1.0 in Python or JavaScript, or of 0.3 in Python.
+pub async fn agent_notifying(sdk: Sdk, port: u16) -> Result<Agent> {
+    let mut command = match sdk {
+        Sdk::Python1_0 => python("py-1.0", "agent_notifying_1_0.py"),
+        Sdk::Python0_3 => python("py-0.3", "agent_notifying_0_3.py"),
+        Sdk::Js1_0 | Sdk::Js0_3 => node("agent_sample.mjs"),
+    };
+    command.env("NOTIFY_PORT", port.to_string());
+    agent("agent-notifying", command).await
+}
+
+/// Starts what receives notifications: see `peers/receiver.mjs`.
+pub async fn receiver() -> Result<Agent> {
+    agent("receiver", node("receiver.mjs")).await
+}
+
 /// Starts the A2A 0.3 version of the same agent.
 pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
