@@ -7,9 +7,12 @@ use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, message_0_3, message_1_0, rpc};
+use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{self, Agent, Sdk};
+use attache_mesh::port::Reserved;
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::wait;
+use attache_mesh::wiretap::Wiretap;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -234,6 +237,46 @@ async fn own_network() -> Result<()> {
     Ok(())
 }
 
+/// The webhook of another filter takes them, by the keys that this one publishes: once, about their own task.
+async fn by_another_filter(mesh: &Mesh) -> Result<()> {
+    let place = Place::new().await?;
+    let behind = Wiretap::start().await?;
+    let port = Reserved::new()?;
+    let audience = format!("http://127.0.0.1:{}", port.port());
+    let mut file = place.file("ES256")?;
+    file.edit_plugin(|plugin| plugin["connections"][0]["notifications"]["targets"]["ports"] = json!([port.port()]))?;
+    let sender = Envoy::start("notifying-filter", &file, place.options("ES256")?).await?;
+    let mut file = mesh.inbound_file()?;
+    file.listen_on(&port)?;
+    file.cluster("expense_v1_0", behind.port)?;
+    file.cluster("idp", sender.port())?;
+    file.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] =
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0"}}]);
+    let jwks = format!("http://127.0.0.1:{}/.well-known/jwks.json", sender.port());
+    file.edit_plugin(|plugin| {
+        *plugin = json!({
+            "issuers": [{"name": "agents", "issuer": ISSUER, "audiences": [audience], "token_types": ["JWT"],
+                         "jwks": {"remote": {"uri": jwks, "cluster": "idp"}}}],
+            "schemes": {"agents": {"bearer": {"issuers": ["agents"]}}},
+            "webhooks": [{"name": "events", "match": {"hosts": ["127.0.0.1"], "ports": "ignore", "path_prefix": "/"}, "security": [{"agents": []}]}],
+        });
+    })?;
+    let taking = Envoy::start("notified-filter", &file, Options::default()).await?;
+    let host = format!("127.0.0.1:{}", taking.port());
+    for id in ["one", "two"] {
+        let call = Call::post(format!("/{id}"), &json!({"task": {"id": id}})).host(&host);
+        let reply = call.send(sender.port()).await?;
+        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+    }
+    let heard = behind.heard();
+    let said: Vec<&str> = heard.iter().flat_map(|heard| heard.header("x-attache")).collect();
+    let who = format!("webhook=\"events\", version=\"1.0\", kind=\"service\", issuer=\"agents\", subject=\"{ISSUER}\", scopes=()");
+    ensure!(said == [who.as_str(), who.as_str()], "{said:?}");
+    // Somebody who posts by itself has no token of this side.
+    let stranger = Call::post("/one", &json!({"task": {"id": "one"}})).host(&host);
+    refusal::check(&stranger.send(taking.port()).await?, "credentials_missing", &Form::Status)
+}
+
 async fn foreign_key() -> Result<()> {
     let place = Place::new().await?;
     let other = place.options("RS256")?;
@@ -252,5 +295,6 @@ pub fn add(suite: &mut Suite) {
     suite.add("notifications::no_token_is_signed_twice", async |_| workers().await);
     suite.add("notifications::nothing_else_leaves", async |_| refusals().await);
     suite.add("notifications::nothing_goes_to_the_own_network", async |_| own_network().await);
+    suite.add("notifications::the_webhook_of_another_filter_takes_them", by_another_filter);
     suite.add("notifications::a_key_that_is_not_the_published_one_is_refused", async |_| foreign_key().await);
 }
