@@ -87,6 +87,7 @@ reasons! {
     ContentRefused "content_refused" CONTENT_TYPE "This content is not accepted here."
     LimitExceeded "limit_exceeded" INVALID_PARAMS "The request asks for too much."
     PushNotOffered "push_not_offered" PUSH "Push notifications are not offered here."
+    PushCredentialTaken "push_credential_taken" INVALID_PARAMS "The push notification configuration must leave token or authentication to this proxy."
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
     TaskNotFound "task_not_found" TASK_NOT_FOUND "There is no such task or context of yours: leave taskId and contextId out to begin a new one."
     TenantRefused "tenant_refused" INVALID_PARAMS "This request may not name this tenant: leave it out, or name the one that the agent's card or your token has."

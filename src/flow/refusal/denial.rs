@@ -158,6 +158,7 @@ impl Denial {
             Reason::ParamsMalformed
             | Reason::LimitExceeded
             | Reason::PushTargetRefused
+            | Reason::PushCredentialTaken
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),

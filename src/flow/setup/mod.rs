@@ -6,3 +6,4 @@ pub mod destination;
 pub mod resource;
 pub mod runtime;
 pub mod statement;
+mod tag_keys;
