@@ -134,13 +134,17 @@ impl Outbound {
     /// What goes on in place of what has come of the body, if it is something else.
     pub(super) fn release(&mut self, effects: &mut Vec<Effect>) {
         let Some(endorsed) = &mut self.endorsed else { return };
-        if let Body::Changed(body) = std::mem::replace(&mut endorsed.body, Body::Fine) {
-            let length = "content-length".into();
-            effects.push(match self.announced {
-                Some(_) => Effect::SetHeader(length, Value::Text(body.len().to_string())),
-                None => Effect::RemoveHeader(length),
-            });
-            effects.push(Effect::ReplaceRequestBody(body));
+        match std::mem::take(&mut endorsed.body) {
+            Body::Changed(body) => {
+                let length = "content-length".into();
+                effects.push(match self.announced {
+                    Some(_) => Effect::SetHeader(length, Value::Text(body.len().to_string())),
+                    None => Effect::RemoveHeader(length),
+                });
+                effects.push(Effect::ReplaceRequestBody(body));
+                endorsed.body = Body::Fine;
+            }
+            other => endorsed.body = other,
         }
     }
 }
