@@ -94,6 +94,11 @@ fn tokens() {
 }
 
 #[test]
+fn webhooks() {
+    room("webhooks");
+}
+
+#[test]
 fn audiences() {
     room("audiences");
 }

@@ -29,6 +29,11 @@ fn layouts() {
 }
 
 #[wasm_bindgen_test]
+fn webhooks() {
+    room(include_str!("webhooks.json"));
+}
+
+#[wasm_bindgen_test]
 fn tokens() {
     room(include_str!("tokens.json"));
 }

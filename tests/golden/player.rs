@@ -2,13 +2,15 @@
 //! The same cases run natively (`tests/golden.rs`) and on wasm32 (`on_wasm32.rs`).
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
-//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
+//! `{"hex": …}`, `{"token": {header, claims}}` that is signed here, or `{"push": {…}}`, a token of push configurations) with `end`; a
+//! second `headers` is another request; `body` (text, `{"hex": …}`, or JSON) with `end`;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
 //! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `route` (what the proxy says
 //! of the route that it is asked about); `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds
 //! that pass). What the desk writes to the log stands before what becomes of the request.
 
 use attache::config::Config;
+use attache::credential::push_token::{self, Keys, Party, Purpose};
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
 use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
@@ -24,8 +26,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_compact::Algorithm as _;
 use jwt_compact::alg::{Ed25519, SigningKey, VerifyingKey};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
 
 type Key = <Ed25519 as jwt_compact::Algorithm>::SigningKey;
 
@@ -52,6 +57,25 @@ fn token(spec: &Value) -> String {
     format!("Bearer {input}.{}", URL_SAFE_NO_PAD.encode(jwt_compact::AlgorithmSignature::as_bytes(&signature)))
 }
 
+/// A token as the filter puts it into push configurations: `{scheme, key, connection, subject, task, expires, nonce}`.
+fn push_token(spec: &Value) -> String {
+    let text = |name: &str, usual: &'static str| spec[name].as_str().unwrap_or(usual).to_owned();
+    let secret = SecretString::from(text("key", PUSH_KEY));
+    let party = |subject| Party { origin: ("issuer", "https://auth.example.com"), tenant: None, subject: Some(subject), client: None };
+    let purpose = Purpose {
+        connection: &text("connection", "partner"),
+        caller: spec["subject"].as_str().map(party),
+        task: spec["task"].as_str(),
+        expires: UnixTime::from_secs(spec["expires"].as_u64().unwrap_or(5000)),
+    };
+    let nonce = [u8::try_from(spec["nonce"].as_u64().unwrap_or(1)).unwrap(); 16];
+    let keys = Keys::new(std::iter::once(("k1", &secret)));
+    format!("{}{}", text("scheme", ""), push_token::mint(&keys, &purpose, &nonce).unwrap().expose_secret())
+}
+
+/// The key of tokens, in the configurations of cases.
+const PUSH_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// Members of `changes` replace those of `base`; `null` removes one.
 fn merge(base: &mut Value, changes: &Value) {
     for (name, value) in changes.as_object().into_iter().flatten() {
@@ -65,6 +89,7 @@ fn merge(base: &mut Value, changes: &Value) {
 fn header_value(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
+        Value::Object(spec) if spec.contains_key("push") => push_token(&spec["push"]).into_bytes(),
         Value::Object(spec) if spec.contains_key("token") => token(&spec["token"]).into_bytes(),
         Value::Object(spec) => from_hex(spec["hex"].as_str().unwrap()),
         other => panic!("no header value: {other}"),
@@ -75,7 +100,7 @@ fn header_value(value: &Value) -> Vec<u8> {
 #[allow(dead_code, reason = "cases on wasm32 have their records compared natively")]
 pub fn credentials(case: &Value) -> Vec<String> {
     let lists = case["events"].as_array().unwrap().iter().filter_map(|event| event["headers"].as_array());
-    let carriers = ["authorization", "x-api-key", "cookie"];
+    let carriers = ["authorization", "x-api-key", "cookie", "x-a2a-notification-token"];
     let values = lists.flatten().filter(|pair| carriers.contains(&pair[0].as_str().unwrap())).map(|pair| header_value(&pair[1]));
     let texts = values.filter_map(|value| String::from_utf8(value).ok());
     let parts = texts.flat_map(|text| text.split([' ', ';', '=', '.']).map(str::to_owned).collect::<Vec<_>>());
@@ -128,7 +153,30 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     if case["holds"] == true {
         runtime.supply().note_hold();
     }
-    runtime
+    let memory = Rc::new(Memory::default());
+    // What makes places there.
+    Desk::<()>::default().open(&[], &With { supply: runtime.supply(), board: &*memory, now: UnixTime::default() });
+    runtime.remembering_on(memory)
+}
+
+/// What is seen at any worker.
+#[derive(Default)]
+struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl Board for Memory {
+    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
+    }
+
+    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
+        let mut values = self.0.borrow_mut();
+        let known = values.get(name).map(|(_, version)| *version);
+        let is_free = version.is_none() || version == known;
+        if is_free {
+            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
+        }
+        is_free
+    }
 }
 
 /// No other worker.
@@ -221,6 +269,8 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            (exchange, interest) = (Exchange::default(), Interest::default());
+            buffer.clear();
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(part) = event.get("body").filter(|_| !event.contains_key("fetched")) {
             if !paused {

@@ -37,7 +37,7 @@ const FLOW: [&[&str]; 14] = [
     &["meter.rs"],
     &["auth_required.rs"],
     &["progress.rs"],
-    &["inbound", "outbound"],
+    &["inbound", "outbound", "webhook"],
     &["stage.rs"],
     &["begin.rs"],
     &["exchange.rs"],

@@ -32,6 +32,8 @@ pub enum Recipient {
     Agent(String),
     /// A remote agent.
     Connection(String),
+    /// A webhook.
+    Webhook(String),
     /// Nothing that is configured.
     Nowhere,
 }
@@ -41,7 +43,7 @@ impl Recipient {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Agent(name) | Self::Connection(name) => name,
+            Self::Agent(name) | Self::Connection(name) | Self::Webhook(name) => name,
             Self::Nowhere => "none",
         }
     }

@@ -71,6 +71,8 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     connection: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     binding: Option<&'a str>,
@@ -135,13 +137,19 @@ impl Record {
     fn written(&self, before: &str, now: UnixTime) -> String {
         let denied = self.reason.filter(|_| self.decision == Decision::Deny);
         let said = self.said.as_deref();
-        let named =
-            |is_agent: bool| said.filter(|said| matches!(said.place, Recipient::Agent(_)) == is_agent).map(|said| said.place.name());
+        let (mut agent, mut connection, mut webhook) = (None, None, None);
+        match said.map(|said| &said.place) {
+            Some(Recipient::Agent(name)) => agent = Some(name.as_str()),
+            Some(Recipient::Connection(name)) => connection = Some(name.as_str()),
+            Some(Recipient::Webhook(name)) => webhook = Some(name.as_str()),
+            Some(Recipient::Nowhere) | None => {}
+        }
         let line = Line {
             time: now.rfc3339(),
             request_id: said.and_then(|said| said.request_id.as_deref()),
-            agent: named(true),
-            connection: named(false).filter(|_| said.is_some_and(|said| matches!(said.place, Recipient::Connection(_)))),
+            agent,
+            connection,
+            webhook,
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
             operation: self.operation.map(Operation::name),

@@ -35,6 +35,8 @@ pub struct Denial {
     pub is_0_3: bool,
     /// What callers are asked for; tokens, unless the agent is known.
     pub challenges: Option<Rc<Challenges>>,
+    /// `allow` of the refusal of a method (RFC 9110 section 10.2.1).
+    pub allowed: &'static str,
     /// What is wrong, for the operator's record. No caller reads it.
     pub detail: Option<Box<str>>,
 }
@@ -52,6 +54,7 @@ impl Denial {
             as_event: false,
             is_0_3: false,
             challenges: None,
+            allowed: ALLOWED,
             detail: None,
         }
     }
@@ -134,7 +137,7 @@ impl Denial {
         }
         if class.http == 405 {
             // RFC 9110 section 15.5.6 asks for it.
-            headers.push(("allow", crate::flow::refusal::denial::ALLOWED.to_owned()));
+            headers.push(("allow", self.allowed.to_owned()));
         }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));

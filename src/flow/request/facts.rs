@@ -182,6 +182,9 @@ impl Facts {
             Some(Target::Connection(index)) => {
                 Recipient::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
             }
+            Some(Target::Webhook(index)) => {
+                Recipient::Webhook(config.webhooks.get(index).map_or_else(String::new, |webhook| webhook.name.clone()))
+            }
             None => Recipient::Nowhere,
         };
         let caller = self.caller.as_deref();

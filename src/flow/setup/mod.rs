@@ -7,3 +7,4 @@ pub mod resource;
 pub mod runtime;
 pub mod statement;
 mod tag_keys;
+pub mod webhook;

@@ -14,11 +14,14 @@ use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
 use crate::flow::setup::destination::Destination;
+use crate::flow::setup::webhook::Webhook;
+use crate::flow::supply::board::Board;
 use crate::flow::supply::seats::{Clients, Seat};
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
+use crate::protocol::notification::Notifications;
 use crate::protocol::task_state;
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
@@ -35,6 +38,7 @@ pub struct Runtime {
     matcher: Matcher,
     agents: Vec<Rc<Agent>>,
     connections: Vec<Rc<Connection>>,
+    webhooks: Vec<Rc<Webhook>>,
     /// Looks at all that any scheme looks at.
     everything: Rc<Policy>,
     places: Places,
@@ -42,6 +46,7 @@ pub struct Runtime {
     asks_peer: bool,
     credential_headers: SortedSet<String>,
     envelope: Rc<Questions>,
+    notifications: Rc<Notifications>,
     task_states: Option<Rc<task_state::Plans>>,
 }
 
@@ -90,6 +95,9 @@ impl Runtime {
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
         let connections = connections.map(|(index, (own, dropped))| Connection::new(index, own, dropped, &config, &secrets).map(Rc::new));
         let connections = connections.collect::<Result<_, _>>()?;
+        let webhooks = config.webhooks.iter().enumerate();
+        let webhooks = webhooks.map(|(index, own)| Webhook::new(index, own, &config, &secrets).map(Rc::new)).collect::<Result<_, _>>()?;
+        let notifications = Rc::default();
         let task_states = config.audit.auth_required.then(Rc::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
@@ -99,11 +107,13 @@ impl Runtime {
             matcher,
             agents,
             connections,
+            webhooks,
             everything,
             places,
             asks_peer,
             credential_headers,
             envelope: Rc::default(),
+            notifications,
             task_states,
         })
     }
@@ -169,6 +179,12 @@ impl Runtime {
         Self { supply: self.supply.telling_apart(clients), ..self }
     }
 
+    /// The same where workers tell each other on `board` what they have seen.
+    #[must_use]
+    pub fn remembering_on(self, board: Rc<dyn Board>) -> Self {
+        Self { supply: self.supply.remembering_on(board), ..self }
+    }
+
     /// A place for a request to `destination` that waits for `want`; `None` if it has to be refused.
     #[must_use]
     pub(in crate::flow) fn sit(&self, want: Want, destination: &Destination, now: UnixTime) -> Option<Seat> {
@@ -203,6 +219,7 @@ impl Runtime {
         match target {
             Target::Agent(index) => self.agents.get(index).cloned().map(Destination::Agent),
             Target::Connection(index) => self.connections.get(index).cloned().map(Destination::Connection),
+            Target::Webhook(index) => self.webhooks.get(index).cloned().map(Destination::Webhook),
         }
     }
 
@@ -222,6 +239,12 @@ impl Runtime {
     #[must_use]
     pub const fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What is asked of the bodies of notifications.
+    #[must_use]
+    pub const fn notifications(&self) -> &Rc<Notifications> {
+        &self.notifications
     }
 
     /// What is asked of a JSON-RPC body of which only the envelope matters.

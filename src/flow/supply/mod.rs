@@ -24,3 +24,4 @@ pub mod token_notes;
 pub mod tokens;
 pub mod verify;
 pub mod whose;
+pub mod witness;

@@ -5,6 +5,7 @@ use crate::credential::push_token::Nonce;
 use crate::credential::secrets::Secrets;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::{Effect, metric};
+use crate::flow::supply::board::Board;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
 use crate::flow::supply::nonces::Nonces;
@@ -12,6 +13,7 @@ use crate::flow::supply::seats::{Clients, Seats};
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::{Source, Sources};
 use crate::flow::supply::tokens::Outgoing;
+use crate::flow::supply::witness::Witness;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::{Software, Verifier};
 use crate::wire::sorted::SortedSet;
@@ -43,6 +45,8 @@ pub struct Supply {
     pub(super) seats: Rc<RefCell<Seats>>,
     /// `None`: clients cannot be warned apart.
     pub(super) clients: Option<Rc<dyn Clients>>,
+    /// What was seen once at any worker.
+    witness: Witness,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
@@ -81,6 +85,7 @@ impl Supply {
             warnings: RefCell::new(warnings),
             seats: Rc::default(),
             clients: None,
+            witness: Witness::default(),
             holds: Cell::new(false),
             warned: RefCell::default(),
             looked_at: RefCell::default(),
@@ -180,6 +185,18 @@ impl Supply {
     /// The proxy writes nothing below `number` to its log.
     pub fn set_lowest_log_level(&self, number: u32) {
         self.lowest_log_level.set(number);
+    }
+
+    /// The same where workers tell each other on `board` what they have seen.
+    #[must_use]
+    pub fn remembering_on(self, board: Rc<dyn Board>) -> Self {
+        Self { witness: Witness::on(board), ..self }
+    }
+
+    /// What was seen once at any worker.
+    #[must_use]
+    pub const fn witness(&self) -> &Witness {
+        &self.witness
     }
 
     /// The same, where this checks the signatures of what is fetched.

@@ -70,6 +70,7 @@ mod traces;
 mod vectors;
 mod waiting;
 mod watching;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -105,6 +106,7 @@ fn main() -> ExitCode {
     schemes::add(&mut suite);
     record::add(&mut suite);
     watching::add(&mut suite);
+    webhooks::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
