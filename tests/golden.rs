@@ -202,3 +202,8 @@ fn media_types() {
 fn leaving() {
     room("leaving");
 }
+
+#[test]
+fn push_out() {
+    room("push_out");
+}

@@ -255,7 +255,8 @@ impl Exchange {
             Stage::Unread(unread) => unread.growth,
             Stage::Inbound(inbound) => inbound.growth(),
             Stage::Watching(watched) => watched.owned.as_ref().map_or(0, |owned| owned.growth()),
-            Stage::New | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
+            Stage::Outbound(outbound) => outbound.growth(),
+            Stage::New | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
         }
     }
 

@@ -137,3 +137,8 @@ fn media_types() {
 fn leaving() {
     room(include_str!("leaving.json"));
 }
+
+#[wasm_bindgen_test]
+fn push_out() {
+    room(include_str!("push_out.json"));
+}

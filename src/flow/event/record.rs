@@ -57,6 +57,8 @@ pub struct Said {
     pub(in crate::flow) detail: Option<String>,
     pub(in crate::flow) shadowed: Vec<Reason>,
     pub(in crate::flow) used: Option<Used>,
+    /// What was put into its push-notification configuration.
+    pub(in crate::flow) push: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -99,6 +101,8 @@ struct Line<'a> {
     shadow: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<UsedLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -165,6 +169,7 @@ impl Record {
                 from: used.origin,
                 age: used.age.map(|age| age.as_secs()),
             }),
+            push: said.and_then(|said| said.push),
             status: denied.map(Reason::http_status),
             task_state: self.task_state,
             latency_us: self.microseconds(now),

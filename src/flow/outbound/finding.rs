@@ -31,7 +31,7 @@ pub(super) enum Next {
     Wait(Want),
     /// The same before the caller is known.
     Sit(Want),
-    /// The method is needed.
+    /// The method is needed, or all of the body.
     Read,
 }
 
@@ -116,6 +116,9 @@ impl Outbound {
             note(version, effects);
         }
         permit(operation, &connection).map_err(refuse)?;
+        if !self.endorse(operation, version, context, effects).map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         let subject = self.subject.as_ref().ok().and_then(Option::as_ref);
         let obtained = context.runtime.supply().obtain(connection.index, subject, &self.waited, &context.verifying());
         Ok(self.obtained(obtained, Some((version, operation)), effects))
@@ -148,6 +151,9 @@ impl Outbound {
         };
         match admission {
             Admission::As(admitted) => {
+                if let Some(endorsed) = &mut self.endorsed {
+                    endorsed.caller = Some(Rc::clone(&admitted.caller));
+                }
                 effects.push(Effect::Note(Note::From(admitted.caller)));
                 (self.caller, self.strangers_seat) = (None, None);
                 Ok(())

@@ -111,6 +111,11 @@ impl Call {
         path::split_query(&self.target).0
     }
 
+    /// Whether its body is encoded.
+    pub const fn is_encoded(&self) -> bool {
+        self.is_encoded
+    }
+
     pub fn is_post(&self) -> bool {
         self.method == "POST"
     }

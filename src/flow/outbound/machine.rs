@@ -11,6 +11,7 @@ use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Level, Route, Step, Value};
 use crate::flow::meter::{Excess, Meter};
+use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
 use crate::flow::outbound::leaving::{Call, CallKind, not_a2a};
 use crate::flow::outbound::notice::Notice;
@@ -51,6 +52,7 @@ pub(in crate::flow) fn begin(
         call,
         caller,
         subject: subject(head, &connection),
+        endorsed: Endorsed::of(&connection),
         connection,
         waited: Vec::new(),
         pause: None,
@@ -68,10 +70,12 @@ pub(in crate::flow) fn begin(
 }
 
 impl Outbound {
-    /// Whether the method can still come before the head goes on.
+    /// Whether the method can still come before the head goes on, or more of a body of which all is needed.
     pub(super) fn may_read(&self, context: &Context<'_>) -> bool {
-        let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
-        !self.ended && self.wrong.is_none() && !has_come && !self.is_too_long() && context.runtime.config().hold_headers
+        let (is_too_long, waits) = self.endorsed.as_ref().map_or((false, false), |endorsed| (endorsed.is_too_long(), endorsed.waits()));
+        let has_come = self.reader.as_ref().map_or(is_too_long, |reader| reader.method().is_some());
+        let is_needed = !has_come || waits;
+        !self.ended && self.wrong.is_none() && is_needed && !self.is_too_long() && context.runtime.config().hold_headers
     }
 
     pub(in crate::flow) const fn awaits(&self) -> Option<Want> {
@@ -88,7 +92,12 @@ impl Outbound {
     /// Whether the body is read. Until the caller is known it stays in the proxy; what has been read from is read on, so that nothing
     /// goes on unread.
     pub(in crate::flow) const fn reads(&self) -> bool {
-        self.reader.is_some() && self.wrong.is_none() && !self.ended
+        (self.reader.is_some() || self.keeps()) && self.wrong.is_none() && !self.ended
+    }
+
+    /// Whether the body is kept.
+    const fn keeps(&self) -> bool {
+        matches!(&self.endorsed, Some(endorsed) if endorsed.keeps())
     }
 
     /// The number of its place among those whose senders are not known yet.
@@ -144,10 +153,16 @@ impl Outbound {
     pub(super) fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
         self.held = bytes;
         // A body that is not read yet has not ended either: its end is reported when it is read.
-        if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
-            // With the announced length everything is here, whether the proxy says so yet or not.
-            self.ended = end || self.announced == Some(bytes);
+        if !self.reads() {
+            return;
+        }
+        // With the announced length everything is here, whether the proxy says so yet or not.
+        self.ended = end || self.announced == Some(bytes);
+        if let Some(reader) = &mut self.reader {
             self.wrong = reader.read(chunk, self.ended).err();
+        }
+        if let (Some(endorsed), Some(push)) = (&mut self.endorsed, &self.connection.push) {
+            endorsed.keep(chunk, push.max_body_bytes);
         }
     }
 
@@ -187,6 +202,7 @@ impl Outbound {
                     negotiate::set(&self.call, version, effects);
                 }
                 let attached = attach(*attachment, &self.target(), effects);
+                self.release(effects);
                 let ready = Ready { attached, version, operation };
                 // Last of all that changes the request: every change lets Envoy choose its route anew.
                 match self.connection.pin.as_ref().and_then(route) {
@@ -216,6 +232,9 @@ impl Outbound {
                 // Only who waits for a fetch has one.
                 self.seat = None;
                 self.begin_reading(context);
+                if let Some(endorsed) = &mut self.endorsed {
+                    endorsed.begin();
+                }
                 self.pause(Pause::Method)
             }
             Next::Wait(want) => {
@@ -309,6 +328,8 @@ impl Outbound {
                     Progress::Watch(Box::new(Watched { reader, meter, operation, version, owned, tenancy, caller }))
                 }
             }
+            // All of it has been looked at.
+            _ if self.endorsed.is_some_and(|endorsed| endorsed.is_judged()) => Progress::Pass(meter(0, Excess::Announced).ended()),
             _ if !self.call.is_post() && !self.bodiless => Progress::Pass(meter(0, Excess::Method)),
             _ => Progress::Done,
         };

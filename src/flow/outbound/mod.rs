@@ -1,5 +1,7 @@
 //! Calls to remote agents: what they are, in which version they go, and the credential that goes with them.
 
+mod endorse;
+mod endorsed;
 pub mod finding;
 pub mod leaving;
 pub mod machine;

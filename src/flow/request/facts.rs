@@ -41,6 +41,7 @@ pub struct Facts {
     detail: Option<String>,
     judged: Option<String>,
     used: Option<Used>,
+    is_endorsed: bool,
     decided: Option<(Decision, Option<Reason>)>,
     /// The lowest [`Level::number`] that the proxy writes to its log.
     lowest: u32,
@@ -94,6 +95,7 @@ impl Facts {
             }
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
+            Note::Endorsed => self.is_endorsed = true,
             Note::AuthRequired => return Some(Record { task_state: Some(AUTH_REQUIRED), ..self.record(config) }),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
@@ -208,6 +210,7 @@ impl Facts {
             detail: self.detail.as_deref().filter(|_| refused).map(cut_detail),
             shadowed: self.shadowed.clone(),
             used: self.used,
+            push: (self.is_endorsed && !refused).then_some("token"),
         }
     }
 }

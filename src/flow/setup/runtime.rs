@@ -74,7 +74,7 @@ impl Runtime {
     /// Prepares `config`, whose secrets have these values.
     ///
     /// # Errors
-    /// If keys in the configuration are no JWK Set, or a key of owned tasks is too short.
+    /// If keys in the configuration are no JWK Set, or a key that we sign with is too short.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let everything = Rc::new(Policy::of_everything(&config));
         let places = Places::new(&config);
@@ -94,7 +94,8 @@ impl Runtime {
             agents.push(Rc::new(Agent::new(index, own, &config, &secrets, plans)?));
         }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
-        let connections = connections.map(|(index, (own, dropped))| Rc::new(Connection::new(index, own, dropped, &config))).collect();
+        let connections = connections.map(|(index, (own, dropped))| Connection::new(index, own, dropped, &config, &secrets).map(Rc::new));
+        let connections = connections.collect::<Result<_, _>>()?;
         let webhooks = config.webhooks.iter().enumerate();
         let webhooks = webhooks.map(|(index, own)| Webhook::new(index, own, &config, &secrets).map(Rc::new)).collect::<Result<_, _>>()?;
         let notifications = Rc::default();

@@ -8,6 +8,7 @@ pub mod fetches;
 pub mod introspect;
 pub mod keys;
 pub mod lane;
+mod nonces;
 pub mod obtain;
 pub mod offered;
 pub mod offers;

@@ -1,12 +1,14 @@
 //! What is kept over requests, in one place. Nothing outside of this room changes it but by its functions.
 
 use crate::config::{Config, ConfigError, Issuer};
+use crate::credential::push_token::Nonce;
 use crate::credential::secrets::Secrets;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::{Effect, metric};
 use crate::flow::supply::board::Board;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
+use crate::flow::supply::nonces::Nonces;
 use crate::flow::supply::seats::{Clients, Seats};
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::{Source, Sources};
@@ -37,6 +39,7 @@ pub struct Supply {
     pub(super) outgoing: Outgoing,
     pub(super) keyrings: RefCell<Keyrings>,
     pub(super) remembered: RefCell<Remembered>,
+    pub(super) nonces: Nonces,
     pub(super) introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
     pub(super) seats: Rc<RefCell<Seats>>,
@@ -77,6 +80,7 @@ impl Supply {
             outgoing,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            nonces: Nonces::default(),
             introspections: RefCell::default(),
             warnings: RefCell::new(warnings),
             seats: Rc::default(),
@@ -160,6 +164,12 @@ impl Supply {
         self.looked_at.borrow_mut().insert(index)
     }
 
+    /// A number that is used once: by no other worker, and not again after a restart.
+    #[must_use]
+    pub fn nonce(&self, now: UnixTime) -> Nonce {
+        self.nonces.next(now)
+    }
+
     /// What is counted here.
     #[must_use]
     pub const fn tally(&self) -> &Tally {
@@ -201,12 +211,12 @@ impl Supply {
         Self { verifier, ..self }
     }
 
-    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and serial numbers are unlike those of
-    /// other workers.
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and serial numbers and nonces are
+    /// unlike those of other workers.
     #[must_use]
     pub fn seeded(self, seed: u128) -> Self {
         self.outgoing.seed.set(seed);
-        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
+        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), nonces: Nonces::seeded(seed), ..self }
     }
 
     /// A list for what an event brings about.

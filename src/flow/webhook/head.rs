@@ -53,7 +53,7 @@ impl Arriving {
     ) -> Result<Self, Denial> {
         if head.method != "POST" {
             let denial = Denial::new(Reason::MethodRefused).advise("Notifications are posted: send POST.");
-            return Err(Denial { allowed: "POST", ..denial });
+            return Err(Denial { is_for_posts: true, ..denial });
         }
         notified::check_head(head, !end_of_stream)?;
         let announced = head.content_length()?;

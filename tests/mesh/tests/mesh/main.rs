@@ -47,6 +47,7 @@ mod policy;
 mod projected;
 mod providers;
 mod published;
+mod push_out;
 mod ratelimit;
 mod record;
 mod reload;
@@ -119,6 +120,7 @@ fn main() -> ExitCode {
     held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);
+    push_out::add(&mut suite);
     from_card::add(&mut suite);
     getting_started::add(&mut suite);
     skills::add(&mut suite);
