@@ -196,8 +196,8 @@ async fn refusals() -> Result<()> {
         (json(&long), "body_too_large"),
         (Call::new(Method::POST, "/never").host(&host).header("content-type", "text/plain").body("{}"), "media_type_refused"),
         (place.post("/never", "t").header("content-encoding", "gzip"), "encoding_refused"),
-        (Call::get("/never").host(&host), "operation_unknown"),
-        (Call::new(Method::DELETE, "/never").host(&host), "operation_unknown"),
+        (Call::get("/never").host(&host), "method_refused"),
+        (Call::new(Method::DELETE, "/never").host(&host), "method_refused"),
         (Call::post("/never", &json!({"task": {"id": "t"}})).host("169.254.169.254"), "push_target_refused"),
         (Call::post("/never", &json!({"task": {"id": "t"}})).host("127.0.0.1:1"), "push_target_refused"),
     ] {
