@@ -11,6 +11,7 @@ use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{self, Agent, Sdk};
 use attache_mesh::port::Reserved;
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::tls::Authority;
 use attache_mesh::wait;
 use attache_mesh::wiretap::Wiretap;
 use hyper::Method;
@@ -106,6 +107,25 @@ impl Place {
         .await
         .with_context(|| format!("{}: {}", sdk.name(), agent.process.tail()))
     }
+}
+
+/// Envoy believes the certificates of this authority, and no others.
+fn trust(file: &mut EnvoyFile, authority: &Authority) -> Result<()> {
+    let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
+    let webhooks = clusters.iter_mut().find(|cluster| cluster["name"] == "webhooks").context("no cluster webhooks")?;
+    webhooks["transport_socket"] = tls_of_the_file()?;
+    let validation = &mut webhooks["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"];
+    ensure!(validation["trusted_ca"]["filename"].is_string(), "{validation}");
+    validation["trusted_ca"]["filename"] = json!(authority.file()?);
+    Ok(())
+}
+
+/// How `envoy/notifications.yaml` speaks TLS.
+fn tls_of_the_file() -> Result<Value> {
+    let file = EnvoyFile::load("notifications.yaml")?;
+    let clusters = file.value()["static_resources"]["clusters"].as_array().context("no clusters")?;
+    let webhooks = clusters.iter().find(|cluster| cluster["name"] == "webhooks").context("no cluster webhooks")?;
+    Ok(webhooks["transport_socket"].clone())
 }
 
 /// Envoy speaks plain HTTP to receivers.
@@ -242,12 +262,19 @@ async fn by_another_filter(mesh: &Mesh) -> Result<()> {
     let place = Place::new().await?;
     let behind = Wiretap::start().await?;
     let port = Reserved::new()?;
-    let audience = format!("http://127.0.0.1:{}", port.port());
+    let host = format!("localhost:{}", port.port());
+    let audience = format!("https://{host}");
+    let authority = Authority::new("notifications")?;
     let mut file = place.file("ES256")?;
-    file.edit_plugin(|plugin| plugin["connections"][0]["notifications"]["targets"]["ports"] = json!([port.port()]))?;
+    // Over TLS, as in the file itself but for the authority, to a name that only this machine has.
+    trust(&mut file, &authority)?;
+    file.edit_plugin(|plugin| {
+        plugin["connections"][0]["notifications"]["targets"] = json!({"hosts": ["localhost"], "ports": [port.port()]});
+    })?;
     let sender = Envoy::start("notifying-filter", &file, place.options("ES256")?).await?;
     let mut file = mesh.inbound_file()?;
     file.listen_on(&port)?;
+    authority.guard(&mut file, &authority.issue("hooks", &[], &["localhost"])?)?;
     file.cluster("expense_v1_0", behind.port)?;
     file.cluster("idp", sender.port())?;
     file.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] =
@@ -258,11 +285,10 @@ async fn by_another_filter(mesh: &Mesh) -> Result<()> {
             "issuers": [{"name": "agents", "issuer": ISSUER, "audiences": [audience], "token_types": ["JWT"],
                          "jwks": {"remote": {"uri": jwks, "cluster": "idp"}}}],
             "schemes": {"agents": {"bearer": {"issuers": ["agents"]}}},
-            "webhooks": [{"name": "events", "match": {"hosts": ["127.0.0.1"], "ports": "ignore", "path_prefix": "/"}, "security": [{"agents": []}]}],
+            "webhooks": [{"name": "events", "match": {"hosts": ["localhost"], "ports": "ignore", "path_prefix": "/"}, "security": [{"agents": []}]}],
         });
     })?;
     let taking = Envoy::start("notified-filter", &file, Options::default()).await?;
-    let host = format!("127.0.0.1:{}", taking.port());
     for id in ["one", "two"] {
         let call = Call::post(format!("/{id}"), &json!({"task": {"id": id}})).host(&host);
         let reply = call.send(sender.port()).await?;
@@ -274,7 +300,7 @@ async fn by_another_filter(mesh: &Mesh) -> Result<()> {
     ensure!(said == [who.as_str(), who.as_str()], "{said:?}");
     // Somebody who posts by itself has no token of this side.
     let stranger = Call::post("/one", &json!({"task": {"id": "one"}})).host(&host);
-    refusal::check(&stranger.send(taking.port()).await?, "credentials_missing", &Form::Status)
+    refusal::check(&authority.send(&stranger, taking.port(), None).await?, "credentials_missing", &Form::Status)
 }
 
 async fn foreign_key() -> Result<()> {
