@@ -18,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::grpc::{self, SERVICE_1_0};
 use crate::suite::Suite;
@@ -26,6 +26,8 @@ use crate::suite::Suite;
 /// The URL of notifications.
 const HOOK: &str = "https://hooks.example.com/x";
 const KEY: &str = "canary-key-of-the-webhook-0123456789";
+/// A caller's own key, which must come out nowhere.
+const DESK_KEY: &str = "canary-key-of-the-calling-desk";
 const DAY: u64 = 24 * 60 * 60;
 
 /// A connection with tokens for notifications, in this version, with these members of `push`.
@@ -208,6 +210,69 @@ async fn to_javascript(mesh: &Mesh) -> Result<()> {
     notified(&tap, Sdk::Js1_0, &[&task], "own", None).await
 }
 
+/// All the way: a call leaves with a token, the remote agent's SDK posts notifications with it, and our webhook lets them through, told
+/// whose they are. Without the token, or with another connection's, nothing gets through.
+async fn there_and_back(mesh: &Mesh) -> Result<()> {
+    canary::keep(DESK_KEY);
+    let receiver = Wiretap::start().await?;
+    let mut webhooks = mesh.inbound_file()?;
+    webhooks.cluster("expense_v1_0", receiver.port)?;
+    webhooks.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] =
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0"}}]);
+    webhooks.edit_plugin(|plugin| {
+        *plugin = json!({
+            "webhooks": [{"name": "events", "match": {"hosts": ["hooks.example.com"], "ports": "ignore", "path_prefix": "/x"},
+                          "token": {"keys": [{"id": "k1", "secret": "push"}], "connections": ["own"]}}],
+            "allow_inline_secrets": true,
+            "secrets": {"push": {"inline": KEY}},
+        });
+    })?;
+    let webhooks = Envoy::start("push-out-webhooks", &webhooks, Options::default()).await?;
+    for (version, server) in [("1.0", Sdk::Python1_0), ("0.3", Sdk::Python0_3), ("1.0", Sdk::Js1_0)] {
+        let agent = peer::agent_notifying(server, webhooks.port()).await?;
+        let path = if server == Sdk::Js1_0 { "/a2a/jsonrpc" } else { "/" };
+        let desk = json!({"name": "x-desk", "in": "header", "keys": [{"id": "desk", "sha256": hex(&Sha256::digest(DESK_KEY))}]});
+        let mut connections = [pushing("own", version, &json!({})), pushing("other", version, &json!({}))];
+        for connection in &mut connections {
+            connection["match"]["path_prefix"] = json!(path);
+            connection["security"] = json!([{"desk": []}]);
+        }
+        let mut file = file(mesh, &connections, agent.port)?;
+        file.edit_plugin(|plugin| plugin["schemes"] = json!({"desk": {"api_key": desk}}))?;
+        let envoy = start("push-out-there", &file).await?;
+        let (mut params, method, member) = match version {
+            "1.0" => (message_1_0("back"), "SendMessage", "taskPushNotificationConfig"),
+            _ => (message_0_3("back"), "message/send", "pushNotificationConfig"),
+        };
+        params["configuration"] = json!({member: {"url": format!("{HOOK}/of/partner")}});
+        let mut tasks = Vec::new();
+        for host in ["other", "own"] {
+            let call = Call::post(path, &rpc(json!(1), method, params.clone())).host(&format!("{host}.example.com"));
+            let reply = call.header("x-desk", DESK_KEY).send(envoy.port()).await?;
+            let answer = reply.json();
+            let task = answer["result"].pointer("/task/id").or_else(|| answer["result"].get("id")).and_then(Value::as_str);
+            tasks.push(task.with_context(|| reply.text())?.to_owned());
+        }
+        let arrived = wait::until("a notification", Duration::from_secs(60), async || {
+            let is_ours = |heard: &Heard| heard.whole && String::from_utf8_lossy(&heard.rest).contains(&tasks[1]);
+            Ok(receiver.heard().into_iter().find(is_ours))
+        })
+        .await?;
+        let told = arrived.header("x-attache");
+        let begin = format!("webhook=\"events\", version=\"{version}\", connection=\"own\", caller=\"");
+        ensure!(told.len() == 1 && told[0].starts_with(&begin), "{}: {told:?}", server.name());
+        ensure!(tokens(&arrived.head).is_empty(), "{}: the token went on: {}", server.name(), arrived.head);
+        webhooks.refusal_logged(0, "push_token_refused").await?;
+        let strays = receiver.heard().iter().filter(|heard| String::from_utf8_lossy(&heard.rest).contains(&tasks[0])).count();
+        ensure!(strays == 0, "{}: {strays} of another connection", server.name());
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A request with this configuration.
 fn with(config: &Value) -> Value {
     let mut params = message_1_0("p");
@@ -349,6 +414,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("push_out::official_clients_and_servers_carry_the_token", official_clients);
     suite.add("push_out::a_configuration_of_a_task_has_a_token_for_that", of_a_task);
     suite.add("push_out::the_server_in_javascript_sends_it_as_authorization", to_javascript);
+    suite.add("push_out::the_token_comes_back_to_the_webhook", there_and_back);
     suite.add("push_out::bodies_in_every_form_go_on_with_the_token_or_as_they_came", bytes);
     suite.add("push_out::what_gets_no_token_does_not_leave", refused);
     suite.add("push_out::messages_of_grpc_carry_the_token", over_grpc);
