@@ -169,6 +169,11 @@ fn outbound() {
 }
 
 #[test]
+fn notifications() {
+    room("notifications");
+}
+
+#[test]
 fn remote_cards() {
     room("remote_cards");
 }

@@ -6,7 +6,7 @@ use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level, Step, Value};
 use crate::flow::inbound::expected::Expected;
-use crate::flow::inbound::{machine as inbound, metadata};
+use crate::flow::inbound::{machine as inbound, metadata, published_keys};
 use crate::flow::outbound::machine as outbound;
 use crate::flow::outbound::state::Sent;
 use crate::flow::refusal::denial::Denial;
@@ -57,7 +57,7 @@ pub(in crate::flow) fn begin(
             return answer(&denial, None, &Id::default(), effects).into();
         }
     };
-    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
+    if let Some(reply) = metadata::answer(&head, context.runtime, context.now).or_else(|| published_keys::answer(&head, context.runtime)) {
         effects.push(Effect::Reply(reply));
         return Begun::As(Stage::Done, Step::Pause);
     }

@@ -83,8 +83,7 @@ impl Posted {
     /// A body of which nothing has come.
     #[must_use]
     pub fn new(asked: &Rc<Notifications>) -> Self {
-        let limits = Limits { text: MAX_TASK_BYTES, values: 2, ..Limits::default() };
-        Self { document: Document::new(limits, Rc::clone(&asked.plan)), asked: Rc::clone(asked) }
+        Self { document: asked.document(), asked: Rc::clone(asked) }
     }
 
     /// Reads all of `chunk`.
@@ -101,14 +100,31 @@ impl Posted {
     /// If it is no notification, or could be read as two.
     pub fn end(&mut self) -> Result<Notification, NotificationError> {
         self.document.end()?;
-        let found = |asked: Asked| self.document.findings(asked).values.first();
+        self.asked.read(&self.document)
+    }
+}
+
+impl Notifications {
+    /// A body of which nothing has come.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        let limits = Limits { text: MAX_TASK_BYTES, values: 2, ..Limits::default() };
+        Document::new(limits, Rc::clone(&self.plan))
+    }
+
+    /// What `document`, which has come whole, is.
+    ///
+    /// # Errors
+    /// If it is no notification, or could be read as two.
+    pub fn read(&self, document: &Document) -> Result<Notification, NotificationError> {
+        let found = |asked: Asked| document.findings(asked).values.first();
         let is_object = |value: Option<&Value>| value.is_some_and(|value| value.kind == Kind::Object);
-        if !is_object(found(self.asked.root)) {
+        if !is_object(found(self.root)) {
             return Err(NotificationError::NoObject);
         }
         let is_there = |asked: Asked| found(asked).is_some_and(|value| value.kind != Kind::Null);
-        let mut events = self.asked.events.iter().zip(EVENTS).filter(|(event, _)| is_there(event.object));
-        let kind = found(self.asked.kind).filter(|value| value.kind != Kind::Null);
+        let mut events = self.events.iter().zip(EVENTS).filter(|(event, _)| is_there(event.object));
+        let kind = found(self.kind).filter(|value| value.kind != Kind::Null);
         let (version, name, task) = match (events.next(), events.next(), kind) {
             (Some(_), Some(_), _) | (Some(_), None, Some(_)) => return Err(NotificationError::Several),
             (None, _, None) => return Err(NotificationError::Shape),
@@ -119,7 +135,7 @@ impl Posted {
             (None, _, Some(kind)) => {
                 let known = kind.text.as_deref().filter(|_| kind.kind == Kind::String);
                 let (name, task) = KINDS.into_iter().find(|(name, _)| known == Some(name)).ok_or(NotificationError::Shape)?;
-                (Version::V0_3, name, if task == "id" { self.asked.id } else { self.asked.task_id })
+                (Version::V0_3, name, if task == "id" { self.id } else { self.task_id })
             }
         };
         let task = match found(task) {

@@ -109,6 +109,11 @@ fn steering() {
 }
 
 #[wasm_bindgen_test]
+fn notifications() {
+    room(include_str!("notifications.json"));
+}
+
+#[wasm_bindgen_test]
 fn remote_cards() {
     room(include_str!("remote_cards.json"));
 }

@@ -4,6 +4,7 @@
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
 //! `{"hex": …}`, `{"token": {header, claims}}` that is signed here, or `{"push": {…}}`, a token of push configurations) with `end`; a
 //! second `headers` is another request; `body` (text, `{"hex": …}`, or JSON) with `end`;
+//! secrets are texts, or `{"p256": …}`, a private key made of one byte;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
 //! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `route` (what the proxy says
 //! of the route that it is asked about); `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds
@@ -31,6 +32,10 @@ use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+
+#[path = "keys.rs"]
+#[allow(dead_code, reason = "others read more of it")]
+mod keys;
 
 type Key = <Ed25519 as jwt_compact::Algorithm>::SigningKey;
 
@@ -145,11 +150,17 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     if let Some(inline) = config.pointer_mut("/issuers/0/jwks/inline") {
         *inline = jwks();
     }
+    if let Some(inline) = config.pointer_mut("/published_keys/jwks/inline").filter(|inline| inline.is_string()) {
+        *inline = json!({"keys": [keys::jwk(7, "n1"), keys::jwk(8, "n0")]});
+    }
     let mut secrets = Secrets::default();
     for (name, value) in case["secrets"].as_object().into_iter().flatten() {
-        secrets.insert(name, value.as_str().map(str::to_owned));
+        let key = value["p256"].as_u64().map(|seed| keys::pem(u8::try_from(seed).unwrap()));
+        secrets.insert(name, value.as_str().map(str::to_owned).or(key));
     }
-    let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
+    let json = config.to_string();
+    let runtime = Runtime::new(Config::parse(json.as_bytes()).unwrap(), secrets).unwrap();
+    let runtime = runtime.signing_with(Rc::new(keys::Es256Signer), json.as_bytes()).unwrap();
     if case["holds"] == true {
         runtime.supply().note_hold();
     }
@@ -269,7 +280,7 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
-            (exchange, interest) = (Exchange::default(), Interest::default());
+            exchange = Exchange::default();
             buffer.clear();
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(part) = event.get("body").filter(|_| !event.contains_key("fetched")) {
@@ -365,6 +376,16 @@ fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
     Value::Array(lines)
 }
 
+/// Header and claims of a JWT that was signed here for a task.
+fn signed(value: &str) -> Option<Value> {
+    let part = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let (prefix, token) = value.split_once(' ').unwrap_or(("", value));
+    let mut parts = token.split('.');
+    let (header, claims) = (part(parts.next()?)?, part(parts.next()?)?);
+    claims.get("taskId")?;
+    Some(json!({"prefix": prefix, "header": header, "claims": claims}))
+}
+
 fn logged(level: Level, text: &str) -> Value {
     let level = match level {
         Level::Debug => "debug",
@@ -388,6 +409,9 @@ fn told(line: &str, whole: bool) -> Value {
 fn effect(effect: &Effect) -> Value {
     match effect {
         Effect::SetHeader(name, HeaderValue::Text(value)) => json!(format!("set {name}: {value}")),
+        Effect::SetHeader(name, HeaderValue::Secret(value)) if signed(value.expose_secret()).is_some() => {
+            json!({ format!("set {name}"): signed(value.expose_secret()) })
+        }
         Effect::SetHeader(name, HeaderValue::Secret(_)) => json!(format!("set {name}: [redacted]")),
         Effect::RemoveHeader(name) => json!(format!("remove {name}")),
         Effect::SetState(key, value) => json!(format!("state {key}={value}")),

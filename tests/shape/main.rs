@@ -167,6 +167,7 @@ fn the_envoy_configurations_hold_plugin_configurations() {
     for name in [
         "inbound.yaml",
         "outbound.yaml",
+        "notifications.yaml",
         "outbound-cluster.yaml",
         "ratelimit.yaml",
         "ratelimit-global.yaml",

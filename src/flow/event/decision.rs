@@ -54,7 +54,7 @@ impl Recipient {
 pub struct Used {
     /// How it was obtained, as the configuration spells it.
     pub method: &'static str,
-    /// Where it came from: `secret`, `cache`, `fetch`, `caller` or `none`.
+    /// Where it came from: `secret`, `cache`, `fetch`, `caller`, `signed`, `agent` or `none`.
     pub origin: &'static str,
     /// How old it is, if it is a token that was fetched.
     pub age: Option<Duration>,

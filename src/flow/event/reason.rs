@@ -89,7 +89,7 @@ reasons! {
     PushNotOffered "push_not_offered" PUSH "Push notifications are not offered here."
     PushCredentialTaken "push_credential_taken" INVALID_PARAMS "The push notification configuration must leave token or authentication to this proxy."
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
-    NotificationMalformed "notification_malformed" NOTIFICATION "This is no notification about an A2A task."
+    NotificationMalformed "notification_malformed" NOTIFICATION "This is no notification about a task: send one JSON object with task, message, statusUpdate or artifactUpdate (A2A 1.0), or with kind (0.3)."
     PushTokenRefused "push_token_refused" UNAUTHENTICATED "Send the token of the push configuration: X-A2A-Notification-Token, or Authorization: Bearer."
     TokenReplayed "token_replayed" INVALID_TOKEN "Each notification needs a token of its own, with a jti that no other has."
     NotificationTaskRefused "notification_task_refused" INSUFFICIENT_SCOPE "This notification is about another task than its credentials are for."

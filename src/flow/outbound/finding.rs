@@ -65,6 +65,9 @@ impl Outbound {
     }
 
     fn find(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Next, Box<Next>> {
+        if let Some(found) = self.find_notification(context, effects) {
+            return found;
+        }
         let connection = Rc::clone(&self.connection);
         let refuse = |denial| Box::new(Next::Refuse(denial));
         // Nothing is fetched for a call that is refused anyway.
@@ -121,7 +124,7 @@ impl Outbound {
         Ok(self.obtained(obtained, Some((version, operation)), effects))
     }
 
-    fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
+    pub(super) fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
         match (obtained, known) {
             (Sought::Here(attachment), Some((version, operation))) => Next::Go(Box::new(attachment), version, operation),
             (Sought::Wait(want), _) if self.waited.len() < MOST_WAITS => Next::Wait(want),
@@ -137,7 +140,7 @@ impl Outbound {
     }
 
     /// Whether the caller may use the connection.
-    fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
+    pub(super) fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
         let Some(credentials) = &self.caller else { return Ok(()) };
         let destination = self.destination();
         let ask = |may_wait| admit(&destination, false, credentials, may_wait, context);

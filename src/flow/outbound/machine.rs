@@ -14,6 +14,7 @@ use crate::flow::meter::{Excess, Meter};
 use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
 use crate::flow::outbound::leaving::{Call, CallKind, not_a2a};
+use crate::flow::outbound::notice::Notice;
 use crate::flow::outbound::state::{Attached, Outbound, Pause, Ready, Sent, denial};
 use crate::flow::outbound::{leaving, negotiate};
 use crate::flow::progress::{Progress, Watched, answer, withheld};
@@ -42,10 +43,12 @@ pub(in crate::flow) fn begin(
     effects.push(Effect::Note(Note::For(connection.target())));
     let target = leaving::conceal(&connection, head, effects);
     let call = Call::new(head, target, &connection, !end_of_stream);
+    let notice = Notice::new(head, &connection, !end_of_stream, effects);
     let policy = connection.callers.as_ref();
     let caller = policy.map(|policy| Box::new(Credentials::read(policy, context.runtime, head, peer).into_owned()));
     let outbound = Outbound {
         place: call.place(&connection, None),
+        notice,
         call,
         caller,
         subject: subject(head, &connection),
@@ -72,7 +75,7 @@ impl Outbound {
         let (is_too_long, waits) = self.endorsed.as_ref().map_or((false, false), |endorsed| (endorsed.is_too_long(), endorsed.waits()));
         let has_come = self.reader.as_ref().map_or(is_too_long, |reader| reader.method().is_some());
         let is_needed = !has_come || waits;
-        !self.ended && self.wrong.is_none() && is_needed && context.runtime.config().hold_headers
+        !self.ended && self.wrong.is_none() && is_needed && !self.is_too_long() && context.runtime.config().hold_headers
     }
 
     pub(in crate::flow) const fn awaits(&self) -> Option<Want> {
@@ -194,8 +197,11 @@ impl Outbound {
     ) -> (Progress<Outbound>, Step) {
         match self.next(context, effects) {
             Next::Go(attachment, version, operation) => {
-                negotiate::set(&self.call, version, effects);
-                let attached = attach(*attachment, &self.call, effects);
+                // A notification goes as the agent wrote it.
+                if self.notice.is_none() {
+                    negotiate::set(&self.call, version, effects);
+                }
+                let attached = attach(*attachment, &self.target(), effects);
                 self.release(effects);
                 let ready = Ready { attached, version, operation };
                 // Last of all that changes the request: every change lets Envoy choose its route anew.
@@ -246,6 +252,11 @@ impl Outbound {
         }
     }
 
+    /// The target as it leaves: the version of a call stands in a header.
+    fn target(&self) -> String {
+        if self.notice.is_some() { self.call.target.clone() } else { self.call.target_without_version() }
+    }
+
     /// The credential is on the request: it goes only where the connection's route leads.
     fn leave(
         self: Box<Self>,
@@ -261,7 +272,7 @@ impl Outbound {
         }
         effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
         if ready.attached.in_query {
-            effects.push(Effect::SetHeader(":path".into(), Value::Text(self.call.target_without_version())));
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(self.target())));
         }
         let cause = connection.pin.as_ref().map(|pin| format!("connection {:?}: {}", connection.name, pin.contradicts(said)));
         let denial = denial(connection, Reason::ConnectionMismatch, cause, effects);
@@ -278,6 +289,10 @@ impl Outbound {
     ) -> (Progress<Outbound>, Step) {
         let Ready { attached, version, operation } = ready;
         *sent = Some(attached.report(Rc::clone(&self.connection), effects));
+        if self.notice.is_some() {
+            effects.push(Effect::Note(Note::Allowed));
+            return (Progress::Done, Step::Continue);
+        }
         if let Some(operation) = operation {
             effects.push(Effect::Note(Note::Allowed));
             return self.onward(operation, version);
@@ -328,6 +343,9 @@ impl Outbound {
 
     /// The proxy holds all that has come of the body.
     pub(super) fn begin_reading(&mut self, context: &Context<'_>) {
+        if self.reader.is_none() && !self.ended {
+            self.reader = self.notification_reader(context);
+        }
         if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, &self.connection) {
             self.reader = Some(Box::new(Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), context.runtime.envelope()))));
         }
@@ -335,7 +353,11 @@ impl Outbound {
 
     /// The binding of a refusal: before the card is known, a POST on no route may be JSON-RPC.
     pub(super) fn binding(&self) -> Option<Binding> {
-        if self.reader.is_some() && !matches!(self.place, CallKind::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
+        if self.reader.is_some() && !matches!(self.place, CallKind::HttpJson(..) | CallKind::Notification) {
+            Some(Binding::Jsonrpc)
+        } else {
+            self.place.binding()
+        }
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
@@ -360,12 +382,15 @@ impl Sent {
             return;
         }
         let connection = &self.connection;
+        let (receiver, is_calling) = if connection.notifications.is_some() { ("receiver", false) } else { ("agent", true) };
         let hint = match (status, &self.token) {
+            _ if !is_calling => "is it the one that the receiver expects?",
             (401, Some(_)) => "is it issued for the audience that the agent expects?",
             (401, None) => "is the credential still valid, and the one that the agent expects?",
             _ => "has this identity the roles or scopes that the agent asks for?",
         };
-        let text = format!("connection {:?}: the agent answered {status} to the credential ({}): {hint}", connection.name, self.method);
+        let text =
+            format!("connection {:?}: the {receiver} answered {status} to the credential ({}): {hint}", connection.name, self.method);
         effects.push(Effect::Log(Level::Warn, text));
         if let (401, Some((key, token))) = (status, self.token.take()) {
             context.runtime.supply().reject(&key, &token, context.now);
@@ -384,11 +409,11 @@ const fn route(pin: &Pin) -> Option<Route> {
 }
 
 /// Puts the credential on the request.
-fn attach(attachment: Attachment, call: &Call, effects: &mut Vec<Effect>) -> Attached {
+fn attach(attachment: Attachment, target: &str, effects: &mut Vec<Effect>) -> Attached {
     let Attachment { headers, parameter, method, origin, age, token, caller } = attachment;
     let in_query = parameter.is_some();
     effects.extend(parameter.map(|parameter| {
-        let target = secrets::with_parameter(&call.target_without_version(), &parameter);
+        let target = secrets::with_parameter(target, &parameter);
         Effect::SetHeader(":path".into(), Value::Secret(target))
     }));
     let names = headers.iter().map(|(name, _)| name.clone()).collect();

@@ -6,4 +6,6 @@ pub mod finding;
 pub mod leaving;
 pub mod machine;
 pub mod negotiate;
+pub mod notice;
+pub mod notifying;
 pub mod state;

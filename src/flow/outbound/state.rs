@@ -8,6 +8,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level};
 use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::leaving::{Call, CallKind};
+use crate::flow::outbound::notice::Notice;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::setup::connection::Connection;
@@ -30,6 +31,8 @@ pub struct Outbound {
     pub(super) connection: Rc<Connection>,
     pub(super) call: Call,
     pub(super) place: CallKind,
+    /// What its head says, if it is a notification.
+    pub(super) notice: Option<Box<Notice>>,
     /// What shows who calls, until that is known.
     pub(super) caller: Option<Box<Credentials<'static>>>,
     /// The caller's own token, if the credential is made of it.

@@ -35,8 +35,8 @@ pub struct Denial {
     pub is_0_3: bool,
     /// What callers are asked for; tokens, unless the agent is known.
     pub challenges: Option<Rc<Challenges>>,
-    /// `allow` of the refusal of a method (RFC 9110 section 10.2.1).
-    pub allowed: &'static str,
+    /// Nothing but POST is taken there.
+    pub is_for_posts: bool,
     /// What is wrong, for the operator's record. No caller reads it.
     pub detail: Option<Box<str>>,
 }
@@ -54,7 +54,7 @@ impl Denial {
             as_event: false,
             is_0_3: false,
             challenges: None,
-            allowed: ALLOWED,
+            is_for_posts: false,
             detail: None,
         }
     }
@@ -137,7 +137,7 @@ impl Denial {
         }
         if class.http == 405 {
             // RFC 9110 section 15.5.6 asks for it.
-            headers.push(("allow", self.allowed.to_owned()));
+            headers.push(("allow", if self.is_for_posts { "POST" } else { ALLOWED }.to_owned()));
         }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
@@ -165,7 +165,7 @@ impl Denial {
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
-            Reason::RequestMalformed => (A2aError::InvalidRequest.reason().to_owned(), A2A),
+            Reason::RequestMalformed | Reason::NotificationMalformed => (A2aError::InvalidRequest.reason().to_owned(), A2A),
             Reason::OperationUnknown => (A2aError::MethodNotFound.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };

@@ -13,6 +13,9 @@ use crate::wire::path;
 /// # Errors
 /// If A2A does not use the method, or not there; if the request is to become a tunnel.
 pub fn check(head: &Head<'_>, name: &str, connection: Option<&Connection>) -> Result<(), Denial> {
+    if connection.is_some_and(|connection| connection.notifications.is_some()) && head.method != "POST" {
+        return Err(Denial::new(Reason::OperationUnknown).advise("Only notifications leave here: send them by POST.").at(name));
+    }
     // Which paths are an agent's cards is known when the request is classified.
     let is_head_fine = connection.is_none_or(|connection| is_card(head.path, connection));
     let at = |denial: Denial| denial.at(name);

@@ -2,8 +2,8 @@
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
 use crate::config::{CertificateSource, Config, ConfigError, Scheme};
-use crate::credential::assertion::Signer;
 use crate::credential::secrets::Secrets;
+use crate::credential::signing::Signer;
 use crate::flow::event::call::Want;
 use crate::flow::event::target::Target;
 use crate::flow::request::conceal::Places;
@@ -14,6 +14,7 @@ use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
 use crate::flow::setup::destination::Destination;
+use crate::flow::setup::signing;
 use crate::flow::setup::webhook::Webhook;
 use crate::flow::supply::board::Board;
 use crate::flow::supply::seats::{Clients, Seat};
@@ -98,6 +99,7 @@ impl Runtime {
         let webhooks = config.webhooks.iter().enumerate();
         let webhooks = webhooks.map(|(index, own)| Webhook::new(index, own, &config, &secrets).map(Rc::new)).collect::<Result<_, _>>()?;
         let notifications = Rc::default();
+        config.published_keys.as_ref().map_or(Ok(()), signing::check_published)?;
         let task_states = config.audit.auth_required.then(Rc::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
@@ -155,10 +157,13 @@ impl Runtime {
         warnings
     }
 
-    /// The same with what signs client assertions.
-    #[must_use]
-    pub fn signing_with(self, signer: Rc<dyn Signer>) -> Self {
-        Self { supply: self.supply.signing_with(signer), ..self }
+    /// The same with what signs. `json` is the text of the configuration.
+    ///
+    /// # Errors
+    /// If it asks for something signed, and the proxy cannot do that, or not with the key that is there.
+    pub fn signing_with(self, signer: Rc<dyn Signer>, json: &[u8]) -> Result<Self, ConfigError> {
+        signing::check(&self.config, json, &self.supply.secrets(), &*signer, self.supply.verifier())?;
+        Ok(Self { supply: self.supply.signing_with(signer), ..self })
     }
 
     /// The same, where this checks the signatures of what is fetched.

@@ -199,15 +199,23 @@ impl Supply {
         &self.witness
     }
 
+    /// Checks the signatures of what is fetched.
+    #[must_use]
+    pub fn verifier(&self) -> &dyn Verifier {
+        &*self.verifier
+    }
+
     /// The same, where this checks the signatures of what is fetched.
     #[must_use]
     pub fn verifying_with(self, verifier: Rc<dyn Verifier>) -> Self {
         Self { verifier, ..self }
     }
 
-    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and nonces begin with it.
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and serial numbers and nonces are
+    /// unlike those of other workers.
     #[must_use]
     pub fn seeded(self, seed: u128) -> Self {
+        self.outgoing.seed.set(seed);
         Self { remembered: RefCell::new(Remembered::default().seeded(seed)), nonces: Nonces::seeded(seed), ..self }
     }
 

@@ -9,9 +9,8 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Step};
 use crate::flow::progress::{Progress, answer};
 use crate::flow::refusal::denial::Denial;
-use crate::flow::request::classify::{check_body, is_encoded};
 use crate::flow::request::head::Head;
-use crate::flow::request::media;
+use crate::flow::request::notified;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::flow::setup::webhook::Webhook;
@@ -21,7 +20,6 @@ use crate::identity::jws::Jws;
 use crate::identity::{Caller, Origin, Peer};
 use crate::protocol::envelope::Id;
 use crate::protocol::notification::Posted;
-use crate::protocol::{Binding, Version};
 use serde_json::Value;
 use std::rc::Rc;
 use std::time::Duration;
@@ -55,18 +53,9 @@ impl Arriving {
     ) -> Result<Self, Denial> {
         if head.method != "POST" {
             let denial = Denial::new(Reason::MethodRefused).advise("Notifications are posted: send POST.");
-            return Err(Denial { allowed: "POST", ..denial });
+            return Err(Denial { is_for_posts: true, ..denial });
         }
-        check_body(head)?;
-        if end_of_stream {
-            return Err(Denial::new(Reason::NotificationMalformed).advise("A notification has a body."));
-        }
-        if is_encoded(head) {
-            return Err(Denial::new(Reason::EncodingRefused));
-        }
-        if media::untyped(head, Binding::HttpJson, Version::V1_0)? {
-            return Err(media::missing());
-        }
+        notified::check_head(head, !end_of_stream)?;
         let announced = head.content_length()?;
         if announced.is_some_and(|length| length > webhook.max_body_bytes) {
             return Err(too_long(webhook, announced.unwrap_or_default(), context));

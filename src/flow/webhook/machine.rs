@@ -9,13 +9,14 @@ use crate::flow::event::{Effect, Event, Step, Value};
 use crate::flow::meter::{Excess, Meter};
 use crate::flow::progress::{Progress, answer, withheld};
 use crate::flow::refusal::denial::Denial;
+use crate::flow::request::notified;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::seats::Seat;
 use crate::flow::supply::witness::{Seen, Sight};
 use crate::flow::webhook::head::too_long;
 use crate::flow::webhook::state::{Arriving, Known, Sender};
 use crate::protocol::envelope::Id;
-use crate::protocol::notification::{Notification, NotificationError};
+use crate::protocol::notification::Notification;
 use crate::wire::quoted;
 use crate::wire::structured::push_text;
 use std::time::Duration;
@@ -73,7 +74,7 @@ impl Arriving {
                 let end = end || self.announced == Some(bytes);
                 let read = self.body.feed(&chunk).and_then(|()| if end { self.body.end().map(Some) } else { Ok(None) });
                 match read {
-                    Err(error) => self.refuse(malformed(error), effects),
+                    Err(error) => self.refuse(notified::malformed(error), effects),
                     Ok(None) => (Progress::Wait(self), Step::Pause),
                     Ok(Some(notification)) => self.judge(&notification, context, effects),
                 }
@@ -215,17 +216,5 @@ impl Arriving {
     fn refuse(self: Box<Self>, denial: Denial, effects: &mut Vec<Effect>) -> (Progress<Self>, Step) {
         let denial = if denial.realm.is_none() { denial.at(&self.webhook.name) } else { denial };
         answer(&denial, None, &Id::default(), effects)
-    }
-}
-
-/// The refusal of a body that is no notification.
-fn malformed(error: NotificationError) -> Denial {
-    match error {
-        NotificationError::Unreadable(fault) => Denial::new(Reason::BodyMalformed).advise(format!("The body cannot be read: {fault}.")),
-        other => {
-            let text = other.to_string();
-            let (first, rest) = text.split_at_checked(1).unwrap_or_default();
-            Denial::new(Reason::NotificationMalformed).advise(format!("{}{rest}.", first.to_ascii_uppercase()))
-        }
     }
 }

@@ -104,6 +104,11 @@ pub async fn agent_notifying_at(sdk: Sdk, port: u16, url_file: Option<&Path>) ->
     agent("agent-notifying", stating(command, url_file)).await
 }
 
+/// Starts what receives notifications: see `peers/receiver.mjs`.
+pub async fn receiver() -> Result<Agent> {
+    agent("receiver", node("receiver.mjs")).await
+}
+
 /// Starts the A2A 0.3 version of the same agent.
 pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await

@@ -38,6 +38,7 @@ mod live_update;
 mod marks;
 mod media_types;
 mod names;
+mod notifications;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
@@ -102,6 +103,7 @@ fn main() -> ExitCode {
     forwarded::add(&mut suite);
     media_types::add(&mut suite);
     names::add(&mut suite);
+    notifications::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);
     record::add(&mut suite);
