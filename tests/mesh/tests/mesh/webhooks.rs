@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use attache_mesh::connections::{connection, outbound};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
-use attache_mesh::http::{Call, Reply};
-use attache_mesh::mesh::Mesh;
+use attache_mesh::http::{Call, Reply, message_0_3, message_1_0, rpc};
+use attache_mesh::mesh::{Mesh, PARTNER_KEY};
 use attache_mesh::mint::Mint;
+use attache_mesh::peer::{self, Sdk};
 use attache_mesh::push_token::{self, Purpose};
 use attache_mesh::refusal::{self, Form};
 use attache_mesh::stand_in::{Answer, StandIn};
@@ -229,8 +231,59 @@ async fn bodies(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// From the client that asks for notifications to the receiver that gets them: the filter's token goes out with the call and comes back
+/// with what the servers of the SDKs post, whichever way they send it.
+async fn round_trip(mesh: &Mesh) -> Result<()> {
+    let receiver = Wiretap::start().await?;
+    let mint = Mint::new("webhooks-round")?;
+    let jwks = keys(&mint).await?;
+    let mut file = file(mesh, receiver.port, &jwks)?;
+    file.edit_plugin(|plugin| plugin["webhooks"][0]["token"]["connections"] = json!(["other", "own"]))?;
+    let hooks = Envoy::start("webhooks-round", &file, Options::default()).await?;
+    for (version, server, client) in
+        [("1.0", Sdk::Python1_0, Sdk::Js1_0), ("1.0", Sdk::Js1_0, Sdk::Python1_0), ("0.3", Sdk::Python0_3, Sdk::Python0_3)]
+    {
+        let name = format!("{} to {}", client.name(), server.name());
+        let agent = peer::agent_notifying(server, hooks.port()).await?;
+        let mut own = connection("own", &json!({"header": {"name": "x-api-key", "value": {"secret": "key"}}}));
+        own["version"] = json!(version);
+        own["push"] = json!({"url": format!("https://{HOST}/ours"), "keys": [{"id": "k1", "secret": "push"}]});
+        if server == Sdk::Js1_0 {
+            own["match"]["path_prefix"] = json!("/a2a/jsonrpc");
+        }
+        let mut out = outbound(mesh, &[own], &json!({"key": {"env": "PARTNER_KEY"}, "push": {"env": "PUSH_KEY"}}), &[])?;
+        out.cluster("remote", agent.port)?;
+        let out = Envoy::start("webhooks-out", &out, Options::default().env("PARTNER_KEY", PARTNER_KEY).env("PUSH_KEY", KEY)).await?;
+        receiver.forget();
+        let hook = json!({"url": format!("https://{HOST}/ours/{version}")});
+        let (path, method, mut params) = match (server, version) {
+            (Sdk::Js1_0, _) => ("/a2a/jsonrpc", "SendMessage", message_1_0("round")),
+            (_, "1.0") => ("/", "SendMessage", message_1_0("round")),
+            _ => ("/", "message/send", message_0_3("round")),
+        };
+        let member = if version == "1.0" { "taskPushNotificationConfig" } else { "pushNotificationConfig" };
+        params["configuration"] = json!({member: hook});
+        let call = Call::post(path, &rpc(json!(1), method, params)).host("own.example.com");
+        let reply = call.send(out.port()).await.with_context(|| name.clone())?;
+        let result = reply.json()["result"].clone();
+        let task = result["task"]["id"].as_str().or(result["id"].as_str()).with_context(|| format!("{name}: {}", reply.text()))?;
+        let heard = wait::until("its notification", Duration::from_secs(60), async || {
+            Ok(receiver.heard().into_iter().find(|heard| heard.whole && String::from_utf8_lossy(&heard.rest).contains(task)))
+        })
+        .await
+        .with_context(|| name.clone())?;
+        let told = heard.header("x-attache").join("|");
+        let wanted = format!(r#"webhook="ours", version="{version}", connection="own""#);
+        ensure!(told == wanted, "{name}: {told}");
+        ensure!(heard.line() == format!("POST /ours/{version} HTTP/1.1"), "{name}: {}", heard.line());
+        ensure!(heard.header("authorization").is_empty() && heard.header("x-a2a-notification-token").is_empty(), "{name}: {heard:?}");
+    }
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("webhooks::a_token_of_ours_comes_back_with_its_task", token_of_ours);
+    suite.add("webhooks::a_notification_makes_the_whole_way", round_trip);
     suite.add("webhooks::a_signed_token_is_good_once_over_all_workers", once_over_workers);
     suite.add("webhooks::a_change_of_the_configuration_forgets_nothing", a_change_forgets_nothing);
     suite.add("webhooks::bodies_go_on_whole_or_not_at_all", bodies);
