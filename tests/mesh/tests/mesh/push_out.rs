@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use attache_mesh::connections::{connection, outbound};
+use attache_mesh::connections::{client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply, message_0_3, message_1_0, rpc};
@@ -345,6 +345,59 @@ async fn bytes(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// A body waits for the connection's credential, which has to be fetched, and goes on with the push token in it.
+async fn after_a_fetch(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let client = client(&mesh.authorization, "caller", &json!({"client_secret_post": {"secret": "caller"}}));
+    let mut own = pushing("own", "1.0", &json!({}));
+    own["credential"] = json!({"client_credentials": {"client": client, "request": request()}});
+    let secrets = json!({"caller": {"env": "CALLER"}, "push": {"env": "PUSH_KEY"}});
+    // Each Envoy has to fetch it anew.
+    for way in [2, 6, 8] {
+        let mut file = outbound(mesh, std::slice::from_ref(&own), &secrets, &[])?;
+        file.cluster("remote", tap.port)?;
+        let options = Options::default().env("CALLER", "caller-secret").env("PUSH_KEY", KEY);
+        let envoy = Envoy::start("push-out-fetch", &file, options).await?;
+        let body = with(&json!({"url": HOOK})).to_string();
+        let reply = send(&envoy, body.as_bytes(), way).await?;
+        ensure!(reply.status == 200, "way {way}: {} {}", reply.status, reply.text());
+        let heard = tap.heard();
+        let [one] = heard.as_slice() else { anyhow::bail!("way {way}: not one request: {heard:?}") };
+        ensure!(one.header("authorization").len() == 1, "way {way}: {one:?}");
+        let own = tokens(&String::from_utf8_lossy(&one.rest));
+        ensure!(own.len() == 2 || !one.header("transfer-encoding").is_empty(), "way {way}: {one:?}");
+        own.iter().try_for_each(|token| judge(token, "own", None))?;
+        tap.forget();
+    }
+    Ok(())
+}
+
+/// The same where the filter stands in the cluster that leads to the remote agent.
+async fn in_the_cluster(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let mut file = EnvoyFile::load("outbound-cluster.yaml")?;
+    file.cluster("partner", tap.port)?;
+    file.cluster("idp", mesh.authorization.port)?;
+    file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["PARTNER_KEY", "PUSH_KEY"]});
+    file.edit_plugin(|plugin| {
+        let own = pushing("own", "1.0", &json!({}));
+        plugin["connections"][0]["credential"] = own["credential"].clone();
+        plugin["connections"][0]["push"] = own["push"].clone();
+        plugin["secrets"] = json!({"key": {"env": "PARTNER_KEY"}, "push": {"env": "PUSH_KEY"}});
+    })?;
+    let envoy = start("push-out-cluster", &file).await?;
+    let name = file.plugin()?["connections"][0]["name"].as_str().context("a connection")?.to_owned();
+    let call = Call::post("/", &with(&json!({"url": HOOK}))).host(&format!("{name}.example.com"));
+    for in_pieces in [false, true] {
+        let reply = if in_pieces { raw::http2(envoy.port(), &call, 50, &[]).await? } else { call.send(envoy.port()).await? };
+        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+        let own = tokens(&String::from_utf8(only(&tap)?)?);
+        ensure!(own.len() == 2, "{own:?}");
+        judge(&own[0], &name, None)?;
+    }
+    Ok(())
+}
+
 /// What is refused, and that nothing of it leaves.
 async fn refused(mesh: &Mesh) -> Result<()> {
     let tap = Wiretap::start().await?;
@@ -416,6 +469,8 @@ pub fn add(suite: &mut Suite) {
     suite.add("push_out::the_server_in_javascript_sends_it_as_authorization", to_javascript);
     suite.add("push_out::the_token_comes_back_to_the_webhook", there_and_back);
     suite.add("push_out::bodies_in_every_form_go_on_with_the_token_or_as_they_came", bytes);
+    suite.add("push_out::a_body_waits_for_the_credential", after_a_fetch);
+    suite.add("push_out::in_the_cluster_the_token_gets_in", in_the_cluster);
     suite.add("push_out::what_gets_no_token_does_not_leave", refused);
     suite.add("push_out::messages_of_grpc_carry_the_token", over_grpc);
 }
