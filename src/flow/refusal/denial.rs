@@ -165,7 +165,7 @@ impl Denial {
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
-            Reason::RequestMalformed | Reason::NotificationMalformed => (A2aError::InvalidRequest.reason().to_owned(), A2A),
+            Reason::RequestMalformed => (A2aError::InvalidRequest.reason().to_owned(), A2A),
             Reason::OperationUnknown => (A2aError::MethodNotFound.reason().to_owned(), A2A),
             other => (other.code().to_ascii_uppercase(), "attache"),
         };
