@@ -12,6 +12,7 @@ use attache_mesh::mesh::{Mesh, PARTNER_KEY};
 use attache_mesh::peer::{self, Sdk};
 use attache_mesh::raw::{self, chunked, dechunk, head};
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::wiretap::{Heard, Wiretap};
 use attache_mesh::{canary, place, wait};
 use base64::Engine as _;
@@ -398,6 +399,31 @@ async fn in_the_cluster(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// A call that Envoy sends once more, after a redirect of the remote agent, has the token in it already, and gets another.
+async fn redirected(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let away = Answer::new("307 Temporary Redirect", "text/plain", "").header("location", "http://own.example.com/?moved=1");
+    let remote = StandIn::start(away).await?;
+    let mut own = pushing("own", "1.0", &json!({}));
+    own["pin"] = json!({"clusters": ["remote", "moved"]});
+    let secrets = json!({"key": {"env": "PARTNER_KEY"}, "push": {"env": "PUSH_KEY"}});
+    let mut file = outbound(mesh, &[own], &secrets, &[("moved", tap.port)])?;
+    file.cluster("remote", remote.port)?;
+    let policy = json!({"max_internal_redirects": 1, "allow_cross_scheme_redirect": true, "redirect_response_codes": [307]});
+    let is_moved = json!([{"name": "moved", "present_match": true}]);
+    file.http_manager()?["route_config"]["virtual_hosts"] = json!([{"name": "all", "domains": ["*"], "routes": [
+        {"match": {"prefix": "/", "query_parameters": is_moved}, "route": {"cluster": "moved"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "remote", "internal_redirect_policy": policy}},
+    ]}]);
+    let envoy = start("push-out-redirected", &file).await?;
+    let call = Call::post("/", &with(&json!({"url": HOOK}))).host("own.example.com");
+    let reply = call.send(envoy.port()).await?;
+    ensure!(reply.status == 200 && remote.whole() == 1, "{} {}", reply.status, reply.text());
+    let own = tokens(&String::from_utf8(only(&tap)?)?);
+    ensure!(own.len() == 2 && own[0] == own[1], "{own:?}");
+    judge(&own[0], "own", None)
+}
+
 /// What is refused, and that nothing of it leaves.
 async fn refused(mesh: &Mesh) -> Result<()> {
     let tap = Wiretap::start().await?;
@@ -470,6 +496,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("push_out::the_token_comes_back_to_the_webhook", there_and_back);
     suite.add("push_out::bodies_in_every_form_go_on_with_the_token_or_as_they_came", bytes);
     suite.add("push_out::a_body_waits_for_the_credential", after_a_fetch);
+    suite.add("push_out::a_call_that_is_redirected_gets_another_token", redirected);
     suite.add("push_out::in_the_cluster_the_token_gets_in", in_the_cluster);
     suite.add("push_out::what_gets_no_token_does_not_leave", refused);
     suite.add("push_out::messages_of_grpc_carry_the_token", over_grpc);
