@@ -71,6 +71,7 @@ impl Connection {
             ("version", self.version != CalledWith::Unsaid),
             ("operations", self.operations.is_some()),
             ("other", self.other != Other::Refuse),
+            ("push", self.push.is_some()),
             ("card", self.card.is_some()),
             ("require_signed_card", self.require_signed_card.is_some()),
             ("push", self.push.is_some()),

@@ -10,7 +10,7 @@ use crate::flow::event::{Effect, Step};
 use crate::flow::progress::{Progress, answer};
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
-use crate::flow::request::notified;
+use crate::flow::request::{methods, notified};
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::flow::setup::webhook::Webhook;
@@ -52,8 +52,7 @@ impl Arriving {
         effects: &mut Vec<Effect>,
     ) -> Result<Self, Denial> {
         if head.method != "POST" {
-            let denial = Denial::new(Reason::MethodRefused).advise("Notifications are posted: send POST.");
-            return Err(Denial { is_for_posts: true, ..denial });
+            return Err(methods::not_posted());
         }
         notified::check_head(head, !end_of_stream)?;
         let announced = head.content_length()?;

@@ -7,9 +7,13 @@ use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, message_0_3, message_1_0, rpc};
+use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{self, Agent, Sdk};
+use attache_mesh::port::Reserved;
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::tls::Authority;
 use attache_mesh::wait;
+use attache_mesh::wiretap::Wiretap;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -105,6 +109,25 @@ impl Place {
     }
 }
 
+/// Envoy believes the certificates of this authority, and no others.
+fn trust(file: &mut EnvoyFile, authority: &Authority) -> Result<()> {
+    let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
+    let webhooks = clusters.iter_mut().find(|cluster| cluster["name"] == "webhooks").context("no cluster webhooks")?;
+    webhooks["transport_socket"] = tls_of_the_file()?;
+    let validation = &mut webhooks["transport_socket"]["typed_config"]["common_tls_context"]["validation_context"];
+    ensure!(validation["trusted_ca"]["filename"].is_string(), "{validation}");
+    validation["trusted_ca"]["filename"] = json!(authority.file()?);
+    Ok(())
+}
+
+/// How `envoy/notifications.yaml` speaks TLS.
+fn tls_of_the_file() -> Result<Value> {
+    let file = EnvoyFile::load("notifications.yaml")?;
+    let clusters = file.value()["static_resources"]["clusters"].as_array().context("no clusters")?;
+    let webhooks = clusters.iter().find(|cluster| cluster["name"] == "webhooks").context("no cluster webhooks")?;
+    Ok(webhooks["transport_socket"].clone())
+}
+
 /// Envoy speaks plain HTTP to receivers.
 fn in_the_clear(file: &mut EnvoyFile) -> Result<()> {
     let clusters = file.value_mut()["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
@@ -193,8 +216,8 @@ async fn refusals() -> Result<()> {
         (json(&long), "body_too_large"),
         (Call::new(Method::POST, "/never").host(&host).header("content-type", "text/plain").body("{}"), "media_type_refused"),
         (place.post("/never", "t").header("content-encoding", "gzip"), "encoding_refused"),
-        (Call::get("/never").host(&host), "operation_unknown"),
-        (Call::new(Method::DELETE, "/never").host(&host), "operation_unknown"),
+        (Call::get("/never").host(&host), "method_refused"),
+        (Call::new(Method::DELETE, "/never").host(&host), "method_refused"),
         (Call::post("/never", &json!({"task": {"id": "t"}})).host("169.254.169.254"), "push_target_refused"),
         (Call::post("/never", &json!({"task": {"id": "t"}})).host("127.0.0.1:1"), "push_target_refused"),
     ] {
@@ -234,6 +257,52 @@ async fn own_network() -> Result<()> {
     Ok(())
 }
 
+/// The webhook of another filter takes them, by the keys that this one publishes: once, about their own task.
+async fn by_another_filter(mesh: &Mesh) -> Result<()> {
+    let place = Place::new().await?;
+    let behind = Wiretap::start().await?;
+    let port = Reserved::new()?;
+    let host = format!("localhost:{}", port.port());
+    let audience = format!("https://{host}");
+    let authority = Authority::new("notifications")?;
+    let mut file = place.file("ES256")?;
+    // Over TLS, as in the file itself but for the authority, to a name that only this machine has.
+    trust(&mut file, &authority)?;
+    file.edit_plugin(|plugin| {
+        plugin["connections"][0]["notifications"]["targets"] = json!({"hosts": ["localhost"], "ports": [port.port()]});
+    })?;
+    let sender = Envoy::start("notifying-filter", &file, place.options("ES256")?).await?;
+    let mut file = mesh.inbound_file()?;
+    file.listen_on(&port)?;
+    authority.guard(&mut file, &authority.issue("hooks", &[], &["localhost"])?)?;
+    file.cluster("expense_v1_0", behind.port)?;
+    file.cluster("idp", sender.port())?;
+    file.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] =
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0"}}]);
+    let jwks = format!("http://127.0.0.1:{}/.well-known/jwks.json", sender.port());
+    file.edit_plugin(|plugin| {
+        *plugin = json!({
+            "issuers": [{"name": "agents", "issuer": ISSUER, "audiences": [audience], "token_types": ["JWT"],
+                         "jwks": {"remote": {"uri": jwks, "cluster": "idp"}}}],
+            "schemes": {"agents": {"bearer": {"issuers": ["agents"]}}},
+            "webhooks": [{"name": "events", "match": {"hosts": ["localhost"], "ports": "ignore", "path_prefix": "/"}, "security": [{"agents": []}]}],
+        });
+    })?;
+    let taking = Envoy::start("notified-filter", &file, Options::default()).await?;
+    for id in ["one", "two"] {
+        let call = Call::post(format!("/{id}"), &json!({"task": {"id": id}})).host(&host);
+        let reply = call.send(sender.port()).await?;
+        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+    }
+    let heard = behind.heard();
+    let said: Vec<&str> = heard.iter().flat_map(|heard| heard.header("x-attache")).collect();
+    let who = format!("webhook=\"events\", version=\"1.0\", kind=\"service\", issuer=\"agents\", subject=\"{ISSUER}\", scopes=()");
+    ensure!(said == [who.as_str(), who.as_str()], "{said:?}");
+    // Somebody who posts by itself has no token of this side.
+    let stranger = Call::post("/one", &json!({"task": {"id": "one"}})).host(&host);
+    refusal::check(&authority.send(&stranger, taking.port(), None).await?, "credentials_missing", &Form::Status)
+}
+
 async fn foreign_key() -> Result<()> {
     let place = Place::new().await?;
     let other = place.options("RS256")?;
@@ -252,5 +321,6 @@ pub fn add(suite: &mut Suite) {
     suite.add("notifications::no_token_is_signed_twice", async |_| workers().await);
     suite.add("notifications::nothing_else_leaves", async |_| refusals().await);
     suite.add("notifications::nothing_goes_to_the_own_network", async |_| own_network().await);
+    suite.add("notifications::the_webhook_of_another_filter_takes_them", by_another_filter);
     suite.add("notifications::a_key_that_is_not_the_published_one_is_refused", async |_| foreign_key().await);
 }
