@@ -19,6 +19,9 @@ pub const MAX_GROWTH: usize = 2 * MAX_TOKEN_BYTES + 80;
 /// A longer token is put nowhere.
 pub const MAX_TOKEN_BYTES: usize = 160;
 
+/// The field of an authentication that holds its credentials, in both packages.
+const CREDENTIALS: u32 = 2;
+
 /// The one authentication scheme (RFC 6750) that a token goes with.
 const SCHEME: &str = "Bearer";
 
@@ -70,7 +73,11 @@ struct Container {
     url: Asked,
     token: Asked,
     authentication: Asked,
+    credentials: Asked,
 }
+
+/// Tells tokens that were put in before: what holds one is as good as empty.
+pub type IsOwn<'a> = &'a dyn Fn(&str) -> bool;
 
 /// A configuration in a body.
 #[derive(Debug)]
@@ -120,6 +127,8 @@ struct Seen {
     authentication: Slot,
     /// Where the open authentication begins.
     open: usize,
+    /// Its credentials are a token that was put in before.
+    is_own: bool,
 }
 
 impl Default for Plans {
@@ -137,6 +146,7 @@ impl Questions {
             url: plan.ask(&steps(&[root, container, &["url"]]), Keep::Text),
             token: plan.ask(&steps(&[root, container, &["token"]]), Keep::Raw),
             authentication: plan.ask_end(&steps(&[root, container, &["authentication"]])),
+            credentials: plan.ask(&steps(&[root, container, &["authentication", "credentials"]]), Keep::Text),
         };
         let containers: Vec<_> = containers.iter().map(ask).collect();
         let mut tasks = Vec::new();
@@ -151,7 +161,7 @@ impl Questions {
     }
 
     /// The configuration in `body`, if there is one.
-    fn read(&self, body: &[u8]) -> Result<Option<PushPlace>, PlaceError> {
+    fn read(&self, body: &[u8], is_own: IsOwn<'_>) -> Result<Option<PushPlace>, PlaceError> {
         let mut scanner = Scanner::new(Limits { text: MAX_TEXT_BYTES, ..Limits::default() }, Rc::clone(&self.plan));
         let mut seen: Vec<Seen> = self.containers.iter().map(|_| Seen::default()).collect();
         let mut tasks = Tasks::default();
@@ -162,7 +172,7 @@ impl Questions {
                 tasks.add(found.kind, found.text, *is_name)?;
             }
             for (container, seen) in self.containers.iter().zip(&mut seen) {
-                seen.note(container, &found, at);
+                seen.note(container, &found, at, is_own);
             }
         }
         scanner.end()?;
@@ -178,7 +188,7 @@ impl Questions {
 
 impl Seen {
     /// Takes note of what was found, which ends at `at` or, if it is an object or array of which the beginning is told, begins before it.
-    fn note(&mut self, container: &Container, found: &Found<'_>, at: usize) {
+    fn note(&mut self, container: &Container, found: &Found<'_>, at: usize, is_own: IsOwn<'_>) {
         let length = found.text.map_or(1, str::len);
         let place = at.saturating_sub(length)..at;
         if found.asked == container.itself {
@@ -192,6 +202,8 @@ impl Seen {
         } else if found.asked == container.token {
             self.token = match (found.kind, found.text) {
                 (Kind::Null, _) | (Kind::String, Some("\"\"")) => Slot::Empty(place),
+                // No such token has anything that JSON escapes.
+                (Kind::String, Some(text)) if is_own(text.trim_matches('"')) => Slot::Empty(place),
                 _ => Slot::Taken,
             };
         } else if found.asked == container.authentication {
@@ -199,8 +211,11 @@ impl Seen {
             self.authentication = match (found.kind, found.end) {
                 (Kind::Null, _) => Slot::Empty(place),
                 (Kind::Object, Some(End::Empty)) => Slot::Empty(open..at),
+                (Kind::Object, Some(End::Filled)) if self.is_own => Slot::Empty(open..at),
                 _ => Slot::Taken,
             };
+        } else if found.asked == container.credentials {
+            self.is_own = found.kind == Kind::String && found.text.is_some_and(is_own);
         }
     }
 
@@ -259,21 +274,26 @@ impl Plans {
     ///
     /// # Errors
     /// If the body cannot be read in one way.
-    pub fn find(&self, binding: Binding, operation: Operation, version: Version, body: &[u8]) -> Result<Option<PushPlace>, PlaceError> {
+    pub fn find(
+        &self,
+        (binding, operation, version): (Binding, Operation, Version),
+        body: &[u8],
+        is_own: IsOwn<'_>,
+    ) -> Result<Option<PushPlace>, PlaceError> {
         if !may_hold(operation) {
             return Ok(None);
         }
         let [send, create] = match (binding, &self.json) {
             (Binding::Jsonrpc, [jsonrpc, _]) => jsonrpc,
             (Binding::HttpJson, [_, http_json]) => http_json,
-            (Binding::Grpc, _) => return in_message(operation, version, grpc_frame::unwrap(body)?),
+            (Binding::Grpc, _) => return in_message(operation, version, grpc_frame::unwrap(body)?, is_own),
         };
-        if operation == Operation::CreateTaskPushNotificationConfig { create.read(body) } else { send.read(body) }
+        if operation == Operation::CreateTaskPushNotificationConfig { create.read(body, is_own) } else { send.read(body, is_own) }
     }
 }
 
 /// The configuration in the message of a gRPC method.
-fn in_message(operation: Operation, version: Version, message: &[u8]) -> Result<Option<PushPlace>, PlaceError> {
+fn in_message(operation: Operation, version: Version, message: &[u8], is_own: IsOwn<'_>) -> Result<Option<PushPlace>, PlaceError> {
     let text = |message, number| {
         let bytes = only(message, number)?.unwrap_or_default();
         std::str::from_utf8(bytes).map_err(|_| protobuf::Fault::NotUtf8).map(|text| (!text.is_empty()).then_some(text))
@@ -296,13 +316,14 @@ fn in_message(operation: Operation, version: Version, message: &[u8]) -> Result<
         }
     }
     let (url, token, authentication) = config_fields(version);
+    let within = only(config, authentication)?.unwrap_or_default();
     Ok(Some(PushPlace {
         url: text(config, url)?.map(str::to_owned),
         task: tasks.0,
         edit: Edit::Message {
             operation,
-            token: text(config, token)?.is_none(),
-            authentication: only(config, authentication)?.is_none_or(<[u8]>::is_empty),
+            token: text(config, token)?.is_none_or(is_own),
+            authentication: within.is_empty() || text(within, CREDENTIALS)?.is_some_and(is_own),
         },
     }))
 }
@@ -349,7 +370,7 @@ impl PushPlace {
                 }
                 if *authentication {
                     within.bytes(1, SCHEME.as_bytes());
-                    within.bytes(2, token.as_bytes());
+                    within.bytes(CREDENTIALS, token.as_bytes());
                     more.bytes(authentication_field, &within.end());
                 }
                 let free = [(*own, token_field), (*authentication, authentication_field)];

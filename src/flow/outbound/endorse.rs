@@ -17,8 +17,10 @@ use crate::identity::Caller;
 use crate::policy::push_place::{MAX_GROWTH, PlaceError, PushPlace, may_hold};
 use crate::protocol::{Operation, Version};
 use crate::wire::scan::Fault;
+use crate::wire::time::UnixTime;
 use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
+use std::iter::once;
 
 impl Outbound {
     /// By how many bytes the body may grow.
@@ -87,14 +89,19 @@ impl Outbound {
         let (Some(push), Some(endorsing), Some(binding)) = (&connection.push, &connection.endorsing, self.place.binding()) else {
             return Ok(None);
         };
-        let Some(place) = endorsing.plans.find(binding, operation, version, body).map_err(denial)? else { return Ok(None) };
+        let keys = endorsing.keys.as_ref();
+        // From a configuration that was read from the remote agent, or of a request that Envoy itself sends once more.
+        let is_own =
+            |text: &str| keys.is_some_and(|keys| push_token::verify(keys, once(&*connection.name), text, UnixTime::default()).is_ok());
+        let place = endorsing.plans.find((binding, operation, version), body, &is_own).map_err(denial)?;
+        let Some(place) = place else { return Ok(None) };
         if !place.leads_to(&push.url) {
             return match push.others {
                 OtherTargets::Pass => Ok(None),
                 OtherTargets::Refuse => Err(elsewhere(&place)),
             };
         }
-        let keys = endorsing.keys.as_ref().ok_or_else(|| {
+        let keys = keys.ok_or_else(|| {
             Denial::new(Reason::CredentialUnavailable).because(Some(
                 "a secret of connections[].push.keys has no value: the log of the start has a warning that says which".to_owned(),
             ))

@@ -14,12 +14,17 @@ const CREATE: Operation = Operation::CreateTaskPushNotificationConfig;
 /// The URL and the task of a configuration, and the body with a token.
 type Played = (Option<String>, Option<String>, String);
 
+/// Tells tokens of before.
+fn is_own(text: &str) -> bool {
+    text == "OLD"
+}
+
 /// What comes of `body`.
 fn play(operation: Operation, version: Version, body: &str) -> Result<Option<Played>, PlaceError> {
     let plans = Plans::default();
     let whole = format!(r#"{{"jsonrpc":"2.0","params":{body},"url":"x","id":1}}"#);
     let edited = |binding, whole: &str| {
-        let place = plans.find(binding, operation, version, whole.as_bytes())?;
+        let place = plans.find((binding, operation, version), whole.as_bytes(), &is_own)?;
         let edited =
             place.map(|place| Ok::<_, PlaceError>((place.with(whole.as_bytes(), "T", version)?, place.url, place.task))).transpose()?;
         Ok(edited.map(|(edited, url, task)| (url, task, String::from_utf8(edited).unwrap())))
@@ -83,6 +88,16 @@ fn the_members_that_are_free_are_filled() {
         (r#"{"authentication":null,"url":"u","token":null}"#, r#"{"authentication":A,"url":"u","token":"T"}"#),
         (r#"{"url":"u","token":"mine"}"#, r#"{"url":"u","token":"mine","authentication":A}"#),
         (r#"{"url":"u","token":"mine","authentication":{}}"#, r#"{"url":"u","token":"mine","authentication":A}"#),
+        (
+            r#"{"url":"u","token":"OLD","authentication":{"scheme":"x","credentials":"OLD"}}"#,
+            r#"{"url":"u","token":"T","authentication":A}"#,
+        ),
+        (r#"{"authentication":{"credentials":"OLD"},"url":"u","token":"mine"}"#, r#"{"authentication":A,"url":"u","token":"mine"}"#),
+        (
+            r#"{"authentication":{"credentials":["OLD"]},"url":"u","token":"OLD"}"#,
+            r#"{"authentication":{"credentials":["OLD"]},"url":"u","token":"T"}"#,
+        ),
+        (r#"{"authentication":{"scheme":"OLD"},"url":"u","token":"OLDER"}"#, "taken"),
         (r#"{"url":"u","token":7}"#, r#"{"url":"u","token":7,"authentication":A}"#),
         (r#"{"url":"u","token":{}}"#, r#"{"url":"u","token":{},"authentication":A}"#),
         (r#"{"url":"u","authentication":{"scheme":"Basic"}}"#, r#"{"url":"u","authentication":{"scheme":"Basic"},"token":"T"}"#),
@@ -91,7 +106,8 @@ fn the_members_that_are_free_are_filled() {
         (r#"{"url":"u","authentication":"x"}"#, r#"{"url":"u","authentication":"x","token":"T"}"#),
     ] {
         let expected = expected.replace('A', r#"{"scheme":"Bearer","credentials":"T"}"#);
-        assert_eq!(with(CREATE, Version::V1_0, config), Ok(expected));
+        let expected = if expected == "taken" { Err(PlaceError::Taken) } else { Ok(expected) };
+        assert_eq!(with(CREATE, Version::V1_0, config), expected, "{config}");
     }
     let long = format!(r#"{{"url":"u","token":"{}"}}"#, "x".repeat(9000));
     assert!(with(CREATE, Version::V1_0, &long).unwrap().ends_with(r#","authentication":{"scheme":"Bearer","credentials":"T"}}"#));
@@ -102,7 +118,7 @@ fn a_body_grows_no_more_than_is_said() {
     let token = "t".repeat(MAX_TOKEN_BYTES);
     for version in [Version::V0_3, Version::V1_0] {
         let body = br#"{"url":"u"}"#;
-        let place = Plans::default().find(Binding::HttpJson, CREATE, version, body).unwrap().unwrap();
+        let place = Plans::default().find((Binding::HttpJson, CREATE, version), body, &is_own).unwrap().unwrap();
         let grown = place.with(body, &token, version).unwrap().len() - body.len();
         assert!(grown <= MAX_GROWTH && MAX_GROWTH < grown + 30, "{grown}");
     }
@@ -144,7 +160,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
     ] {
         assert_eq!(play(operation, Version::V1_0, body), Err(error), "{body}");
     }
-    let find = |body: &[u8]| Plans::default().find(Binding::HttpJson, CREATE, Version::V1_0, body).map(drop);
+    let find = |body: &[u8]| Plans::default().find((Binding::HttpJson, CREATE, Version::V1_0), body, &is_own).map(drop);
     assert_eq!(find(b""), Err(PlaceError::Fault(Fault::Incomplete)));
     assert_eq!(find(b"{\"url\":\"u\"}{}"), Err(PlaceError::Fault(Fault::Trailing)));
 }
@@ -153,7 +169,7 @@ fn what_could_be_read_in_two_ways_is_refused() {
 fn a_url_leads_to_the_webhook_or_it_does_not() {
     let leads = |url: &Value, webhook: &str| {
         let body = json!({ "url": url }).to_string();
-        let place = Plans::default().find(Binding::HttpJson, CREATE, Version::V1_0, body.as_bytes()).unwrap().unwrap();
+        let place = Plans::default().find((Binding::HttpJson, CREATE, Version::V1_0), body.as_bytes(), &is_own).unwrap().unwrap();
         place.leads_to(&HttpUri::try_from(webhook.to_owned()).unwrap())
     };
     for webhook in ["https://hooks.example.com/a2a/partner", "https://Hooks.Example.com:443/a2a/partner/"] {
@@ -228,7 +244,7 @@ fn messages_of_grpc_get_the_token_as_well() {
         let config = |more: &[(u32, &[u8])]| message(&[&own[..], &[(at, url)], more].concat());
         let play = |config: &[u8]| {
             let body = wrap(&whole(config)).unwrap();
-            let place = Plans::default().find(Binding::Grpc, operation, version, &body)?.unwrap();
+            let place = Plans::default().find((Binding::Grpc, operation, version), &body, &is_own)?.unwrap();
             assert_eq!((place.url.as_deref(), place.task.as_deref()), (Some("https://hooks.example.com/a"), task));
             place.with(&body, "T", version)
         };
@@ -236,6 +252,8 @@ fn messages_of_grpc_get_the_token_as_well() {
         let full = config(&[(token, b"T"), (authentication, &bearer)]);
         assert_eq!(play(&config(&[])), framed(&full));
         assert_eq!(play(&config(&[(authentication, b""), (token, b"")])), framed(&full));
+        let old = message(&[(1, b"x"), (2, b"OLD")]);
+        assert_eq!(play(&config(&[(authentication, &old), (token, b"OLD")])), framed(&full));
         assert_eq!(play(&config(&[(token, b"mine")])), framed(&config(&[(token, b"mine"), (authentication, &bearer)])));
         let kept = config(&[(authentication, &taken), (token, b"T")]);
         assert_eq!(play(&config(&[(authentication, &taken)])), framed(&kept));
@@ -243,8 +261,9 @@ fn messages_of_grpc_get_the_token_as_well() {
         assert_eq!(play(&config(&[(token, b""), (token, b"")])), Err(PlaceError::Message(Message::Repeated)));
         assert_eq!(play(&config(&[(at, url)])), Err(PlaceError::Message(Message::Repeated)));
     }
-    let find =
-        |operation, version, body: &[u8]| Plans::default().find(Binding::Grpc, operation, version, body).map(|found| found.is_some());
+    let find = |operation, version, body: &[u8]| {
+        Plans::default().find((Binding::Grpc, operation, version), body, &is_own).map(|found| found.is_some())
+    };
     assert_eq!(find(SEND, Version::V1_0, &wrap(&message(&[(2, b"")])).unwrap()), Ok(false));
     assert_eq!(find(SEND, Version::V1_0, &wrap(&message(&[(3, b"")])).unwrap()), Ok(false));
     assert_eq!(find(CREATE, Version::V1_0, b"\x01\0\0\0\0"), Err(PlaceError::Message(Message::Compressed)));

@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use attache_mesh::connections::{connection, outbound};
+use attache_mesh::connections::{client, connection, outbound, request};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply, message_0_3, message_1_0, rpc};
@@ -12,13 +12,14 @@ use attache_mesh::mesh::{Mesh, PARTNER_KEY};
 use attache_mesh::peer::{self, Sdk};
 use attache_mesh::raw::{self, chunked, dechunk, head};
 use attache_mesh::refusal::{self, Form};
+use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::wiretap::{Heard, Wiretap};
 use attache_mesh::{canary, place, wait};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, Mac};
 use serde_json::{Value, json};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 
 use crate::grpc::{self, SERVICE_1_0};
 use crate::suite::Suite;
@@ -26,6 +27,8 @@ use crate::suite::Suite;
 /// The URL of notifications.
 const HOOK: &str = "https://hooks.example.com/x";
 const KEY: &str = "canary-key-of-the-webhook-0123456789";
+/// A caller's own key, which must come out nowhere.
+const DESK_KEY: &str = "canary-key-of-the-calling-desk";
 const DAY: u64 = 24 * 60 * 60;
 
 /// A connection with tokens for notifications, in this version, with these members of `push`.
@@ -208,6 +211,69 @@ async fn to_javascript(mesh: &Mesh) -> Result<()> {
     notified(&tap, Sdk::Js1_0, &[&task], "own", None).await
 }
 
+/// All the way: a call leaves with a token, the remote agent's SDK posts notifications with it, and our webhook lets them through, told
+/// whose they are. Without the token, or with another connection's, nothing gets through.
+async fn there_and_back(mesh: &Mesh) -> Result<()> {
+    canary::keep(DESK_KEY);
+    let receiver = Wiretap::start().await?;
+    let mut webhooks = mesh.inbound_file()?;
+    webhooks.cluster("expense_v1_0", receiver.port)?;
+    webhooks.http_manager()?["route_config"]["virtual_hosts"][0]["routes"] =
+        json!([{"match": {"prefix": "/"}, "route": {"cluster": "expense_v1_0"}}]);
+    webhooks.edit_plugin(|plugin| {
+        *plugin = json!({
+            "webhooks": [{"name": "events", "match": {"hosts": ["hooks.example.com"], "ports": "ignore", "path_prefix": "/x"},
+                          "token": {"keys": [{"id": "k1", "secret": "push"}], "connections": ["own"]}}],
+            "allow_inline_secrets": true,
+            "secrets": {"push": {"inline": KEY}},
+        });
+    })?;
+    let webhooks = Envoy::start("push-out-webhooks", &webhooks, Options::default()).await?;
+    for (version, server) in [("1.0", Sdk::Python1_0), ("0.3", Sdk::Python0_3), ("1.0", Sdk::Js1_0)] {
+        let agent = peer::agent_notifying(server, webhooks.port()).await?;
+        let path = if server == Sdk::Js1_0 { "/a2a/jsonrpc" } else { "/" };
+        let desk = json!({"name": "x-desk", "in": "header", "keys": [{"id": "desk", "sha256": hex(&Sha256::digest(DESK_KEY))}]});
+        let mut connections = [pushing("own", version, &json!({})), pushing("other", version, &json!({}))];
+        for connection in &mut connections {
+            connection["match"]["path_prefix"] = json!(path);
+            connection["security"] = json!([{"desk": []}]);
+        }
+        let mut file = file(mesh, &connections, agent.port)?;
+        file.edit_plugin(|plugin| plugin["schemes"] = json!({"desk": {"api_key": desk}}))?;
+        let envoy = start("push-out-there", &file).await?;
+        let (mut params, method, member) = match version {
+            "1.0" => (message_1_0("back"), "SendMessage", "taskPushNotificationConfig"),
+            _ => (message_0_3("back"), "message/send", "pushNotificationConfig"),
+        };
+        params["configuration"] = json!({member: {"url": format!("{HOOK}/of/partner")}});
+        let mut tasks = Vec::new();
+        for host in ["other", "own"] {
+            let call = Call::post(path, &rpc(json!(1), method, params.clone())).host(&format!("{host}.example.com"));
+            let reply = call.header("x-desk", DESK_KEY).send(envoy.port()).await?;
+            let answer = reply.json();
+            let task = answer["result"].pointer("/task/id").or_else(|| answer["result"].get("id")).and_then(Value::as_str);
+            tasks.push(task.with_context(|| reply.text())?.to_owned());
+        }
+        let arrived = wait::until("a notification", Duration::from_secs(60), async || {
+            let is_ours = |heard: &Heard| heard.whole && String::from_utf8_lossy(&heard.rest).contains(&tasks[1]);
+            Ok(receiver.heard().into_iter().find(is_ours))
+        })
+        .await?;
+        let told = arrived.header("x-attache");
+        let begin = format!("webhook=\"events\", version=\"{version}\", connection=\"own\", caller=\"");
+        ensure!(told.len() == 1 && told[0].starts_with(&begin), "{}: {told:?}", server.name());
+        ensure!(tokens(&arrived.head).is_empty(), "{}: the token went on: {}", server.name(), arrived.head);
+        webhooks.refusal_logged(0, "push_token_refused").await?;
+        let strays = receiver.heard().iter().filter(|heard| String::from_utf8_lossy(&heard.rest).contains(&tasks[0])).count();
+        ensure!(strays == 0, "{}: {strays} of another connection", server.name());
+    }
+    Ok(())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A request with this configuration.
 fn with(config: &Value) -> Value {
     let mut params = message_1_0("p");
@@ -280,6 +346,84 @@ async fn bytes(mesh: &Mesh) -> Result<()> {
     Ok(())
 }
 
+/// A body waits for the connection's credential, which has to be fetched, and goes on with the push token in it.
+async fn after_a_fetch(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let client = client(&mesh.authorization, "caller", &json!({"client_secret_post": {"secret": "caller"}}));
+    let mut own = pushing("own", "1.0", &json!({}));
+    own["credential"] = json!({"client_credentials": {"client": client, "request": request()}});
+    let secrets = json!({"caller": {"env": "CALLER"}, "push": {"env": "PUSH_KEY"}});
+    // Each Envoy has to fetch it anew.
+    for way in [2, 6, 8] {
+        let mut file = outbound(mesh, std::slice::from_ref(&own), &secrets, &[])?;
+        file.cluster("remote", tap.port)?;
+        let options = Options::default().env("CALLER", "caller-secret").env("PUSH_KEY", KEY);
+        let envoy = Envoy::start("push-out-fetch", &file, options).await?;
+        let body = with(&json!({"url": HOOK})).to_string();
+        let reply = send(&envoy, body.as_bytes(), way).await?;
+        ensure!(reply.status == 200, "way {way}: {} {}", reply.status, reply.text());
+        let heard = tap.heard();
+        let [one] = heard.as_slice() else { anyhow::bail!("way {way}: not one request: {heard:?}") };
+        ensure!(one.header("authorization").len() == 1, "way {way}: {one:?}");
+        let own = tokens(&String::from_utf8_lossy(&one.rest));
+        ensure!(own.len() == 2 || !one.header("transfer-encoding").is_empty(), "way {way}: {one:?}");
+        own.iter().try_for_each(|token| judge(token, "own", None))?;
+        tap.forget();
+    }
+    Ok(())
+}
+
+/// The same where the filter stands in the cluster that leads to the remote agent.
+async fn in_the_cluster(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let mut file = EnvoyFile::load("outbound-cluster.yaml")?;
+    file.cluster("partner", tap.port)?;
+    file.cluster("idp", mesh.authorization.port)?;
+    file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["PARTNER_KEY", "PUSH_KEY"]});
+    file.edit_plugin(|plugin| {
+        let own = pushing("own", "1.0", &json!({}));
+        plugin["connections"][0]["credential"] = own["credential"].clone();
+        plugin["connections"][0]["push"] = own["push"].clone();
+        plugin["secrets"] = json!({"key": {"env": "PARTNER_KEY"}, "push": {"env": "PUSH_KEY"}});
+    })?;
+    let envoy = start("push-out-cluster", &file).await?;
+    let name = file.plugin()?["connections"][0]["name"].as_str().context("a connection")?.to_owned();
+    let call = Call::post("/", &with(&json!({"url": HOOK}))).host(&format!("{name}.example.com"));
+    for in_pieces in [false, true] {
+        let reply = if in_pieces { raw::http2(envoy.port(), &call, 50, &[]).await? } else { call.send(envoy.port()).await? };
+        ensure!(reply.status == 200, "{} {}", reply.status, reply.text());
+        let own = tokens(&String::from_utf8(only(&tap)?)?);
+        ensure!(own.len() == 2, "{own:?}");
+        judge(&own[0], &name, None)?;
+    }
+    Ok(())
+}
+
+/// A call that Envoy sends once more, after a redirect of the remote agent, has the token in it already, and gets another.
+async fn redirected(mesh: &Mesh) -> Result<()> {
+    let tap = Wiretap::start().await?;
+    let away = Answer::new("307 Temporary Redirect", "text/plain", "").header("location", "http://own.example.com/?moved=1");
+    let remote = StandIn::start(away).await?;
+    let mut own = pushing("own", "1.0", &json!({}));
+    own["pin"] = json!({"clusters": ["remote", "moved"]});
+    let secrets = json!({"key": {"env": "PARTNER_KEY"}, "push": {"env": "PUSH_KEY"}});
+    let mut file = outbound(mesh, &[own], &secrets, &[("moved", tap.port)])?;
+    file.cluster("remote", remote.port)?;
+    let policy = json!({"max_internal_redirects": 1, "allow_cross_scheme_redirect": true, "redirect_response_codes": [307]});
+    let is_moved = json!([{"name": "moved", "present_match": true}]);
+    file.http_manager()?["route_config"]["virtual_hosts"] = json!([{"name": "all", "domains": ["*"], "routes": [
+        {"match": {"prefix": "/", "query_parameters": is_moved}, "route": {"cluster": "moved"}},
+        {"match": {"prefix": "/"}, "route": {"cluster": "remote", "internal_redirect_policy": policy}},
+    ]}]);
+    let envoy = start("push-out-redirected", &file).await?;
+    let call = Call::post("/", &with(&json!({"url": HOOK}))).host("own.example.com");
+    let reply = call.send(envoy.port()).await?;
+    ensure!(reply.status == 200 && remote.whole() == 1, "{} {}", reply.status, reply.text());
+    let own = tokens(&String::from_utf8(only(&tap)?)?);
+    ensure!(own.len() == 2 && own[0] == own[1], "{own:?}");
+    judge(&own[0], "own", None)
+}
+
 /// What is refused, and that nothing of it leaves.
 async fn refused(mesh: &Mesh) -> Result<()> {
     let tap = Wiretap::start().await?;
@@ -349,7 +493,11 @@ pub fn add(suite: &mut Suite) {
     suite.add("push_out::official_clients_and_servers_carry_the_token", official_clients);
     suite.add("push_out::a_configuration_of_a_task_has_a_token_for_that", of_a_task);
     suite.add("push_out::the_server_in_javascript_sends_it_as_authorization", to_javascript);
+    suite.add("push_out::the_token_comes_back_to_the_webhook", there_and_back);
     suite.add("push_out::bodies_in_every_form_go_on_with_the_token_or_as_they_came", bytes);
+    suite.add("push_out::a_body_waits_for_the_credential", after_a_fetch);
+    suite.add("push_out::a_call_that_is_redirected_gets_another_token", redirected);
+    suite.add("push_out::in_the_cluster_the_token_gets_in", in_the_cluster);
     suite.add("push_out::what_gets_no_token_does_not_leave", refused);
     suite.add("push_out::messages_of_grpc_carry_the_token", over_grpc);
 }
