@@ -1,0 +1,138 @@
+//! `attache check`: what is wrong with a configuration, and with what stands around it.
+
+use crate::finding::{Checked, Finding, Severity};
+use crate::mask::Mask;
+use crate::plugin::{Plugin, head};
+use crate::site::{self, Form, Site};
+use crate::tree::{Node, joined};
+use crate::{around, json, yaml};
+use std::ops::Range;
+
+/// Checks `source`, which `file` holds.
+pub fn check(file: &str, source: &str) -> Checked {
+    let mut checking = Checking { source, mask: Mask::new(source), plugins: Vec::new(), findings: Vec::new() };
+    // JSON is not read as YAML, to which tabs and long lines mean other things.
+    if source.trim_start().starts_with('{') {
+        match json::parse(source) {
+            Some(document) if site::is_surrounding(&document) => checking.documents(&[document]),
+            _ => checking.plain(),
+        }
+    } else {
+        match yaml::parse(source) {
+            Ok(documents) => match documents.iter().find(|document| site::has_own(document)) {
+                Some(own) if !documents.iter().any(site::is_surrounding) => checking.yaml(own),
+                None if documents.iter().all(|document| document.members().is_empty()) => checking.plain(),
+                Some(_) | None => checking.documents(&documents),
+            },
+            Err(fault) => {
+                checking.mask.broken_yaml();
+                checking.tell(Severity::Error, String::new(), &format!("this is no YAML: {}", fault.message), None, fault.at..fault.at);
+            }
+        }
+    }
+    let Checking { mask, plugins, mut findings, .. } = checking;
+    for finding in &mut findings {
+        // An excerpt is one line.
+        let rest = source.get(finding.span.clone()).and_then(|text| text.find('\n'));
+        finding.span.end = rest.map_or(finding.span.end, |end| finding.span.start + end);
+    }
+    findings.sort_by_key(|finding| (finding.span.start, finding.severity));
+    findings.dedup();
+    Checked { file: file.to_owned(), source: source.to_owned(), shown: mask.shown(), plugins, findings }
+}
+
+struct Checking<'s> {
+    source: &'s str,
+    mask: Mask,
+    plugins: Vec<(&'static str, usize)>,
+    findings: Vec<Finding>,
+}
+
+impl Checking<'_> {
+    fn tell(&mut self, severity: Severity, place: String, message: &str, help: Option<&str>, span: Range<usize>) {
+        let message = match place.rsplit('.').next() {
+            Some(member) if !member.is_empty() => format!("{member}: {message}"),
+            _ => message.to_owned(),
+        };
+        self.findings.push(Finding { severity, place, message, help: help.map(str::to_owned), span });
+    }
+
+    /// A file that is the configuration itself.
+    fn plain(&mut self) {
+        let plugin = Plugin::whole(self.source);
+        self.plugins.push(("configuration", 0));
+        let (_, findings) = plugin.judge(&mut self.mask);
+        self.findings.extend(findings);
+    }
+
+    /// A file that is the configuration itself, but YAML, which the filter does not read.
+    fn yaml(&mut self, own: &Node) {
+        self.mask.plugin(own);
+        self.plugins.push(("configuration", own.span.start));
+        let message = "the filter reads JSON, and this is YAML";
+        let help = "convert it, for example with yq -o=json. In a WasmPlugin or an EnvoyExtensionPolicy it may stand as YAML";
+        self.tell(Severity::Error, String::new(), message, Some(help), head(own));
+    }
+
+    /// A file of Envoy, Istio or Kubernetes.
+    fn documents(&mut self, documents: &[Node]) {
+        documents.iter().for_each(|document| self.mask.document(document));
+        for document in documents {
+            for site in site::find(document) {
+                self.site(&site);
+            }
+        }
+        if self.plugins.is_empty() {
+            let start = documents.first().map_or(0..0, head);
+            let help = "a plugin is taken for this filter if \"attache\" is in its name, root_id or file, or its configuration has agents or connections";
+            self.tell(Severity::Warning, String::new(), "the filter is not in this file: nothing was checked", Some(help), start);
+        }
+    }
+
+    fn site(&mut self, site: &Site<'_>) {
+        let (kind, members): (&'static str, &[&str]) = match site.form {
+            Form::Envoy => ("Envoy filter", &["configuration", "value"]),
+            Form::WasmPlugin => ("WasmPlugin", &["pluginConfig"]),
+            Form::ExtensionPolicy => ("EnvoyExtensionPolicy", &["config"]),
+        };
+        self.plugins.push((kind, site.node().span.start));
+        let Some(node) = site.node().at(members) else {
+            let member = members.first().copied().unwrap_or_default();
+            let place = joined(&[site.place(), member.to_owned()]);
+            let help = match site.form {
+                Form::Envoy => "write configuration: {\"@type\": type.googleapis.com/google.protobuf.StringValue, value: '{…}'}",
+                Form::WasmPlugin | Form::ExtensionPolicy => "write the filter's configuration there, as YAML",
+            };
+            let span = site.node().member(member).map_or_else(|| head(site.node()), |member| member.span.clone());
+            return self.tell(Severity::Error, place, "the filter's configuration is missing", Some(help), span);
+        };
+        if site.form == Form::Envoy && !self.is_string_value(site, node) {
+            return;
+        }
+        let plugin = Plugin::at(node, self.source);
+        let (runtime, findings) = plugin.judge(&mut self.mask);
+        self.findings.extend(findings);
+        if let Some(runtime) = runtime {
+            self.findings.extend(around::check(site, &plugin, runtime.config()));
+        }
+    }
+
+    /// Whether Envoy gives the plugin the text that stands there.
+    fn is_string_value(&mut self, site: &Site<'_>, value: &Node) -> bool {
+        let configuration = site.node().get("configuration").unwrap_or(value);
+        let kind = configuration.get("@type").and_then(Node::text).unwrap_or_default();
+        let place = joined(&[site.place(), "configuration".to_owned()]);
+        let (message, at) = match (kind.rsplit('/').next().unwrap_or_default(), value.text()) {
+            ("google.protobuf.StringValue", Some(_)) => return true,
+            ("google.protobuf.StringValue", None) => ("value must be a text: write the configuration as JSON, behind value: |", "value"),
+            ("google.protobuf.Struct", _) => ("is a Struct, which Envoy gives to the filter in a form that is not JSON", "@type"),
+            _ => ("must be a google.protobuf.StringValue", "@type"),
+        };
+        // What stands there is not judged, so nothing of it is shown.
+        self.mask.below(value);
+        let help = "write configuration: {\"@type\": type.googleapis.com/google.protobuf.StringValue, value: '{…}'}";
+        let span = configuration.member(at).map_or_else(|| head(configuration), |member| member.span.clone());
+        self.tell(Severity::Error, place, message, Some(help), span);
+        false
+    }
+}

@@ -1,0 +1,139 @@
+//! The command line: what can be asked for, and with which status each command ends.
+
+use crate::finding::{Checked, Severity};
+use crate::{check, report};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use serde_json::{Value, json};
+use std::io::Read as _;
+use std::path::PathBuf;
+
+/// The companion of Attaché, the filter that secures A2A traffic in Envoy.
+///
+/// It decides with the filter's own code, needs no Envoy and calls nothing over a network.
+#[derive(Debug, Parser)]
+#[command(name = "attache", version, arg_required_else_help = true, after_help = STATUS)]
+pub struct Cli {
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    color: Colour,
+    /// Print one JSON object in place of text
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const STATUS: &str = "Exit status: 0 if all is well, 1 if something is wrong, 2 if the command cannot be carried out.";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Colour {
+    /// On a terminal
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Check a configuration of the filter, and what stands around it
+    ///
+    /// FILE is the filter's configuration as JSON, a whole configuration of Envoy, or a file of Kubernetes with an EnvoyFilter or
+    /// WasmPlugin (Istio) or an EnvoyExtensionPolicy (Envoy Gateway). The filter is found in it.
+    ///
+    /// Errors are what the filter or Envoy refuses, and what lets requests through unchecked or refuses them all. Warnings are what
+    /// may surprise. Where a secret can stand, asterisks are shown.
+    #[command(after_help = "Envoy checks what is its own: envoy --mode validate -c FILE\n\nExit status: 0 without errors, 1 with errors \
+                            (with --strict also with warnings), 2 if FILE cannot be read.")]
+    Check(CheckArgs),
+    /// Print completions for a shell
+    #[command(after_help = "For bash: attache completions bash > ~/.local/share/bash-completion/completions/attache")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The files; - reads standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// End with 1 if there are warnings
+    #[arg(long)]
+    strict: bool,
+}
+
+/// What a command has to say.
+struct Said {
+    text: String,
+    json: Value,
+    status: u8,
+}
+
+/// Carries out what the command line asks for, prints it, and answers with the exit status.
+pub fn run() -> u8 {
+    let cli = Cli::parse();
+    match cli.color {
+        Colour::Auto => anstream::ColorChoice::Auto,
+        Colour::Always => anstream::ColorChoice::AlwaysAnsi,
+        Colour::Never => anstream::ColorChoice::Never,
+    }
+    .write_global();
+    let said = match &cli.command {
+        Command::Check(args) => checked(args),
+        Command::Completions { shell } => Ok(completions(*shell)),
+    };
+    match said {
+        Ok(Said { text, json, status }) => {
+            print(&if cli.json { format!("{json:#}\n") } else { text });
+            status
+        }
+        Err(message) => {
+            anstream::eprintln!("attache: {message}");
+            2
+        }
+    }
+}
+
+/// Who reads may stop reading: that is no failure.
+fn print(text: &str) {
+    use std::io::Write as _;
+    let _ = anstream::stdout().write_all(text.as_bytes());
+}
+
+fn read(file: &PathBuf) -> Result<(String, String), String> {
+    let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
+    let mut bytes = Vec::new();
+    let result = if file.as_os_str() == "-" {
+        std::io::stdin().read_to_end(&mut bytes).map(drop)
+    } else {
+        std::fs::read(file).map(|content| bytes = content)
+    };
+    result.map_err(|error| format!("{name}: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: this is no text in UTF-8"))?;
+    Ok((name, text))
+}
+
+fn checked(args: &CheckArgs) -> Result<Said, String> {
+    let mut all: Vec<Checked> = Vec::new();
+    for file in &args.files {
+        let (name, source) = read(file)?;
+        all.push(check::check(&name, &source));
+    }
+    let count = |severity| all.iter().map(|one| one.count(severity)).sum::<usize>();
+    let (errors, warnings) = (count(Severity::Error), count(Severity::Warning));
+    let files: Vec<Value> = all.iter().map(report::json).collect();
+    Ok(Said {
+        text: all.iter().map(report::text).collect(),
+        json: json!({"files": files, "errors": errors, "warnings": warnings}),
+        status: u8::from(errors > 0 || args.strict && warnings > 0),
+    })
+}
+
+fn completions(shell: Shell) -> Said {
+    let mut bytes = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "attache", &mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Said { json: json!({"completions": text}), text, status: 0 }
+}
