@@ -41,6 +41,28 @@ pub fn check(file: &str, source: &str) -> Checked {
     Checked { file: file.to_owned(), source: source.to_owned(), shown: mask.shown(), plugins, findings }
 }
 
+/// The configurations of the filter in `source`, in their order. Whether they are good is another question.
+pub fn plugins(source: &str) -> Vec<Plugin> {
+    let documents = match source.trim_start().starts_with('{') {
+        true => json::parse(source).into_iter().collect(),
+        false => yaml::parse(source).unwrap_or_default(),
+    };
+    if !documents.iter().any(site::is_surrounding) {
+        return vec![Plugin::whole(source)];
+    }
+    let at = |site: Site<'_>| Some(Plugin::at(site.node().at(members(site.form))?, source));
+    documents.iter().flat_map(site::find).filter_map(at).collect()
+}
+
+/// Where the configuration of the filter stands in what [`Form`] says.
+const fn members(form: Form) -> &'static [&'static str] {
+    match form {
+        Form::Envoy => &["configuration", "value"],
+        Form::WasmPlugin => &["pluginConfig"],
+        Form::ExtensionPolicy => &["config"],
+    }
+}
+
 struct Checking<'s> {
     source: &'s str,
     mask: Mask,
@@ -90,10 +112,11 @@ impl Checking<'_> {
     }
 
     fn site(&mut self, site: &Site<'_>) {
-        let (kind, members): (&'static str, &[&str]) = match site.form {
-            Form::Envoy => ("Envoy filter", &["configuration", "value"]),
-            Form::WasmPlugin => ("WasmPlugin", &["pluginConfig"]),
-            Form::ExtensionPolicy => ("EnvoyExtensionPolicy", &["config"]),
+        let members = members(site.form);
+        let kind = match site.form {
+            Form::Envoy => "Envoy filter",
+            Form::WasmPlugin => "WasmPlugin",
+            Form::ExtensionPolicy => "EnvoyExtensionPolicy",
         };
         self.plugins.push((kind, site.node().span.start));
         let Some(node) = site.node().at(members) else {

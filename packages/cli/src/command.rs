@@ -1,11 +1,14 @@
 //! The command line: what can be asked for, and with which status each command ends.
 
 use crate::finding::{Checked, Severity};
-use crate::{check, report};
+use crate::hash_key::HashKeyArgs;
+use crate::open::read;
+use crate::page::Page;
+use crate::token::TokenArgs;
+use crate::{check, hash_key, report, token};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
-use std::io::Read as _;
 use std::path::PathBuf;
 
 /// The companion of Attaché, the filter that secures A2A traffic in Envoy.
@@ -15,10 +18,10 @@ use std::path::PathBuf;
 #[command(name = "attache", version, arg_required_else_help = true, after_help = STATUS)]
 pub struct Cli {
     /// When to use colours
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", display_order = 100)]
     color: Colour,
     /// Print one JSON object in place of text
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 101)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -38,14 +41,32 @@ enum Colour {
 enum Command {
     /// Check a configuration of the filter, and what stands around it
     ///
-    /// FILE is the filter's configuration as JSON, a whole configuration of Envoy, or a file of Kubernetes with an EnvoyFilter or
-    /// WasmPlugin (Istio) or an EnvoyExtensionPolicy (Envoy Gateway). The filter is found in it.
+    /// FILE is the filter's configuration as JSON, a whole configuration of Envoy, or a file of
+    /// Kubernetes with an EnvoyFilter or WasmPlugin (Istio) or an EnvoyExtensionPolicy (Envoy
+    /// Gateway). The filter is found in it.
     ///
-    /// Errors are what the filter or Envoy refuses, and what lets requests through unchecked or refuses them all. Warnings are what
-    /// may surprise. Where a secret can stand, asterisks are shown.
-    #[command(after_help = "Envoy checks what is its own: envoy --mode validate -c FILE\n\nExit status: 0 without errors, 1 with errors \
-                            (with --strict also with warnings), 2 if FILE cannot be read.")]
+    /// Errors are what the filter or Envoy refuses, and what lets requests through unchecked or
+    /// refuses them all. Warnings are what may surprise. Where a secret can stand, asterisks are shown.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Envoy checks what is its own: envoy --mode validate -c FILE\n\n\
+        Exit status: 0 without errors, 1 with errors (with --strict also with warnings), 2 if FILE cannot\nbe read."
+    )]
     Check(CheckArgs),
+    /// Decode a token, and judge it at the agents of a configuration
+    ///
+    /// The token comes from a file or standard input, alone or as the line of its header, so that it
+    /// does not stand in the shell's history. Its signature is not shown. Keys come from the
+    /// configuration, or from a file: curl -s URL-OF-JWKS > keys.json
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Exit status: 0 if an agent takes it, or no configuration is given; 1 if none takes it; \
+        2 if\nsomething is needed that was not given."
+    )]
+    Token(TokenArgs),
+    /// Print the entry for an API key or a password, with its digest
+    #[command(after_help = "For a new key: openssl rand -hex 16 | tee key | attache hash-key --id desk")]
+    HashKey(HashKeyArgs),
     /// Print completions for a shell
     #[command(after_help = "For bash: attache completions bash > ~/.local/share/bash-completion/completions/attache")]
     Completions {
@@ -69,6 +90,15 @@ struct Said {
     text: String,
     json: Value,
     status: u8,
+    /// For standard error.
+    warning: Option<String>,
+}
+
+impl Said {
+    fn page(page: Page, status: u8) -> Self {
+        let (text, json, warning) = page.parts();
+        Self { text, json, status, warning }
+    }
 }
 
 /// Carries out what the command line asks for, prints it, and answers with the exit status.
@@ -82,10 +112,13 @@ pub fn run() -> u8 {
     .write_global();
     let said = match &cli.command {
         Command::Check(args) => checked(args),
+        Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
+        Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
         Command::Completions { shell } => Ok(completions(*shell)),
     };
     match said {
-        Ok(Said { text, json, status }) => {
+        Ok(Said { text, json, status, warning }) => {
+            warning.filter(|_| !cli.json).iter().for_each(|warning| anstream::eprintln!("{warning}"));
             print(&if cli.json { format!("{json:#}\n") } else { text });
             status
         }
@@ -102,19 +135,6 @@ fn print(text: &str) {
     let _ = anstream::stdout().write_all(text.as_bytes());
 }
 
-fn read(file: &PathBuf) -> Result<(String, String), String> {
-    let name = if file.as_os_str() == "-" { "standard input".to_owned() } else { file.display().to_string() };
-    let mut bytes = Vec::new();
-    let result = if file.as_os_str() == "-" {
-        std::io::stdin().read_to_end(&mut bytes).map(drop)
-    } else {
-        std::fs::read(file).map(|content| bytes = content)
-    };
-    result.map_err(|error| format!("{name}: {error}"))?;
-    let text = String::from_utf8(bytes).map_err(|_| format!("{name}: this is no text in UTF-8"))?;
-    Ok((name, text))
-}
-
 fn checked(args: &CheckArgs) -> Result<Said, String> {
     let mut all: Vec<Checked> = Vec::new();
     for file in &args.files {
@@ -128,6 +148,7 @@ fn checked(args: &CheckArgs) -> Result<Said, String> {
         text: all.iter().map(report::text).collect(),
         json: json!({"files": files, "errors": errors, "warnings": warnings}),
         status: u8::from(errors > 0 || args.strict && warnings > 0),
+        warning: None,
     })
 }
 
@@ -135,5 +156,5 @@ fn completions(shell: Shell) -> Said {
     let mut bytes = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "attache", &mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();
-    Said { json: json!({"completions": text}), text, status: 0 }
+    Said { json: json!({"completions": text}), text, status: 0, warning: None }
 }

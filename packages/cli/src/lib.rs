@@ -1,14 +1,20 @@
 //! `attache`, the companion command of the filter: checks configurations before Envoy sees them. What decides is the filter's own code.
 
 mod around;
+mod callers;
 mod check;
 pub mod command;
 mod embedded;
+mod fetch;
 mod finding;
+mod hash_key;
 mod json;
 mod mask;
+mod open;
+mod page;
 mod plugin;
 mod report;
 mod site;
+mod token;
 mod tree;
 mod yaml;

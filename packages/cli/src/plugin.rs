@@ -48,6 +48,11 @@ impl Plugin {
         self.tree.as_ref()
     }
 
+    /// The JSON that the filter gets.
+    pub fn json(&self) -> &str {
+        &self.json
+    }
+
     /// Where a place of the configuration stands in the file.
     pub fn span(&self, place: &str) -> Range<usize> {
         self.tree.as_ref().map_or_else(|| self.span.clone(), |tree| spot(tree, place, false))

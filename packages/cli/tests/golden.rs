@@ -8,6 +8,8 @@ mod checks;
 mod mistakes;
 #[path = "golden/pages.rs"]
 mod pages;
+#[path = "golden/tokens.rs"]
+mod tokens;
 
 use serde_json::Value;
 use std::fs;
