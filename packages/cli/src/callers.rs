@@ -89,3 +89,50 @@ pub fn told(caller: &Caller, context: &Context<'_>) -> Map<String, Value> {
     }
     told
 }
+
+/// What is looked at in a token, in the order of [`attache::identity::verify`], with the reason of a refusal for it.
+const CHECKS: [(&str, &str); 11] = [
+    ("issuer (iss)", "token_issuer_unknown"),
+    ("type (typ)", "token_type_refused"),
+    ("algorithm (alg)", "token_algorithm_refused"),
+    ("key (kid)", "token_key_unknown"),
+    ("signature", "token_signature_invalid"),
+    ("required claims", "token_malformed"),
+    ("end (exp)", "token_expired"),
+    ("begin (nbf, iat)", "token_not_yet_valid"),
+    ("audience (aud)", "token_audience_mismatch"),
+    ("lifetime", "token_lifetime_too_long"),
+    ("actor (act)", "token_actor_refused"),
+];
+
+/// What of a refused token was found good before that which was not.
+pub fn good(verdict: &Value) -> Option<String> {
+    let reason = verdict["reason"].as_str()?;
+    let place = CHECKS.iter().position(|(_, own)| *own == reason)?;
+    let detail = verdict["detail"].as_str().unwrap_or_default();
+    // The tenant is the issuer's, too, and comes before the audience; what cannot be read at all has nothing good.
+    let place = match reason {
+        "token_issuer_unknown" if detail.starts_with("the tenant") => 8,
+        "token_malformed" if !detail.starts_with("issuers[") => 0,
+        _ => place,
+    };
+    let names: Vec<&str> = CHECKS.iter().take(place).map(|(name, _)| *name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::good;
+    use serde_json::json;
+
+    #[test]
+    fn what_came_before_was_good() {
+        let said = |reason: &str, detail: &str| good(&json!({"reason": reason, "detail": detail})).unwrap_or_default();
+        assert_eq!(said("token_issuer_unknown", "iss is …"), "");
+        assert_eq!(said("token_malformed", "header is not base64url"), "");
+        assert!(said("token_malformed", "issuers[0]: exp is missing").ends_with("key (kid), signature"));
+        assert!(said("token_issuer_unknown", "the tenant is \"a\"").ends_with("begin (nbf, iat)"));
+        assert!(said("token_audience_mismatch", "").ends_with("begin (nbf, iat)"));
+        assert_eq!(said("insufficient_scope", ""), "");
+    }
+}

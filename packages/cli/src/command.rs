@@ -1,11 +1,12 @@
 //! The command line: what can be asked for, and with which status each command ends.
 
+use crate::explain::ExplainArgs;
 use crate::finding::{Checked, Severity};
 use crate::hash_key::HashKeyArgs;
 use crate::open::read;
 use crate::page::Page;
 use crate::token::TokenArgs;
-use crate::{check, hash_key, report, token};
+use crate::{check, explain, hash_key, report, token};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
@@ -53,6 +54,20 @@ enum Command {
         Exit status: 0 without errors, 1 with errors (with --strict also with warnings), 2 if FILE cannot\nbe read."
     )]
     Check(CheckArgs),
+    /// Explain how a request is decided, step by step
+    ///
+    /// The request goes through the filter's own code. Whom it is for, what it asks for, who sends it,
+    /// what each rule says, and what is sent on, or what the caller reads. Credentials are not shown.
+    ///
+    /// What the filter would fetch comes from files: --keys, --card, --introspection. Tokens and secrets
+    /// that a connection would attach are not needed. Envoy's own changes to a request (paths that it
+    /// normalises, headers that it adds) are not made.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Exit status: 0 if the request goes on (or the filter answers without refusing it), 1 if it is refused, \
+        2 if\nsomething is needed that was not given."
+    )]
+    Explain(Box<ExplainArgs>),
     /// Decode a token, and judge it at the agents of a configuration
     ///
     /// The token comes from a file or standard input, alone or as the line of its header, so that it
@@ -112,6 +127,7 @@ pub fn run() -> u8 {
     .write_global();
     let said = match &cli.command {
         Command::Check(args) => checked(args),
+        Command::Explain(args) => explain::explain(args).map(|(page, goes_on)| Said::page(page, u8::from(!goes_on))),
         Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
         Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
         Command::Completions { shell } => Ok(completions(*shell)),

@@ -5,9 +5,10 @@ use crate::finding::Checked;
 use crate::mask::Mask;
 use crate::plugin::Plugin;
 use crate::report;
-use attache::config::{Config, ConfigError, Secret};
+use attache::config::{Config, ConfigError, Jwks, Secret};
 use attache::credential::secrets::Secrets;
 use attache::flow::Runtime;
+use attache::flow::event::target::Target;
 use attache::wire::time::UnixTime;
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -53,8 +54,23 @@ impl TimeArgs {
 pub struct Opened {
     /// It.
     pub runtime: Runtime,
-    /// What is not as it would be in Envoy.
-    pub notes: Vec<String>,
+    /// The secrets for which something else stands in.
+    stand_ins: Vec<String>,
+}
+
+impl Opened {
+    /// What is not as it would be in Envoy, for requests to this agent or connection.
+    pub fn notes(&self, target: Option<Target>) -> Vec<String> {
+        let config = self.runtime.config();
+        let of_issuers = config.issuers.iter().any(|issuer| matches!(issuer.jwks, Jwks::SharedSecret(_)));
+        let are_used = match target {
+            Some(Target::Connection(_)) => true,
+            Some(Target::Agent(index)) => of_issuers || config.agents.get(index).is_some_and(|agent| agent.tasks.owned().is_some()),
+            None => false,
+        };
+        let note = |name: &String| format!("secrets.{name}: its variable is not set here; something else stands in for it");
+        self.stand_ins.iter().filter(|_| are_used).map(note).collect()
+    }
 }
 
 /// The text of a file, and what it is called; `-` is standard input.
@@ -99,7 +115,7 @@ fn opened(plugin: &Plugin) -> Result<Opened, ConfigError> {
     let mut document: Value = serde_json::from_str(plugin.json()).unwrap_or_default();
     document["audit"] = json!({"level": "all", "log_level": "warn", "subject": "plain", "filter_state": true});
     let config = Config::parse(document.to_string().as_bytes())?;
-    let (mut secrets, mut notes) = (Secrets::default(), Vec::new());
+    let (mut secrets, mut stand_ins) = (Secrets::default(), Vec::new());
     for (name, secret) in config.secrets() {
         let value = match secret {
             Secret::Env(variable) => std::env::var(variable).ok(),
@@ -108,9 +124,9 @@ fn opened(plugin: &Plugin) -> Result<Opened, ConfigError> {
             Secret::Http(_) => continue,
         };
         if value.is_none() {
-            notes.push(format!("secrets.{name}: its variable is not set here; something else stands in for it"));
+            stand_ins.push(name.clone());
         }
         secrets.insert(name, Some(value.unwrap_or_else(|| STAND_IN.to_owned())));
     }
-    Ok(Opened { runtime: Runtime::new(config, secrets)?, notes })
+    Ok(Opened { runtime: Runtime::new(config, secrets)?, stand_ins })
 }

@@ -42,7 +42,7 @@ impl Page {
 
     /// A name and what it says.
     pub fn row(&mut self, name: &str, value: &str) {
-        let _ = writeln!(self.text, "    {NAME}{:12}{NAME:#} {}", visible(name), visible(value));
+        let _ = writeln!(self.text, "    {NAME}{:13}{NAME:#} {}", visible(name), visible(value));
     }
 
     /// Good or bad, and a line.

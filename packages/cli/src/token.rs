@@ -63,7 +63,7 @@ pub fn token(args: &TokenArgs) -> Result<(Page, bool), String> {
     let list = [(":method", "POST"), (":path", "/"), (":authority", "agent"), ("authorization", &format!("Bearer {token}"))];
     let headers = Headers::new(list.map(|(name, value)| (name.to_owned(), value.as_bytes().to_vec())).to_vec());
     let mut is_taken = false;
-    let mut judged = Vec::new();
+    let (mut judged, mut notes) = (Vec::new(), Vec::new());
     for (index, agent) in agents {
         let Some(who) = callers::who(Target::Agent(index), &headers, None, &context, &files)? else { continue };
         page.heading(&format!("agents[{index}] {:?}", agent.name));
@@ -73,14 +73,16 @@ pub fn token(args: &TokenArgs) -> Result<(Page, bool), String> {
                 (json!({"accepted": false, "reason": reason.code(), "detail": detail, "status": reason.http_status()}), caller)
             }
         };
+        notes = opened.notes(Some(Target::Agent(index)));
         is_taken |= verdict["accepted"] == true;
         page.verdict(&verdict);
+        callers::good(&verdict).iter().for_each(|good| page.row("good so far", good));
         let caller = caller.map(|caller| callers::told(&caller, &context));
         caller.iter().flatten().for_each(|(name, value)| page.row(name, &shown(value)));
         judged.push(json!({"agent": agent.name, "verdict": verdict, "caller": caller}));
     }
     page.json("judged", Value::Array(judged));
-    page.notes(&opened.notes);
+    page.notes(&notes);
     Ok((page, is_taken))
 }
 

@@ -4,6 +4,8 @@
 
 #[path = "golden/checks.rs"]
 mod checks;
+#[path = "golden/explains.rs"]
+mod explains;
 #[path = "golden/mistakes.rs"]
 mod mistakes;
 #[path = "golden/pages.rs"]
