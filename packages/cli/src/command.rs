@@ -125,14 +125,7 @@ pub fn run() -> u8 {
         Colour::Never => anstream::ColorChoice::Never,
     }
     .write_global();
-    let said = match &cli.command {
-        Command::Check(args) => checked(args),
-        Command::Explain(args) => explain::explain(args).map(|(page, goes_on)| Said::page(page, u8::from(!goes_on))),
-        Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
-        Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
-        Command::Completions { shell } => Ok(completions(*shell)),
-    };
-    match said {
+    match said(&cli.command) {
         Ok(Said { text, json, status, warning }) => {
             warning.filter(|_| !cli.json).iter().for_each(|warning| anstream::eprintln!("{warning}"));
             print(&if cli.json { format!("{json:#}\n") } else { text });
@@ -142,6 +135,26 @@ pub fn run() -> u8 {
             anstream::eprintln!("attache: {message}");
             2
         }
+    }
+}
+
+/// What the command with these arguments says for programs, and its exit status.
+///
+/// # Errors
+/// Why it cannot be carried out.
+pub fn answer(arguments: &[&str]) -> Result<(Value, u8), String> {
+    let words = std::iter::once("attache").chain(arguments.iter().copied());
+    let cli = Cli::try_parse_from(words).map_err(|error| error.to_string())?;
+    said(&cli.command).map(|said| (said.json, said.status))
+}
+
+fn said(command: &Command) -> Result<Said, String> {
+    match command {
+        Command::Check(args) => checked(args),
+        Command::Explain(args) => explain::explain(args).map(|(page, goes_on)| Said::page(page, u8::from(!goes_on))),
+        Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
+        Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
+        Command::Completions { shell } => Ok(completions(*shell)),
     }
 }
 

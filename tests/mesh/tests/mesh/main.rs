@@ -17,6 +17,7 @@ mod credentials_faults;
 mod credentials_keys;
 mod credentials_places;
 mod escaped_paths;
+mod explained;
 mod forwarded;
 mod from_card;
 mod getting_started;
@@ -141,6 +142,7 @@ fn main() -> ExitCode {
     steering::add(&mut suite);
     leaving::add(&mut suite);
     ratelimit::add(&mut suite);
+    explained::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);
