@@ -1,12 +1,13 @@
 //! The command line: what can be asked for, and with which status each command ends.
 
+use crate::card::CardArgs;
 use crate::explain::ExplainArgs;
 use crate::finding::{Checked, Severity};
 use crate::hash_key::HashKeyArgs;
 use crate::open::read;
 use crate::page::Page;
 use crate::token::TokenArgs;
-use crate::{check, explain, hash_key, report, token};
+use crate::{card, check, explain, hash_key, report, token};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
@@ -68,6 +69,16 @@ enum Command {
         2 if\nsomething is needed that was not given."
     )]
     Explain(Box<ExplainArgs>),
+    /// Show an agent's card as each client gets it
+    ///
+    /// The agent's own card comes from --card, unless it is in the configuration. Who may read it, in
+    /// which shape it is, and which skills are in it is decided by the filter's own code.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "Exit status: 0 if every client gets a card, 1 if one does not, 2 if something is needed that was \
+        not\ngiven."
+    )]
+    Card(CardArgs),
     /// Decode a token, and judge it at the agents of a configuration
     ///
     /// The token comes from a file or standard input, alone or as the line of its header, so that it
@@ -152,6 +163,7 @@ fn said(command: &Command) -> Result<Said, String> {
     match command {
         Command::Check(args) => checked(args),
         Command::Explain(args) => explain::explain(args).map(|(page, goes_on)| Said::page(page, u8::from(!goes_on))),
+        Command::Card(args) => card::card(args).map(|(page, all)| Said::page(page, u8::from(!all))),
         Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
         Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
         Command::Completions { shell } => Ok(completions(*shell)),

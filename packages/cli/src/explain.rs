@@ -153,6 +153,14 @@ impl Case<'_> {
         if let Ok(text) = bearer::token(&headers) {
             token::decoded(text, self.context.now, page);
         }
+        if let (Target::Agent(index), Some(operation)) = (target, self.said("operation"))
+            && operation == Operation::GetAgentCard.name()
+            && self.context.runtime.config().agents.get(index).is_some_and(|agent| agent.card.access.is_public())
+        {
+            page.heading(&format!("caller, by {place}.card.access"));
+            page.text("The card is public: nothing of the caller is looked at.");
+            return Ok(());
+        }
         // A connection that asks nothing of its callers knows none.
         let asks = match target {
             Target::Agent(_) => true,

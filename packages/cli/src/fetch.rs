@@ -97,6 +97,11 @@ impl Files {
         Ok(log)
     }
 
+    /// The card in a file of this name.
+    pub fn card(&self, name: &str) -> Option<&str> {
+        self.cards.iter().find(|(own, _)| own == name).map(|(_, text)| text.as_str())
+    }
+
     fn answer(&self, want: Want, call: &Call, config: &Config) -> Result<String, String> {
         let needed =
             |what: &str, option: &str| Err(format!("{what} needed, which Envoy would fetch from {}: give it with {option}", target(call)));

@@ -2,6 +2,7 @@
 
 mod around;
 mod callers;
+mod card;
 mod check;
 pub mod command;
 mod embedded;

@@ -4,7 +4,7 @@ use crate::fetch::Files;
 use crate::request::Request;
 use attache::config::{Config, Pin};
 use attache::flow::event::record::Record;
-use attache::flow::{Context, Effect, Event, Exchange, Outcome, Part, Read, Reply, Route, Step, Value as HeaderValue, Whole};
+use attache::flow::{Context, Effect, Event, Exchange, Interest, Outcome, Part, Read, Reply, Route, Step, Value as HeaderValue, Whole};
 use attache::identity::Peer;
 use attache::wire::header::Headers;
 use serde_json::Value;
@@ -65,13 +65,44 @@ pub struct Around<'a> {
 /// # Errors
 /// If something is needed that no file has.
 pub fn play(request: &Request, around: &Around<'_>, context: &Context<'_>) -> Result<Played, String> {
+    Ok(begun(request, around, context)?.0)
+}
+
+/// Plays `request` and, if it goes on, this answer of the agent to it: what the client gets.
+///
+/// # Errors
+/// If something is needed that no file has.
+pub fn answered(request: &Request, around: &Around<'_>, agent: Answer, context: &Context<'_>) -> Result<(Answer, Vec<String>), String> {
+    let (played, mut exchange, interest) = begun(request, around, context)?;
+    let mut log = played.log;
+    if let Some(answer) = played.answer {
+        return Ok((answer, log));
+    }
+    if !interest.headers {
+        return Ok((agent, log));
+    }
+    let pairs = agent.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+    let head = Event::ResponseHeaders { status: agent.status, end_of_stream: false, headers: Headers::new(pairs) };
+    let content = agent.body.clone();
+    let mut seen = agent;
+    let outcome = exchange.on(head, context);
+    if !seen.change(outcome.effects, &mut log) && outcome.interest.response != Read::Nothing {
+        seen.change(exchange.on(Event::ResponseBody { end: true, content }, context).effects, &mut log);
+    }
+    Ok((seen, log))
+}
+
+/// Plays `request` until it goes on or is answered.
+fn begun(request: &Request, around: &Around<'_>, context: &Context<'_>) -> Result<(Played, Exchange, Interest), String> {
     let mut played = Played::default();
     let mut exchange = Exchange::default();
+    let mut last = Interest::default();
     let mut is_fed = request.body.is_empty();
     let mut event = Event::RequestHeaders { headers: request.headers(), peer: around.peer.cloned().map(Box::new), end_of_stream: is_fed };
     for _ in 0..MOST {
         let is_settled = matches!(event, Event::Settled);
         let Outcome { effects, step, interest } = exchange.on(event, context);
+        last = interest;
         played.take(effects, context);
         if played.answer.is_some() {
             break;
@@ -95,7 +126,7 @@ pub fn play(request: &Request, around: &Around<'_>, context: &Context<'_>) -> Re
             }
         };
     }
-    Ok(played)
+    Ok((played, exchange, last))
 }
 
 /// What a route of Envoy must be for `connection`'s credential to go out on it.
@@ -177,6 +208,36 @@ impl Played {
 
 fn line(record: &Record, context: &Context<'_>) -> Option<Value> {
     serde_json::from_str(&record.line(context.now)).ok()
+}
+
+impl Answer {
+    /// Does to the agent's answer what these effects say. Whether another took its place.
+    fn change(&mut self, effects: Vec<Effect>, log: &mut Vec<String>) -> bool {
+        let mut is_over = false;
+        for effect in effects {
+            match effect {
+                Effect::SetResponseHeader(name, value) => {
+                    self.headers.retain(|(own, _)| *own != name);
+                    self.headers.push((name.into_owned(), value));
+                }
+                Effect::AddResponseHeader(name, value) => self.headers.push((name.into_owned(), value)),
+                Effect::RemoveResponseHeader(name) => self.headers.retain(|(own, _)| *own != name),
+                Effect::ReplaceResponseBody(bytes) => self.body = bytes,
+                Effect::Reply(reply) => {
+                    *self = Self::from((reply, Vec::new()));
+                    is_over = true;
+                }
+                Effect::Answer(whole) => {
+                    let Whole { status, headers, body } = *whole;
+                    *self = Self { status, headers, body };
+                    is_over = true;
+                }
+                Effect::Log(_, text) => log.push(text),
+                _ => {}
+            }
+        }
+        is_over
+    }
 }
 
 impl From<(Reply, Vec<(String, String)>)> for Answer {

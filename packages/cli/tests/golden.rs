@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "golden/cards.rs"]
+mod cards;
 #[path = "golden/checks.rs"]
 mod checks;
 #[path = "golden/explains.rs"]
