@@ -4,10 +4,11 @@ use crate::card::CardArgs;
 use crate::explain::ExplainArgs;
 use crate::finding::{Checked, Severity};
 use crate::hash_key::HashKeyArgs;
+use crate::init::InitArgs;
 use crate::open::read;
 use crate::page::Page;
 use crate::token::TokenArgs;
-use crate::{card, check, explain, hash_key, report, token};
+use crate::{card, check, explain, hash_key, init, report, token};
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
@@ -93,6 +94,12 @@ enum Command {
     /// Print the entry for an API key or a password, with its digest
     #[command(after_help = "For a new key: openssl rand -hex 16 | tee key | attache hash-key --id desk")]
     HashKey(HashKeyArgs),
+    /// Write an Envoy configuration with the filter in front of one agent
+    ///
+    /// Asks for what no flag says; an empty line takes what is in brackets. Versions, bindings and paths
+    /// come from the agent's own card. The file is checked before it is written.
+    #[command(verbatim_doc_comment, after_help = "Exit status: 0 if the file was written, 2 if not.")]
+    Init(InitArgs),
     /// Print completions for a shell
     #[command(after_help = "For bash: attache completions bash > ~/.local/share/bash-completion/completions/attache")]
     Completions {
@@ -166,6 +173,7 @@ fn said(command: &Command) -> Result<Said, String> {
         Command::Card(args) => card::card(args).map(|(page, all)| Said::page(page, u8::from(!all))),
         Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
         Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
+        Command::Init(args) => init::init(args).map(|page| Said::page(page, 0)),
         Command::Completions { shell } => Ok(completions(*shell)),
     }
 }

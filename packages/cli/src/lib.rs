@@ -10,6 +10,7 @@ mod explain;
 mod fetch;
 mod finding;
 mod hash_key;
+mod init;
 mod json;
 mod mask;
 mod open;

@@ -8,6 +8,8 @@ mod cards;
 mod checks;
 #[path = "golden/explains.rs"]
 mod explains;
+#[path = "golden/inits.rs"]
+mod inits;
 #[path = "golden/mistakes.rs"]
 mod mistakes;
 #[path = "golden/pages.rs"]

@@ -1,5 +1,5 @@
-//! `attache explain` says of requests what Envoy with the filter does to them: the same answer where they are refused, and the same
-//! headers at the agent where they go on.
+//! The command `attache`: `explain` says of requests what Envoy with the filter does to them, the same answer where they are refused, and
+//! the same headers at the agent where they go on. (`init` is with the page about getting started.)
 
 use std::path::Path;
 
@@ -21,7 +21,7 @@ const KEY_DIGEST: &str = "3eb1bd439947eb762998e566ccc2e099c791118b2f40579cc4f7da
 const OURS: [&str; 2] = ["x-attache", "a2a-version"];
 
 pub fn add(suite: &mut Suite) {
-    suite.add("explained::each_request_is_decided_as_it_is_explained", each_request);
+    suite.add("command::each_request_is_decided_as_it_is_explained", each_request);
 }
 
 async fn each_request(mesh: &'static Mesh) -> Result<()> {
