@@ -159,3 +159,61 @@ impl Checking<'_> {
         false
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{check, plugins};
+    use crate::finding::Severity;
+    use crate::report;
+    use std::path::Path;
+
+    /// Changes of a text that somebody can make by mistake, the same in every run.
+    fn changed(text: &str, seed: u64) -> String {
+        let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = |most: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state % u64::try_from(most.max(1)).unwrap()).unwrap()
+        };
+        let mut letters: Vec<char> = text.chars().chain([' ']).collect();
+        for _ in 0..=next(3) {
+            let at = next(letters.len());
+            let odd = ['{', '}', '[', ']', '"', '\'', ':', ',', '\n', '\t', ' ', '\\', '|', '>', '&', '*', 'é', '\u{0}', '#', '-'];
+            match next(4) {
+                0 => drop(letters.drain(at..letters.len().min(at + 1 + next(20)))),
+                1 => letters.insert(at, odd[next(odd.len())]),
+                2 => letters[at] = odd[next(odd.len())],
+                _ => letters.truncate(at.max(1)),
+            }
+            if letters.is_empty() {
+                letters.push(' ');
+            }
+        }
+        letters.into_iter().collect()
+    }
+
+    /// Whatever stands in a file, something can be said of it: no finding is outside of the text, and none breaks its excerpt.
+    #[test]
+    fn any_text_is_told_of() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let folders = [root.join("../../envoy"), root.join("../../envoy/istio"), root.join("tests/check")];
+        let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+        let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "json")).collect();
+        let mut errors = 0;
+        for (index, file) in files.iter().enumerate() {
+            let text = std::fs::read_to_string(file).unwrap();
+            for seed in 0..60 {
+                let text = changed(&text, u64::try_from(index).unwrap() * 1000 + seed);
+                let checked = check("file", &text);
+                assert_eq!(checked.shown.len(), checked.source.len(), "{text}");
+                for finding in &checked.findings {
+                    assert!(text.get(finding.span.clone()).is_some(), "{finding:?}: {text}");
+                }
+                let _ = (report::text(&checked), report::json(&checked), plugins(&text));
+                errors += checked.count(Severity::Error);
+            }
+        }
+        assert!(files.len() > 20 && errors > 500, "{} files, {errors} errors", files.len());
+    }
+}

@@ -109,8 +109,8 @@ impl Plugin {
                 // The position is told with the error, also where the words for it leave it out.
                 let position = position.or_else(|| without_position(&error.to_string()).1);
                 let at = position.map_or(0, |(line, column)| offset(&embedded.text, line, column));
-                let at = embedded.place(at.min(embedded.text.len().saturating_sub(1)));
-                at..(at + 1).min(self.span.end.max(at))
+                let length = embedded.text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+                embedded.range(&(at..at + length))
             }
             (None, None) => self.span.clone(),
         };
@@ -173,7 +173,7 @@ fn without_position(message: &str) -> (String, Option<(usize, usize)>) {
 /// The byte that ends at a position: lines count from 1, columns are bytes.
 fn offset(text: &str, line: usize, column: usize) -> usize {
     let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let mut at = (before + column).saturating_sub(1);
+    let mut at = (before + column).saturating_sub(1).min(text.len().saturating_sub(1));
     while at > 0 && !text.is_char_boundary(at) {
         at -= 1;
     }

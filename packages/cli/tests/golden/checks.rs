@@ -36,7 +36,8 @@ fn every_message_is_in_a_file() {
     let mut checked = 0;
     for name in ["around/envoy.rs", "around/bootstrap.rs", "around/kubernetes.rs", "around/mod.rs", "check.rs"] {
         let source = fs::read_to_string(root().join("packages/cli/src").join(name)).unwrap();
-        for text in texts(&source).iter().filter(|text| text.split(' ').count() > 4) {
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        for text in texts(source).iter().filter(|text| text.split(' ').count() > 4) {
             // Without what is put in.
             let words = text.split(['{', '}']).max_by_key(|part| part.len()).unwrap();
             checked += 1;
