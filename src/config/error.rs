@@ -44,8 +44,9 @@ impl ConfigError {
         Self::new([at, ".", member].concat(), reason)
     }
 
-    /// Where it is.
-    pub(super) fn place(&self) -> &str {
+    /// Where it is; empty for the whole document.
+    #[must_use]
+    pub fn place(&self) -> &str {
         &self.path
     }
 

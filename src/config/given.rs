@@ -20,6 +20,19 @@ impl Config {
     pub fn explain(error: &ConfigError, json: &[u8]) -> String {
         explain(error, json)
     }
+
+    /// Whether a secret can stand at `place`, be it by mistake, so that what stands there must not be shown.
+    #[must_use]
+    pub fn may_hold_secret(place: &str) -> bool {
+        is_hidden(&names(place))
+    }
+}
+
+fn is_hidden(names: &[String]) -> bool {
+    let is_open = names.last().is_some_and(|last| SHOWN.contains(&last.as_str()));
+    let is_scheme = names.len() <= 2 && names.first().is_some_and(|first| first == "schemes");
+    let is_whole = names.last().is_some_and(|last| HIDDEN_WHOLE.contains(&last.as_str()));
+    is_scheme || is_whole || !is_open && names.iter().any(|name| HIDDEN.contains(&name.as_str()))
 }
 
 /// `error` about `json`, with what stands at its place, if that is a text, a number or a boolean and no secret can stand there.
@@ -29,10 +42,6 @@ fn explain(error: &ConfigError, json: &[u8]) -> String {
     let plain = in_words(error.to_string());
     let Ok(document) = serde_json::from_slice::<Value>(json) else { return looks_like(plain, json) };
     let names: Vec<String> = names(error.place());
-    let is_open = names.last().is_some_and(|last| SHOWN.contains(&last.as_str()));
-    let is_scheme = names.len() <= 2 && names.first().is_some_and(|first| first == "schemes");
-    let is_whole = names.last().is_some_and(|last| HIDDEN_WHOLE.contains(&last.as_str()));
-    let is_hidden = is_scheme || is_whole || !is_open && names.iter().any(|name| HIDDEN.contains(&name.as_str()));
     // The meaning of an unknown member is not known, so its value is not shown.
     let found = names.iter().try_fold(&document, |value, name| match value {
         Value::Array(list) => list.get(name.parse::<usize>().ok()?),
@@ -42,7 +51,7 @@ fn explain(error: &ConfigError, json: &[u8]) -> String {
     if error.reason().starts_with("expected value") && found.is_some_and(Value::is_object) {
         return format!("{plain}; it must have exactly one member");
     }
-    if is_hidden || error.reason().starts_with("unknown field") || names.is_empty() {
+    if is_hidden(&names) || error.reason().starts_with("unknown field") || names.is_empty() {
         return plain;
     }
     let is_version = names.last().is_some_and(|last| last.ends_with("version"));

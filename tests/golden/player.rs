@@ -91,7 +91,8 @@ fn merge(base: &mut Value, changes: &Value) {
     }
 }
 
-fn header_value(value: &Value) -> Vec<u8> {
+/// The bytes of a header's value.
+pub fn header_value(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
         Value::Object(spec) if spec.contains_key("push") => push_token(&spec["push"]).into_bytes(),
@@ -126,7 +127,8 @@ fn hex_of(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn body(value: &Value) -> Vec<u8> {
+/// The bytes of a part of a body.
+pub fn body(value: &Value) -> Vec<u8> {
     match (value.as_str(), value.get("hex").and_then(Value::as_str)) {
         (Some(text), _) => text.as_bytes().to_vec(),
         (None, Some(hex)) => from_hex(hex),
@@ -140,8 +142,8 @@ fn peer(spec: &Value) -> Box<Peer> {
     Box::new(Peer { uri: text("uri"), dns: text("dns"), subject: text("subject"), digest: text("digest").as_deref().and_then(hex::decode) })
 }
 
-/// The filter with the configuration of `case`.
-fn runtime(case: &Value, configs: &Value) -> Runtime {
+/// The configuration of `case`.
+pub fn configuration(case: &Value, configs: &Value) -> Value {
     let mut config = configs[case["config"].as_str().unwrap_or("inbound")].clone();
     for (pointer, value) in case["with"].as_object().into_iter().flatten() {
         let (parent, member) = pointer.rsplit_once('/').unwrap();
@@ -153,6 +155,12 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     if let Some(inline) = config.pointer_mut("/published_keys/jwks/inline").filter(|inline| inline.is_string()) {
         *inline = json!({"keys": [keys::jwk(7, "n1"), keys::jwk(8, "n0")]});
     }
+    config
+}
+
+/// The filter with the configuration of `case`.
+fn runtime(case: &Value, configs: &Value) -> Runtime {
+    let config = configuration(case, configs);
     let mut secrets = Secrets::default();
     for (name, value) in case["secrets"].as_object().into_iter().flatten() {
         let key = value["p256"].as_u64().map(|seed| keys::pem(u8::try_from(seed).unwrap()));

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
-use attache_mesh::http::Call;
+use attache_mesh::http::{Call, message_1_0, rpc};
 use attache_mesh::peer::Sdk;
 use attache_mesh::port::Reserved;
 use attache_mesh::process::Process;
@@ -115,6 +115,51 @@ async fn goes_as_the_page_says() -> Result<()> {
     Ok(())
 }
 
+/// Six answers, and Envoy stands before the agent.
+async fn goes_as_attache_init_writes_it() -> Result<()> {
+    let (process, inner) = agent(&Page::load()?).await?;
+    let folder = place::logs().join(place::unique("init"));
+    std::fs::create_dir_all(&folder)?;
+    let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+    let (output, key, port) = (path("envoy.yaml"), path("key"), Reserved::new()?);
+    let agent = format!("http://127.0.0.1:{}", inner);
+    let public = format!("http://127.0.0.1:{}", port.port());
+    let module = place::module(false).to_string_lossy().into_owned();
+    let listening = port.port().to_string();
+    let arguments = [
+        ["--name", "first"],
+        ["--agent", &agent],
+        ["--public-url", &public],
+        ["--port", &listening],
+        ["--callers", "keys"],
+        ["--client", "me"],
+        ["--key-file", &key],
+        ["--module", &module],
+        ["--output", &output],
+    ];
+    let arguments: Vec<&str> = std::iter::once("init").chain(arguments.into_iter().flatten()).collect();
+    attache_cli::command::answer(&arguments).map_err(|error| anyhow!(error))?;
+    let (_, status) = attache_cli::command::answer(&["check", "--strict", &output]).map_err(|error| anyhow!(error))?;
+    ensure!(status == 0, "attache check has something to say of it");
+    let mut value: Value = serde_yaml_ng::from_str(&std::fs::read_to_string(&output)?)?;
+    // Each Envoy of the mesh has its own.
+    value["admin"]["address"]["socket_address"]["port_value"] = json!(0);
+    let mut file = EnvoyFile::from_value(value);
+    file.listen_on(&port)?;
+    let envoy = Envoy::start("init", &file, Options::default()).await?;
+    let card = Call::get("/.well-known/agent-card.json").version("1.0").send(envoy.port()).await?;
+    ensure!(card.is_success() && card.text().contains(&public), "{}: {}", card.status, card.text());
+    let url = card.json()["supportedInterfaces"][0]["url"].as_str().context("no interface")?.to_owned();
+    let path = url.strip_prefix(&public).context("the interface is elsewhere")?;
+    let call = Call::post(if path.is_empty() { "/" } else { path }, &rpc(json!(7), "SendMessage", message_1_0("hello")));
+    let refused = call.send(envoy.port()).await?;
+    ensure!(refused.status == 401, "{}: {}", refused.status, refused.text());
+    let answer = call.header("x-api-key", std::fs::read_to_string(&key)?.trim()).send(envoy.port()).await?;
+    ensure!(answer.json()["result"]["message"]["parts"][0]["text"] == "You said: hello", "{}: {}", answer.status, answer.text());
+    process.stop();
+    Ok(())
+}
+
 /// As it is before the digest is put in.
 async fn without_a_key_of_ones_own_envoy_does_not_start() -> Result<()> {
     let file = EnvoyFile::load("first-agent.yaml")?;
@@ -126,6 +171,7 @@ async fn without_a_key_of_ones_own_envoy_does_not_start() -> Result<()> {
 
 pub fn add(suite: &mut Suite) {
     suite.add("getting_started::goes_as_the_page_says", async |_| goes_as_the_page_says().await);
+    suite.add("getting_started::goes_as_attache_init_writes_it", async |_| goes_as_attache_init_writes_it().await);
     suite.add("getting_started::without_a_key_of_ones_own_envoy_does_not_start", async |_| {
         without_a_key_of_ones_own_envoy_does_not_start().await
     });

@@ -8,6 +8,7 @@ mod attacks;
 mod audiences;
 mod browser;
 mod cards;
+mod command;
 mod configuration;
 mod credentials;
 mod credentials_asserted;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
     steering::add(&mut suite);
     leaving::add(&mut suite);
     ratelimit::add(&mut suite);
+    command::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);
