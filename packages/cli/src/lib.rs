@@ -21,6 +21,7 @@ mod report;
 mod request;
 mod rules;
 mod site;
+mod skill;
 mod token;
 mod tree;
 mod yaml;

@@ -136,6 +136,7 @@ fn compared(case: &Value, said: &Value) -> Result<(), String> {
     {
         return Err(format!("decided {told:?}, not {expected}"));
     }
+    ruled(said)?;
     if let Some(code) = effects.iter().find_map(|effect| effect.get("grpc-status")) {
         let headers = said["answer"]["headers"].as_array().into_iter().flatten();
         let told = headers.filter(|pair| pair[0] == "grpc-status").map(|pair| pair[1].clone()).next_back();
@@ -170,6 +171,20 @@ fn compared(case: &Value, said: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The rule that is said to decide is the one that decided.
+fn ruled(said: &Value) -> Result<(), String> {
+    let Some(rules) = said["rules"].as_array() else { return Ok(()) };
+    let deciding = rules.iter().find(|rule| rule["decides"] == true);
+    let told = deciding.map(|rule| rule["rule"].as_str().unwrap());
+    let detail = said["record"]["detail"].as_str().unwrap_or_default();
+    let of_record = detail.split_once("].access[").and_then(|(_, rest)| Some(format!("access[{}]", rest.split_once(']')?.0)));
+    match (&of_record, said["record"]["decision"].as_str()) {
+        (Some(place), Some("deny")) if told != Some(place.as_str()) => Err(format!("{place} decided, explained is {told:?}")),
+        (_, Some("allow")) if deciding.is_none_or(|rule| rule["met"] != true) => Err(format!("allowed, explained is {rules:?}")),
+        _ => Ok(()),
+    }
 }
 
 /// Explains every case of `tests/golden/<room>.json`: how many there were, and what came out otherwise.
