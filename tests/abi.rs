@@ -26,6 +26,11 @@ mod outbound;
 mod robust;
 #[path = "abi/shared.rs"]
 mod shared;
+#[path = "abi/signing.rs"]
+mod signing;
+#[path = "golden/keys.rs"]
+#[allow(dead_code, reason = "others read more of it")]
+mod signing_keys;
 #[path = "abi/task_states.rs"]
 mod task_states;
 #[path = "abi/vectors.rs"]

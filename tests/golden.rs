@@ -94,6 +94,11 @@ fn tokens() {
 }
 
 #[test]
+fn webhooks() {
+    room("webhooks");
+}
+
+#[test]
 fn audiences() {
     room("audiences");
 }
@@ -164,6 +169,11 @@ fn outbound() {
 }
 
 #[test]
+fn notifications() {
+    room("notifications");
+}
+
+#[test]
 fn remote_cards() {
     room("remote_cards");
 }
@@ -191,4 +201,9 @@ fn media_types() {
 #[test]
 fn leaving() {
     room("leaving");
+}
+
+#[test]
+fn push_out() {
+    room("push_out");
 }

@@ -5,12 +5,34 @@
 #![cfg(not(target_arch = "wasm32"))]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+use attache::config::AssertionAlgorithm;
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
+use attache::credential::signing::Signer;
 use attache::flow::Runtime;
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
+use std::rc::Rc;
+
+#[path = "golden/keys.rs"]
+#[allow(dead_code, reason = "others read more of it")]
+mod keys;
+
+/// A proxy that cannot sign: Envoy before 1.37.
+#[derive(Debug)]
+struct Unable;
+
+impl Signer for Unable {
+    fn is_there(&self) -> bool {
+        false
+    }
+
+    fn sign(&self, _: AssertionAlgorithm, _: &SecretString, _: &[u8]) -> Result<Vec<u8>, String> {
+        Err("the proxy has no foreign function sign".to_owned())
+    }
+}
 
 /// The text of a case.
 fn text(case: &Value, base: &Value) -> String {
@@ -30,15 +52,19 @@ fn text(case: &Value, base: &Value) -> String {
 }
 
 /// What the log says at start, as `host::root` has it.
-fn said(text: &str) -> Value {
+fn said(text: &str, case: &Value) -> Value {
     let refused = |error| json!({ "refused": Config::explain(&error, text.as_bytes()) });
     let config = match Config::parse(text.as_bytes()) {
         Ok(config) => config,
         Err(error) => return refused(error),
     };
     let mut secrets = Secrets::default();
-    config.secrets().keys().for_each(|name| secrets.insert(name, Some("a value".to_owned())));
-    match Runtime::new(config, secrets) {
+    // A private key is made of one byte.
+    let value =
+        |name: &str| case["keys"][name].as_u64().map_or_else(|| "a value".to_owned(), |seed| keys::pem(u8::try_from(seed).unwrap()));
+    config.secrets().keys().for_each(|name| secrets.insert(name, Some(value(name))));
+    let signer: Rc<dyn Signer> = if case["without_sign"] == true { Rc::new(Unable) } else { Rc::new(keys::Es256Signer) };
+    match Runtime::new(config, secrets).and_then(|runtime| runtime.signing_with(signer, text.as_bytes())) {
         Ok(runtime) => json!({ "warned": runtime.config().cautions().chain(runtime.warnings()).collect::<Vec<_>>() }),
         Err(error) => refused(error),
     }
@@ -74,7 +100,7 @@ fn every_mistake_is_told_in_these_words() {
     let (mut wrong, mut refused, mut warned) = (Vec::new(), 0, 0);
     for case in document["mistakes"].as_array_mut().unwrap() {
         let name = case["name"].as_str().unwrap().to_owned();
-        let said = said(&text(case, &base));
+        let said = said(&text(case, &base), case);
         match name.split_once(':').map(|(kind, _)| kind) {
             Some("good") => assert_eq!(said["warned"], json!([]), "{name}"),
             Some("warned") => {

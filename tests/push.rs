@@ -46,6 +46,25 @@ fn other_parsers_read_the_host_that_was_judged() {
     }
 }
 
+/// A notification that leaves shows host and port: by them it is judged as the URL was that its caller named.
+#[test]
+fn what_leaves_is_judged_by_host_and_port_as_its_url_was() {
+    let rules: BTreeMap<String, PushRule> = serde_json::from_value(FILE["rules"].clone()).unwrap();
+    let (mut passed, mut refused) = (0, 0);
+    for (url, rule, verdict, _) in rows() {
+        let Ok(Target { host, port, .. }) = Target::parse(url) else { continue };
+        let left = push::check_authority(&host.to_string(), Some(&port.to_string()), &rules[rule]);
+        match verdict {
+            "ok" => assert!(left.is_ok(), "{url:?} under {rule}: {left:?}"),
+            "HostNotListed" => assert!(left.is_err(), "{url:?} under {rule}"),
+            address if address.starts_with("Address(") => assert!(left.is_err(), "{url:?} under {rule}"),
+            _ => continue,
+        }
+        *(if left.is_ok() { &mut passed } else { &mut refused }) += 1;
+    }
+    assert!(passed >= 50 && refused >= 50, "{passed} passed, {refused} refused");
+}
+
 #[test]
 fn the_corpus_has_good_and_bad_of_every_kind() {
     let mut verdicts: BTreeMap<&str, usize> = BTreeMap::new();

@@ -71,7 +71,8 @@ check_budget() {
 inlined_most=300
 
 optimise() {
-    .tools/bin/wasm-opt -Oz --converge --one-caller-inline-max-function-size "$inlined_most" target/wasm/plain.wasm -o target/wasm/optimised.wasm &&
+    .tools/bin/wasm-opt --local-cse -Oz --converge --one-caller-inline-max-function-size "$inlined_most" --const-hoisting \
+        target/wasm/plain.wasm -o target/wasm/optimised.wasm &&
         finish target/wasm/optimised.wasm target/attache.wasm "$1"
 }
 

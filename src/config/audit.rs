@@ -35,6 +35,7 @@ pub struct Audit {
 pub enum RecordMember {
     Agent,
     Connection,
+    Webhook,
     Version,
     Binding,
     Operation,
@@ -43,7 +44,8 @@ pub enum RecordMember {
 
 impl RecordMember {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Agent, Self::Connection, Self::Version, Self::Binding, Self::Operation, Self::Decision];
+    pub const ALL: [Self; 7] =
+        [Self::Agent, Self::Connection, Self::Webhook, Self::Version, Self::Binding, Self::Operation, Self::Decision];
 }
 
 /// Some members of the record.
@@ -245,7 +247,7 @@ mod tests {
     fn members_are_filter_state_if_they_are_named_and_no_others_can_be() {
         let audit: Audit = serde_json::from_str(r#"{"filter_state_members": ["decision", "agent", "agent"]}"#).unwrap();
         let has = RecordMember::ALL.map(|member| audit.filter_state_members.has(member));
-        assert_eq!(has, [true, false, false, false, false, true]);
+        assert_eq!(has, [true, false, false, false, false, false, true]);
         let error = |audit: &str| Config::parse(format!(r#"{{"audit": {audit}}}"#).as_bytes()).unwrap_err().to_string();
         assert!(error(r#"{"filter_state_members": ["agent", "subject"]}"#).starts_with("audit.filter_state_members[1]: "));
         assert!(error(r#"{"filter_state_members": true}"#).starts_with("audit.filter_state_members: "));

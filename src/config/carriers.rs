@@ -12,6 +12,7 @@ impl Config {
         let of_connections = self.outgoing().flat_map(Credential::headers);
         let others = self.outgoing().filter_map(|own| match own {
             Credential::Cookie(_) => Some("cookie"),
+            Credential::SignedJwt(own) => Some(own.header.as_str()),
             // Envoy tells there from which URL an internal redirect came.
             Credential::Query(_) => Some("x-envoy-original-url"),
             _ => None,

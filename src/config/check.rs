@@ -44,6 +44,7 @@ impl Config {
         }
         for (index, connection) in self.connections.iter().enumerate() {
             let path = format!("connections[{index}]");
+            connection.check_notifications(&path, self)?;
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             if let Some(push) = &connection.push {
                 push.check(&format!("{path}.push"), self.hold_headers, &self.secrets.0)?;
@@ -73,6 +74,7 @@ impl Config {
         for (index, webhook) in self.webhooks.iter().enumerate() {
             webhook.target.check_ports(&format!("webhooks[{index}].match"), ports)?;
         }
+        self.check_published()?;
         Ok(ports)
     }
 }

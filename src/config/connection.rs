@@ -1,8 +1,8 @@
 //! Connections: remote agents that this side calls, and the credential that goes to each.
 
 use super::{
-    CalledWith, ConfigError, Credential, Demanded, Fields, Issuer, Match, Operations, Pin, Placement, PushTo, RemoteCard, Scheme, Secret,
-    SignedCard,
+    CalledWith, ConfigError, Credential, Demanded, Fields, Issuer, Match, Notifications, Operations, Pin, Placement, PushTo, RemoteCard,
+    Scheme, Secret, SignedCard,
 };
 use crate::protocol::Operation;
 use crate::wire::sorted::SortedMap;
@@ -17,7 +17,11 @@ pub struct Connection {
     /// Which requests go to it.
     #[serde(rename = "match")]
     pub target: Match,
+    /// It is for notifications of this side's own agents. Then what is said of calls below has no meaning.
+    #[serde(default)]
+    pub notifications: Option<Notifications>,
     /// The A2A version that it is called with.
+    #[serde(default)]
     pub version: CalledWith,
     /// Where its card is, if version or credential depends on it.
     #[serde(default)]
@@ -28,9 +32,9 @@ pub struct Connection {
     /// What a caller on this side must bring. `None`: who reaches the listener may call.
     #[serde(default)]
     pub security: Option<Demanded>,
-    /// The operations that leave.
-    #[serde(default = "any")]
-    pub operations: Vec<Operations>,
+    /// The operations that leave. `None`: any.
+    #[serde(default)]
+    pub operations: Option<Vec<Operations>>,
     /// What becomes of requests that are not A2A.
     #[serde(default)]
     pub other: Other,
@@ -68,17 +72,18 @@ impl Connection {
     /// Fills in what the filter's place implies.
     pub(super) fn fill(&mut self, placement: Placement) {
         self.pin = self.pin.take().or_else(|| Pin::implied(placement));
+        self.fill_targets();
     }
 
     /// Whether `operation` may leave.
     #[must_use]
     pub fn lets(&self, operation: Operation) -> bool {
-        self.operations.iter().any(|operations| operations.cover(operation))
+        self.operations.as_ref().is_none_or(|listed| listed.iter().any(|operations| operations.cover(operation)))
     }
 
     /// Checks who may call, and what.
     pub(super) fn check_callers(&self, at: &str, schemes: &SortedMap<String, Scheme>, issuers: &[Issuer]) -> Result<(), ConfigError> {
-        if self.operations.is_empty() {
+        if self.operations.as_ref().is_some_and(Vec::is_empty) {
             return Err(ConfigError::of(at, "operations", "name at least one operation (\"any\" for every one)"));
         }
         match &self.security {
@@ -104,6 +109,12 @@ impl Connection {
         if self.max_waiting == 0 {
             return fail("max_waiting", "must be at least 1");
         }
+        if self.version == CalledWith::Unsaid && self.notifications.is_none() {
+            return fail(
+                "version",
+                "is missing: say with which version of A2A the remote agent is called: 1.0, 0.3, or auto to go by its card",
+            );
+        }
         Pin::check(self.pin.as_ref(), &format!("{at}.pin"), &self.name)?;
         let decides = self.version == CalledWith::Auto || matches!(self.credential, Credential::Auto(_));
         let goes_by_card = decides || self.require_signed_card.is_some();
@@ -120,10 +131,6 @@ impl Connection {
         }
         self.credential.check(&format!("{at}.credential"), secrets, issuers)
     }
-}
-
-fn any() -> Vec<Operations> {
-    vec![Operations::Any]
 }
 
 const fn a_thousand() -> usize {

@@ -2,7 +2,9 @@
 
 use super::client::{Client, ClientAuthentication, TokenEndpoint, TokenParameters};
 use super::secret::named;
-use super::{Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, choice, duration, terms};
+use super::{
+    Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, SignedJwt, choice, duration, terms,
+};
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -32,6 +34,8 @@ pub enum Credential {
     IdentityAssertion(Box<IdentityAssertion>),
     /// The caller's own token, if it names the remote agent as its audience.
     Passthrough(Passthrough),
+    /// For notifications: a JWT that this side signs for each.
+    SignedJwt(Box<SignedJwt>),
     /// None, on purpose.
     None(Nothing),
     /// The first of several that the remote agent's card asks for.
@@ -219,6 +223,10 @@ pub struct Passthrough {
 pub struct CredentialHeader(String);
 
 impl CredentialHeader {
+    pub(super) fn authorization() -> Self {
+        Self("authorization".to_owned())
+    }
+
     /// The name in lower case.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -278,6 +286,7 @@ impl Credential {
             Self::OnBehalfOf(_) => "on_behalf_of",
             Self::IdentityAssertion(_) => "identity_assertion",
             Self::Passthrough(_) => "passthrough",
+            Self::SignedJwt(_) => "signed_jwt",
             Self::None(_) => "none",
             Self::Auto(_) => "auto",
         }
@@ -293,7 +302,9 @@ impl Credential {
             | Self::OnBehalfOf(_)
             | Self::IdentityAssertion(_)
             | Self::Passthrough(_) => true,
-            Self::Header(_) | Self::Headers(_) | Self::Query(_) | Self::Cookie(_) | Self::None(_) | Self::Auto(_) => false,
+            Self::Header(_) | Self::Headers(_) | Self::Query(_) | Self::Cookie(_) | Self::SignedJwt(_) | Self::None(_) | Self::Auto(_) => {
+                false
+            }
         }
     }
 
@@ -361,6 +372,10 @@ impl Credential {
             }
             Self::Passthrough(own) if own.audiences.is_empty() || own.audiences.iter().any(String::is_empty) => {
                 return fail("passthrough.audiences".to_owned(), "name the remote agent: a token for someone else must not go there");
+            }
+            Self::SignedJwt(own) => {
+                own.check(&format!("{at}.signed_jwt"))?;
+                known("signed_jwt.key.secret".to_owned(), &own.key.secret)?;
             }
             Self::Passthrough(_) | Self::None(_) => {}
             Self::Auto(choices) => return choice::check(choices, &format!("{at}.auto"), secrets, issuers),

@@ -29,6 +29,7 @@ mod key;
 mod keys;
 mod limits;
 mod named_credential;
+mod notifications;
 mod offer;
 mod other_path;
 mod pin;
@@ -80,6 +81,7 @@ pub use key::{ApiKey, Basic, Entry, KeyPlace, Sha256};
 pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use named_credential::{KeyName, NamedCredential};
+pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
 pub use offer::{BindingPaths, Offer, Offers};
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
@@ -127,6 +129,9 @@ pub struct Config {
     /// Where remote agents post notifications for agents behind this Envoy.
     #[serde(default)]
     pub webhooks: Vec<Rc<Webhook>>,
+    /// The public keys of what this side signs, where they are served here.
+    #[serde(default)]
+    pub published_keys: Option<PublishedKeys>,
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
     secrets: UniqueMap<Secret>,
@@ -148,8 +153,7 @@ pub struct Config {
     /// What ports mean to every `match`; filled by [`Config::parse`].
     #[serde(skip)]
     ports: Ports,
-    /// Whether request headers are held until the verdict. Needs Envoy's plugin option
-    /// `allow_on_headers_stop_iteration`.
+    /// Whether request headers are held until the verdict. Needs Envoy's plugin option `allow_on_headers_stop_iteration`.
     #[serde(default = "yes")]
     pub hold_headers: bool,
     /// The record that each decision leaves.

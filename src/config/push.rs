@@ -32,6 +32,15 @@ pub enum PushScheme {
 }
 
 impl PushScheme {
+    /// How URLs spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+        }
+    }
+
     /// The port of URLs that name none.
     #[must_use]
     pub const fn port(self) -> u16 {

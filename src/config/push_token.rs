@@ -2,6 +2,7 @@
 //! (A2A 1.0 section 13.2). It goes out through one listener and comes back through another, often of another filter: both have the keys.
 
 use super::{ConfigError, HttpUri, Secret, TagKey, duration, tag_key};
+use crate::wire::path;
 use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
 use std::time::Duration;
@@ -23,6 +24,9 @@ pub struct PushTo {
     /// Configurations that name another URL.
     #[serde(default)]
     pub others: OtherTargets,
+    /// Longest body of a call that may hold a configuration, in bytes: all of it is held.
+    #[serde(default = "megabyte")]
+    pub max_body_bytes: u64,
 }
 
 /// What becomes of a push configuration whose URL is not the webhook's.
@@ -36,6 +40,10 @@ pub enum OtherTargets {
     Pass,
 }
 
+const fn megabyte() -> u64 {
+    1 << 20
+}
+
 const fn a_day() -> Duration {
     Duration::from_secs(24 * 60 * 60)
 }
@@ -44,10 +52,13 @@ impl PushTo {
     pub(super) fn check(&self, at: &str, hold_headers: bool, secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
         if !hold_headers {
-            return fail("", "needs hold_headers: the token is put into the body, whose length stands in the headers");
+            return Err(ConfigError::new(at, "needs hold_headers: the token is put into the body, whose length stands in the headers"));
         }
-        if self.url.path().contains(['?', '%']) {
+        if self.url.path().contains(['?', '%']) || path::is_ambiguous(self.url.path()) {
             return fail("url", "must have a plain path and no query");
+        }
+        if self.max_body_bytes == 0 {
+            return fail("max_body_bytes", "must be at least 1");
         }
         if self.lifetime < Duration::from_secs(1) || self.lifetime > MAX_LIFETIME {
             return fail("lifetime", "must be 1s to 7776000s (90 days)");

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The A2A version that a remote agent is called with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CalledWith {
     #[serde(rename = "0.3")]
@@ -18,6 +18,10 @@ pub enum CalledWith {
     /// The newest that its card offers.
     #[serde(rename = "auto")]
     Auto,
+    /// Nothing says it: notifications have the version that the receiver asked for. No other connection leaves it out.
+    #[default]
+    #[serde(skip)]
+    Unsaid,
 }
 
 impl CalledWith {
@@ -27,7 +31,7 @@ impl CalledWith {
         match self {
             Self::V0_3 => Some(Version::V0_3),
             Self::V1_0 => Some(Version::V1_0),
-            Self::Auto => None,
+            Self::Auto | Self::Unsaid => None,
         }
     }
 }

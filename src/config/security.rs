@@ -34,7 +34,7 @@ impl Demanded {
         let fail = |place: &str, reason: String| Err(ConfigError::new(format!("{at}{place}"), reason));
         let Self::Requirements(requirements) = self else { return Ok(()) };
         if requirements.is_empty() {
-            return fail("", "give at least one requirement: an agent without one is open".to_owned());
+            return fail("", "give at least one requirement: without one it is open".to_owned());
         }
         for (index, UniqueMap(requirement)) in requirements.iter().enumerate() {
             if requirement.is_empty() {

@@ -1,8 +1,9 @@
 //! Token endpoints: what is sent to them (RFC 6749 sections 2.3 and 3.2), and what of their answers is believed
 //! (sections 5.1 and 5.2).
 
-use super::assertion::{self, Unsigned};
+use super::assertion;
 use super::secrets::{SecretError, Secrets};
+use super::signing::Unsigned;
 use super::{Failure, Key};
 use crate::config::{Client, ClientAuthentication, HttpUri, SecretRef, TokenParameters};
 use crate::wire::base64url;
@@ -111,7 +112,7 @@ impl Grant<'_> {
             ClientAuthentication::PrivateKeyJwt(own) => {
                 form.append_pair("client_assertion_type", assertion::TYPE);
                 let key = secrets.document(&own.key.secret).map_err(|error| (own.key.secret.clone(), error))?;
-                unsigned = Some(Unsigned::new(client, own, key.clone(), now, serial));
+                unsigned = Some(assertion::unsigned(client, own, key.clone(), now, serial));
             }
             ClientAuthentication::TlsClientAuth(_) | ClientAuthentication::SelfSignedTlsClientAuth(_) | ClientAuthentication::None(_) => {}
         }

@@ -6,6 +6,8 @@ pub mod endpoint;
 pub mod managed_identity;
 pub mod push_token;
 pub mod secrets;
+pub mod signed_jwt;
+pub mod signing;
 pub mod source;
 pub mod static_header;
 

@@ -87,6 +87,7 @@ impl<'a> Source<'a> {
             | Credential::Query(_)
             | Credential::Cookie(_)
             | Credential::Passthrough(_)
+            | Credential::SignedJwt(_)
             | Credential::None(_)
             | Credential::Auto(_) => None,
         }
@@ -272,11 +273,12 @@ const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, requ
     Grant { kind, parameters, request, assertion: None }
 }
 
-/// A serial number for an assertion: never the same for two requests of one source.
+/// A serial number for what is signed: never the same twice, here or in another worker, which has another `seed`. `about`: what is signed
+/// it for.
 #[must_use]
-pub fn serial(key: &Key, now: UnixTime, count: u64) -> Key {
+pub fn serial(about: &[u8], now: UnixTime, seed: u128, count: u64) -> Key {
     let moment = now.since(UnixTime::default()).as_nanos();
-    endpoint::digest([hex::encode(key).as_str(), &moment.to_string(), &count.to_string()].into_iter())
+    endpoint::digest([hex::encode(about).as_str(), &moment.to_string(), &seed.to_string(), &count.to_string()].into_iter())
 }
 
 #[cfg(test)]
@@ -414,6 +416,7 @@ mod tests {
             assert_eq!(key(&on_behalf, "x", subject), None);
             assert_eq!(key(&asserted("a"), "x", subject), None);
         }
-        assert_ne!(serial(&[0; 32], UnixTime::from_secs(1), 1), serial(&[0; 32], UnixTime::from_secs(1), 2));
+        let serials = [(1, 1), (1, 2), (2, 1)].map(|(seed, count)| serial(&[0; 32], UnixTime::from_secs(1), seed, count));
+        assert!(serials[0] != serials[1] && serials[0] != serials[2]);
     }
 }

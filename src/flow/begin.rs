@@ -6,7 +6,7 @@ use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level, Step, Value};
 use crate::flow::inbound::expected::Expected;
-use crate::flow::inbound::{machine as inbound, metadata};
+use crate::flow::inbound::{machine as inbound, metadata, published_keys};
 use crate::flow::outbound::machine as outbound;
 use crate::flow::outbound::state::Sent;
 use crate::flow::refusal::denial::Denial;
@@ -18,6 +18,7 @@ use crate::flow::setup::runtime::Context;
 use crate::flow::stage::{Stage, answer, staged};
 use crate::flow::supply::seats::Seat;
 use crate::flow::supply::sought::Sought;
+use crate::flow::webhook::head as webhook;
 use crate::identity::Peer;
 use crate::protocol::envelope::Id;
 use crate::wire::header::Headers;
@@ -56,7 +57,7 @@ pub(in crate::flow) fn begin(
             return answer(&denial, None, &Id::default(), effects).into();
         }
     };
-    if let Some(reply) = metadata::answer(&head, context.runtime, context.now) {
+    if let Some(reply) = metadata::answer(&head, context.runtime, context.now).or_else(|| published_keys::answer(&head, context.runtime)) {
         effects.push(Effect::Reply(reply));
         return Begun::As(Stage::Done, Step::Pause);
     }
@@ -118,6 +119,7 @@ pub(in crate::flow) fn begin(
         Ok(Some(Destination::Connection(connection))) => {
             staged(outbound::begin(connection, &head, peer, end_of_stream, context, effects, sent))
         }
+        Ok(Some(Destination::Webhook(webhook))) => staged(webhook::begin(webhook, &head, peer, end_of_stream, context, effects)),
         Ok(None) => match context.runtime.config().unmatched {
             Unmatched::Pass => {
                 // Envoy followed a redirect itself: what this request carries was meant for where it came from.
@@ -165,7 +167,7 @@ fn check(
     effects: &mut Vec<Effect>,
 ) -> Result<Checked, Denial> {
     let connection = match destination {
-        Destination::Agent(_) => None,
+        Destination::Agent(_) | Destination::Webhook(_) => None,
         Destination::Connection(connection) => Some(&***connection),
     };
     steering::clean(headers, connection, config, effects)?;
@@ -174,6 +176,10 @@ fn check(
         if passes.map_err(|denial| denial.at(&agent.name))? {
             return Ok(Checked::Beside);
         }
+    }
+    // A webhook knows its one method.
+    if matches!(destination, Destination::Webhook(_)) {
+        return Ok(Checked::A2a);
     }
     methods::check(head, destination.name(), connection).map(|()| Checked::A2a)
 }

@@ -143,6 +143,7 @@ impl Exchange {
             (stage @ Stage::Unread(_), _) => (stage, Step::Pause),
             (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
             (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
+            (Stage::Webhook(arriving), event) => staged(arriving.on(event, context, &mut effects)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, (bytes, end, &chunk), context, &mut effects)
@@ -188,6 +189,7 @@ impl Exchange {
         match &self.stage {
             Stage::Inbound(inbound) => rest(inbound.reads()),
             Stage::Outbound(outbound) => rest(outbound.reads()),
+            Stage::Webhook(arriving) => rest(arriving.reads()),
             Stage::Refusing(..) => Reading::ForId,
             Stage::Watching(..) => Reading::Passing,
             Stage::New | Stage::Unread(_) | Stage::Passing(_) | Stage::Done => Reading::Nothing,
@@ -223,14 +225,16 @@ impl Exchange {
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
     const fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..))
+        matches!(self.stage, Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Refusing(..))
     }
 
     fn interest(&self) -> Interest {
         let request = match &self.stage {
             Stage::New | Stage::Done => Read::Nothing,
             Stage::Passing(_) => Read::Count,
-            Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Watching(_) => Read::New,
+            Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Watching(_) => {
+                Read::New
+            }
         };
         let (headers, response) = match (self.answered, &self.expected) {
             (Answered::No, Some(expected)) if expected.reads() => (true, Read::New),
@@ -251,7 +255,8 @@ impl Exchange {
             Stage::Unread(unread) => unread.growth,
             Stage::Inbound(inbound) => inbound.growth(),
             Stage::Watching(watched) => watched.owned.as_ref().map_or(0, |owned| owned.growth()),
-            Stage::New | Stage::Outbound(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
+            Stage::Outbound(outbound) => outbound.growth(),
+            Stage::New | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
         }
     }
 
@@ -265,6 +270,9 @@ impl Exchange {
             }
             Stage::Outbound(outbound) => {
                 Wait { until: outbound.awaits(), seat: outbound.seat(), body: body(outbound.awaits_body()), answer: false }
+            }
+            Stage::Webhook(arriving) => {
+                Wait { until: arriving.awaits(), seat: arriving.seat(), body: body(arriving.awaits_body()), answer: false }
             }
             Stage::Refusing(..) => Wait { body: body(true), ..Wait::default() },
             Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => {

@@ -15,6 +15,7 @@ pub mod setup;
 pub mod stage;
 pub mod supply;
 pub mod tasks;
+pub mod webhook;
 
 pub use event::call::{Answer, Call, Want};
 pub use event::whole::Whole;

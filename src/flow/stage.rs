@@ -10,6 +10,7 @@ use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::request::say::say;
 use crate::flow::supply::seats::Seat;
+use crate::flow::webhook::state::Arriving;
 use crate::identity::Peer;
 use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
@@ -26,6 +27,8 @@ pub(in crate::flow) enum Stage {
     Inbound(Box<Inbound>),
     /// For a remote agent; its credential is waited for.
     Outbound(Box<Outbound>),
+    /// A notification for a webhook, not decided yet.
+    Webhook(Box<Arriving>),
     /// Refused; only the id of the JSON-RPC request is waited for.
     Refusing(Box<Denial>, Box<Reader>),
     /// A request that went on before its end; the rest must not contradict what was decided.
@@ -72,6 +75,12 @@ impl From<Box<Inbound>> for Stage {
 impl From<Box<Outbound>> for Stage {
     fn from(machine: Box<Outbound>) -> Self {
         Self::Outbound(machine)
+    }
+}
+
+impl From<Box<Arriving>> for Stage {
+    fn from(machine: Box<Arriving>) -> Self {
+        Self::Webhook(machine)
     }
 }
 

@@ -62,8 +62,9 @@ impl Root {
         let runtime = Runtime::new(config, secrets)?
             .seeded(wasi::random())
             .verifying_with(Rc::clone(&self.shared.verifier) as Rc<dyn Verifier>)
-            .signing_with(Rc::new(HostSigner))
-            .telling_apart(Rc::new(call::HostClients));
+            .signing_with(Rc::new(HostSigner), json)?
+            .telling_apart(Rc::new(call::HostClients))
+            .remembering_on(Rc::new(SharedData));
         warnings.extend(runtime.config().cautions().chain(runtime.warnings()));
         Ok((runtime, warnings))
     }

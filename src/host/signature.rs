@@ -2,7 +2,7 @@
 //! Rust where the host has none or cannot do the algorithm (PSS, EdDSA, HMAC).
 
 use crate::config::{Algorithm, AssertionAlgorithm};
-use crate::credential::assertion::Signer;
+use crate::credential::signing::Signer;
 use crate::flow::Level;
 use crate::host::log::log;
 use crate::identity::der::ecdsa_signature;
@@ -71,6 +71,12 @@ impl Verifier for HostFirst {
 pub struct HostSigner;
 
 impl Signer for HostSigner {
+    fn is_there(&self) -> bool {
+        // It signs nothing with what is no key, and says so.
+        let request = fields(&[(1, b"sha256"), (3, b"attache"), (4, b"no key")]);
+        !matches!(hostcalls::call_foreign_function("sign", Some(&request)), Err(Status::NotFound))
+    }
+
     fn sign(&self, _: AssertionAlgorithm, key: &SecretString, message: &[u8]) -> Result<Vec<u8>, String> {
         let request = fields(&[(1, b"sha256"), (3, message), (4, key.expose_secret().as_bytes())]);
         match hostcalls::call_foreign_function("sign", Some(&request)) {

@@ -29,8 +29,7 @@ const fn configuration(version: Version) -> u32 {
 fn places(operation: Operation, version: Version) -> Vec<Place> {
     match (operation, version) {
         (Operation::SendMessage | Operation::SendStreamingMessage, _) => send(version),
-        (Operation::CreateTaskPushNotificationConfig, Version::V1_0) => push(&[], version),
-        (Operation::CreateTaskPushNotificationConfig, Version::V0_3) => push(&[Step::One(3), Step::One(2)], version),
+        (Operation::CreateTaskPushNotificationConfig, _) => push(&config(operation, version), version),
         (Operation::GetTask, Version::V1_0) => vec![history(&[Step::One(3)])],
         (Operation::ListTasks, Version::V1_0) => vec![history(&[Step::One(6)])],
         (Operation::GetTask, Version::V0_3) => vec![history(&[Step::One(2)])],
@@ -57,7 +56,7 @@ fn send(version: Version) -> Vec<Place> {
     found.extend(contents.into_iter().map(|(number, kind, fact)| (within(&part, Step::Choice(number)), kind, fact)));
     found.push((within(&settings, Step::Each(1)), Type::Text, Fact::OutputMode));
     found.push(history(&within(&settings, Step::One(3))));
-    let config = within(&settings, Step::One(2));
+    let config = config(Operation::SendMessage, version);
     found.push((config.clone(), Type::Message, Fact::PushConfig));
     found.extend(push(&config, version));
     found
@@ -67,11 +66,37 @@ fn history(path: &[Step]) -> Place {
     (path.to_vec(), Type::Int32, Fact::HistoryLength)
 }
 
+/// The fields that lead to the push-notification configuration of a method's message, if it has one.
+#[must_use]
+pub(super) const fn config_path(operation: Operation, version: Version) -> Option<&'static [u32]> {
+    match (operation, version) {
+        (Operation::SendMessage | Operation::SendStreamingMessage, Version::V0_3) => Some(&[2, 2]),
+        (Operation::SendMessage | Operation::SendStreamingMessage, Version::V1_0)
+        | (Operation::CreateTaskPushNotificationConfig, Version::V0_3) => Some(&[3, 2]),
+        (Operation::CreateTaskPushNotificationConfig, Version::V1_0) => Some(&[]),
+        _ => None,
+    }
+}
+
+fn config(operation: Operation, version: Version) -> Vec<Step> {
+    config_path(operation, version).unwrap_or_default().iter().map(|number| Step::One(*number)).collect()
+}
+
+/// The URL, the token and the authentication of a push-notification configuration.
+#[must_use]
+pub(super) const fn config_fields(version: Version) -> (u32, u32, u32) {
+    match version {
+        Version::V0_3 => (2, 3, 4),
+        Version::V1_0 => (4, 5, 6),
+    }
+}
+
 /// A push-notification configuration: of its own in 0.3, with its task in 1.0.
 fn push(base: &[Step], version: Version) -> Vec<Place> {
-    let (url, token, authentication, scheme) = match version {
-        Version::V0_3 => (2, 3, 4, Step::Each(1)),
-        Version::V1_0 => (4, 5, 6, Step::One(1)),
+    let (url, token, authentication) = config_fields(version);
+    let scheme = match version {
+        Version::V0_3 => Step::Each(1),
+        Version::V1_0 => Step::One(1),
     };
     let text = |steps: &[Step], fact| ([base, steps].concat(), Type::Text, fact);
     vec![

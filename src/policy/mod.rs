@@ -5,4 +5,5 @@ pub mod fields;
 pub mod limits;
 pub mod places;
 pub mod push;
+pub mod push_place;
 pub mod tenant;

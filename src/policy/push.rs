@@ -179,6 +179,23 @@ pub fn check(url: &str, rule: &PushRule) -> Result<(), PushRefusal> {
     if !rule.has_port(scheme, port) {
         return Err(PushRefusal::Port);
     }
+    check_host(&host, rule)
+}
+
+/// Whether `rule` lets a notification that leaves go to `host`, and to `port` if it names one; the scheme that it has then. What
+/// comes to a proxy in the clear does not say whether it leaves with TLS: without a port it may be any scheme's own.
+///
+/// # Errors
+/// The first reason why not.
+pub fn check_authority(host: &str, port: Option<&str>, rule: &PushRule) -> Result<PushScheme, PushRefusal> {
+    let port = port.map(|digits| plain_port(digits).ok_or(PushRefusal::Port)).transpose()?;
+    let fits = |scheme: &&PushScheme| rule.has_port(**scheme, port.unwrap_or(scheme.port()));
+    let scheme = *rule.schemes.iter().find(fits).ok_or(PushRefusal::Port)?;
+    check_host(&Host::parse(host).ok_or(PushRefusal::Notation)?, rule)?;
+    Ok(scheme)
+}
+
+fn check_host(host: &Host, rule: &PushRule) -> Result<(), PushRefusal> {
     let text = host.to_string();
     let named = |pattern: &HostPattern| *pattern != HostPattern::Any && pattern.covers(&text);
     match host.reach() {
@@ -220,7 +237,7 @@ fn plain_port(digits: &str) -> Option<u16> {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_CREDENTIAL_BYTES, MAX_URL_BYTES, PushRefusal, Target, check, check_credential, check_found};
+    use super::{MAX_CREDENTIAL_BYTES, MAX_URL_BYTES, PushRefusal, Target, check, check_authority, check_credential, check_found};
     use crate::config::{PushRule, PushScheme};
     use crate::policy::places::tests::scan;
     use crate::protocol::Operation;
@@ -246,6 +263,28 @@ mod tests {
         assert_eq!((refusal, refusal.error()), (PushRefusal::NotOffered, A2aError::PushNotificationNotSupported));
         assert_eq!(check("https://hooks.example.com/", &PushRule::default()), Ok(()));
         assert_eq!(PushRefusal::HostNotListed.error(), A2aError::InvalidParams);
+    }
+
+    #[test]
+    fn what_leaves_says_host_and_port() {
+        let both = r#"{"schemes":["https","http"]}"#;
+        for (host, port, json, expected) in [
+            ("hooks.example.com", None, "{}", Ok(PushScheme::Https)),
+            ("hooks.example.com", Some("443"), "{}", Ok(PushScheme::Https)),
+            ("hooks.example.com", Some("80"), "{}", Err(PushRefusal::Port)),
+            ("hooks.example.com", Some("80"), both, Ok(PushScheme::Http)),
+            ("hooks.example.com", None, both, Ok(PushScheme::Https)),
+            ("hooks.example.com", Some("080"), both, Err(PushRefusal::Port)),
+            ("hooks.example.com", None, r#"{"ports":[8443]}"#, Err(PushRefusal::Port)),
+            ("hooks.example.com", Some("8443"), r#"{"ports":[8443]}"#, Ok(PushScheme::Https)),
+            ("other.example.com", None, r#"{"hosts":["hooks.example.com"]}"#, Err(PushRefusal::HostNotListed)),
+            ("169.254.169.254", None, "{}", Err(PushRefusal::Address(Reach::Metadata))),
+            ("127.0.0.1", None, "{}", Err(PushRefusal::Address(Reach::Loopback))),
+            ("redis", None, "{}", Err(PushRefusal::Address(Reach::LocalName))),
+            ("127.1", None, "{}", Err(PushRefusal::Notation)),
+        ] {
+            assert_eq!(check_authority(host, port, &rule(json)), expected, "{host} {port:?} {json}");
+        }
     }
 
     #[test]

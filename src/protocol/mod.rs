@@ -5,6 +5,7 @@ pub mod envelope;
 pub mod error;
 pub mod grpc;
 pub mod http_json;
+pub mod notification;
 pub mod operation;
 pub mod task_state;
 pub mod version;

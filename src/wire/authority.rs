@@ -46,6 +46,12 @@ impl<'a> Authority<'a> {
         self.text.get(..self.host).unwrap_or(&self.text)
     }
 
+    /// The digits of its port, if it names one.
+    #[must_use]
+    pub fn port(&self) -> Option<&str> {
+        self.text.get(self.host..)?.strip_prefix(':')
+    }
+
     /// Whether it names a port.
     #[must_use]
     pub fn has_port(&self) -> bool {

@@ -1,8 +1,10 @@
 //! Protocol buffers on the wire (protobuf.dev, "Encoding"), read strictly: what parsers merge, skip or read in two ways
 //! is refused. [`Document`] streams a message and finds what a [`Plan`] asks for, with memory that does not depend on
-//! the message; [`fields`] reads one that is there whole; [`rewrite`] changes texts in one; [`Writer`] writes one. Knows no message of A2A.
+//! the message; [`fields`] reads one that is there whole; [`rewrite`] changes texts in one, [`graft`] adds fields to
+//! one; [`Writer`] writes one. Knows no message of A2A.
 
 mod document;
+mod graft;
 mod place;
 mod plan;
 mod rewrite;
@@ -10,6 +12,7 @@ mod varint;
 mod whole;
 
 pub use document::Document;
+pub use graft::{graft, only};
 pub use plan::{Plan, Step, Type};
 pub use rewrite::{Seen, rewrite};
 pub use whole::{Raw, Writer, fields};

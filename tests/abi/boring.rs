@@ -1,10 +1,14 @@
-//! Envoy's foreign function `verify_signature`, with the same reach: RSA PKCS#1 v1.5 and ECDSA, keys
-//! as DER `SubjectPublicKeyInfo`, ECDSA signatures as ASN.1 DER.
+//! Envoy's foreign functions `verify_signature`, with the same reach: RSA PKCS#1 v1.5 and ECDSA, keys
+//! as DER `SubjectPublicKeyInfo`, ECDSA signatures as ASN.1 DER; and `sign`, with keys of P-256 as the tests have them.
 
+use super::signing_keys::Es256Signer;
+use attache::config::AssertionAlgorithm;
+use attache::credential::signing::Signer as _;
 use p256::ecdsa::signature::Verifier as _;
 use rsa::pkcs1v15;
 use rsa::pkcs8::SubjectPublicKeyInfoRef;
 use rsa::sha2::{Sha256, Sha384, Sha512};
+use secrecy::SecretString;
 
 /// What comes before the point in the DER of a P-256 key.
 const P256_HEAD: &[u8] = b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
@@ -17,6 +21,18 @@ const P521_HEAD: &[u8] = b"\x30\x81\x9b\x30\x10\x06\x07\x2a\x86\x48\xce\x3d\x02\
 pub fn verify_signature(argument: &[u8]) -> Vec<u8> {
     let [hash, key, signature, text] = [1, 2, 3, 4].map(|number| field(argument, number));
     if verify(hash, key, signature, text) { vec![0x08, 0x01] } else { b"\x12\x02no".to_vec() }
+}
+
+/// Takes `SignArguments`, answers `SignResult`. `None` if there is no key.
+pub fn sign(argument: &[u8]) -> Option<Vec<u8>> {
+    let [hash, text, pem] = [1, 3, 4].map(|number| field(argument, number));
+    assert_eq!(hash, b"sha256");
+    let key = SecretString::from(str::from_utf8(pem).unwrap().to_owned());
+    let signed = (!pem.is_empty()).then(|| Es256Signer.sign(AssertionAlgorithm::ES256, &key, text))?;
+    Some(signed.map_or_else(
+        |_| b"\x1a\x02no".to_vec(),
+        |signature| [&[0x08, 0x01, 0x12, u8::try_from(signature.len()).unwrap()], &signature[..]].concat(),
+    ))
 }
 
 fn verify(hash: &[u8], key: &[u8], signature: &[u8], text: &[u8]) -> bool {

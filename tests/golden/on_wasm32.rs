@@ -29,6 +29,11 @@ fn layouts() {
 }
 
 #[wasm_bindgen_test]
+fn webhooks() {
+    room(include_str!("webhooks.json"));
+}
+
+#[wasm_bindgen_test]
 fn tokens() {
     room(include_str!("tokens.json"));
 }
@@ -104,6 +109,11 @@ fn steering() {
 }
 
 #[wasm_bindgen_test]
+fn notifications() {
+    room(include_str!("notifications.json"));
+}
+
+#[wasm_bindgen_test]
 fn remote_cards() {
     room(include_str!("remote_cards.json"));
 }
@@ -126,4 +136,9 @@ fn media_types() {
 #[wasm_bindgen_test]
 fn leaving() {
     room(include_str!("leaving.json"));
+}
+
+#[wasm_bindgen_test]
+fn push_out() {
+    room(include_str!("push_out.json"));
 }

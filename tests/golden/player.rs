@@ -2,13 +2,16 @@
 //! The same cases run natively (`tests/golden.rs`) and on wasm32 (`on_wasm32.rs`).
 //!
 //! A case is `{name, config, now, events, effects}`. Events: `headers` (a list of name and value, the value a text,
-//! `{"hex": …}`, or `{"token": {header, claims}}` that is signed here) with `end`; `body` (text, `{"hex": …}`, or JSON) with `end`;
+//! `{"hex": …}`, `{"token": {header, claims}}` that is signed here, or `{"push": {…}}`, a token of push configurations) with `end`; a
+//! second `headers` is another request; `body` (text, `{"hex": …}`, or JSON) with `end`;
+//! secrets are texts, or `{"p256": …}`, a private key made of one byte;
 //! `keys` (what the JWKS endpoint answered: `good`, or a status); `card` (what the card's did: the card, or a status);
 //! `fetched` (what the endpoint answered that the request waits for: a status, `with` headers and `body`); `route` (what the proxy says
 //! of the route that it is asked about); `response` (the agent's status) `with` headers; `response_body`; `withheld`; `later` (seconds
 //! that pass). What the desk writes to the log stands before what becomes of the request.
 
 use attache::config::Config;
+use attache::credential::push_token::{self, Keys, Party, Purpose};
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
 use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
@@ -24,8 +27,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jwt_compact::Algorithm as _;
 use jwt_compact::alg::{Ed25519, SigningKey, VerifyingKey};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+#[path = "keys.rs"]
+#[allow(dead_code, reason = "others read more of it")]
+mod keys;
 
 type Key = <Ed25519 as jwt_compact::Algorithm>::SigningKey;
 
@@ -52,6 +62,25 @@ fn token(spec: &Value) -> String {
     format!("Bearer {input}.{}", URL_SAFE_NO_PAD.encode(jwt_compact::AlgorithmSignature::as_bytes(&signature)))
 }
 
+/// A token as the filter puts it into push configurations: `{scheme, key, connection, subject, task, expires, nonce}`.
+fn push_token(spec: &Value) -> String {
+    let text = |name: &str, usual: &'static str| spec[name].as_str().unwrap_or(usual).to_owned();
+    let secret = SecretString::from(text("key", PUSH_KEY));
+    let party = |subject| Party { origin: ("issuer", "https://auth.example.com"), tenant: None, subject: Some(subject), client: None };
+    let purpose = Purpose {
+        connection: &text("connection", "partner"),
+        caller: spec["subject"].as_str().map(party),
+        task: spec["task"].as_str(),
+        expires: UnixTime::from_secs(spec["expires"].as_u64().unwrap_or(5000)),
+    };
+    let nonce = [u8::try_from(spec["nonce"].as_u64().unwrap_or(1)).unwrap(); 16];
+    let keys = Keys::new(std::iter::once(("k1", &secret)));
+    format!("{}{}", text("scheme", ""), push_token::mint(&keys, &purpose, &nonce).unwrap().expose_secret())
+}
+
+/// The key of tokens, in the configurations of cases.
+const PUSH_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// Members of `changes` replace those of `base`; `null` removes one.
 fn merge(base: &mut Value, changes: &Value) {
     for (name, value) in changes.as_object().into_iter().flatten() {
@@ -66,6 +95,7 @@ fn merge(base: &mut Value, changes: &Value) {
 pub fn header_value(value: &Value) -> Vec<u8> {
     match value {
         Value::String(text) => text.clone().into_bytes(),
+        Value::Object(spec) if spec.contains_key("push") => push_token(&spec["push"]).into_bytes(),
         Value::Object(spec) if spec.contains_key("token") => token(&spec["token"]).into_bytes(),
         Value::Object(spec) => from_hex(spec["hex"].as_str().unwrap()),
         other => panic!("no header value: {other}"),
@@ -76,7 +106,7 @@ pub fn header_value(value: &Value) -> Vec<u8> {
 #[allow(dead_code, reason = "cases on wasm32 have their records compared natively")]
 pub fn credentials(case: &Value) -> Vec<String> {
     let lists = case["events"].as_array().unwrap().iter().filter_map(|event| event["headers"].as_array());
-    let carriers = ["authorization", "x-api-key", "cookie"];
+    let carriers = ["authorization", "x-api-key", "cookie", "x-a2a-notification-token"];
     let values = lists.flatten().filter(|pair| carriers.contains(&pair[0].as_str().unwrap())).map(|pair| header_value(&pair[1]));
     let texts = values.filter_map(|value| String::from_utf8(value).ok());
     let parts = texts.flat_map(|text| text.split([' ', ';', '=', '.']).map(str::to_owned).collect::<Vec<_>>());
@@ -122,6 +152,9 @@ pub fn configuration(case: &Value, configs: &Value) -> Value {
     if let Some(inline) = config.pointer_mut("/issuers/0/jwks/inline") {
         *inline = jwks();
     }
+    if let Some(inline) = config.pointer_mut("/published_keys/jwks/inline").filter(|inline| inline.is_string()) {
+        *inline = json!({"keys": [keys::jwk(7, "n1"), keys::jwk(8, "n0")]});
+    }
     config
 }
 
@@ -130,13 +163,39 @@ fn runtime(case: &Value, configs: &Value) -> Runtime {
     let config = configuration(case, configs);
     let mut secrets = Secrets::default();
     for (name, value) in case["secrets"].as_object().into_iter().flatten() {
-        secrets.insert(name, value.as_str().map(str::to_owned));
+        let key = value["p256"].as_u64().map(|seed| keys::pem(u8::try_from(seed).unwrap()));
+        secrets.insert(name, value.as_str().map(str::to_owned).or(key));
     }
-    let runtime = Runtime::new(Config::parse(config.to_string().as_bytes()).unwrap(), secrets).unwrap();
+    let json = config.to_string();
+    let runtime = Runtime::new(Config::parse(json.as_bytes()).unwrap(), secrets).unwrap();
+    let runtime = runtime.signing_with(Rc::new(keys::Es256Signer), json.as_bytes()).unwrap();
     if case["holds"] == true {
         runtime.supply().note_hold();
     }
-    runtime
+    let memory = Rc::new(Memory::default());
+    // What makes places there.
+    Desk::<()>::default().open(&[], &With { supply: runtime.supply(), board: &*memory, now: UnixTime::default() });
+    runtime.remembering_on(memory)
+}
+
+/// What is seen at any worker.
+#[derive(Default)]
+struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
+
+impl Board for Memory {
+    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
+        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
+    }
+
+    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
+        let mut values = self.0.borrow_mut();
+        let known = values.get(name).map(|(_, version)| *version);
+        let is_free = version.is_none() || version == known;
+        if is_free {
+            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
+        }
+        is_free
+    }
 }
 
 /// No other worker.
@@ -229,6 +288,8 @@ pub fn play(case: &Value, configs: &Value) -> Value {
         let end = event.get("end").and_then(Value::as_bool).unwrap_or(false);
         let happened = if let Some(list) = event.get("headers") {
             let pairs = list.as_array().unwrap().iter().map(|pair| (pair[0].as_str().unwrap().to_owned(), header_value(&pair[1])));
+            exchange = Exchange::default();
+            buffer.clear();
             Event::RequestHeaders { headers: Headers::new(pairs.collect()), peer: event.get("peer").map(peer), end_of_stream: end }
         } else if let Some(part) = event.get("body").filter(|_| !event.contains_key("fetched")) {
             if !paused {
@@ -323,6 +384,16 @@ fn readable(outcome: &Outcome, record: bool, now: UnixTime) -> Value {
     Value::Array(lines)
 }
 
+/// Header and claims of a JWT that was signed here for a task.
+fn signed(value: &str) -> Option<Value> {
+    let part = |part: &str| serde_json::from_slice::<Value>(&URL_SAFE_NO_PAD.decode(part).ok()?).ok();
+    let (prefix, token) = value.split_once(' ').unwrap_or(("", value));
+    let mut parts = token.split('.');
+    let (header, claims) = (part(parts.next()?)?, part(parts.next()?)?);
+    claims.get("taskId")?;
+    Some(json!({"prefix": prefix, "header": header, "claims": claims}))
+}
+
 fn logged(level: Level, text: &str) -> Value {
     let level = match level {
         Level::Debug => "debug",
@@ -346,6 +417,9 @@ fn told(line: &str, whole: bool) -> Value {
 fn effect(effect: &Effect) -> Value {
     match effect {
         Effect::SetHeader(name, HeaderValue::Text(value)) => json!(format!("set {name}: {value}")),
+        Effect::SetHeader(name, HeaderValue::Secret(value)) if signed(value.expose_secret()).is_some() => {
+            json!({ format!("set {name}"): signed(value.expose_secret()) })
+        }
         Effect::SetHeader(name, HeaderValue::Secret(_)) => json!(format!("set {name}: [redacted]")),
         Effect::RemoveHeader(name) => json!(format!("remove {name}")),
         Effect::SetState(key, value) => json!(format!("state {key}={value}")),

@@ -37,7 +37,7 @@ const FLOW: [&[&str]; 14] = [
     &["meter.rs"],
     &["auth_required.rs"],
     &["progress.rs"],
-    &["inbound", "outbound"],
+    &["inbound", "outbound", "webhook"],
     &["stage.rs"],
     &["begin.rs"],
     &["exchange.rs"],
@@ -170,6 +170,7 @@ fn the_envoy_configurations_hold_plugin_configurations() {
     for name in [
         "inbound.yaml",
         "outbound.yaml",
+        "notifications.yaml",
         "outbound-cluster.yaml",
         "ratelimit.yaml",
         "ratelimit-global.yaml",

@@ -132,11 +132,16 @@ impl Case<'_> {
         Some(skill::named(agent, (binding, self.operation()?, version), self.request))
     }
 
+    /// Whom it is for, by the place in the configuration and by name.
     fn target(&self) -> Option<(Target, String)> {
         let config = self.context.runtime.config();
         if let Some(name) = self.said("agent") {
             let index = config.agents.iter().position(|agent| agent.name == name)?;
             return Some((Target::Agent(index), format!("agents[{index}]")));
+        }
+        if let Some(name) = self.said("webhook") {
+            let index = config.webhooks.iter().position(|webhook| webhook.name == name)?;
+            return Some((Target::Webhook(index), format!("webhooks[{index}]")));
         }
         let name = self.said("connection")?;
         let index = config.connections.iter().position(|connection| connection.name == name)?;
@@ -147,7 +152,7 @@ impl Case<'_> {
     fn head(&self, page: &mut Page) {
         page.heading("request");
         page.text(&format!("{}, {} bytes of body", self.request.line(), self.request.body.len()));
-        let name = self.said("agent").or_else(|| self.said("connection"));
+        let name = ["agent", "connection", "webhook"].into_iter().find_map(|member| self.said(member));
         let whom = match (self.target(), name) {
             (Some((_, place)), Some(name)) => format!("{place} {name:?}"),
             _ if self.played.answer.is_some() && self.played.record().is_none() => "the filter itself".to_owned(),
@@ -190,6 +195,8 @@ impl Case<'_> {
         // A connection that asks nothing of its callers knows none.
         let asks = match target {
             Target::Agent(_) => true,
+            // Who may post there, is said with the reason of a refusal.
+            Target::Webhook(_) => false,
             Target::Connection(index) => {
                 self.context.runtime.config().connections.get(index).is_some_and(|connection| connection.security.is_some())
             }

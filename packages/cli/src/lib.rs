@@ -1,6 +1,7 @@
 //! `attache`, the companion command of the filter: checks configurations before Envoy sees them. What decides is the filter's own code.
 
 mod around;
+mod board;
 mod callers;
 mod card;
 mod check;

@@ -24,6 +24,7 @@ pub(super) fn place(target: Target) -> String {
     match target {
         Target::Agent(index) => format!("agents[{index}]"),
         Target::Connection(index) => format!("connections[{index}]"),
+        Target::Webhook(index) => format!("webhooks[{index}]"),
     }
 }
 

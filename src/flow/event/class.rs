@@ -34,6 +34,8 @@ impl Class {
     pub const INVALID_PARAMS: Self = Self::new(400, -32602, Code::InvalidArgument, None).as_result();
     pub const PUSH: Self = Self::new(400, -32003, Code::FailedPrecondition, None).as_result();
     pub const TASK_NOT_FOUND: Self = Self::new(404, -32001, Code::TaskNotFound, None).as_result();
+    /// No JSON-RPC request is one: the code is never sent.
+    pub const NOTIFICATION: Self = Self::new(400, -32054, Code::InvalidArgument, None);
     pub const BAD_AGENT: Self = Self::new(502, -32006, Code::Internal, None);
     pub const UNAVAILABLE: Self = Self::new(503, -32053, Code::Unavailable, None);
     pub const BAD_GATEWAY: Self = Self::new(502, -32053, Code::Unavailable, None);

@@ -32,6 +32,8 @@ pub enum Recipient {
     Agent(String),
     /// A remote agent.
     Connection(String),
+    /// A webhook.
+    Webhook(String),
     /// Nothing that is configured.
     Nowhere,
 }
@@ -41,7 +43,7 @@ impl Recipient {
     #[must_use]
     pub fn name(&self) -> &str {
         match self {
-            Self::Agent(name) | Self::Connection(name) => name,
+            Self::Agent(name) | Self::Connection(name) | Self::Webhook(name) => name,
             Self::Nowhere => "none",
         }
     }
@@ -52,7 +54,7 @@ impl Recipient {
 pub struct Used {
     /// How it was obtained, as the configuration spells it.
     pub method: &'static str,
-    /// Where it came from: `secret`, `cache`, `fetch`, `caller` or `none`.
+    /// Where it came from: `secret`, `cache`, `fetch`, `caller`, `signed`, `agent` or `none`.
     pub origin: &'static str,
     /// How old it is, if it is a token that was fetched.
     pub age: Option<Duration>,

@@ -50,9 +50,10 @@ impl Count {
 }
 
 /// The labels that names here have.
-pub const LABELS: [&str; 14] = [
+pub const LABELS: [&str; 15] = [
     "agent",
     "connection",
+    "webhook",
     "issuer",
     "scheme",
     "secret",
@@ -91,6 +92,7 @@ fn place(target: Option<Target>, config: &Config) -> (&'static str, &str) {
     let (kind, name) = match target {
         Some(Target::Agent(index)) => ("agent", config.agents.get(index).map(|agent| &agent.name)),
         Some(Target::Connection(index)) => ("connection", config.connections.get(index).map(|connection| &connection.name)),
+        Some(Target::Webhook(index)) => ("webhook", config.webhooks.get(index).map(|webhook| &webhook.name)),
         None => ("agent", None),
     };
     (kind, name.map_or("none", String::as_str))

@@ -29,6 +29,8 @@ pub enum Note {
     Judged(String),
     /// Which credential of ours goes with it.
     Attached(Used),
+    /// A token of ours is in its push-notification configuration.
+    Endorsed,
     /// Its answer says that a task waits for credentials.
     AuthRequired,
     /// It goes on.

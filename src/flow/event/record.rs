@@ -57,6 +57,8 @@ pub struct Said {
     pub(in crate::flow) detail: Option<String>,
     pub(in crate::flow) shadowed: Vec<Reason>,
     pub(in crate::flow) used: Option<Used>,
+    /// What was put into its push-notification configuration.
+    pub(in crate::flow) push: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -68,6 +70,8 @@ struct Line<'a> {
     agent: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     connection: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,6 +101,8 @@ struct Line<'a> {
     shadow: Vec<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<UsedLine>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,13 +137,19 @@ impl Record {
     fn written(&self, before: &str, now: UnixTime) -> String {
         let denied = self.reason.filter(|_| self.decision == Decision::Deny);
         let said = self.said.as_deref();
-        let named =
-            |is_agent: bool| said.filter(|said| matches!(said.place, Recipient::Agent(_)) == is_agent).map(|said| said.place.name());
+        let (mut agent, mut connection, mut webhook) = (None, None, None);
+        match said.map(|said| &said.place) {
+            Some(Recipient::Agent(name)) => agent = Some(name.as_str()),
+            Some(Recipient::Connection(name)) => connection = Some(name.as_str()),
+            Some(Recipient::Webhook(name)) => webhook = Some(name.as_str()),
+            Some(Recipient::Nowhere) | None => {}
+        }
         let line = Line {
             time: now.rfc3339(),
             request_id: said.and_then(|said| said.request_id.as_deref()),
-            agent: named(true),
-            connection: named(false).filter(|_| said.is_some_and(|said| matches!(said.place, Recipient::Connection(_)))),
+            agent,
+            connection,
+            webhook,
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
             operation: self.operation.map(Operation::name),
@@ -157,6 +169,7 @@ impl Record {
                 from: used.origin,
                 age: used.age.map(|age| age.as_secs()),
             }),
+            push: said.and_then(|said| said.push),
             status: denied.map(Reason::http_status),
             task_state: self.task_state,
             latency_us: self.microseconds(now),

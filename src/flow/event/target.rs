@@ -7,4 +7,6 @@ pub enum Target {
     Agent(usize),
     /// A connection to a remote agent, by index.
     Connection(usize),
+    /// A webhook, by index.
+    Webhook(usize),
 }

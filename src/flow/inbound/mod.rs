@@ -8,5 +8,6 @@ pub mod machine;
 pub mod metadata;
 pub mod owning;
 pub mod passing;
+pub mod published_keys;
 pub mod state;
 pub mod waiting;

@@ -31,7 +31,7 @@ pub(super) enum Next {
     Wait(Want),
     /// The same before the caller is known.
     Sit(Want),
-    /// The method is needed.
+    /// The method is needed, or all of the body.
     Read,
 }
 
@@ -65,6 +65,9 @@ impl Outbound {
     }
 
     fn find(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<Next, Box<Next>> {
+        if let Some(found) = self.find_notification(context, effects) {
+            return found;
+        }
         let connection = Rc::clone(&self.connection);
         let refuse = |denial| Box::new(Next::Refuse(denial));
         // Nothing is fetched for a call that is refused anyway.
@@ -113,12 +116,15 @@ impl Outbound {
             note(version, effects);
         }
         permit(operation, &connection).map_err(refuse)?;
+        if !self.endorse(operation, version, context, effects).map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         let subject = self.subject.as_ref().ok().and_then(Option::as_ref);
         let obtained = context.runtime.supply().obtain(connection.index, subject, &self.waited, &context.verifying());
         Ok(self.obtained(obtained, Some((version, operation)), effects))
     }
 
-    fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
+    pub(super) fn obtained(&self, obtained: Obtained, known: Option<(Version, Option<Operation>)>, effects: &mut Vec<Effect>) -> Next {
         match (obtained, known) {
             (Sought::Here(attachment), Some((version, operation))) => Next::Go(Box::new(attachment), version, operation),
             (Sought::Wait(want), _) if self.waited.len() < MOST_WAITS => Next::Wait(want),
@@ -134,7 +140,7 @@ impl Outbound {
     }
 
     /// Whether the caller may use the connection.
-    fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
+    pub(super) fn identify(&mut self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Result<(), Box<Next>> {
         let Some(credentials) = &self.caller else { return Ok(()) };
         let destination = self.destination();
         let ask = |may_wait| admit(&destination, false, credentials, may_wait, context);
@@ -145,6 +151,9 @@ impl Outbound {
         };
         match admission {
             Admission::As(admitted) => {
+                if let Some(endorsed) = &mut self.endorsed {
+                    endorsed.caller = Some(Rc::clone(&admitted.caller));
+                }
                 effects.push(Effect::Note(Note::From(admitted.caller)));
                 (self.caller, self.strangers_seat) = (None, None);
                 Ok(())

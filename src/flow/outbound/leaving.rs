@@ -46,18 +46,20 @@ pub(in crate::flow) enum CallKind {
     Grpc(Operation, Version),
     /// A card.
     Card,
+    /// A notification: its connection says so.
+    Notification,
     /// None of A2A; with the binding in which it is refused.
     Other(Binding),
 }
 
 impl CallKind {
-    /// The binding. `None` for cards: no binding's rules apply to them.
+    /// The binding. `None` for cards and notifications: no binding's rules apply to them.
     pub const fn binding(self) -> Option<Binding> {
         match self {
             Self::Jsonrpc => Some(Binding::Jsonrpc),
             Self::HttpJson(..) => Some(Binding::HttpJson),
             Self::Grpc(..) => Some(Binding::Grpc),
-            Self::Card => None,
+            Self::Card | Self::Notification => None,
             Self::Other(binding) => Some(binding),
         }
     }
@@ -67,7 +69,7 @@ impl CallKind {
         match self {
             Self::HttpJson(operation, version) | Self::Grpc(operation, version) => Some((operation, Some(version))),
             Self::Card => Some((Operation::GetAgentCard, None)),
-            Self::Jsonrpc | Self::Other(_) => None,
+            Self::Jsonrpc | Self::Notification | Self::Other(_) => None,
         }
     }
 
@@ -80,7 +82,8 @@ impl Call {
     /// Keeps what matters of `head`; `target` is its `:path` without keys.
     pub fn new(head: &Head<'_>, target: String, connection: &Connection, body_follows: bool) -> Self {
         // The connection's own version counts, whatever the client says.
-        let named = if connection.version.fixed().is_some() { Ok(None) } else { version::requested(head.headers, head.query) };
+        let is_plain = connection.version.fixed().is_some() || connection.notifications.is_some();
+        let named = if is_plain { Ok(None) } else { version::requested(head.headers, head.query) };
         let (named, flaw) = match named {
             Ok(named) => (named, check_body(head).err()),
             Err(error) => (None, Some(Denial::new(error.into()))),
@@ -98,7 +101,7 @@ impl Call {
         }
     }
 
-    /// The target as it leaves: the version stands in a header.
+    /// The target as a call has it that leaves: the version stands in a header.
     pub fn target_without_version(&self) -> String {
         version::without_parameter(&self.target).unwrap_or_else(|| self.target.clone())
     }
@@ -108,6 +111,11 @@ impl Call {
         path::split_query(&self.target).0
     }
 
+    /// Whether its body is encoded.
+    pub const fn is_encoded(&self) -> bool {
+        self.is_encoded
+    }
+
     pub fn is_post(&self) -> bool {
         self.method == "POST"
     }
@@ -115,6 +123,9 @@ impl Call {
     /// What the call is at `connection`, whose remote agent offers this, if that is known.
     pub fn place(&self, connection: &Connection, offers: Option<&Offers>) -> CallKind {
         let path = self.path();
+        if connection.notifications.is_some() {
+            return CallKind::Notification;
+        }
         if self.is_tunnel {
             return CallKind::Other(Binding::HttpJson);
         }
@@ -155,7 +166,7 @@ impl Call {
             CallKind::Jsonrpc if !self.has_body => Err(no_body()),
             CallKind::Jsonrpc if self.is_encoded => Err(Denial::new(Reason::EncodingRefused)),
             CallKind::HttpJson(..) => check_method(path::split_query(&self.target).1),
-            CallKind::Jsonrpc | CallKind::Grpc(..) | CallKind::Card | CallKind::Other(_) => Ok(()),
+            CallKind::Jsonrpc | CallKind::Grpc(..) | CallKind::Card | CallKind::Notification | CallKind::Other(_) => Ok(()),
         }
     }
 }

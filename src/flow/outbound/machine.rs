@@ -11,8 +11,10 @@ use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Level, Route, Step, Value};
 use crate::flow::meter::{Excess, Meter};
+use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::finding::{Method, Next, permit, subject};
 use crate::flow::outbound::leaving::{Call, CallKind, not_a2a};
+use crate::flow::outbound::notice::Notice;
 use crate::flow::outbound::state::{Attached, Outbound, Pause, Ready, Sent, denial};
 use crate::flow::outbound::{leaving, negotiate};
 use crate::flow::progress::{Progress, Watched, answer, withheld};
@@ -41,13 +43,16 @@ pub(in crate::flow) fn begin(
     effects.push(Effect::Note(Note::For(connection.target())));
     let target = leaving::conceal(&connection, head, effects);
     let call = Call::new(head, target, &connection, !end_of_stream);
+    let notice = Notice::new(head, &connection, !end_of_stream, effects);
     let policy = connection.callers.as_ref();
     let caller = policy.map(|policy| Box::new(Credentials::read(policy, context.runtime, head, peer).into_owned()));
     let outbound = Outbound {
         place: call.place(&connection, None),
+        notice,
         call,
         caller,
         subject: subject(head, &connection),
+        endorsed: Endorsed::of(&connection),
         connection,
         waited: Vec::new(),
         pause: None,
@@ -65,10 +70,12 @@ pub(in crate::flow) fn begin(
 }
 
 impl Outbound {
-    /// Whether the method can still come before the head goes on.
+    /// Whether the method can still come before the head goes on, or more of a body of which all is needed.
     pub(super) fn may_read(&self, context: &Context<'_>) -> bool {
-        let has_come = self.reader.as_ref().is_some_and(|reader| reader.method().is_some());
-        !self.ended && self.wrong.is_none() && !has_come && context.runtime.config().hold_headers
+        let (is_too_long, waits) = self.endorsed.as_ref().map_or((false, false), |endorsed| (endorsed.is_too_long(), endorsed.waits()));
+        let has_come = self.reader.as_ref().map_or(is_too_long, |reader| reader.method().is_some());
+        let is_needed = !has_come || waits;
+        !self.ended && self.wrong.is_none() && is_needed && !self.is_too_long() && context.runtime.config().hold_headers
     }
 
     pub(in crate::flow) const fn awaits(&self) -> Option<Want> {
@@ -85,7 +92,12 @@ impl Outbound {
     /// Whether the body is read. Until the caller is known it stays in the proxy; what has been read from is read on, so that nothing
     /// goes on unread.
     pub(in crate::flow) const fn reads(&self) -> bool {
-        self.reader.is_some() && self.wrong.is_none() && !self.ended
+        (self.reader.is_some() || self.keeps()) && self.wrong.is_none() && !self.ended
+    }
+
+    /// Whether the body is kept.
+    const fn keeps(&self) -> bool {
+        matches!(&self.endorsed, Some(endorsed) if endorsed.keeps())
     }
 
     /// The number of its place among those whose senders are not known yet.
@@ -141,10 +153,16 @@ impl Outbound {
     pub(super) fn read(&mut self, bytes: u64, end: bool, chunk: &[u8]) {
         self.held = bytes;
         // A body that is not read yet has not ended either: its end is reported when it is read.
-        if let (Some(reader), false, None) = (&mut self.reader, self.ended, &self.wrong) {
-            // With the announced length everything is here, whether the proxy says so yet or not.
-            self.ended = end || self.announced == Some(bytes);
+        if !self.reads() {
+            return;
+        }
+        // With the announced length everything is here, whether the proxy says so yet or not.
+        self.ended = end || self.announced == Some(bytes);
+        if let Some(reader) = &mut self.reader {
             self.wrong = reader.read(chunk, self.ended).err();
+        }
+        if let (Some(endorsed), Some(push)) = (&mut self.endorsed, &self.connection.push) {
+            endorsed.keep(chunk, push.max_body_bytes);
         }
     }
 
@@ -179,8 +197,12 @@ impl Outbound {
     ) -> (Progress<Outbound>, Step) {
         match self.next(context, effects) {
             Next::Go(attachment, version, operation) => {
-                negotiate::set(&self.call, version, effects);
-                let attached = attach(*attachment, &self.call, effects);
+                // A notification goes as the agent wrote it.
+                if self.notice.is_none() {
+                    negotiate::set(&self.call, version, effects);
+                }
+                let attached = attach(*attachment, &self.target(), effects);
+                self.release(effects);
                 let ready = Ready { attached, version, operation };
                 // Last of all that changes the request: every change lets Envoy choose its route anew.
                 match self.connection.pin.as_ref().and_then(route) {
@@ -210,6 +232,9 @@ impl Outbound {
                 // Only who waits for a fetch has one.
                 self.seat = None;
                 self.begin_reading(context);
+                if let Some(endorsed) = &mut self.endorsed {
+                    endorsed.begin();
+                }
                 self.pause(Pause::Method)
             }
             Next::Wait(want) => {
@@ -227,6 +252,11 @@ impl Outbound {
         }
     }
 
+    /// The target as it leaves: the version of a call stands in a header.
+    fn target(&self) -> String {
+        if self.notice.is_some() { self.call.target.clone() } else { self.call.target_without_version() }
+    }
+
     /// The credential is on the request: it goes only where the connection's route leads.
     fn leave(
         self: Box<Self>,
@@ -242,7 +272,7 @@ impl Outbound {
         }
         effects.extend(ready.attached.names.into_iter().map(|name| Effect::RemoveHeader(name.into())));
         if ready.attached.in_query {
-            effects.push(Effect::SetHeader(":path".into(), Value::Text(self.call.target_without_version())));
+            effects.push(Effect::SetHeader(":path".into(), Value::Text(self.target())));
         }
         let cause = connection.pin.as_ref().map(|pin| format!("connection {:?}: {}", connection.name, pin.contradicts(said)));
         let denial = denial(connection, Reason::ConnectionMismatch, cause, effects);
@@ -259,6 +289,10 @@ impl Outbound {
     ) -> (Progress<Outbound>, Step) {
         let Ready { attached, version, operation } = ready;
         *sent = Some(attached.report(Rc::clone(&self.connection), effects));
+        if self.notice.is_some() {
+            effects.push(Effect::Note(Note::Allowed));
+            return (Progress::Done, Step::Continue);
+        }
         if let Some(operation) = operation {
             effects.push(Effect::Note(Note::Allowed));
             return self.onward(operation, version);
@@ -294,6 +328,8 @@ impl Outbound {
                     Progress::Watch(Box::new(Watched { reader, meter, operation, version, owned, tenancy, caller }))
                 }
             }
+            // All of it has been looked at.
+            _ if self.endorsed.is_some_and(|endorsed| endorsed.is_judged()) => Progress::Pass(meter(0, Excess::Announced).ended()),
             _ if !self.call.is_post() && !self.bodiless => Progress::Pass(meter(0, Excess::Method)),
             _ => Progress::Done,
         };
@@ -307,6 +343,9 @@ impl Outbound {
 
     /// The proxy holds all that has come of the body.
     pub(super) fn begin_reading(&mut self, context: &Context<'_>) {
+        if self.reader.is_none() && !self.ended {
+            self.reader = self.notification_reader(context);
+        }
         if self.reader.is_none() && !self.ended && self.call.may_be_jsonrpc(self.place, &self.connection) {
             self.reader = Some(Box::new(Reader::Jsonrpc(EnvelopeReader::new(Limits::default(), context.runtime.envelope()))));
         }
@@ -314,7 +353,11 @@ impl Outbound {
 
     /// The binding of a refusal: before the card is known, a POST on no route may be JSON-RPC.
     pub(super) fn binding(&self) -> Option<Binding> {
-        if self.reader.is_some() && !matches!(self.place, CallKind::HttpJson(..)) { Some(Binding::Jsonrpc) } else { self.place.binding() }
+        if self.reader.is_some() && !matches!(self.place, CallKind::HttpJson(..) | CallKind::Notification) {
+            Some(Binding::Jsonrpc)
+        } else {
+            self.place.binding()
+        }
     }
 
     /// Refuses, with the id of a JSON-RPC request: if it has come, now, else when it has.
@@ -339,12 +382,15 @@ impl Sent {
             return;
         }
         let connection = &self.connection;
+        let (receiver, is_calling) = if connection.notifications.is_some() { ("receiver", false) } else { ("agent", true) };
         let hint = match (status, &self.token) {
+            _ if !is_calling => "is it the one that the receiver expects?",
             (401, Some(_)) => "is it issued for the audience that the agent expects?",
             (401, None) => "is the credential still valid, and the one that the agent expects?",
             _ => "has this identity the roles or scopes that the agent asks for?",
         };
-        let text = format!("connection {:?}: the agent answered {status} to the credential ({}): {hint}", connection.name, self.method);
+        let text =
+            format!("connection {:?}: the {receiver} answered {status} to the credential ({}): {hint}", connection.name, self.method);
         effects.push(Effect::Log(Level::Warn, text));
         if let (401, Some((key, token))) = (status, self.token.take()) {
             context.runtime.supply().reject(&key, &token, context.now);
@@ -363,11 +409,11 @@ const fn route(pin: &Pin) -> Option<Route> {
 }
 
 /// Puts the credential on the request.
-fn attach(attachment: Attachment, call: &Call, effects: &mut Vec<Effect>) -> Attached {
+fn attach(attachment: Attachment, target: &str, effects: &mut Vec<Effect>) -> Attached {
     let Attachment { headers, parameter, method, origin, age, token, caller } = attachment;
     let in_query = parameter.is_some();
     effects.extend(parameter.map(|parameter| {
-        let target = secrets::with_parameter(&call.target_without_version(), &parameter);
+        let target = secrets::with_parameter(target, &parameter);
         Effect::SetHeader(":path".into(), Value::Secret(target))
     }));
     let names = headers.iter().map(|(name, _)| name.clone()).collect();

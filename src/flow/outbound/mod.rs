@@ -1,7 +1,11 @@
 //! Calls to remote agents: what they are, in which version they go, and the credential that goes with them.
 
+mod endorse;
+mod endorsed;
 pub mod finding;
 pub mod leaving;
 pub mod machine;
 pub mod negotiate;
+pub mod notice;
+pub mod notifying;
 pub mod state;

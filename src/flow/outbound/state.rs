@@ -6,7 +6,9 @@ use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level};
+use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::leaving::{Call, CallKind};
+use crate::flow::outbound::notice::Notice;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect::Reader;
 use crate::flow::setup::connection::Connection;
@@ -29,6 +31,8 @@ pub struct Outbound {
     pub(super) connection: Rc<Connection>,
     pub(super) call: Call,
     pub(super) place: CallKind,
+    /// What its head says, if it is a notification.
+    pub(super) notice: Option<Box<Notice>>,
     /// What shows who calls, until that is known.
     pub(super) caller: Option<Box<Credentials<'static>>>,
     /// The caller's own token, if the credential is made of it.
@@ -43,6 +47,8 @@ pub struct Outbound {
     pub(super) strangers_seat: Option<Seat>,
     /// Reads the body of a JSON-RPC request: its method, and its id for a refusal.
     pub(super) reader: Option<Box<Reader>>,
+    /// What becomes of a push-notification configuration, where such get tokens.
+    pub(super) endorsed: Option<Box<Endorsed>>,
     /// The body is no JSON-RPC request; with the id to answer with.
     pub(super) wrong: Option<Box<(Denial, Id)>>,
     /// Bytes of the body that the proxy holds.
@@ -66,7 +72,7 @@ impl Outbound {
 #[derive(Debug)]
 pub(super) enum Pause {
     Fetch(Want),
-    /// The body, up to its method.
+    /// The body, up to its method, or all of it.
     Method,
     /// Where the route leads. The credential is on the request already: this is what is left to do.
     Route(Box<Ready>),

@@ -35,6 +35,8 @@ pub struct Denial {
     pub is_0_3: bool,
     /// What callers are asked for; tokens, unless the agent is known.
     pub challenges: Option<Rc<Challenges>>,
+    /// Nothing but POST is taken there.
+    pub is_for_posts: bool,
     /// What is wrong, for the operator's record. No caller reads it.
     pub detail: Option<Box<str>>,
 }
@@ -52,6 +54,7 @@ impl Denial {
             as_event: false,
             is_0_3: false,
             challenges: None,
+            is_for_posts: false,
             detail: None,
         }
     }
@@ -134,7 +137,7 @@ impl Denial {
         }
         if class.http == 405 {
             // RFC 9110 section 15.5.6 asks for it.
-            headers.push(("allow", crate::flow::refusal::denial::ALLOWED.to_owned()));
+            headers.push(("allow", if self.is_for_posts { "POST" } else { ALLOWED }.to_owned()));
         }
         if class.http == 503 {
             headers.push(("retry-after", "1".to_owned()));
@@ -158,6 +161,7 @@ impl Denial {
             Reason::ParamsMalformed
             | Reason::LimitExceeded
             | Reason::PushTargetRefused
+            | Reason::PushCredentialTaken
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),

@@ -1,7 +1,7 @@
 //! What a call that leaves does not take along: the client's own credentials, by whatever name, and those of other places. Beside
 //! a credential of ours they were meant for somebody else, and a remote agent that looks at them first would obey the client.
 
-use crate::config::{Config, Connection, FieldName, Fields, folded};
+use crate::config::{Asked, Config, Connection, FieldName, Fields, folded};
 use crate::flow::event::Effect;
 use crate::wire::header::Headers;
 use crate::wire::sorted::SortedSet;
@@ -95,7 +95,12 @@ pub struct Dropped {
     own_query: SortedSet<String>,
     drop: Fields,
     keep: Fields,
+    /// What becomes of the credentials that callers asked for, if these are notifications.
+    asked: Option<Asked>,
 }
+
+/// Headers in which an agent sends what its caller's configuration asked for.
+const ASKED: [&str; 2] = ["authorization", "x-a2a-notification-token"];
 
 impl Dropped {
     /// For each connection of `config`.
@@ -103,18 +108,25 @@ impl Dropped {
     pub fn of(config: &Config) -> Vec<Self> {
         let fold = |names: SortedSet<&str>| -> SortedSet<String> { names.into_iter().map(folded).collect() };
         let (own, own_query) = (fold(config.credential_headers()), fold(config.credential_parameters()));
-        let dropped = |Connection { drop, keep, .. }: &Connection| Self {
+        let dropped = |Connection { drop, keep, notifications, .. }: &Connection| Self {
             own: own.clone(),
             own_query: own_query.clone(),
             drop: drop.clone(),
             keep: keep.clone(),
+            asked: notifications.as_ref().map(|own| own.asked),
         };
         config.connections.iter().map(Rc::as_ref).map(dropped).collect()
     }
 
-    fn drops(&self, name: &str) -> bool {
-        let name = folded(name);
+    /// Whether the header of this name, in lower case, does not go along.
+    #[must_use]
+    pub fn drops(&self, header: &str) -> bool {
+        let name = folded(header);
         let is_named = |list: &[FieldName]| list.iter().any(|own| own.covers(&name));
+        // In whichever of them the connection's own credential is, `Authorization` says whether that is needed.
+        if self.asked == Some(Asked::Keep) && ASKED.contains(&header) && (header == "authorization" || !self.own.contains(&name)) {
+            return is_named(&self.drop.headers);
+        }
         self.own.contains(&name) || (is_credential_folded(&name) || is_named(&self.drop.headers)) && !is_named(&self.keep.headers)
     }
 
@@ -142,7 +154,8 @@ impl Dropped {
     }
 
     fn drops_parameter(&self, name: &str) -> bool {
-        let is_known = QUERY.contains(&name) || QUERY_END.iter().any(|end| name.ends_with(end));
+        // The URL of a webhook is its owner's own, with all that is in it.
+        let is_known = self.asked.is_none() && (QUERY.contains(&name) || QUERY_END.iter().any(|end| name.ends_with(end)));
         let is_named = |list: &[FieldName]| list.iter().any(|own| own.covers(name));
         self.own_query.contains(name) || (is_known || is_named(&self.drop.query)) && !is_named(&self.keep.query)
     }

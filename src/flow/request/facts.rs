@@ -41,6 +41,7 @@ pub struct Facts {
     detail: Option<String>,
     judged: Option<String>,
     used: Option<Used>,
+    is_endorsed: bool,
     decided: Option<(Decision, Option<Reason>)>,
     /// The lowest [`Level::number`] that the proxy writes to its log.
     lowest: u32,
@@ -94,6 +95,7 @@ impl Facts {
             }
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
+            Note::Endorsed => self.is_endorsed = true,
             Note::AuthRequired => return Some(Record { task_state: Some(AUTH_REQUIRED), ..self.record(config) }),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
@@ -180,6 +182,9 @@ impl Facts {
             Some(Target::Connection(index)) => {
                 Recipient::Connection(config.connections.get(index).map_or_else(String::new, |connection| connection.name.clone()))
             }
+            Some(Target::Webhook(index)) => {
+                Recipient::Webhook(config.webhooks.get(index).map_or_else(String::new, |webhook| webhook.name.clone()))
+            }
             None => Recipient::Nowhere,
         };
         let caller = self.caller.as_deref();
@@ -205,6 +210,7 @@ impl Facts {
             detail: self.detail.as_deref().filter(|_| refused).map(cut_detail),
             shadowed: self.shadowed.clone(),
             used: self.used,
+            push: (self.is_endorsed && !refused).then_some("token"),
         }
     }
 }

@@ -272,6 +272,15 @@ impl Reader {
         }
     }
 
+    /// The document of a body that is one and nothing more.
+    #[must_use]
+    pub const fn document(&self) -> Option<&Document> {
+        match self {
+            Self::HttpJson(document) => Some(document),
+            Self::Jsonrpc(_) | Self::Grpc(..) => None,
+        }
+    }
+
     fn is_settled(&self, asked: Asked) -> bool {
         match self {
             Self::Jsonrpc(reader) => reader.is_settled(asked),
@@ -340,7 +349,8 @@ fn over_limit(refusal: LimitRefusal) -> Denial {
     Denial::new(reason).advise(sentence(&refusal.to_string()))
 }
 
-fn no_push(refusal: PushRefusal) -> Denial {
+/// The refusal of a target of notifications.
+pub(in crate::flow) fn no_push(refusal: PushRefusal) -> Denial {
     let reason = match refusal {
         PushRefusal::NotOffered => Reason::PushNotOffered,
         _ => Reason::PushTargetRefused,

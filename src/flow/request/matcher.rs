@@ -80,6 +80,9 @@ impl Matcher {
         for (index, connection) in config.connections.iter().enumerate() {
             matcher.add(&connection.target, None, &[], Target::Connection(index));
         }
+        for (index, webhook) in config.webhooks.iter().enumerate() {
+            matcher.add(&webhook.target, None, &[], Target::Webhook(index));
+        }
         for lengths in [&mut matcher.suffixes, &mut matcher.prefixes] {
             lengths.sort_unstable_by_key(|(length, _)| std::cmp::Reverse(*length));
         }
@@ -310,7 +313,7 @@ mod tests {
     /// The index of the agent, -1 for none, or the reason of a refusal.
     fn find(matcher: &Matcher, authority: &str, path: &str) -> Result<i32, &'static str> {
         match matcher.find(&Authority::parse(authority).unwrap(), path, path.split('?').next().unwrap()) {
-            Ok(Some(Target::Agent(index) | Target::Connection(index))) => Ok(i32::try_from(index).unwrap()),
+            Ok(Some(Target::Agent(index) | Target::Connection(index) | Target::Webhook(index))) => Ok(i32::try_from(index).unwrap()),
             Ok(None) => Ok(-1),
             Err(denial) => Err(denial.reason.code()),
         }

@@ -13,6 +13,9 @@ use crate::wire::path;
 /// # Errors
 /// If A2A does not use the method, or not there; if the request is to become a tunnel.
 pub fn check(head: &Head<'_>, name: &str, connection: Option<&Connection>) -> Result<(), Denial> {
+    if connection.is_some_and(|connection| connection.notifications.is_some()) && head.method != "POST" {
+        return Err(not_posted().at(name));
+    }
     // Which paths are an agent's cards is known when the request is classified.
     let is_head_fine = connection.is_none_or(|connection| is_card(head.path, connection));
     let at = |denial: Denial| denial.at(name);
@@ -32,6 +35,12 @@ pub fn check(head: &Head<'_>, name: &str, connection: Option<&Connection>) -> Re
 #[must_use]
 pub fn refused() -> Denial {
     Denial::new(Reason::MethodRefused)
+}
+
+/// The refusal of a notification that is not posted.
+#[must_use]
+pub fn not_posted() -> Denial {
+    Denial { is_for_posts: true, ..refused().advise("Notifications are posted: send POST.") }
 }
 
 /// Whether the card of the remote agent is at `path`: where the specification has it, or where the connection reads it.

@@ -13,6 +13,7 @@ pub mod inspect;
 pub mod matcher;
 pub mod media;
 pub mod methods;
+pub mod notified;
 pub mod policy;
 pub mod published;
 pub mod say;

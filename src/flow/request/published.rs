@@ -23,6 +23,10 @@ fn member_of<'a>(member: RecordMember, count: &Count, config: &'a Config) -> (&'
         (RecordMember::Connection, Some(Target::Connection(index))) => {
             ("attache.connection", config.connections.get(index).map(|connection| connection.name.as_str()))
         }
+        (RecordMember::Webhook, Some(Target::Webhook(index))) => {
+            ("attache.webhook", config.webhooks.get(index).map(|webhook| webhook.name.as_str()))
+        }
+        (RecordMember::Webhook, _) => ("attache.webhook", None),
         (RecordMember::Agent, _) => ("attache.agent", None),
         (RecordMember::Connection, _) => ("attache.connection", None),
         (RecordMember::Version, _) => ("attache.version", count.version.map(Version::as_str)),

@@ -10,13 +10,13 @@ use crate::flow::request::inspect::Plans;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::resource::MetadataPlace;
 use crate::flow::setup::statement::Statement;
+use crate::flow::setup::tag_keys;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::Source;
 use crate::flow::supply::store::Supply;
 use crate::ownership;
 use crate::wire::path;
 use crate::wire::time::UnixTime;
-use secrecy::ExposeSecret;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::ops::Deref;
@@ -80,7 +80,7 @@ impl Agent {
             plans: Plans::new(own),
             statement: Statement::new(config, own, &format!("agents[{index}]"))?,
             metadata: MetadataPlace::new(own),
-            tag_keys: tag_keys(index, own, secrets)?,
+            tag_keys: keys(index, own, secrets)?,
             tag_plans,
             by_card: RefCell::default(),
         })
@@ -148,22 +148,9 @@ impl Agent {
     }
 }
 
-/// Fewest characters of a key of owned tasks.
-const MIN_TAG_KEY: usize = 32;
-
 /// The keys of an agent's owned tasks. All of them or none: an id that one of them signed would else belong to no caller.
-fn tag_keys(index: usize, agent: &config::Agent, secrets: &Secrets) -> Result<Option<Rc<ownership::Keys>>, ConfigError> {
+fn keys(index: usize, agent: &config::Agent, secrets: &Secrets) -> Result<Option<Rc<ownership::Keys>>, ConfigError> {
     let Some(owned) = agent.tasks.owned() else { return Ok(None) };
-    let mut keys = Vec::new();
-    for (place, key) in owned.keys.iter().enumerate() {
-        match secrets.value(&key.secret) {
-            Ok(value) if value.expose_secret().len() < MIN_TAG_KEY => {
-                let at = format!("agents[{index}].tasks.owned.keys[{place}].secret");
-                return Err(ConfigError::new(at, format!("{:?} has fewer than {MIN_TAG_KEY} characters", key.secret)));
-            }
-            Ok(value) => keys.push((key.id.as_str(), value)),
-            Err(_) => return Ok(None),
-        }
-    }
-    Ok(Some(Rc::new(ownership::Keys::new(keys.into_iter()))))
+    let keys = tag_keys::values(&format!("agents[{index}].tasks.owned.keys"), &owned.keys, secrets)?;
+    Ok(keys.map(|keys| Rc::new(ownership::Keys::new(keys.into_iter()))))
 }

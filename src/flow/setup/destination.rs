@@ -5,6 +5,7 @@ use crate::flow::event::target::Target;
 use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
+use crate::flow::setup::webhook::Webhook;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::Supply;
 use crate::wire::time::UnixTime;
@@ -17,6 +18,8 @@ pub enum Destination {
     Agent(Rc<Agent>),
     /// The remote agent of a connection.
     Connection(Rc<Connection>),
+    /// A webhook.
+    Webhook(Rc<Webhook>),
 }
 
 impl Destination {
@@ -26,6 +29,7 @@ impl Destination {
         match self {
             Self::Agent(agent) => &agent.name,
             Self::Connection(connection) => &connection.name,
+            Self::Webhook(webhook) => &webhook.name,
         }
     }
 
@@ -35,6 +39,7 @@ impl Destination {
         match self {
             Self::Agent(agent) => agent.target(),
             Self::Connection(connection) => connection.target(),
+            Self::Webhook(webhook) => webhook.target(),
         }
     }
 
@@ -43,7 +48,7 @@ impl Destination {
     pub const fn agent(&self) -> Option<&Rc<Agent>> {
         match self {
             Self::Agent(agent) => Some(agent),
-            Self::Connection(_) => None,
+            Self::Connection(_) | Self::Webhook(_) => None,
         }
     }
 
@@ -53,6 +58,7 @@ impl Destination {
         match self {
             Self::Agent(agent) => agent.policy(supply, now),
             Self::Connection(connection) => connection.callers.clone().map_or(Sought::No(Reason::CardUnavailable), Sought::Here),
+            Self::Webhook(webhook) => webhook.senders.clone().map_or(Sought::No(Reason::CardUnavailable), Sought::Here),
         }
     }
 }

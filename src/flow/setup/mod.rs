@@ -5,4 +5,7 @@ pub mod connection;
 pub mod destination;
 pub mod resource;
 pub mod runtime;
+pub mod signing;
 pub mod statement;
+mod tag_keys;
+pub mod webhook;

@@ -2,8 +2,8 @@
 //! tokens, secrets. A new configuration gets a new one, so nothing of the old is believed.
 
 use crate::config::{CertificateSource, Config, ConfigError, Scheme};
-use crate::credential::assertion::Signer;
 use crate::credential::secrets::Secrets;
+use crate::credential::signing::Signer;
 use crate::flow::event::call::Want;
 use crate::flow::event::target::Target;
 use crate::flow::request::conceal::Places;
@@ -14,11 +14,15 @@ use crate::flow::request::policy::Policy;
 use crate::flow::setup::agent::Agent;
 use crate::flow::setup::connection::Connection;
 use crate::flow::setup::destination::Destination;
+use crate::flow::setup::signing;
+use crate::flow::setup::webhook::Webhook;
+use crate::flow::supply::board::Board;
 use crate::flow::supply::seats::{Clients, Seat};
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::protocol::envelope::Questions;
+use crate::protocol::notification::Notifications;
 use crate::protocol::task_state;
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
@@ -35,6 +39,7 @@ pub struct Runtime {
     matcher: Matcher,
     agents: Vec<Rc<Agent>>,
     connections: Vec<Rc<Connection>>,
+    webhooks: Vec<Rc<Webhook>>,
     /// Looks at all that any scheme looks at.
     everything: Rc<Policy>,
     places: Places,
@@ -42,6 +47,7 @@ pub struct Runtime {
     asks_peer: bool,
     credential_headers: SortedSet<String>,
     envelope: Rc<Questions>,
+    notifications: Rc<Notifications>,
     task_states: Option<Rc<task_state::Plans>>,
 }
 
@@ -68,7 +74,7 @@ impl Runtime {
     /// Prepares `config`, whose secrets have these values.
     ///
     /// # Errors
-    /// If keys in the configuration are no JWK Set, or a key of owned tasks is too short.
+    /// If keys in the configuration are no JWK Set, or a key that we sign with is too short.
     pub fn new(config: Config, secrets: Secrets) -> Result<Self, ConfigError> {
         let everything = Rc::new(Policy::of_everything(&config));
         let places = Places::new(&config);
@@ -88,7 +94,12 @@ impl Runtime {
             agents.push(Rc::new(Agent::new(index, own, &config, &secrets, plans)?));
         }
         let connections = config.connections.iter().zip(Dropped::of(&config)).enumerate();
-        let connections = connections.map(|(index, (own, dropped))| Rc::new(Connection::new(index, own, dropped, &config))).collect();
+        let connections = connections.map(|(index, (own, dropped))| Connection::new(index, own, dropped, &config, &secrets).map(Rc::new));
+        let connections = connections.collect::<Result<_, _>>()?;
+        let webhooks = config.webhooks.iter().enumerate();
+        let webhooks = webhooks.map(|(index, own)| Webhook::new(index, own, &config, &secrets).map(Rc::new)).collect::<Result<_, _>>()?;
+        let notifications = Rc::default();
+        config.published_keys.as_ref().map_or(Ok(()), signing::check_published)?;
         let task_states = config.audit.auth_required.then(Rc::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
@@ -98,11 +109,13 @@ impl Runtime {
             matcher,
             agents,
             connections,
+            webhooks,
             everything,
             places,
             asks_peer,
             credential_headers,
             envelope: Rc::default(),
+            notifications,
             task_states,
         })
     }
@@ -144,10 +157,13 @@ impl Runtime {
         warnings
     }
 
-    /// The same with what signs client assertions.
-    #[must_use]
-    pub fn signing_with(self, signer: Rc<dyn Signer>) -> Self {
-        Self { supply: self.supply.signing_with(signer), ..self }
+    /// The same with what signs. `json` is the text of the configuration.
+    ///
+    /// # Errors
+    /// If it asks for something signed, and the proxy cannot do that, or not with the key that is there.
+    pub fn signing_with(self, signer: Rc<dyn Signer>, json: &[u8]) -> Result<Self, ConfigError> {
+        signing::check(&self.config, json, &self.supply.secrets(), &*signer, self.supply.verifier())?;
+        Ok(Self { supply: self.supply.signing_with(signer), ..self })
     }
 
     /// The same, where this checks the signatures of what is fetched.
@@ -166,6 +182,12 @@ impl Runtime {
     #[must_use]
     pub fn telling_apart(self, clients: Rc<dyn Clients>) -> Self {
         Self { supply: self.supply.telling_apart(clients), ..self }
+    }
+
+    /// The same where workers tell each other on `board` what they have seen.
+    #[must_use]
+    pub fn remembering_on(self, board: Rc<dyn Board>) -> Self {
+        Self { supply: self.supply.remembering_on(board), ..self }
     }
 
     /// A place for a request to `destination` that waits for `want`; `None` if it has to be refused.
@@ -202,6 +224,7 @@ impl Runtime {
         match target {
             Target::Agent(index) => self.agents.get(index).cloned().map(Destination::Agent),
             Target::Connection(index) => self.connections.get(index).cloned().map(Destination::Connection),
+            Target::Webhook(index) => self.webhooks.get(index).cloned().map(Destination::Webhook),
         }
     }
 
@@ -221,6 +244,12 @@ impl Runtime {
     #[must_use]
     pub const fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What is asked of the bodies of notifications.
+    #[must_use]
+    pub const fn notifications(&self) -> &Rc<Notifications> {
+        &self.notifications
     }
 
     /// What is asked of a JSON-RPC body of which only the envelope matters.

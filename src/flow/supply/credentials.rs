@@ -1,11 +1,11 @@
 //! Secrets and tokens for outbound calls: what is due, how it is asked for, what came.
 
 use crate::config::{DocumentHeader, Secret};
-use crate::credential::assertion::Signer;
 use crate::credential::cache::{Cache, Token};
 use crate::credential::endpoint::{Answers, TokenRequest};
+use crate::credential::signing::Signer;
 use crate::credential::source::{Parties, Role, Source};
-use crate::credential::{Failure, Key, endpoint, secrets, source};
+use crate::credential::{Failure, Key, endpoint, secrets};
 use crate::flow::event::Value;
 use crate::flow::event::call::{Answer, Call, Want};
 use crate::flow::supply::store::Supply;
@@ -15,7 +15,7 @@ use secrecy::ExposeSecret;
 use std::rc::Rc;
 
 impl Supply {
-    /// The same with what signs client assertions.
+    /// The same with what signs.
     #[must_use]
     pub fn signing_with(mut self, signer: Rc<dyn Signer>) -> Self {
         self.outgoing.signer = Some(signer);
@@ -130,9 +130,7 @@ impl Supply {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
         let parties = self.parties(source, key, job, now)?;
-        let count = self.outgoing.serial.get().wrapping_add(1);
-        self.outgoing.serial.set(count);
-        let serial = source::serial(key, now, count);
+        let serial = self.outgoing.next_serial(key, now);
         let secrets = self.outgoing.secrets.borrow();
         let request = source.request(&parties, &secrets, now, &serial);
         let request = request.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?;

@@ -8,6 +8,7 @@ use crate::flow::supply::board::{Board, Notes};
 use crate::flow::supply::shared::{Choice, Note};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::token_notes::TokenChoice;
+use crate::flow::supply::witness;
 use crate::wire::caching::Caching;
 use crate::wire::header::Headers;
 use crate::wire::paged::PagedMap;
@@ -137,6 +138,9 @@ impl<W: Clone> Desk<W> {
     pub fn open(&mut self, configuration: &[u8], with: &With<'_>) -> bool {
         let supply = with.supply;
         let notes = Notes::new(&supply.seal_of(configuration), supply.shared(configuration), supply.fetches_tokens(), with.board);
+        if !supply.config().webhooks.is_empty() {
+            witness::open(with.board);
+        }
         let is_to_warn = notes.is_to_warn(with.board);
         self.notes = Some(notes);
         is_to_warn

@@ -1,11 +1,13 @@
 //! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
 //! is refused.
 
-use crate::config::{Connection, Credential, HeaderCredential, OwnTerms, Which};
+use crate::config::{Connection, Credential, HeaderCredential, OwnTerms, SignedJwt, Which};
 use crate::credential::cache::{Lookup, Token};
+use crate::credential::endpoint::digest;
 use crate::credential::secrets::SecretError;
+use crate::credential::signed_jwt::About;
 use crate::credential::source::{Parties, Source};
-use crate::credential::{Failure, Key, secrets, static_header};
+use crate::credential::{Failure, Key, secrets, signed_jwt, static_header};
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::supply::sought::Sought;
@@ -14,6 +16,7 @@ use crate::flow::supply::tokens::{Job, Subject};
 use crate::identity::Caller;
 use crate::identity::verify::{Accepted, Taken};
 use crate::wire::kept::Wait;
+use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::rc::Rc;
 use std::time::Duration;
@@ -35,6 +38,14 @@ pub struct Attachment {
     pub token: Option<(Key, Rc<Token>)>,
     /// For whom it is, if it is not for all.
     pub caller: Option<Rc<Caller>>,
+}
+
+impl Attachment {
+    /// Nothing of ours: the agent sends what its caller asked for.
+    #[must_use]
+    pub const fn asked() -> Self {
+        Self { headers: Vec::new(), parameter: None, method: "asked", origin: "agent", age: None, token: None, caller: None }
+    }
 }
 
 /// Why there is no credential.
@@ -99,6 +110,52 @@ impl Supply {
         };
         let search = Search { supply: self, index, connection, which, credential, waited, context };
         search.run(caller).unwrap_or_else(|stopped| *stopped)
+    }
+
+    /// The credential of connection `index` for a notification about this. As [`Supply::obtain`].
+    #[must_use]
+    pub fn obtain_for(&self, index: usize, about: About<'_>, waited: &[Want], context: &Verifying<'_>) -> Obtained {
+        match self.config().connections.get(index).map(|connection| (connection, &connection.credential)) {
+            Some((connection, Credential::SignedJwt(own))) => {
+                self.sign(connection, own, about, waited, context.now).unwrap_or_else(|stopped| *stopped)
+            }
+            _ => self.obtain(index, None, waited, context),
+        }
+    }
+
+    /// A token that is signed for this alone.
+    fn sign(
+        &self,
+        connection: &Connection,
+        own: &SignedJwt,
+        about: About<'_>,
+        waited: &[Want],
+        now: UnixTime,
+    ) -> Result<Obtained, Stopped> {
+        let key = self.secrets().document(&own.key.secret).cloned();
+        let key = key.map_err(|error| self.lacks(&connection.name, &own.key.secret, error, waited, now))?;
+        let serial = self.outgoing.next_serial(&digest([connection.name.as_str(), about.origin, about.task].into_iter()), now);
+        let unsigned = signed_jwt::unsigned(own, about, key, now, &serial);
+        let signed = self.outgoing.signer.as_ref().map_or(Err("nothing here can sign".to_owned()), |signer| unsigned.sign(&**signer));
+        let token = signed.map_err(|cause| {
+            refused(Reason::CredentialUnavailable, format!("connection {:?}: no token for a notification: {cause}", connection.name))
+        })?;
+        let headers = vec![(own.header.as_str().to_owned(), secrets::prefixed(own.prefix(), &token))];
+        Ok(Sought::Here(Attachment { headers, method: "signed_jwt", origin: "signed", ..Attachment::asked() }))
+    }
+
+    /// Secret `name` has no value: it is waited for once, or that is the end.
+    fn lacks(&self, connection: &str, name: &str, error: SecretError, waited: &[Want], now: UnixTime) -> Stopped {
+        let index = self.config().secrets().keys().position(|own| own == name);
+        let documents = self.outgoing.documents.borrow();
+        if let Some(index) = index
+            && error == SecretError::Missing
+            && !waited.contains(&Want::Secret(index))
+            && documents.get(&index).is_some_and(|kept| kept.wait_for_any(now) == Wait::ForFetch)
+        {
+            return Box::new(Sought::Wait(Want::Secret(index)));
+        }
+        refused(Reason::CredentialUnavailable, format!("connection {connection:?} has no credential: secret {name:?} {error}"))
     }
 }
 
@@ -225,19 +282,9 @@ impl Search<'_> {
         }
     }
 
-    /// Secret `name` has no value: it is waited for once, or that is the end.
+    /// Secret `name` has no value.
     fn lacks(&self, name: &str, error: SecretError) -> Stopped {
-        let index = self.supply.config().secrets().keys().position(|own| own == name);
-        let documents = self.supply.outgoing.documents.borrow();
-        if let Some(index) = index
-            && error == SecretError::Missing
-            && !self.waited.contains(&Want::Secret(index))
-            && documents.get(&index).is_some_and(|kept| kept.wait_for_any(self.context.now) == Wait::ForFetch)
-        {
-            return Box::new(Sought::Wait(Want::Secret(index)));
-        }
-        let text = format!("connection {:?} has no credential: secret {name:?} {error}", self.connection.name);
-        refused(Reason::CredentialUnavailable, text)
+        self.supply.lacks(&self.connection.name, name, error, self.waited, self.context.now)
     }
 }
 

@@ -1,15 +1,19 @@
 //! What is kept over requests, in one place. Nothing outside of this room changes it but by its functions.
 
 use crate::config::{Config, ConfigError, Issuer};
+use crate::credential::push_token::Nonce;
 use crate::credential::secrets::Secrets;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::{Effect, metric};
+use crate::flow::supply::board::Board;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
+use crate::flow::supply::nonces::Nonces;
 use crate::flow::supply::seats::{Clients, Seats};
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::{Source, Sources};
 use crate::flow::supply::tokens::Outgoing;
+use crate::flow::supply::witness::Witness;
 use crate::identity::remembered::Remembered;
 use crate::identity::signature::{Software, Verifier};
 use crate::wire::sorted::SortedSet;
@@ -35,11 +39,14 @@ pub struct Supply {
     pub(super) outgoing: Outgoing,
     pub(super) keyrings: RefCell<Keyrings>,
     pub(super) remembered: RefCell<Remembered>,
+    pub(super) nonces: Nonces,
     pub(super) introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
     pub(super) seats: Rc<RefCell<Seats>>,
     /// `None`: clients cannot be warned apart.
     pub(super) clients: Option<Rc<dyn Clients>>,
+    /// What was seen once at any worker.
+    witness: Witness,
     /// A body came while headers were held: the proxy has the option that this needs.
     holds: Cell<bool>,
     /// Agents (by index) whose cards promise what no rule enforces: logged once.
@@ -73,10 +80,12 @@ impl Supply {
             outgoing,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
+            nonces: Nonces::default(),
             introspections: RefCell::default(),
             warnings: RefCell::new(warnings),
             seats: Rc::default(),
             clients: None,
+            witness: Witness::default(),
             holds: Cell::new(false),
             warned: RefCell::default(),
             looked_at: RefCell::default(),
@@ -155,6 +164,12 @@ impl Supply {
         self.looked_at.borrow_mut().insert(index)
     }
 
+    /// A number that is used once: by no other worker, and not again after a restart.
+    #[must_use]
+    pub fn nonce(&self, now: UnixTime) -> Nonce {
+        self.nonces.next(now)
+    }
+
     /// What is counted here.
     #[must_use]
     pub const fn tally(&self) -> &Tally {
@@ -172,16 +187,36 @@ impl Supply {
         self.lowest_log_level.set(number);
     }
 
+    /// The same where workers tell each other on `board` what they have seen.
+    #[must_use]
+    pub fn remembering_on(self, board: Rc<dyn Board>) -> Self {
+        Self { witness: Witness::on(board), ..self }
+    }
+
+    /// What was seen once at any worker.
+    #[must_use]
+    pub const fn witness(&self) -> &Witness {
+        &self.witness
+    }
+
+    /// Checks the signatures of what is fetched.
+    #[must_use]
+    pub fn verifier(&self) -> &dyn Verifier {
+        &*self.verifier
+    }
+
     /// The same, where this checks the signatures of what is fetched.
     #[must_use]
     pub fn verifying_with(self, verifier: Rc<dyn Verifier>) -> Self {
         Self { verifier, ..self }
     }
 
-    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know.
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and serial numbers and nonces are
+    /// unlike those of other workers.
     #[must_use]
     pub fn seeded(self, seed: u128) -> Self {
-        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
+        self.outgoing.seed.set(seed);
+        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), nonces: Nonces::seeded(seed), ..self }
     }
 
     /// A list for what an event brings about.

@@ -2,9 +2,10 @@
 
 use crate::config::{Config, ConfigError, Connection, Secret, Which};
 use crate::credential::Key;
-use crate::credential::assertion::Signer;
 use crate::credential::cache::Cache;
 use crate::credential::secrets::Secrets;
+use crate::credential::signing::Signer;
+use crate::credential::source;
 use crate::credential::source::Source;
 use crate::flow::event::Level;
 use crate::flow::supply::remote::RemoteAgents;
@@ -27,7 +28,9 @@ pub struct Outgoing {
     pub(super) signer: Option<Rc<dyn Signer>>,
     /// Per connection; whoever waits has a clone.
     pub(super) seats: Vec<Rc<()>>,
+    /// How much has been signed, and what other workers start with otherwise.
     pub(super) serial: Cell<u64>,
+    pub(super) seed: Cell<u128>,
     /// Why a fetch could not even begin.
     pub(super) complaint: RefCell<Option<String>>,
     pub(in crate::flow) remotes: RemoteAgents,
@@ -77,10 +80,18 @@ impl Outgoing {
             signer: None,
             seats: config.connections.iter().map(|_| Rc::new(())).collect(),
             serial: Cell::new(0),
+            seed: Cell::new(0),
             complaint: RefCell::default(),
             remotes: RemoteAgents::new(config)?,
             notices: RefCell::default(),
         })
+    }
+
+    /// A serial number for what is signed `now`, and about this: never the same twice.
+    pub(super) fn next_serial(&self, about: &[u8], now: UnixTime) -> Key {
+        let count = self.serial.get().wrapping_add(1);
+        self.serial.set(count);
+        source::serial(about, now, self.seed.get(), count)
     }
 
     pub(in crate::flow) fn complain(&self, complaint: String) {

@@ -1,11 +1,13 @@
 // The echo agent of A2A 1.0 on the official JavaScript SDK, with the paths of the SDK's own samples: JSON-RPC at /a2a/jsonrpc,
 // HTTP+JSON below /a2a/rest, the card at the root.
 //
-//   node agent_sample.mjs [--port N]
+//   [NOTIFY_PORT=N] node agent_sample.mjs [--port N]
+//
+// With NOTIFY_PORT its SDK posts notifications to the URLs that callers name, by way of the Envoy there.
 
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, request as requestHttp } from 'node:http';
 import express from 'express';
 import { AgentCard, Task, TaskArtifactUpdateEvent, TaskStatusUpdateEvent } from 'a2a-js-1.0';
 import { AgentEvent, DefaultRequestHandler, InMemoryTaskStore } from 'a2a-js-1.0/server';
@@ -35,6 +37,21 @@ class Echo {
   async cancelTask() {}
 }
 
+const { NOTIFY_PORT } = process.env;
+if (NOTIFY_PORT) {
+  // The SDK has no setting for where it posts to: it calls `fetch`.
+  globalThis.fetch = (url, { method, headers, body, signal }) =>
+    new Promise((resolve, reject) => {
+      const { host, pathname, search } = new URL(url);
+      const place = { host: '127.0.0.1', port: NOTIFY_PORT, path: pathname + search, method, signal };
+      const sent = requestHttp({ ...place, headers: { ...headers, host, 'content-length': Buffer.byteLength(body) } }, (answer) => {
+        answer.resume();
+        resolve(new Response(null, { status: answer.statusCode, statusText: answer.statusMessage }));
+      });
+      sent.on('error', reject).end(body);
+    });
+}
+
 const { port } = options({ port: '0' });
 const server = createServer();
 stopOnSignal(server);
@@ -49,7 +66,7 @@ server.listen(Number(port), '127.0.0.1', () => {
       { url: `${url}/a2a/jsonrpc`, protocolBinding: 'JSONRPC', protocolVersion: '1.0' },
       { url: `${url}/a2a/rest`, protocolBinding: 'HTTP+JSON', protocolVersion: '1.0' },
     ],
-    capabilities: { streaming: true, pushNotifications: false },
+    capabilities: { streaming: true, pushNotifications: Boolean(NOTIFY_PORT) },
     defaultInputModes: ['text/plain'],
     defaultOutputModes: ['text/plain'],
     skills: [{ id: 'echo', name: 'Echo', description: 'Says it again.', tags: ['echo'] }],

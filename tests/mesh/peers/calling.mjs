@@ -12,7 +12,7 @@ const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON', grpc: 'GRPC' };
 const POLL_MS = 20;
 
 /** The push configuration of all four clients; it gets the id `inline` or `set`. */
-export const HOOK = { url: 'https://hooks.example.com/x', token: 'for-the-hook' };
+export const HOOK = JSON.parse(process.env.HOOK ?? '{"url": "https://hooks.example.com/x", "token": "for-the-hook"}');
 
 /** Reads the options that all four clients have. */
 export function clientOptions() {

@@ -8,6 +8,7 @@ import asyncio
 import copy
 import json
 import logging
+import os
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -19,7 +20,7 @@ OPERATIONS = (
     *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete'),
 )
 
-HOOK = {'url': 'https://hooks.example.com/x', 'token': 'for-the-hook'}
+HOOK = json.loads(os.environ.get('HOOK', '{"url": "https://hooks.example.com/x", "token": "for-the-hook"}'))
 """The push configuration of all four clients; it gets the id `inline` or `set`."""
 
 POLL_SECONDS = 0.02

@@ -19,6 +19,7 @@ pub mod place;
 pub mod port;
 pub mod process;
 mod protobuf;
+pub mod push_token;
 pub mod raw;
 pub mod refusal;
 pub mod report;

@@ -88,6 +88,27 @@ pub async fn agent_layouts_0_3() -> Result<Agent> {
     agent("agent-layouts-0.3", command).await
 }
 
+/// Starts an echo agent whose SDK posts notifications through the Envoy at `port`: of 1.0 in Python or JavaScript, or of 0.3 in Python.
+pub async fn agent_notifying(sdk: Sdk, port: u16) -> Result<Agent> {
+    agent_notifying_at(sdk, port, None).await
+}
+
+/// The same where its card states the URL that `url_file` holds: those in Python.
+pub async fn agent_notifying_at(sdk: Sdk, port: u16, url_file: Option<&Path>) -> Result<Agent> {
+    let mut command = match sdk {
+        Sdk::Python1_0 => python("py-1.0", "agent_notifying_1_0.py"),
+        Sdk::Python0_3 => python("py-0.3", "agent_notifying_0_3.py"),
+        Sdk::Js1_0 | Sdk::Js0_3 => node("agent_sample.mjs"),
+    };
+    command.env("NOTIFY_PORT", port.to_string());
+    agent("agent-notifying", stating(command, url_file)).await
+}
+
+/// Starts what receives notifications: see `peers/receiver.mjs`.
+pub async fn receiver() -> Result<Agent> {
+    agent("receiver", node("receiver.mjs")).await
+}
+
 /// Starts the A2A 0.3 version of the same agent.
 pub async fn agent_0_3(url_file: Option<&Path>) -> Result<Agent> {
     agent("agent-0.3", stating(python("py-0.3", "agent_0_3.py"), url_file)).await
@@ -204,6 +225,14 @@ impl Sdk {
     /// The same about a task that is there already: `get`, `cancel` and `subscribe`.
     pub async fn call_about(self, task: &str, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding, "--task", task], token).await
+    }
+
+    /// The same with `hook` as the push configuration of `push_send` and `push_set`; over gRPC it is a port at 127.0.0.1 in place of `url`.
+    pub async fn call_hooked(self, hook: &Value, url: &str, ops: &str, binding: &str) -> Result<Value> {
+        let place = if binding == "grpc" { "--grpc-target" } else { "--url" };
+        let mut command = self.command();
+        command.args([place, url, "--ops", ops, "--binding", binding]).env("HOOK", hook.to_string());
+        told(&format!("client-{}", self.name()), command).await
     }
 
     /// The same over gRPC at 127.0.0.1:`port`, where no card is looked up.

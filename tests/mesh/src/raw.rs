@@ -140,7 +140,7 @@ fn parse_response(buffer: &[u8], ended: bool) -> Result<Option<Reply>> {
     Ok(body.map(|body| Reply { status, headers, body }))
 }
 
-fn dechunk(mut rest: &[u8]) -> Result<Option<Bytes>> {
+pub fn dechunk(mut rest: &[u8]) -> Result<Option<Bytes>> {
     let mut body = BytesMut::new();
     loop {
         let httparse::Status::Complete((start, size)) = httparse::parse_chunk_size(rest).map_err(|error| anyhow::anyhow!("{error:?}"))?

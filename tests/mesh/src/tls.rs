@@ -85,6 +85,11 @@ impl Authority {
         Ok(Self { certificate: params.self_signed(&key)?, key })
     }
 
+    /// Its certificate, in a file.
+    pub fn file(&self) -> Result<PathBuf> {
+        write("ca.pem", &self.certificate.pem())
+    }
+
     /// A certificate for `name` as subject, with these alternative names.
     pub fn issue(&self, name: &str, uris: &[&str], dns: &[&str]) -> Result<Identity> {
         self.issue_as(&[("CN", name)], uris, dns)

@@ -126,14 +126,13 @@ enum Piece {
     Rest(Vec<u8>),
 }
 
-/// How much is missing of a body whose length its head said.
+/// How much is missing of a body; of one in chunks, that is not known.
 fn missing(notes: &[Heard], owed: Option<usize>) -> usize {
-    let owed = owed.filter(|owed| *owed < usize::MAX).unwrap_or(0);
-    owed.saturating_sub(notes.last().map_or(0, |last| last.rest.len()))
+    let come = notes.last().map_or(0, |last| last.rest.len());
+    owed.map_or(0, |owed| if owed == usize::MAX { owed } else { owed.saturating_sub(come) })
 }
 
-/// Takes what is missing of a body, a head, or all that is none. A body in chunks does not begin as a head does; one of known length
-/// can come in parts that do.
+/// Takes what is missing of a body, a head, or all that is none. A body can come in parts that begin as a head does.
 fn next(unread: &mut Vec<u8>, missing: usize) -> Option<Piece> {
     if missing > 0 && !unread.is_empty() {
         let rest = unread.split_off(missing.min(unread.len()));

@@ -26,10 +26,12 @@ fn written(folder: &Path, name: &str, content: &str) -> String {
 }
 
 /// What these show depends on which part of a body comes when: here all of it comes at once.
-const LATE: [&str; 3] = [
+const LATE: [&str; 5] = [
     "without header hold a body that is cut by the wait is read whole",
     "a body that is longer than announced is cut off",
     "another: reported, where it comes late",
+    "with the announced length it is whole, and nothing may follow",
+    "a body that was looked at has an end, also where nothing changed",
 ];
 
 /// What the command is asked for a case.
@@ -53,7 +55,11 @@ fn asked(case: &Value, configs: &Value, folder: &Path) -> Option<Asked> {
         request: Value::Null,
     };
     let (mut headers, mut body, mut is_whole) = (Vec::new(), Vec::new(), false);
-    for event in case["events"].as_array().unwrap() {
+    let events = case["events"].as_array().unwrap();
+    if events.iter().filter(|event| event.get("headers").is_some()).count() > 1 {
+        return None;
+    }
+    for event in events {
         let event = event.as_object().unwrap();
         // Padding, answers of the agent, and times.
         if ["bytes", "fetched", "later", "response", "response_body", "withheld"].iter().any(|name| event.contains_key(*name)) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The index of the agent, -1 for none, or the reason of a refusal.
 fn find(matcher: &Matcher, authority: &Authority<'_>, path: &str) -> Result<i32, &'static str> {
     match matcher.find(authority, path, path) {
-        Ok(Some(Target::Agent(index) | Target::Connection(index))) => Ok(i32::try_from(index).unwrap()),
+        Ok(Some(Target::Agent(index) | Target::Connection(index) | Target::Webhook(index))) => Ok(i32::try_from(index).unwrap()),
         Ok(None) => Ok(-1),
         Err(denial) => Err(denial.reason.code()),
     }

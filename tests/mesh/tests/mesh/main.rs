@@ -39,6 +39,7 @@ mod live_update;
 mod marks;
 mod media_types;
 mod names;
+mod notifications;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
@@ -47,6 +48,7 @@ mod policy;
 mod projected;
 mod providers;
 mod published;
+mod push_out;
 mod ratelimit;
 mod record;
 mod reload;
@@ -70,6 +72,7 @@ mod traces;
 mod vectors;
 mod waiting;
 mod watching;
+mod webhooks;
 
 use std::process::ExitCode;
 
@@ -101,10 +104,12 @@ fn main() -> ExitCode {
     forwarded::add(&mut suite);
     media_types::add(&mut suite);
     names::add(&mut suite);
+    notifications::add(&mut suite);
     policy::add(&mut suite);
     schemes::add(&mut suite);
     record::add(&mut suite);
     watching::add(&mut suite);
+    webhooks::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
@@ -116,6 +121,7 @@ fn main() -> ExitCode {
     held_bodies::add(&mut suite);
     at_hand::add(&mut suite);
     published::add(&mut suite);
+    push_out::add(&mut suite);
     from_card::add(&mut suite);
     getting_started::add(&mut suite);
     skills::add(&mut suite);

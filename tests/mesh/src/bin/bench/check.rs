@@ -95,7 +95,8 @@ pub async fn caches(row: Row, envoy: &Envoy) -> Result<()> {
 async fn first_sight(envoy: &Envoy) -> Result<()> {
     // It adds up what it counts.
     wait::until("Attaché's counters", Duration::from_secs(5), async || {
-        let [known, new] = [envoy.stat("attache_tokens.cache=.=hit;.;total").await?, envoy.stat("attache_tokens.cache=.=miss;.;total").await?];
+        let [known, new] =
+            [envoy.stat("attache_tokens.cache=.=hit;.;total").await?, envoy.stat("attache_tokens.cache=.=miss;.;total").await?];
         Ok((new > 0 && known <= 20 + new / 100).then_some(()))
     })
     .await

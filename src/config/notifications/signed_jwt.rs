@@ -1,0 +1,60 @@
+//! `credential.signed_jwt`: a JWT that this side signs for each notification, and whose keys it publishes.
+
+use crate::config::credential::Prefix;
+use crate::config::{AssertionAlgorithm, ConfigError, CredentialHeader, SecretRef, duration};
+use serde::Deserialize;
+use std::time::Duration;
+
+/// A token for each notification.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedJwt {
+    /// `iss` and `sub`: as whom receivers know this side.
+    pub issuer: String,
+    /// The private key: PKCS#8 in PEM.
+    pub key: SecretRef,
+    /// How it signs.
+    pub algorithm: AssertionAlgorithm,
+    /// `kid` of the header: by which receivers find the key.
+    pub key_id: String,
+    /// `aud`, if not the origin of the notification's target.
+    #[serde(default)]
+    pub audience: Option<String>,
+    /// `exp` - `iat`.
+    #[serde(default = "five_minutes", deserialize_with = "duration::deserialize")]
+    pub lifetime: Duration,
+    /// The header that has it.
+    #[serde(default = "authorization")]
+    pub header: CredentialHeader,
+    /// What stands before it there: `Bearer ` in `Authorization`, nothing elsewhere.
+    #[serde(default)]
+    pub prefix: Option<Prefix>,
+}
+
+impl SignedJwt {
+    /// What stands before the token.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        let usual = if self.header.as_str() == "authorization" { "Bearer " } else { "" };
+        self.prefix.as_ref().map_or(usual, Prefix::as_str)
+    }
+
+    pub(in crate::config) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let texts = [("issuer", Some(&self.issuer)), ("key_id", Some(&self.key_id)), ("audience", self.audience.as_ref())];
+        if let Some((member, _)) = texts.into_iter().find(|(_, text)| text.is_some_and(String::is_empty)) {
+            return Err(ConfigError::of(at, member, "must not be empty"));
+        }
+        if !(1..=3600).contains(&self.lifetime.as_secs()) {
+            return Err(ConfigError::of(at, "lifetime", "must be 1s to 3600s"));
+        }
+        Ok(())
+    }
+}
+
+const fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
+fn authorization() -> CredentialHeader {
+    CredentialHeader::authorization()
+}

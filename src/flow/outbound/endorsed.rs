@@ -1,0 +1,87 @@
+//! What is known of a call that may hold a push-notification configuration, and what is kept of its body.
+
+use crate::config::Connection;
+use crate::identity::Caller;
+use std::fmt;
+use std::rc::Rc;
+
+/// What is known of a call that may hold a push-notification configuration.
+#[derive(Debug, Default)]
+pub(super) struct Endorsed {
+    /// Who calls.
+    pub caller: Option<Rc<Caller>>,
+    pub body: Body,
+}
+
+/// The body of such a call.
+#[derive(Default)]
+pub(super) enum Body {
+    /// It stays in the proxy.
+    #[default]
+    Unread,
+    /// What has come of it. `is_wanted`: all of it is waited for.
+    Held { bytes: Vec<u8>, is_wanted: bool },
+    /// More of it has come than is held.
+    TooLong,
+    /// It goes on as it came.
+    Fine,
+    /// This goes on in its place.
+    Changed(Vec<u8>),
+}
+
+impl fmt::Debug for Body {
+    /// Without the bytes: a token is in them.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Unread => "Unread",
+            Self::Held { .. } => "Held",
+            Self::TooLong => "TooLong",
+            Self::Fine => "Fine",
+            Self::Changed(_) => "Changed",
+        })
+    }
+}
+
+impl Endorsed {
+    /// What is known at first of a call through `connection`; nothing where no configuration gets a token.
+    pub fn of(connection: &Connection) -> Option<Box<Self>> {
+        connection.push.is_some().then(Box::default)
+    }
+
+    /// From now on the body is kept.
+    pub fn begin(&mut self) {
+        if matches!(self.body, Body::Unread) {
+            self.body = Body::Held { bytes: Vec::new(), is_wanted: false };
+        }
+    }
+
+    /// Whether the body is kept.
+    pub const fn keeps(&self) -> bool {
+        matches!(self.body, Body::Held { .. })
+    }
+
+    /// Whether all of the body is waited for.
+    pub const fn waits(&self) -> bool {
+        matches!(self.body, Body::Held { is_wanted: true, .. })
+    }
+
+    /// Whether the body is longer than what is kept.
+    pub const fn is_too_long(&self) -> bool {
+        matches!(self.body, Body::TooLong)
+    }
+
+    /// Whether the body has been looked at, all of it.
+    pub const fn is_judged(&self) -> bool {
+        matches!(self.body, Body::Fine | Body::Changed(_))
+    }
+
+    /// Keeps a part of the body, up to `limit` bytes.
+    pub fn keep(&mut self, chunk: &[u8], limit: u64) {
+        if let Body::Held { bytes, .. } = &mut self.body {
+            bytes.extend_from_slice(chunk);
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+                self.body = Body::TooLong;
+            }
+        }
+    }
+}
