@@ -158,6 +158,20 @@ mod tests {
     }
 
     #[test]
+    fn places_of_secrets_are_told_from_others() {
+        for (place, expected) in [
+            ("agents[0].match.hosts[0]", false),
+            ("issuers[0].jwks.remote.uri", false),
+            ("issuers[0].jwks.inline.keys[0].n", true),
+            ("secrets.key.env", true),
+            ("connections[0].credential.header.value.secret", true),
+            ("schemes.key", true),
+        ] {
+            assert_eq!(Config::may_hold_secret(place), expected, "{place}");
+        }
+    }
+
+    #[test]
     fn a_place_comes_apart() {
         for (place, expected) in [
             ("", &[][..]),

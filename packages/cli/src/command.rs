@@ -20,7 +20,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "attache", version, arg_required_else_help = true, after_help = STATUS)]
 pub struct Cli {
-    /// When to use colours
+    /// When to use colours; auto: on a terminal
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN", display_order = 100)]
     color: Colour,
     /// Print one JSON object in place of text
@@ -30,11 +30,17 @@ pub struct Cli {
     command: Command,
 }
 
-const STATUS: &str = "Exit status: 0 if all is well, 1 if something is wrong, 2 if the command cannot be carried out.";
+const STATUS: &str = "Examples:
+  attache init                                          write a first configuration
+  attache check envoy.yaml                              find mistakes in it
+  attache explain --config envoy.yaml request.http      why a request is refused
+  attache token --config envoy.yaml < token             what a token is worth
+  openssl rand -hex 16 | tee key | attache hash-key     an entry for an API key
+
+Exit status: 0 if all is well, 1 if something is wrong, 2 if the command cannot be carried out.";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Colour {
-    /// On a terminal
     Auto,
     Always,
     Never,

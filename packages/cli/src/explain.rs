@@ -6,13 +6,15 @@ use crate::open::{ConfigArgs, TimeArgs, read};
 use crate::page::Page;
 use crate::play::{Answer, Around, Played, pinned, play};
 use crate::request::Request;
-use crate::{rules, token};
+use crate::skill::Named;
+use crate::{rules, skill, token};
+use attache::config::{KeyPlace, Scheme};
 use attache::flow::event::target::Target;
 use attache::flow::{Context, Runtime};
 use attache::identity::bearer;
 use attache::identity::signature::Software;
 use attache::identity::{Caller, Peer};
-use attache::protocol::Operation;
+use attache::protocol::{Binding, Operation, Version};
 use attache::wire::hex;
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -115,11 +117,31 @@ impl Case<'_> {
         self.played.record()?[member].as_str()
     }
 
+    fn operation(&self) -> Option<Operation> {
+        let name = self.said("operation")?;
+        Operation::ALL.into_iter().find(|operation| operation.name() == name)
+    }
+
+    /// The skill that it is for, where its agent tells skills apart.
+    fn skill(&self) -> Option<Named> {
+        let (Target::Agent(index), _) = self.target()? else { return None };
+        let agent = self.context.runtime.config().agents.get(index).filter(|agent| agent.skill_from.is_some())?;
+        let (binding, version) = (self.said("binding")?, self.said("version")?);
+        let binding = [Binding::Jsonrpc, Binding::HttpJson, Binding::Grpc].into_iter().find(|own| own.name() == binding)?;
+        let version = [Version::V0_3, Version::V1_0].into_iter().find(|own| own.as_str() == version)?;
+        Some(skill::named(agent, (binding, self.operation()?, version), self.request))
+    }
+
+    /// Whom it is for, by the place in the configuration and by name.
     fn target(&self) -> Option<(Target, String)> {
         let config = self.context.runtime.config();
         if let Some(name) = self.said("agent") {
             let index = config.agents.iter().position(|agent| agent.name == name)?;
             return Some((Target::Agent(index), format!("agents[{index}]")));
+        }
+        if let Some(name) = self.said("webhook") {
+            let index = config.webhooks.iter().position(|webhook| webhook.name == name)?;
+            return Some((Target::Webhook(index), format!("webhooks[{index}]")));
         }
         let name = self.said("connection")?;
         let index = config.connections.iter().position(|connection| connection.name == name)?;
@@ -130,7 +152,7 @@ impl Case<'_> {
     fn head(&self, page: &mut Page) {
         page.heading("request");
         page.text(&format!("{}, {} bytes of body", self.request.line(), self.request.body.len()));
-        let name = self.said("agent").or_else(|| self.said("connection"));
+        let name = ["agent", "connection", "webhook"].into_iter().find_map(|member| self.said(member));
         let whom = match (self.target(), name) {
             (Some((_, place)), Some(name)) => format!("{place} {name:?}"),
             _ if self.played.answer.is_some() && self.played.record().is_none() => "the filter itself".to_owned(),
@@ -141,6 +163,15 @@ impl Case<'_> {
         for member in ["version", "binding", "operation"] {
             page.row(member, self.said(member).unwrap_or("not known"));
             told.insert(member.to_owned(), json!(self.said(member)));
+        }
+        if let Some(skill) = self.skill() {
+            let (shown, name) = match &skill {
+                Named::Skill(name) => (name.as_str(), json!(name)),
+                Named::Nothing => ("none is named", Value::Null),
+                Named::Unreadable => ("cannot be read", Value::Null),
+            };
+            page.row("skill", shown);
+            told.insert("skill".to_owned(), name);
         }
         told.insert("for".to_owned(), json!(whom));
         page.json("request", Value::Object(told));
@@ -164,6 +195,8 @@ impl Case<'_> {
         // A connection that asks nothing of its callers knows none.
         let asks = match target {
             Target::Agent(_) => true,
+            // Who may post there, is said with the reason of a refusal.
+            Target::Webhook(_) => false,
             Target::Connection(index) => {
                 self.context.runtime.config().connections.get(index).is_some_and(|connection| connection.security.is_some())
             }
@@ -191,9 +224,9 @@ impl Case<'_> {
 
     fn rules(&self, index: usize, caller: &Rc<Caller>, place: &str, page: &mut Page) {
         let config = self.context.runtime.config();
-        let operation = Operation::ALL.into_iter().find(|operation| Some(operation.name()) == self.said("operation"));
-        let (Some(agent), Some(operation)) = (config.agents.get(index), operation) else { return };
-        let rules = rules::told(agent, operation, caller, config);
+        let (Some(agent), Some(operation)) = (config.agents.get(index), self.operation()) else { return };
+        let skill = self.skill().unwrap_or(Named::Nothing);
+        let rules = rules::told(agent, (operation, skill.skill()), caller, config);
         if rules.is_empty() || operation == Operation::GetAgentCard {
             return;
         }
@@ -280,7 +313,10 @@ fn told_answer(answer: &Answer, page: &mut Page) {
 /// Whether a header carries a credential of the client, or may.
 fn is_credential(name: &str, runtime: &Runtime) -> bool {
     let telling = ["authorization", "cookie", "token", "key", "secret", "password", "credential"];
-    runtime.credential_headers().contains(name) || telling.iter().any(|word| name.contains(word))
+    let is_key = |scheme: &Scheme| matches!(scheme, Scheme::ApiKey(key) if key.place == KeyPlace::Header && key.name == name);
+    runtime.credential_headers().contains(name)
+        || runtime.config().schemes().values().any(is_key)
+        || telling.iter().any(|word| name.contains(word))
 }
 
 /// A path without the values of its query: one of them can be a key.

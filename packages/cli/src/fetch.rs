@@ -1,8 +1,8 @@
 //! What the filter would fetch, from files: nothing is called over a network.
 
+use crate::board::Alone;
 use crate::open::{STAND_IN, read};
 use attache::config::{Config, Discovery, Jwks, Secret};
-use attache::flow::supply::board::Board;
 use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
 use attache::flow::{Call, Runtime, Value as HeaderValue, Want};
 use attache::wire::header::Headers;
@@ -32,19 +32,6 @@ pub struct Files {
     keys: Vec<(String, String)>,
     cards: Vec<(String, String)>,
     introspection: Option<String>,
-}
-
-/// There is no other worker here.
-struct Alone;
-
-impl Board for Alone {
-    fn read(&self, _: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        (None, None)
-    }
-
-    fn write_if(&self, _: &str, _: Option<&[u8]>, _: Option<u32>) -> bool {
-        true
-    }
 }
 
 impl FetchArgs {

@@ -1,6 +1,7 @@
 //! `attache`, the companion command of the filter: checks configurations before Envoy sees them. What decides is the filter's own code.
 
 mod around;
+mod board;
 mod callers;
 mod card;
 mod check;
@@ -21,6 +22,7 @@ mod report;
 mod request;
 mod rules;
 mod site;
+mod skill;
 mod token;
 mod tree;
 mod yaml;

@@ -1,20 +1,24 @@
 //! Opens a configuration to ask it something: the filter as Envoy would start it, with what is at hand here.
 
+use crate::board::remembering;
 use crate::check;
 use crate::finding::Checked;
 use crate::mask::Mask;
 use crate::plugin::Plugin;
 use crate::report;
-use attache::config::{Config, ConfigError, Jwks, Secret};
+use attache::config::{AssertionAlgorithm, Config, ConfigError, Jwks, Secret};
 use attache::credential::secrets::Secrets;
+use attache::credential::signing::Signer;
 use attache::flow::Runtime;
 use attache::flow::event::target::Target;
+use attache::identity::der;
 use attache::wire::time::UnixTime;
 use clap::Args;
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Stands in for secrets that are not here: nothing that is attached is shown anyway.
@@ -73,6 +77,23 @@ impl Opened {
     }
 }
 
+/// Signs in the place of Envoy. What it signs goes nowhere.
+#[derive(Debug)]
+struct StandInSigner;
+
+impl Signer for StandInSigner {
+    fn is_there(&self) -> bool {
+        true
+    }
+
+    fn sign(&self, algorithm: AssertionAlgorithm, _: &SecretString, _: &[u8]) -> Result<Vec<u8>, String> {
+        match algorithm {
+            AssertionAlgorithm::RS256 => Ok(vec![1; 256]),
+            AssertionAlgorithm::ES256 => der::ecdsa_signature(&[1; 64], 32).ok_or_else(|| "there is no signature".to_owned()),
+        }
+    }
+}
+
 /// The text of a file, and what it is called; `-` is standard input.
 ///
 /// # Errors
@@ -128,5 +149,7 @@ fn opened(plugin: &Plugin) -> Result<Opened, ConfigError> {
         }
         secrets.insert(name, Some(value.unwrap_or_else(|| STAND_IN.to_owned())));
     }
-    Ok(Opened { runtime: Runtime::new(config, secrets)?, stand_ins })
+    // No text: whether the keys at hand can sign is not asked of stand-ins.
+    let runtime = Runtime::new(config, secrets)?.signing_with(Rc::new(StandInSigner), b"{}")?;
+    Ok(Opened { runtime: remembering(runtime), stand_ins })
 }

@@ -6,8 +6,8 @@ use attache::policy::access::{Refusal, Skill, Subject, judge, meets_any};
 use attache::protocol::Operation;
 use serde_json::{Value, json};
 
-/// What each rule says to `caller` about `operation`, and which one decides, if no rule tells skills apart.
-pub fn told(agent: &Agent, operation: Operation, caller: &Caller, config: &Config) -> Vec<Value> {
+/// What each rule says to `caller` about `operation` with `skill`, and which one decides.
+pub fn told(agent: &Agent, (operation, skill): (Operation, Skill<'_>), caller: &Caller, config: &Config) -> Vec<Value> {
     let Some(rules) = &agent.access else { return Vec::new() };
     let subject = Subject {
         voucher: caller.origin.voucher(config),
@@ -18,11 +18,15 @@ pub fn told(agent: &Agent, operation: Operation, caller: &Caller, config: &Confi
         scopes: &caller.scopes,
         roles: &caller.roles,
     };
-    let tells_skills = rules.iter().any(|rule| !rule.skills.is_empty());
-    let deciding = if tells_skills { None } else { judge(rules, operation, Skill::Unnamed, &subject).0 };
+    let deciding = judge(rules, operation, skill, &subject).0;
+    let is_for_others = |rule: &Rule| match skill {
+        Skill::Named(name) => !rule.skills.is_empty() && !rule.skills.iter().any(|own| own == name),
+        Skill::Unnamed | Skill::Unsettled => false,
+    };
     let one = |(index, rule): (usize, &Rule)| {
         let (is_met, says) = match rule.covers(operation).then(|| meets_any(&rule.require, &subject)) {
             None => (None, format!("is not for {}", operation.name())),
+            Some(_) if is_for_others(rule) => (None, "is for other skills".to_owned()),
             Some(Ok(())) => (Some(true), "is met".to_owned()),
             Some(Err(Refusal::Caller(member))) => (Some(false), format!("require.{member} is not met")),
             Some(Err(Refusal::Scopes(scopes))) => (Some(false), format!("scopes {} are needed", scopes.join(" "))),

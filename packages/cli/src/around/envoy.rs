@@ -119,6 +119,14 @@ fn placement(around: &mut Around<'_>, plugin: Here<'_>) {
 }
 
 fn paths(around: &mut Around<'_>, manager: Here<'_>) {
+    // Notifications go to whatever path their receiver has named.
+    let config = around.config;
+    if config.agents.is_empty()
+        && config.webhooks.is_empty()
+        && config.connections.iter().all(|connection| connection.notifications.is_some())
+    {
+        return;
+    }
     let is_true = |name: &str| manager.node.get(name).and_then(Node::boolean) == Some(true);
     let action = manager.node.get("path_with_escaped_slashes_action").and_then(Node::text);
     let missing = [

