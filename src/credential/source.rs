@@ -2,7 +2,7 @@
 //! what the platform gives. One source makes one kind of request, and tells its tokens apart by a key. Some need a token of another
 //! source for that.
 
-use super::endpoint::{self, Answers, Grant, ID_JAG, TokenRequest};
+use super::endpoint::{Answers, Grant, ID_JAG, TokenRequest};
 use super::secrets::{SecretError, Secrets};
 use super::{Key, managed_identity};
 use crate::config::{
@@ -273,17 +273,9 @@ const fn grant<'a>(kind: &'static str, parameters: Vec<(&'a str, &'a str)>, requ
     Grant { kind, parameters, request, assertion: None }
 }
 
-/// A serial number for what is signed: never the same twice, here or in another worker, which has another `seed`. `about`: what is signed
-/// it for.
-#[must_use]
-pub fn serial(about: &[u8], now: UnixTime, seed: u128, count: u64) -> Key {
-    let moment = now.since(UnixTime::default()).as_nanos();
-    endpoint::digest([hex::encode(about).as_str(), &moment.to_string(), &seed.to_string(), &count.to_string()].into_iter())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ExposeSecret, Parties, Role, SecretString, Secrets, Source, UnixTime, serial};
+    use super::{ExposeSecret, Parties, Role, SecretString, Secrets, Source, UnixTime};
     use crate::config::Credential;
     use serde_json::{Value, json};
 
@@ -416,7 +408,5 @@ mod tests {
             assert_eq!(key(&on_behalf, "x", subject), None);
             assert_eq!(key(&asserted("a"), "x", subject), None);
         }
-        let serials = [(1, 1), (1, 2), (2, 1)].map(|(seed, count)| serial(&[0; 32], UnixTime::from_secs(1), seed, count));
-        assert!(serials[0] != serials[1] && serials[0] != serials[2]);
     }
 }

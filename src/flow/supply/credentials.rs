@@ -130,7 +130,7 @@ impl Supply {
             return Err((Failure::Grant, "the caller's token has expired".to_owned()));
         }
         let parties = self.parties(source, key, job, now)?;
-        let serial = self.outgoing.next_serial(key, now);
+        let serial = self.outgoing.nonces.next(now);
         let secrets = self.outgoing.secrets.borrow();
         let request = source.request(&parties, &secrets, now, &serial);
         let request = request.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?;

@@ -3,7 +3,6 @@
 
 use crate::config::{Connection, Credential, HeaderCredential, OwnTerms, SignedJwt, Which};
 use crate::credential::cache::{Lookup, Token};
-use crate::credential::endpoint::digest;
 use crate::credential::secrets::SecretError;
 use crate::credential::signed_jwt::About;
 use crate::credential::source::{Parties, Source};
@@ -134,7 +133,7 @@ impl Supply {
     ) -> Result<Obtained, Stopped> {
         let key = self.secrets().document(&own.key.secret).cloned();
         let key = key.map_err(|error| self.lacks(&connection.name, &own.key.secret, error, waited, now))?;
-        let serial = self.outgoing.next_serial(&digest([connection.name.as_str(), about.origin, about.task].into_iter()), now);
+        let serial = self.outgoing.nonces.next(now);
         let unsigned = signed_jwt::unsigned(own, about, key, now, &serial);
         let signed = self.outgoing.signer.as_ref().map_or(Err("nothing here can sign".to_owned()), |signer| unsigned.sign(&**signer));
         let token = signed.map_err(|cause| {

@@ -8,7 +8,6 @@ use crate::flow::event::{Effect, metric};
 use crate::flow::supply::board::Board;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
-use crate::flow::supply::nonces::Nonces;
 use crate::flow::supply::seats::{Clients, Seats};
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::source::{Source, Sources};
@@ -39,7 +38,6 @@ pub struct Supply {
     pub(super) outgoing: Outgoing,
     pub(super) keyrings: RefCell<Keyrings>,
     pub(super) remembered: RefCell<Remembered>,
-    pub(super) nonces: Nonces,
     pub(super) introspections: RefCell<Introspections>,
     pub(super) warnings: RefCell<Vec<String>>,
     pub(super) seats: Rc<RefCell<Seats>>,
@@ -80,7 +78,6 @@ impl Supply {
             outgoing,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
-            nonces: Nonces::default(),
             introspections: RefCell::default(),
             warnings: RefCell::new(warnings),
             seats: Rc::default(),
@@ -167,7 +164,7 @@ impl Supply {
     /// A number that is used once: by no other worker, and not again after a restart.
     #[must_use]
     pub fn nonce(&self, now: UnixTime) -> Nonce {
-        self.nonces.next(now)
+        self.outgoing.nonces.next(now).first_chunk().copied().unwrap_or_default()
     }
 
     /// What is counted here.
@@ -211,12 +208,12 @@ impl Supply {
         Self { verifier, ..self }
     }
 
-    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and serial numbers and nonces are
-    /// unlike those of other workers.
+    /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and what is to be used once
+    /// is unlike what other workers use.
     #[must_use]
     pub fn seeded(self, seed: u128) -> Self {
-        self.outgoing.seed.set(seed);
-        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), nonces: Nonces::seeded(seed), ..self }
+        self.outgoing.nonces.seed(seed);
+        Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
     }
 
     /// A list for what an event brings about.

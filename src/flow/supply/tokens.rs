@@ -5,16 +5,16 @@ use crate::credential::Key;
 use crate::credential::cache::Cache;
 use crate::credential::secrets::Secrets;
 use crate::credential::signing::Signer;
-use crate::credential::source;
 use crate::credential::source::Source;
 use crate::flow::event::Level;
+use crate::flow::supply::nonces::Nonces;
 use crate::flow::supply::remote::RemoteAgents;
 use crate::identity::Caller;
 use crate::wire::kept::Kept;
 use crate::wire::sorted::SortedMap;
 use crate::wire::time::UnixTime;
 use secrecy::SecretString;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -28,9 +28,8 @@ pub struct Outgoing {
     pub(super) signer: Option<Rc<dyn Signer>>,
     /// Per connection; whoever waits has a clone.
     pub(super) seats: Vec<Rc<()>>,
-    /// How much has been signed, and what other workers start with otherwise.
-    pub(super) serial: Cell<u64>,
-    pub(super) seed: Cell<u128>,
+    /// For what is signed.
+    pub(super) nonces: Nonces,
     /// Why a fetch could not even begin.
     pub(super) complaint: RefCell<Option<String>>,
     pub(in crate::flow) remotes: RemoteAgents,
@@ -79,19 +78,11 @@ impl Outgoing {
             tokens: RefCell::default(),
             signer: None,
             seats: config.connections.iter().map(|_| Rc::new(())).collect(),
-            serial: Cell::new(0),
-            seed: Cell::new(0),
+            nonces: Nonces::default(),
             complaint: RefCell::default(),
             remotes: RemoteAgents::new(config)?,
             notices: RefCell::default(),
         })
-    }
-
-    /// A serial number for what is signed `now`, and about this: never the same twice.
-    pub(super) fn next_serial(&self, about: &[u8], now: UnixTime) -> Key {
-        let count = self.serial.get().wrapping_add(1);
-        self.serial.set(count);
-        source::serial(about, now, self.seed.get(), count)
     }
 
     pub(in crate::flow) fn complain(&self, complaint: String) {
