@@ -192,11 +192,9 @@ impl Case<'_> {
             page.text("The card is public: nothing of the caller is looked at.");
             return Ok(());
         }
-        // A connection that asks nothing of its callers knows none.
+        // A connection or a webhook that asks nothing of its callers knows none.
         let asks = match target {
             Target::Agent(_) => true,
-            // Who may post there, is said with the reason of a refusal.
-            Target::Webhook(_) => false,
             Target::Connection(index) => {
                 self.context.runtime.config().connections.get(index).is_some_and(|connection| connection.security.is_some())
             }
