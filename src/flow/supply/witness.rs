@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::rc::Rc;
 
-/// Places on the board. With [`ENTRIES`] each, 32,768 things are known at a time, in 1 MiB.
+/// Places on the board. With [`ENTRIES`] each, 32,640 things are known at a time, in a megabyte at most.
 const PLACES: u8 = 255;
 /// Most entries of one place.
 const ENTRIES: usize = 128;
