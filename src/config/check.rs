@@ -1,4 +1,4 @@
-//! The checks of a whole configuration, in the order in which their errors are told.
+//! The checks of a whole configuration, in the order in which their errors are reported.
 
 use super::target::Places;
 use super::{Config, ConfigError, Ports, issuer, voucher, waiting};

@@ -15,14 +15,11 @@ use crate::flow::supply::seats::Seat;
 use crate::flow::supply::witness::{Seen, Sight};
 use crate::flow::webhook::head::too_long;
 use crate::flow::webhook::state::{Arriving, Known, Sender};
+use crate::identity::Origin;
 use crate::protocol::envelope::Id;
 use crate::protocol::notification::Notification;
 use crate::wire::quoted;
 use crate::wire::structured::push_text;
-use std::time::Duration;
-
-/// How far clocks may differ, of what is remembered for as long as it is good somewhere.
-const SKEW: Duration = Duration::from_secs(60);
 
 impl Arriving {
     /// Whether the body is read. Nothing of it is before its sender is known: it stays in the proxy.
@@ -147,7 +144,12 @@ impl Arriving {
             && let Some(id) = &signed.id
         {
             let issuer = known.caller.origin.authority(context.runtime.config()).map_or("", |(_, issuer)| issuer);
-            let until = signed.expires.plus(SKEW);
+            // A token is taken for that much longer than it says.
+            let skew = match known.caller.origin {
+                Origin::Issuer(index) => context.runtime.config().issuers.get(index).map(|issuer| issuer.clock_skew),
+                Origin::Introspection(_) | Origin::Scheme(_) => None,
+            };
+            let until = signed.expires.plus(skew.unwrap_or_default());
             let sight = Sight { of: &["jti", issuer], name: id.as_bytes(), with: "", until };
             match witness.see(&sight, context.now) {
                 Seen::First => {}
