@@ -31,11 +31,15 @@ pub struct Options {
     pub concurrency: u32,
     /// Environment variables that the filter may read.
     pub environment: Vec<(String, String)>,
+    /// The program.
+    pub program: PathBuf,
+    /// Further arguments.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new() }
+        Self { concurrency: 1, environment: Vec::new(), program: place::envoy(), arguments: Vec::new() }
     }
 }
 
@@ -44,6 +48,18 @@ impl Options {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         canary::keep(value);
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Runs another Envoy.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = path;
+        self
+    }
+
+    /// Adds an argument of the command line.
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
         self
     }
 
@@ -59,13 +75,13 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     let config = place::logs().join(format!("{name}.json"));
     let admin = place::logs().join(format!("{name}.admin"));
     std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
-    let mut command = Command::new(place::tool("bin/envoy"));
+    let mut command = Command::new(&options.program);
     command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
     // What a test waits for in an access log should not wait for its turn.
-    command.args(["--file-flush-interval-msec", "200"]);
+    command.args(["--file-flush-interval-msec", "200"]).args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     Ok((process::spawn(&name, command)?, admin))
 }

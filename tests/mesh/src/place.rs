@@ -22,6 +22,14 @@ pub fn tool(path: &str) -> PathBuf {
     root().join(".tools").join(path)
 }
 
+/// The Envoy to run: `$ENVOY_PATH`, else the one that `make setup` chose.
+pub fn envoy() -> PathBuf {
+    match std::env::var_os("ENVOY_PATH") {
+        Some(path) if !path.is_empty() => PathBuf::from(path),
+        _ => tool("bin/envoy"),
+    }
+}
+
 /// A script of `tests/mesh/peers/`.
 pub fn peer(file: &str) -> PathBuf {
     root().join("tests/mesh/peers").join(file)
