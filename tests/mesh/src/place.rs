@@ -40,6 +40,18 @@ pub fn module(trap: bool) -> PathBuf {
     root().join("target").join(if trap { "attache-trap.wasm" } else { "attache.wasm" })
 }
 
+/// Writes the module as it ships with a custom section added, which does nothing: another module to Envoy, with the same behaviour.
+pub fn relabelled() -> std::io::Result<PathBuf> {
+    let mut module = std::fs::read(module(false))?;
+    let (name, content) = (b"build", b"next");
+    module.extend([0, 1 + 5 + 4, 5]);
+    module.extend_from_slice(name);
+    module.extend_from_slice(content);
+    let path = logs().join(unique("relabelled")).with_extension("wasm");
+    std::fs::write(&path, module)?;
+    Ok(path)
+}
+
 /// The folder of this run, `target/mesh-logs/<run>`, with logs and the configuration files that were used.
 pub fn logs() -> &'static Path {
     static LOGS: OnceLock<PathBuf> = OnceLock::new();
