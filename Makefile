@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks tck bench run
+.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -36,6 +36,9 @@ mesh: build ## test real Envoys, agents, clients and an authorization server tog
 attacks: build ## play the attack corpora alone (the mesh plays them too): what is refused, what passes, in one table
 	@cargo test --locked -q -p attache-mesh --test mesh -- attacks::
 
+matrix: build ## play attacks, tour and both hold modes on each Envoy of tools/setup/envoys, and print a table (ENVOYS="1.36.2 1.40.0": on these)
+	@tools/matrix.sh $(ENVOYS)
+
 tck: build ## play a checkout of the official TCK against an agent, directly and through the filter (TCK=folder; see tests/tck.md)
 	@cargo run --locked -q -p attache-mesh --bin tck -- $(TCK) $(ARGS)
 
@@ -52,6 +55,9 @@ deny: setup ## check licences, sources and known vulnerabilities of dependencies
 
 bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
 	cargo run --release --locked -p attache-mesh --bin bench
+
+sizing: build ## measure memory and CPU time of real Envoys by agents and workers, and what live updates add (about 5 minutes)
+	@cargo run --release --locked -q -p attache-mesh --bin sizing
 
 run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
 	@cargo run --locked -q -p attache-mesh --bin run

@@ -70,6 +70,12 @@ choice "$scratch/nothing" "$a" >/dev/null
 expect "an ENVOY_PATH that is no Envoy ends setup" 1 $?
 expect "and setup says what to do" "setup: TO DO:   correct ENVOY_PATH, or unset it" "$(tail -n 1 "$scratch/said")"
 
+expect "the versions that make matrix plays are those with pins, and the mesh's own" \
+    "1.36.2 1.36.3 1.36.4 1.37.0 1.38.3 1.39.0 1.39.1 1.39.3 $envoy_wanted" "$(envoys | tr '\n' ' ' | sed 's/ $//')"
+(install_envoy 1.2.3 2>"$scratch/said")
+expect "an Envoy without pins ends setup" 1 $?
+expect "and setup names those that there are" 1 "$(grep -c 'name one of: 1.36.2 ' "$scratch/said")"
+
 # wasm_std RUSTUP DEBIAN APT AFTER: what setup tries and takes on a machine where the target of the toolchain on PATH
 # (RUSTUP) and Debian's compiler (DEBIAN) are there or not, and apt offers it or not; AFTER lists what installs.
 wasm_std() (

@@ -3,12 +3,13 @@
 
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::{SecretError, Secrets};
+use crate::credential::signing::Signer;
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
 use crate::host::log::log;
 use crate::host::raw::Map;
 use crate::host::shared::SharedData;
-use crate::host::signature::HostSigner;
+use crate::host::signature::{HostSigner, NO_SIGN};
 use crate::host::stream::Stream;
 use crate::host::tell::tell;
 use crate::host::waiting::Shared;
@@ -216,6 +217,9 @@ impl RootContext for Root {
                 let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
                 if self.shared.desk.borrow_mut().open(&json, &with) {
                     warnings.iter().for_each(|warning| log(Level::Warn, warning));
+                    if !HostSigner.is_there() {
+                        log(Level::Info, NO_SIGN);
+                    }
                 }
                 self.shared.keeps_marks.set(call::keeps_marks());
                 runtime.supply().set_lowest_log_level(raw::log_level());

@@ -44,11 +44,15 @@ pub struct Options {
     pub environment: Vec<(String, String)>,
     /// Whether it needs a process of its own also where it could do without.
     pub own: bool,
+    /// The program.
+    pub program: PathBuf,
+    /// Further arguments.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new(), own: false }
+        Self { concurrency: 1, environment: Vec::new(), own: false, program: place::envoy(), arguments: Vec::new() }
     }
 }
 
@@ -66,6 +70,18 @@ impl Options {
         self
     }
 
+    /// Runs another Envoy.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = path;
+        self.own()
+    }
+
+    /// Adds an argument of the command line.
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
+        self.own()
+    }
+
     /// Sets the number of worker threads.
     pub fn workers(mut self, count: u32) -> Self {
         self.concurrency = count;
@@ -78,13 +94,13 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     let config = place::logs().join(format!("{name}.json"));
     let admin = place::logs().join(format!("{name}.admin"));
     std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
-    let mut command = Command::new(place::tool("bin/envoy"));
+    let mut command = Command::new(&options.program);
     command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
     // What a test waits for in an access log should not wait for its turn.
-    command.args(["--file-flush-interval-msec", "200"]);
+    command.args(["--file-flush-interval-msec", "200"]).args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
     Ok((process::spawn(&name, command)?, admin))
 }

@@ -12,6 +12,8 @@ pub mod event_stream;
 pub mod http;
 pub mod layout;
 pub mod limiter;
+pub mod live;
+pub mod matrix;
 pub mod mesh;
 pub mod mint;
 pub mod peer;

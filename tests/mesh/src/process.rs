@@ -134,6 +134,17 @@ impl Process {
         Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 
+    /// CPU time that the process has used: all its threads, ended ones too, in user and kernel mode.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The name may hold blanks; fields 14 and 15 are counted after it, in ticks.
+        let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
+        let ticks: u64 = rest.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        // SAFETY: sysconf reads a constant.
+        let second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) })?.max(1);
+        Ok(Duration::from_millis(ticks * 1000 / second))
+    }
+
     /// Bytes of linear memory of all its WebAssembly instances. V8 reserves gigabytes of addresses for each, so that no access can
     /// leave them, and makes readable what is in use. That never shrinks.
     pub fn linear_memory(&self) -> Result<u64> {

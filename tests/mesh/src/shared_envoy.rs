@@ -215,7 +215,7 @@ impl SharedEnvoy {
             "dynamic_resources": {"lds_config": listeners, "cds_config": clusters},
         });
         std::fs::write(&config, serde_json::to_vec_pretty(&root)?)?;
-        let mut command = Command::new(place::tool("bin/envoy"));
+        let mut command = Command::new(place::envoy());
         command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
         command.args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency", "1"]);
         command.args(["--file-flush-interval-msec", "200", "--drain-time-s", "1", "--drain-strategy", "immediate"]);

@@ -35,6 +35,7 @@ mod jwks;
 mod keys;
 mod layouts;
 mod leaving;
+mod live_load;
 mod live_update;
 mod marks;
 mod media_types;
@@ -88,6 +89,7 @@ fn main() -> ExitCode {
     browser::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
+    live_load::add(&mut suite);
     reload::add(&mut suite);
     configuration::add(&mut suite);
     live_update::add(&mut suite);
