@@ -31,11 +31,13 @@ pub struct Options {
     pub concurrency: u32,
     /// Environment variables that the filter may read.
     pub environment: Vec<(String, String)>,
+    /// The folder in which Envoy starts, for configurations with relative names of files.
+    pub folder: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new() }
+        Self { concurrency: 1, environment: Vec::new(), folder: None }
     }
 }
 
@@ -44,6 +46,12 @@ impl Options {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         canary::keep(value);
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts Envoy in a folder.
+    pub fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
         self
     }
 
@@ -67,6 +75,9 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     // What a test waits for in an access log should not wait for its turn.
     command.args(["--file-flush-interval-msec", "200"]);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(folder) = &options.folder {
+        command.current_dir(folder);
+    }
     Ok((process::spawn(&name, command)?, admin))
 }
 
