@@ -11,6 +11,7 @@ use std::fmt;
 
 /// One rule of `agents[].access`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
     /// Operations by name (of A2A 1.0), by class (`read`, `execute`, `manage`), or `any`.
@@ -68,6 +69,7 @@ impl TryFrom<String> for Operations {
 
 /// On whose behalf a token was issued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A person's.
@@ -163,6 +165,7 @@ impl<'de> Deserialize<'de> for Alternatives {
 
 /// One requirement: all that it names. Each list that is not empty is a condition.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Require {
     /// Every one of these scopes.

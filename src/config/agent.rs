@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 /// One agent.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
     /// The name in logs, in challenges and in `x-attache`.
@@ -32,6 +33,7 @@ pub struct Agent {
     profile: Option<Profile>,
     /// The version of requests that name none, as it was written.
     #[serde(default, rename = "default_version")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::VersionName"))]
     written_version: Option<Version>,
     /// The version of requests that name none: the only one that there is, else 0.3 (A2A 1.0 section 3.6.2); filled by
     /// [`Config::parse`](super::Config::parse).

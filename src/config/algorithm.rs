@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 /// An algorithm that Attaché verifies. Never `none`; a shared secret (HS*) only where one is configured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names are the IANA registry's")]
 pub enum Algorithm {
     RS256,

@@ -12,6 +12,7 @@ use std::fmt;
 
 /// The record that each decision leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
     /// Which decisions are in the log.
@@ -23,6 +24,7 @@ pub struct Audit {
     /// Whether the line is also published as filter state `wasm.attache.audit`, whatever `level` says.
     pub filter_state: bool,
     /// Members of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RecordMember>", extend("default" = [])))]
     pub filter_state_members: RecordMembers,
     /// Whether answers are read for tasks that wait for credentials.
     pub auth_required: bool,
@@ -30,6 +32,7 @@ pub struct Audit {
 
 /// A member of the record that can be filter state by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the record's own names")]
 pub enum RecordMember {
@@ -75,6 +78,7 @@ impl<'de> Deserialize<'de> for RecordMembers {
 
 /// Which decisions are in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditLevel {
     /// Every one.
@@ -88,6 +92,7 @@ pub enum AuditLevel {
 
 /// Envoy's log levels that a record may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "Envoy's own names")]
 pub enum AuditLogLevel {
@@ -99,6 +104,7 @@ pub enum AuditLogLevel {
 
 /// How a subject is written: it is often a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectForm {
     /// As it is.
@@ -112,6 +118,7 @@ pub enum SubjectForm {
 
 /// Classes of refusals that are decided and reported, but not enforced: to see what a configuration would refuse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Shadow {
     /// Credentials that are missing or bad. Such a request goes on without an identity.
@@ -124,6 +131,7 @@ pub struct Shadow {
 
 /// Who may see how a request was decided, by sending a header.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
     /// The request header that asks, and the response header that answers, in lower case.

@@ -8,10 +8,12 @@ use serde::Deserialize;
 
 /// How the agent's card is served.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Card {
     /// Where, by version, below the agent's prefix; in place of the well-known paths.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::ByVersion<String>"))]
     pub paths: UniqueMap<String, Version>,
     /// Where on the host, outside the agent's prefix; in place of what is below it.
     #[serde(default)]
@@ -33,6 +35,7 @@ pub struct Card {
 /// A path of the host with an agent's card, as frameworks have it that serve several agents: `/.well-known/agent-card.json`, or the
 /// same with the parameter that chooses the agent, `?assistant_id=…`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^/[^?%]*[^/?%](\?[A-Za-z0-9._~-]+=[A-Za-z0-9._~=-]*)?$")))]
 #[serde(try_from = "String")]
 pub struct CardPlace {
     /// The path.
@@ -76,6 +79,7 @@ impl CardPlace {
 
 /// Who may read a card.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardAccess {
     /// Callers who meet `security`, scopes aside.
@@ -106,13 +110,14 @@ impl CardAccess {
 
 /// Where a card comes from.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardSource {
     /// The agent answers each request for it.
     #[default]
     Upstream,
     /// It stands here, in the shape of either version.
-    Inline(UniqueValue),
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::AgentCard"))] UniqueValue),
     /// It is fetched from the agent and kept, so that it is there while the agent sleeps.
     Remote(Remote),
 }

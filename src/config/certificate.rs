@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 /// A scheme of client certificates.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct MutualTls {
     /// Where the certificate is.
@@ -16,6 +17,7 @@ pub struct MutualTls {
 
 /// Where the client's certificate is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateSource {
     /// The TLS connection to this Envoy.
@@ -27,6 +29,7 @@ pub enum CertificateSource {
 
 /// Which `x-forwarded-client-cert` is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ForwardedCertificate", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
     /// Who may say it: identities (URI, DNS name or subject) of the certificates of the proxies in front; `*` for whoever
@@ -43,6 +46,7 @@ const fn one() -> usize {
 
 /// How bound tokens (RFC 8705) are held against the client's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
     /// Where the certificate is.
@@ -55,6 +59,7 @@ pub struct Bound {
 
 /// Whose certificates are taken. Exactly one of `uri`, `dns` and `subject`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
     /// A URI such as a SPIFFE ID; with `/*` at its end everything below.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// One credential among several.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     /// The security scheme of the card that it is for, if only for that.

@@ -136,8 +136,9 @@ impl<'de> Deserialize<'de> for Marker {
 
 /// A claim and what it must be.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ValuedClaim", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
-struct Valued {
+pub(super) struct Valued {
     claim: ClaimPath,
     #[serde(default)]
     value: Option<String>,
@@ -191,6 +192,7 @@ impl<'de> Deserialize<'de> for Need {
 
 /// What is read from a token, by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "TokenField"))]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
     /// Whom the token is about.
@@ -239,6 +241,7 @@ pub struct Claims {
 
 /// `claims` as the operator or a preset wrote it: what is left out has a default.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Claims", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GivenClaims {
     audience: Option<Vec<ClaimPath>>,
@@ -332,6 +335,7 @@ impl Claims {
 
 /// Who may act on behalf of whom a token is about (RFC 8693 section 4.1).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Actors {
     /// Most actors of a chain, the current one included; 0 refuses every token that has one.

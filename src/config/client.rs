@@ -26,6 +26,7 @@ const OURS: [&str; 15] = [
 
 /// Where tokens are asked for.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TokenEndpoint {
     /// The endpoint.
@@ -34,11 +35,13 @@ pub struct TokenEndpoint {
     pub cluster: String,
     /// Longest wait for one answer.
     #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
 }
 
 /// A client of an authorization server.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Where it asks.
@@ -51,6 +54,7 @@ pub struct Client {
 
 /// How a client proves who it is. The names are those of the IANA registry (OpenID Connect Core section 9).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
     /// The secret in `Authorization: Basic` (RFC 6749 section 2.3.1).
@@ -75,6 +79,7 @@ pub enum ClientAuthentication {
 
 /// The blueprint of an agent identity (Microsoft Entra Agent ID). It asks at the same token endpoint.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Blueprint {
     /// Its client id.
@@ -85,6 +90,7 @@ pub struct Blueprint {
 
 /// A signed client assertion.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PrivateKeyJwt {
     /// The private key: PKCS#8 in PEM.
@@ -102,11 +108,13 @@ pub struct PrivateKeyJwt {
     pub audience: Option<String>,
     /// `exp` - `iat`.
     #[serde(default = "a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub lifetime: Duration,
 }
 
 /// An algorithm that the proxy signs with (RFC 7518 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names are the IANA registry's")]
 pub enum AssertionAlgorithm {
     RS256,
@@ -126,6 +134,7 @@ impl AssertionAlgorithm {
 
 /// What is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenParameters {
     /// `scope` (RFC 6749 section 3.3).
@@ -135,6 +144,7 @@ pub struct TokenParameters {
     /// `resource` (RFC 8707 section 2).
     pub resource: Vec<String>,
     /// Any others, by name.
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>"))]
     pub parameters: UniqueMap<String>,
 }
 

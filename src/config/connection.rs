@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 /// One remote agent.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Connection {
     /// The name in logs.
@@ -59,6 +60,7 @@ pub struct Connection {
 
 /// What becomes of a request at a connection that is not A2A.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "OtherCalls"))]
 #[serde(rename_all = "snake_case")]
 pub enum Other {
     /// It is refused.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 /// The credential of a connection.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Credential {
     /// A header with a secret value.
@@ -44,11 +45,13 @@ pub enum Credential {
 
 /// `{}`: nothing more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 /// A header whose value is a secret.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCredential {
     /// Header name, in lower case.
@@ -62,6 +65,7 @@ pub struct HeaderCredential {
 
 /// The client-credentials grant.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
     /// Who asks.
@@ -73,6 +77,7 @@ pub struct ClientCredentials {
 
 /// A platform that gives its machines tokens.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ManagedIdentity {
     /// The metadata endpoint of Azure virtual machines and scale sets.
@@ -87,6 +92,7 @@ pub enum ManagedIdentity {
 
 /// The metadata endpoint of Azure virtual machines.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct VirtualMachine {
     /// The Envoy cluster that leads to 169.254.169.254:80.
@@ -96,6 +102,7 @@ pub struct VirtualMachine {
     pub uri: Option<HttpUri>,
     /// Longest wait for one answer.
     #[serde(default = "five_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
     /// What the token is for: an application id URI.
     pub resource: String,
@@ -106,6 +113,7 @@ pub struct VirtualMachine {
 
 /// The endpoint of Azure App Service.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct AppService {
     /// The value of `IDENTITY_ENDPOINT`, and the Envoy cluster that leads there.
@@ -121,6 +129,7 @@ pub struct AppService {
 
 /// A user-assigned identity, by one of its names.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UserAssigned {
     /// By client id.
@@ -133,6 +142,7 @@ pub enum UserAssigned {
 
 /// Workload identity.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Who asks; its authentication is the federated token: `client_assertion`.
@@ -143,6 +153,7 @@ pub struct Workload {
 
 /// Whose token is exchanged or passed on.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// The caller's token must be of one of these, by their names in `issuers`.
@@ -151,6 +162,7 @@ pub struct Subject {
 
 /// Token exchange.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TokenExchange {
     /// Who asks.
@@ -173,6 +185,7 @@ pub struct TokenExchange {
 
 /// Where the actor token of an exchange comes from.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
     /// Its source.
@@ -184,6 +197,7 @@ pub struct Actor {
 
 /// A token of this side's own.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ActorToken {
     /// One that something else renews, by its name in `secrets`.
@@ -196,6 +210,7 @@ pub enum ActorToken {
 
 /// Entra's on-behalf-of flow.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct OnBehalfOf {
     /// Who asks.
@@ -209,6 +224,7 @@ pub struct OnBehalfOf {
 
 /// The caller's own token.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Passthrough {
     /// Whose tokens.
@@ -219,6 +235,7 @@ pub struct Passthrough {
 
 /// A header that may carry a credential.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))]
 #[serde(try_from = "String")]
 pub struct CredentialHeader(String);
 
@@ -253,6 +270,7 @@ impl TryFrom<String> for CredentialHeader {
 
 /// Text before a secret: printable ASCII.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[ -~]*$")))]
 #[serde(try_from = "String")]
 pub struct Prefix(String);
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// Names of headers and query parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
     /// Headers.
@@ -19,6 +20,7 @@ pub struct Fields {
 
 /// One name, or all that begin or end alike. Case, `-` and `_` make no difference: `api_key`, `Api-Key` and `apikey` are one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*?[!#$%&'+.^_`|~0-9A-Za-z-]+|[!#$%&'+.^_`|~0-9A-Za-z-]+\*)$")))]
 #[serde(try_from = "String")]
 pub enum FieldName {
     /// `x-api-key`, folded.

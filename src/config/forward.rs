@@ -23,12 +23,14 @@ const MAX_CLAIMS: usize = 64;
 
 /// What is sent on to the agent.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
     /// The caller's token.
     #[serde(default)]
     pub token: Token,
     #[serde(default, rename = "headers")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::HeaderNames"))]
     given: UniqueMap<Given>,
     /// Single headers, beside [`IDENTITY_HEADER`]; filled by [`Config::parse`].
     #[serde(skip)]
@@ -37,6 +39,7 @@ pub struct Forward {
 
 /// What becomes of the verified token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "ForwardedToken"))]
 #[serde(rename_all = "snake_case")]
 pub enum Token {
     /// It goes on, so that the agent can verify it as well.
@@ -75,6 +78,7 @@ pub struct ForwardedClaim {
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "HeaderForm"))]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// As an Item or Inner List of RFC 9651, which says of which type it is.
@@ -148,15 +152,16 @@ const RELEASE_0_1: [Member; 9] = [
 
 /// What the operator wrote for a header.
 #[derive(Clone, Debug)]
-enum Given {
+pub(super) enum Given {
     /// A member, or the release of a preset.
     Word(String),
     Long(Long),
 }
 
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SingleHeader", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
-struct Long {
+pub(super) struct Long {
     #[serde(default)]
     member: Option<String>,
     #[serde(default)]

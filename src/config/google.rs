@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// The metadata server of Google Cloud: Compute Engine, Cloud Run, GKE.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Google {
     /// The Envoy cluster that leads to metadata.google.internal:80.
@@ -15,6 +16,7 @@ pub struct Google {
     pub uri: Option<HttpUri>,
     /// Longest wait for one answer.
     #[serde(default = "super::credential::five_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
     /// Which service account, if not the machine's default: its email address.
     #[serde(default)]

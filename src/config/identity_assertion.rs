@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Both requests.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct IdentityAssertion {
     /// For the ID-JAG, at the identity provider.
@@ -21,6 +22,7 @@ pub struct IdentityAssertion {
 
 /// The exchange of the caller's token for an ID-JAG.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct IdJag {
     /// Who asks.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 /// A scheme of tokens that only their issuer can read.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Introspection {
     /// The introspection endpoint.
@@ -18,6 +19,7 @@ pub struct Introspection {
     pub cluster: String,
     /// Longest wait for an answer.
     #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
     /// As whom it is asked.
     pub client: Client,
@@ -28,12 +30,15 @@ pub struct Introspection {
     pub audiences: Vec<String>,
     /// Longest time that an answer is believed; `exp` may end it earlier.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub cache: Duration,
     /// How far clocks may differ.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub clock_skew: Duration,
     /// Names of the members that are read.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "super::claims::GivenClaims"))]
     pub claims: Claims,
     /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
     #[serde(default)]
@@ -48,6 +53,7 @@ pub struct Introspection {
 
 /// A client of the authorization server.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "IntrospectionClient", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its `client_id`.
@@ -61,6 +67,7 @@ pub struct Client {
 
 /// How a client with a password authenticates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientMethod {
     /// In `Authorization: Basic`.

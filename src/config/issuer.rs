@@ -22,6 +22,7 @@ pub const TENANT: &str = "{tenantid}";
 
 /// One token issuer.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The name that schemes use.
@@ -49,11 +50,14 @@ pub struct Issuer {
     pub jwks: Jwks,
     /// How far clocks may differ.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub clock_skew: Duration,
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     max_lifetime: Option<Duration>,
     /// Longest accepted time since `iat`, besides the skew; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub max_token_age: Option<Duration>,
     /// Who may act for whom.
     #[serde(default)]

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// A SHA-256, written as 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[0-9A-Fa-f]{64}$")))]
 #[serde(try_from = "String")]
 pub struct Sha256(pub [u8; 32]);
 
@@ -20,6 +21,7 @@ impl TryFrom<String> for Sha256 {
 
 /// An API key scheme.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// Where the key is.
@@ -33,6 +35,7 @@ pub struct ApiKey {
 
 /// Where a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum KeyPlace {
@@ -43,6 +46,7 @@ pub enum KeyPlace {
 
 /// Names and passwords.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Basic {
     /// Those who are let in.
@@ -51,6 +55,7 @@ pub struct Basic {
 
 /// One key, or one user with its password.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Who it belongs to: the client of a key, the name of a user.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Jwks {
     /// Fetched and kept fresh.
@@ -16,13 +17,14 @@ pub enum Jwks {
     /// Found through the issuer's metadata, then fetched and kept fresh.
     Discovery(Discovery),
     /// A JWK Set in the configuration (RFC 7517 section 5).
-    Inline(Value),
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::JwkSet"))] Value),
     /// A secret that the issuer and Attaché share, for HS*.
     SharedSecret(SecretRef),
 }
 
 /// The issuer's metadata.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Discovery {
     /// The metadata document, such as `https://issuer/.well-known/openid-configuration`.
@@ -31,12 +33,15 @@ pub struct Discovery {
     pub cluster: String,
     /// Longest wait for each of the two fetches.
     #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
     /// Age at which both are fetched anew.
     #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub refresh: Duration,
     /// Age up to which they are used while fetching fails.
     #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub max_stale: Duration,
     /// Host and port where the keys may be besides those of `uri`.
     #[serde(default)]

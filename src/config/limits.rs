@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 
 /// Limits on requests. What is not given is not limited, apart from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must be larger, since a
@@ -28,6 +29,7 @@ pub struct Limits {
 
 /// Of which parts of a JSON body the syntax is checked in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum StrictBodies {
     /// All of it.
@@ -39,6 +41,7 @@ pub enum StrictBodies {
 
 /// A kind of part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Modality {
     /// Text.
@@ -66,6 +69,7 @@ impl Modality {
 
 /// `type/subtype`, `type/*` or `*/*` (RFC 9110 section 12.5.1, without parameters).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*/\*|[a-z0-9.+_-]+/(\*|[a-z0-9.+_-]+))$")))]
 #[serde(try_from = "String")]
 pub struct MediaRange(String, String);
 

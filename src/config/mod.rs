@@ -40,6 +40,8 @@ mod push_token;
 mod reader;
 mod remote;
 mod remote_card;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod scheme;
 mod secret;
 mod security;
@@ -112,6 +114,7 @@ use std::rc::Rc;
 
 /// The whole configuration of one filter.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Who signs tokens.
@@ -119,6 +122,7 @@ pub struct Config {
     pub issuers: Vec<Issuer>,
     /// Ways to authenticate, by the name that `agents[].security` uses.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, Scheme>"))]
     schemes: UniqueMap<Scheme>,
     /// Servers behind this Envoy.
     #[serde(default)]
@@ -134,6 +138,7 @@ pub struct Config {
     pub published_keys: Option<PublishedKeys>,
     /// Where secrets come from, by the name that credentials use.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, Secret>"))]
     secrets: UniqueMap<Secret>,
     /// Whether secrets may stand in the configuration itself: for tests.
     #[serde(default)]

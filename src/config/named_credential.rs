@@ -9,6 +9,7 @@ const OF_A2A: [&str; 9] =
 
 /// A parameter or a cookie whose value is a secret.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct NamedCredential {
     /// Its name.
@@ -19,6 +20,7 @@ pub struct NamedCredential {
 
 /// A name that stands in a query and in a cookie as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z0-9._~-]+$")))]
 #[serde(try_from = "String")]
 pub struct KeyName(String);
 

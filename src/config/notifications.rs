@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 /// A connection is for notifications, not for calls.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Notifications {
     /// What becomes of the credential that the caller's configuration asked for.
@@ -32,6 +33,7 @@ impl Default for Notifications {
 
 /// What becomes of the credential that a caller asked for in its push-notification configuration, and the agent sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Asked {
     /// It goes. With an `Authorization` the connection's own credential does not.

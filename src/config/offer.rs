@@ -8,9 +8,11 @@ use serde::Deserialize;
 
 /// What an agent offers of one version.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
     /// At least one.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::config::schema::BindingName>"))]
     pub bindings: Vec<Binding>,
     /// Where they are.
     #[serde(default)]
@@ -19,6 +21,7 @@ pub struct Offer {
 
 /// Where bindings are, below the agent's prefix. Empty: at the prefix itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct BindingPaths {
     /// The endpoint of JSON-RPC.

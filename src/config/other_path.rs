@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// A path, or all paths below one, that passes untouched.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct OtherPath {
     /// Exactly this path below the agent's prefix.
@@ -22,6 +23,7 @@ pub struct OtherPath {
 
 /// What becomes of CORS preflights for an agent (`OPTIONS` with `Origin` and `Access-Control-Request-Method`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Cors {
     /// They are refused, as any other method that A2A does not use.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 /// What a route must have for a credential to go out on it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Pin {
     /// It leads to one of these clusters.
@@ -23,6 +24,7 @@ pub enum Pin {
 /// Where Envoy runs the filter. It cannot find that out itself: nothing that a plugin may read while it is configured tells a
 /// cluster's filter from a listener's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Among the HTTP filters of a listener, before the router.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 /// A profile by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// What agents of Foundry Agent Service offer to callers: A2A 1.0 over JSON-RPC, 0.3 over JSON-RPC and HTTP+JSON

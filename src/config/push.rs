@@ -8,6 +8,7 @@ use std::num::NonZeroU16;
 
 /// What the target of notifications must be. Without configuration: `https` on its own port, at any public host.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct PushRule {
     /// At least one.
@@ -23,6 +24,7 @@ pub struct PushRule {
 
 /// How notifications are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum PushScheme {
     /// With TLS.

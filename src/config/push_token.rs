@@ -12,6 +12,7 @@ const MAX_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
 /// What becomes of push configurations in calls of a connection.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PushTo {
     /// The webhook of this side: configurations that name this URL, or one below it, get a token.
@@ -20,6 +21,7 @@ pub struct PushTo {
     pub keys: Vec<TagKey>,
     /// How long a token is good.
     #[serde(default = "a_day", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub lifetime: Duration,
     /// Configurations that name another URL.
     #[serde(default)]
@@ -31,6 +33,7 @@ pub struct PushTo {
 
 /// What becomes of a push configuration whose URL is not the webhook's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum OtherTargets {
     /// The call is refused.
@@ -69,6 +72,7 @@ impl PushTo {
 
 /// The tokens that a webhook takes.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PushToken {
     /// Those that `connections[].push.keys` have.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Where a document is, and how long it is good.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Remote {
     /// What is fetched.
@@ -14,12 +15,15 @@ pub struct Remote {
     pub cluster: String,
     /// Longest wait for one fetch.
     #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub timeout: Duration,
     /// Age at which it is fetched anew.
     #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub refresh: Duration,
     /// Age up to which it is used while fetching fails.
     #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub max_stale: Duration,
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CalledWith {
     #[serde(rename = "0.3")]
@@ -38,6 +39,7 @@ impl CalledWith {
 
 /// The card of a remote agent.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct RemoteCard {
     /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are
@@ -51,6 +53,7 @@ pub struct RemoteCard {
 
 /// Whose signature a remote agent's card needs (A2A 1.0 section 8.4).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SignedCard {
     /// The keys that sign it.
@@ -62,10 +65,11 @@ pub struct SignedCard {
 
 /// Where the keys are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardKeys {
     /// A JWK Set in the configuration (RFC 7517 section 5).
-    Inline(Value),
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::JwkSet"))] Value),
 }
 
 impl SignedCard {

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 /// A way to authenticate, as a card's `securitySchemes` names it.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
     /// `Authorization: Bearer` with a JWT (RFC 6750, RFC 9068).
@@ -31,6 +32,7 @@ pub enum Scheme {
 
 /// A bearer scheme.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Bearer {
     /// Names of the issuers whose tokens are taken.
@@ -46,6 +48,7 @@ pub struct Bearer {
     pub token_types: Option<Vec<String>>,
     /// How long they may be good, in place of what their issuer says.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub max_lifetime: Option<Duration>,
     /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
     #[serde(default)]
@@ -73,6 +76,7 @@ impl Bearer {
 
 /// `none: {}`.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Open {}
 

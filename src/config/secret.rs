@@ -10,6 +10,7 @@ use std::fmt;
 
 /// A reference to `secrets`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
     /// A name in `secrets`.
@@ -29,6 +30,7 @@ pub enum Secret {
 
 /// A secret that is fetched.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SecretDocument {
     /// Where it is. `max_stale` does not count: the last good value is kept.
@@ -38,6 +40,7 @@ pub struct SecretDocument {
     pub json_pointer: Option<String>,
     /// Headers of the request for it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::RequestHeaders"))]
     pub headers: UniqueMap<DocumentHeader, CredentialHeader>,
 }
 

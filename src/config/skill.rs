@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Where the skill's id is.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SkillFrom {
     /// In the path below the prefix. What names it is taken out before the agent sees the path.
@@ -19,6 +20,7 @@ pub enum SkillFrom {
 
 /// A key of metadata, not empty.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "MetadataKey", extend("pattern" = "^[!-+.-~-]{1,256}$")))]
 #[serde(try_from = "String")]
 pub struct Key(String);
 
@@ -41,6 +43,7 @@ impl TryFrom<String> for Key {
 
 /// `/skills/{skill}`: plain segments, then the skill's.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^/[^/?{}:][^?{}:]*/\{skill\}$")))]
 #[serde(try_from = "String")]
 pub struct SkillPath(String);
 

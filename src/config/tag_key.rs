@@ -12,6 +12,7 @@ const MAX_ID_BYTES: usize = 16;
 
 /// A key of the filter's own.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TagKey {
     /// Its name in what it signs: letters and digits.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 /// One entry of `match.hosts`: what an entry of Envoy's `domains` is. The order of the variants is the order of precedence.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*|\*?[^*/@\s]+|[^*/@\s]+\*)$")))]
 #[serde(try_from = "String")]
 pub enum HostPattern {
     /// `*`: every host.
@@ -86,6 +87,7 @@ impl TryFrom<String> for HostPattern {
 
 /// What a port in a request's authority means for the choice among `match.hosts`. Envoy's routes decide so once for a whole listener.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Ports {
     /// It belongs to the host, as in Envoy's `domains`: `a.example` is not `a.example:8080`.
@@ -107,6 +109,7 @@ impl Ports {
 /// `match`: a request belongs here if its host is one of `hosts` and its path lies below `path_prefix`. The host decides
 /// first; `flow::matcher` chooses.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Match {
     /// At least one.
@@ -206,6 +209,7 @@ impl Match {
 
 /// A path prefix of whole segments.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^/([^?]*[^/?])?$")))]
 #[serde(try_from = "String")]
 pub struct PathPrefix(String);
 
@@ -236,6 +240,7 @@ impl TryFrom<String> for PathPrefix {
 
 /// What becomes of a request that no agent and no connection matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Unmatched {
     /// Answer 404. The default: what is not known is not passed.

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Whose an agent's tasks are.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tasks {
     /// Everybody's who knows their ids: what the agent does is all there is.
@@ -17,6 +18,7 @@ pub enum Tasks {
 
 /// How tasks are bound to their makers.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "OwnedTasks", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Owned {
     /// The first signs, all verify.
@@ -28,6 +30,7 @@ pub struct Owned {
 
 /// Where the mark of an owner stands.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "TaskMark", transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
     /// Its key in the metadata of messages.

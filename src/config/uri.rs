@@ -8,6 +8,7 @@ use std::fmt;
 /// An absolute `http` or `https` URI without user information and fragment. Two are equal if they have the same origin, path and
 /// query, however host and port are written (RFC 3986 section 6.2.3).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r#"^https?://[!-"$-.0->A-~][!-"$-~]*$"#)))]
 #[serde(try_from = "String")]
 pub struct HttpUri {
     tls: bool,

@@ -8,6 +8,7 @@ const MEGABYTE: u64 = 1 << 20;
 
 /// One place that takes notifications.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
     /// The name in logs and in `x-attache`.
@@ -34,6 +35,7 @@ pub struct Webhook {
 
 /// How often a signed token (JWT) may be used at a webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum JtiUse {
     /// Once: it has a `jti` (RFC 7519 section 4.1.7), which no other notification has.

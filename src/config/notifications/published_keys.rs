@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 /// Keys that everybody may read.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PublishedKeys {
     /// Where.
@@ -19,6 +20,7 @@ pub struct PublishedKeys {
 
 /// Where keys are served.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct KeysPlace {
     /// At these hosts.
@@ -30,10 +32,11 @@ pub struct KeysPlace {
 
 /// The keys.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PublicKeys {
     /// A JWK Set in the configuration.
-    Inline(UniqueValue),
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::JwkSet"))] UniqueValue),
 }
 
 /// Members of a JWK that hold what nobody else may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4).

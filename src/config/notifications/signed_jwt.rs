@@ -7,6 +7,7 @@ use std::time::Duration;
 
 /// A token for each notification.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SignedJwt {
     /// `iss` and `sub`: as whom receivers know this side.
@@ -22,6 +23,7 @@ pub struct SignedJwt {
     pub audience: Option<String>,
     /// `exp` - `iat`.
     #[serde(default = "five_minutes", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::Span"))]
     pub lifetime: Duration,
     /// The header that has it.
     #[serde(default = "authorization")]
