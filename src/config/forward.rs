@@ -21,16 +21,18 @@ const MAX_HEADERS: usize = 16;
 /// Most claims that all agents together ask for: each is read from every token.
 const MAX_CLAIMS: usize = 64;
 
-/// What is sent on to the agent.
+/// What is sent on to the agent, beside `x-attache`.
 #[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::schema::members::<Self>))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
-    /// The caller's token.
+    /// Whether the token goes on to the agent: `keep` or `remove`.
     #[serde(default)]
     pub token: Token,
+    /// Single headers for what is known of the caller, beside `x-attache`: `{"x-user": "subject", "x-roles": {"claim": "roles"}}`, see
+    /// [what an agent learns](identity.md#single-headers).
     #[serde(default, rename = "headers")]
-    #[cfg_attr(feature = "schema", schemars(with = "crate::config::schema::HeaderNames"))]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::ByHeader<Given>", extend("x-default" = "`{}`")))]
     given: UniqueMap<Given>,
     /// Single headers, beside [`IDENTITY_HEADER`]; filled by [`Config::parse`].
     #[serde(skip)]
@@ -158,14 +160,20 @@ pub(super) enum Given {
     Long(Long),
 }
 
+/// What a single header has: `member` or `claim`.
 #[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SingleHeader", transform = crate::config::schema::members::<Self>))]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SingleHeader", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub(super) struct Long {
+    /// A member of `x-attache`, by its name.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["agent", "operation", "version", "kind", "issuer", "tenant", "subject", "client", "actor", "scopes"])))]
     member: Option<String>,
+    /// A claim of the token: a name, taken literally, or a list of names from the outside in. Keys, passwords and certificates have no
+    /// claims.
     #[serde(default)]
     claim: Option<ClaimPath>,
+    /// How it is written, see [identity](identity.md#single-headers).
     #[serde(default)]
     form: Form,
 }

@@ -5,7 +5,7 @@ use super::claims::GivenClaims;
 use super::{Algorithm, ConfigError, reader};
 use serde::Deserialize;
 
-/// An issuer whose ways are known.
+/// A provider whose tokens are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]

@@ -5,15 +5,10 @@ mod finish;
 mod forms;
 mod print;
 
-pub use finish::{DEFAULT, ORDER};
-pub(super) use forms::{AgentCard, BindingName, HeaderNames, JwkSet, RequestHeaders, VersionName};
-pub use forms::{ByVersion, Span};
+pub use super::form::{DEFAULT, ORDER};
 
 use super::Config;
-use schemars::Schema;
 use schemars::generate::SchemaSettings;
-use serde::de::value::Error;
-use serde::de::{DeserializeOwned, Deserializer, Error as _, Visitor};
 use serde_json::{Map, Value, json};
 
 /// The name of the schema. The project has no home page, so that it is no address: nothing is fetched from it.
@@ -96,33 +91,4 @@ fn within_resources(mut configuration: Value) -> Value {
         ],
         "$defs": definitions
     })
-}
-
-/// Notes the members of `T` in the order of its source, which is that of its documentation.
-pub(super) fn members<T: DeserializeOwned>(schema: &mut Schema) {
-    let mut names = Vec::new();
-    // It errs as soon as it knows them.
-    let _ = T::deserialize(Names(&mut names));
-    schema.insert(ORDER.to_owned(), json!(names));
-}
-
-/// Asks a type for its members.
-struct Names<'n>(&'n mut Vec<&'static str>);
-
-impl<'de> Deserializer<'de> for Names<'_> {
-    type Error = Error;
-
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
-        Err(Error::custom("only the names of members are asked for"))
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, names: &'static [&'static str], visitor: V) -> Result<V::Value, Error> {
-        self.0.extend(names);
-        self.deserialize_any(visitor)
-    }
-
-    serde::forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct newtype_struct seq
-        tuple tuple_struct map enum identifier ignored_any
-    }
 }

@@ -190,6 +190,12 @@ pub fn answer(arguments: &[&str]) -> Result<(Value, u8), String> {
     said(&cli.command).map(|said| (said.json, said.status))
 }
 
+/// Each configuration of the filter in `source`, which is one itself or a file around some, as JSON.
+#[must_use]
+pub fn configurations(source: &str) -> Vec<String> {
+    check::plugins(source).iter().map(|plugin| plugin.json().to_owned()).collect()
+}
+
 fn said(command: &Command) -> Result<Said, String> {
     match command {
         Command::Check(args) => checked(args),

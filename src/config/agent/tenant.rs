@@ -4,7 +4,7 @@ use crate::config::{ClaimPath, ConfigError, Demanded, Scheme};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// Which tenants requests may name beside none.
+/// Which tenants of the agent requests may name, beside none.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
@@ -13,7 +13,7 @@ pub enum Tenants {
     #[default]
     #[serde(skip)]
     Published,
-    /// The one that a claim of the caller names.
+    /// The one that this claim of the caller's token names: one text at a place, a name or a list of names from the outside in.
     Claim(#[cfg_attr(feature = "schema", schemars(with = "ClaimPath"))] TenantClaim),
     /// Any: the agent looks at none.
     Ignore(Unused),

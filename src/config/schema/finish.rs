@@ -1,11 +1,7 @@
 //! Makes of the schema that the types give the one that is published: one object for what chooses one of several, no `null`, plain texts.
 
+use crate::config::form::{DEFAULT, ORDER};
 use serde_json::{Map, Value, json};
-
-/// Mark of an object: its members, in the order of the source.
-pub const ORDER: &str = "x-order";
-/// Mark of a member: in words, what it is when it is left out.
-pub const DEFAULT: &str = "x-default";
 
 /// Simplifies a schema with all that is in it.
 pub(super) fn simplify(schema: &mut Value) {
@@ -135,9 +131,9 @@ fn unlinked(text: &str) -> String {
     let mut rest = text;
     while let Some((before, link)) = rest.split_once('[') {
         plain.push_str(before);
-        let whole = link.split_once("](").and_then(|(words, target)| Some((words, target.split_once(')')?.1)));
-        match whole.filter(|(words, _)| !words.contains(['[', '`'])) {
-            Some((words, behind)) => {
+        let whole = link.split_once("](").and_then(|(words, rest)| Some((words, rest.split_once(')')?)));
+        match whole.filter(|(words, (target, _))| !words.contains('[') && target.contains(".md")) {
+            Some((words, (_, behind))) => {
                 plain.push_str(words);
                 rest = behind;
             }
@@ -158,7 +154,8 @@ mod tests {
     #[test]
     fn links_leave_their_words() {
         assert_eq!(unlinked("see [requests that wait](credentials.md#a) and [b](c.md)."), "see requests that wait and b.");
-        for plain in ["`[\"a\"]` (as it is)", "a [b] (c)", "`agents[]`, [unfinished](x", ""] {
+        assert_eq!(unlinked("`[\"a\"]` and [what `pass` does](a.md#b)"), "`[\"a\"]` and what `pass` does");
+        for plain in ["`[\"a\"]` (as it is)", "a [b] (c)", "`agents[]`, [unfinished](x.md", ""] {
             assert_eq!(unlinked(plain), plain);
         }
     }

@@ -1,7 +1,7 @@
 //! Writes a schema for people who read it: what it is before what is in it, members in the order of the documentation, and on one line
 //! what has room there.
 
-use super::ORDER;
+use crate::config::form::ORDER;
 use serde_json::{Map, Value};
 
 /// Longest line of what stands on one.
@@ -98,8 +98,8 @@ fn keywords(members: &Map<String, Value>) -> Vec<Part<'_>> {
     };
     let kind = |name: &str| match name {
         "properties" => Kind::Schemas(members.get(ORDER)),
-        "$defs" => Kind::Schemas(None),
-        "items" | "additionalProperties" | "propertyNames" | "oneOf" | "anyOf" | "allOf" | "if" | "then" => Kind::Schema,
+        "$defs" | "dependentSchemas" => Kind::Schemas(None),
+        "items" | "additionalProperties" | "propertyNames" | "oneOf" | "anyOf" | "allOf" | "if" | "then" | "else" => Kind::Schema,
         _ => Kind::Value,
     };
     let written = members.iter().filter(|(name, _)| *name != ORDER);

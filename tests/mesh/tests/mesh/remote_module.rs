@@ -45,7 +45,7 @@ fn call() -> Call {
 async fn serves_with_its_checksum(mesh: &Mesh) -> Result<()> {
     let digest: String = Sha256::digest(std::fs::read(place::module(false))?).iter().map(|byte| format!("{byte:02x}")).collect();
     let (file, server) = example(mesh, &digest).await?;
-    let envoy = Envoy::start("remote-module", &file, Options::default()).await?;
+    let envoy = Envoy::start("remote-module", &file, Options::default().own()).await?;
     let refused = call().send(envoy.port()).await?;
     ensure!(refused.status == 401 && refused.reason().as_deref() == Some("credentials_missing"), "{}: {}", refused.status, refused.text());
     let answer = call().bearer(&mesh.token().await?).send(envoy.port()).await?;
@@ -58,7 +58,7 @@ async fn serves_with_its_checksum(mesh: &Mesh) -> Result<()> {
 /// The module is a good one, but not the one that the configuration names.
 async fn refuses_all_with_another_checksum(mesh: &Mesh) -> Result<()> {
     let (file, server) = example(mesh, &"0".repeat(64)).await?;
-    let envoy = Envoy::start("remote-module-wrong", &file, Options::default()).await?;
+    let envoy = Envoy::start("remote-module-wrong", &file, Options::default().own()).await?;
     envoy.stat_reaches("wasm.remote_load_fetch_failures", 1).await?;
     let token = mesh.token().await?;
     let card = Call::get("/.well-known/agent-card.json?mark=remote-wrong").host("expense.example.com");
