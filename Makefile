@@ -1,17 +1,26 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing run
+.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: ## install the tools of build and tests into a cache (first time about 2 minutes)
 	@tools/setup.sh
 
 build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the tests
 	@tools/build.sh
+
+dist: build ## make target/dist/attache-VERSION and its archive: what an operator installs (docs/install.md)
+	@tools/dist.sh
+
+image: build ## make target/dist/attache-VERSION-image.tar: the filter as an OCI image, without Docker
+	@python3 -B tools/release image
+
+reproducible: dist ## build all that is released again in another folder, and compare bit for bit
+	@tools/reproducible.sh
 
 quick: ## test natively, without the wasm build: units, golden cases, shape (TEST=policy: those of that name)
 	cargo test --locked --workspace --exclude attache-mesh --lib --test golden --test shape --test schema -- $(TEST)
@@ -30,7 +39,7 @@ unit: build ## test the filter without Envoy: natively, on wasm32 under Node, an
 	cargo test --locked --workspace --exclude attache-mesh
 	$(runner) tools/wasm-cargo.sh test --lib
 
-mesh: build ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)
+mesh: dist ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)
 	cargo test --locked -p attache-mesh $(if $(TEST),--test mesh -- $(TEST))
 
 attacks: build ## play the attack corpora alone (the mesh plays them too): what is refused, what passes, in one table

@@ -4,6 +4,7 @@
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::{SecretError, Secrets};
 use crate::credential::signing::Signer;
+use crate::flow::event::metric::BUILD_INFO;
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
 use crate::host::log::log;
@@ -216,6 +217,7 @@ impl RootContext for Root {
             Ok((runtime, warnings)) => {
                 let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
                 if self.shared.desk.borrow_mut().open(&json, &with) {
+                    log(Level::Info, concat!("version ", env!("CARGO_PKG_VERSION")));
                     warnings.iter().for_each(|warning| log(Level::Warn, warning));
                     if !HostSigner.is_there() {
                         log(Level::Info, NO_SIGN);
@@ -246,6 +248,7 @@ impl RootContext for Root {
         // It may be changed while Envoy runs.
         runtime.supply().set_lowest_log_level(raw::log_level());
         self.flush(&runtime);
+        self.shared.metrics.set(BUILD_INFO, 1);
         runtime.supply().ages(with.now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let suspects = self.shared.desk.borrow_mut().look(with.now);
         if !suspects.is_empty() {

@@ -42,6 +42,8 @@ pub struct Options {
     pub concurrency: u32,
     /// Environment variables that the filter may read.
     pub environment: Vec<(String, String)>,
+    /// The folder in which Envoy starts, for configurations with relative names of files.
+    pub folder: Option<PathBuf>,
     /// Whether it needs a process of its own also where it could do without.
     pub own: bool,
     /// The program.
@@ -52,7 +54,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new(), own: false, program: place::envoy(), arguments: Vec::new() }
+        Self { concurrency: 1, environment: Vec::new(), folder: None, own: false, program: place::envoy(), arguments: Vec::new() }
     }
 }
 
@@ -62,6 +64,12 @@ impl Options {
         canary::keep(value);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Starts Envoy in a folder, which takes a process of its own.
+    pub fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self.own()
     }
 
     /// Asks for a process of its own: for its statistics, its admin server, its access log, or its end.
@@ -102,6 +110,9 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     // What a test waits for in an access log should not wait for its turn.
     command.args(["--file-flush-interval-msec", "200"]).args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(folder) = &options.folder {
+        command.current_dir(folder);
+    }
     Ok((process::spawn(&name, command)?, admin))
 }
 

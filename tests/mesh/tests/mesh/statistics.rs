@@ -107,6 +107,9 @@ async fn inbound(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut EnvoyFile) -> R
     shows(&envoy, "attache_jwks_age_seconds", &[("issuer", "corp")], None).await?;
     shows(&envoy, "attache_jwks_fetches_total", &[("issuer", "corp"), ("outcome", "ok")], Some("1")).await?;
     shows(&envoy, "attache_tokens_total", &[("cache", "hit")], Some("2")).await?;
+    // The version of this package is that of the module: Cargo.toml has one for all.
+    shows(&envoy, "attache_build_info", &[("version", env!("CARGO_PKG_VERSION"))], Some("1")).await?;
+    envoy.logged(&[concat!("attache: version ", env!("CARGO_PKG_VERSION"))]).await?;
     let text = Call::get("/stats/prometheus").send(envoy.admin()).await?.text();
     let odd: Vec<&str> = text.lines().filter(|line| line.contains("attache_") && (line.contains("=.=") || line.contains(";."))).collect();
     ensure!(odd.is_empty(), "labels that nothing took out: {odd:?}");
