@@ -246,7 +246,7 @@ async fn works(name: &'static str, way: Way, mesh: &'static Mesh) -> Result<()> 
     refusal::check(&reply, "unmatched", &Form::Status)?;
     let agent = StandIn::start(Answer::new("200 OK", "application/json", "{}")).await?;
     let envoy = start(&format!("{name}-bad"), way, mesh, Some(agent.port)).await?;
-    bad_calls(&envoy, &agent, way.is_patched, mesh).await
+    bad_calls(envoy.port(), &envoy, &agent, way.is_patched, mesh).await
 }
 
 pub fn add(suite: &mut Suite) {

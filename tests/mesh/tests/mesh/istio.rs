@@ -257,13 +257,13 @@ async fn guards(way: Way, mesh: &Mesh) -> Result<()> {
     file.cluster("expense_v1_0", agent.port)?;
     file.cluster("expense_v0_3", agent.port)?;
     let envoy = Envoy::start(&format!("istio-guards-{}", way.name), &file, Options::default()).await?;
-    bad_calls(&envoy, &agent, way.holds, mesh).await?;
+    bad_calls(envoy.port(), &envoy, &agent, way.holds, mesh).await?;
     let reply = Call::get("/nowhere").bearer(&mesh.token().await?).send(envoy.port()).await?;
     refusal::check(&reply, "unmatched", &Form::Status)
 }
 
-/// Bad calls to an Envoy whose agents are `agent`, and one good one.
-pub async fn bad_calls(envoy: &Envoy, agent: &StandIn, holds: bool, mesh: &Mesh) -> Result<()> {
+/// Bad calls to `port`, which lead to an Envoy whose agents are `agent`, and one good one.
+pub async fn bad_calls(port: u16, envoy: &Envoy, agent: &StandIn, holds: bool, mesh: &Mesh) -> Result<()> {
     let token = mesh.token().await?;
     let unknown = Call::post(AGENT, &rpc(json!("u"), "DropTables", message_1_0("u"))).version("1.0");
     let mismatch = Call::post(AGENT, &rpc(json!("m"), "message/send", message_0_3("m"))).version("1.0");
@@ -276,14 +276,14 @@ pub async fn bad_calls(envoy: &Envoy, agent: &StandIn, holds: bool, mesh: &Mesh)
         (mismatch.bearer(&token), "version_mismatch"),
     ];
     for (call, reason) in calls {
-        let reply = call.send(envoy.port()).await?;
+        let reply = call.send(port).await?;
         let id = reply.json().get("id").cloned();
         refusal::check(&reply, reason, &id.map_or(Form::Status, Form::Rpc))?;
         envoy.refusal_logged(0, reason).await?;
     }
     ensure!(agent.whole() == 0, "{} refused requests reached the agent whole", agent.whole());
     ensure!(!holds || agent.heads() == 0, "{} refused requests reached the agent", agent.heads());
-    let good = send_1_0("good").bearer(&token).send(envoy.port()).await?;
+    let good = send_1_0("good").bearer(&token).send(port).await?;
     ensure!(good.status == 200 && agent.whole() == 1, "a good call arrives whole: {} {}", good.status, agent.whole());
     Ok(())
 }

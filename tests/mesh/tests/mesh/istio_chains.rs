@@ -296,8 +296,8 @@ async fn service_accounts(mesh: &'static Mesh) -> Result<()> {
             ensure!(reply.status == 200 && agent.whole() == before + 1, "{uri}: {} {}", reply.status, reply.text());
             envoy.logged(&["attache: audit ", "\"decision\":\"allow\"", &format!("\"client\":\"{uri}\"")]).await?;
         } else {
-            let id = reply.json().get("id").cloned();
-            refusal::check(&reply, "certificate_refused", &id.map_or(Form::Status, Form::Rpc)).with_context(|| uri.to_owned())?;
+            let is_refused = reply.status == 401 && reply.reason().as_deref() == Some("certificate_refused");
+            ensure!(is_refused, "{uri}: {} {}", reply.status, reply.text());
             ensure!(agent.whole() == before, "{uri} reached the agent");
         }
     }
