@@ -271,6 +271,13 @@ pub fn add(suite: &mut Suite) {
         }
         Ok(())
     });
+    suite.add("envoy_gateway::the_bootstrap_has_the_labels_of_inbound_yaml", async |_| {
+        let bootstrap = of_kind("gateway/gateway.yaml", "EnvoyProxy")?["spec"]["bootstrap"].clone();
+        let merged: Value = serde_yaml_ng::from_str(text(&bootstrap["value"])?)?;
+        let want = EnvoyFile::load("inbound.yaml")?.value()["stats_config"].clone();
+        ensure!(bootstrap["type"] == "Merge" && merged == json!({"stats_config": want}), "{bootstrap}");
+        Ok(())
+    });
     suite.add("envoy_gateway::the_names_in_the_files_fit_each_other", async |_| {
         let gateway = all_in("gateway/gateway.yaml")?;
         let name = &of_kind("gateway/gateway.yaml", "Gateway")?["metadata"]["name"];

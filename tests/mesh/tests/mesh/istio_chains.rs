@@ -224,11 +224,12 @@ async fn policies(mesh: &'static Mesh) -> Result<()> {
     let reply = cancel(&caller).send(envoy.port()).await?;
     ensure!(reply.json()["error"]["code"] == -32001, "the agent itself says that there is no such task: {}", reply.text());
     // Attaché comes first: what it refuses, Istio's filters have not seen.
-    let other = mesh.authorization.token("https://other.example.com", SCOPES).await;
-    let mut bad = vec![(send_1_0("p"), "credentials_missing"), (send_1_0("p").bearer("a.b.c"), "token_malformed")];
-    if let Ok(other) = &other {
-        bad.push((send_1_0("p").bearer(other), "token_audience_mismatch"));
-    }
+    let other = mesh.authorization.token("https://other.example.com", SCOPES).await?;
+    let bad = [
+        (send_1_0("p"), "credentials_missing"),
+        (send_1_0("p").bearer("a.b.c"), "token_malformed"),
+        (send_1_0("p").bearer(&other), "token_audience_mismatch"),
+    ];
     for (call, reason) in bad {
         let reply = call.send(envoy.port()).await?;
         let id = reply.json().get("id").cloned();
