@@ -3,6 +3,7 @@
 
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::{SecretError, Secrets};
+use crate::flow::event::metric;
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
 use crate::host::log::log;
@@ -156,6 +157,13 @@ impl Root {
     fn flush(&self, runtime: &Runtime) {
         runtime.supply().tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         self.shared.metrics.flush(runtime.config());
+        let (waited, places) = runtime.supply().waited();
+        self.wait_for(waited, places);
+    }
+
+    fn wait_for(&self, waited: usize, places: usize) {
+        self.shared.metrics.contribute(metric::WAITING, waited);
+        self.shared.metrics.contribute(metric::PLACES, places);
     }
 }
 
@@ -192,6 +200,7 @@ impl HostContext for Root {
         // No tick may follow, but requests that are under way.
         if let Some(runtime) = &self.runtime {
             self.flush(runtime);
+            self.wait_for(0, 0);
             self.shared.metrics.end(runtime.config());
             let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
             self.shared.desk.borrow_mut().close(&with);
