@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build quick unit test bless lint doc deny mesh attacks tck bench run
+.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks tck bench run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -14,12 +14,16 @@ build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the t
 	@tools/build.sh
 
 quick: ## test natively, without the wasm build: units, golden cases, shape (TEST=policy: those of that name)
-	cargo test --locked --workspace --exclude attache-mesh --lib --test golden --test shape -- $(TEST)
+	cargo test --locked --workspace --exclude attache-mesh --lib --test golden --test shape --test schema -- $(TEST)
 
 bless: ## rewrite what golden cases expect (TEST=policy: of those); then read the difference
 	BLESS=1 cargo test --locked -q --test golden -- $(TEST)
 	@git --no-pager diff --stat -- tests/golden
 	@echo "bless: read the difference, line by line: git diff tests/golden"
+
+docs: ## rewrite what is made of the configuration's types: its JSON Schema and the tables of docs/configuration.md; then read the difference
+	BLESS=1 cargo test --locked -q -p attache-cli --test schema
+	@git --no-pager diff --stat -- docs envoy packages/cli/tests
 
 unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
 	@tools/test_setup.sh

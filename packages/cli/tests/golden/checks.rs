@@ -111,7 +111,7 @@ fn the_help_is_told_in_these_words() {
     let (first, status) = run(&here(), &["--help"], "");
     assert_eq!(status, 0);
     let mut all = first;
-    for command in ["init", "check", "explain", "card", "token", "hash-key", "completions"] {
+    for command in ["init", "check", "explain", "card", "token", "hash-key", "schema", "completions"] {
         all.push_str(&format!("\n## attache help {command}\n{}", run(&here(), &["help", command], "").0));
     }
     golden(&here().join("help.txt"), &all);
