@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks tck bench run
+.PHONY: help setup build quick unit test bless docs lint doc deny mesh attacks tck bench dashboard run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -52,6 +52,9 @@ deny: setup ## check licences, sources and known vulnerabilities of dependencies
 
 bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
 	cargo run --release --locked -p attache-mesh --bin bench
+
+dashboard: build ## draw the pictures of docs/dashboards.md anew (docs/images/), from 3 minutes of traffic
+	@cargo run --locked -q -p attache-mesh --bin dashboard
 
 run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
 	@cargo run --locked -q -p attache-mesh --bin run

@@ -1,4 +1,5 @@
-// Checks Istio resources against Istio's own schemas (npm @kubernetes-models/istio):
+// Checks Istio resources against Istio's own schemas (npm @kubernetes-models/istio), and those of the Prometheus operator against its
+// (npm @kubernetes-models/prometheus-operator):
 //   node validate_istio.mjs FILE      FILE holds a JSON list of resources
 // Prints one JSON line, a list with the faults of each resource, and exits 1 if there is any.
 //
@@ -8,8 +9,9 @@ import { readFileSync } from 'node:fs';
 import * as extensions from '@kubernetes-models/istio/extensions.istio.io/v1alpha1';
 import * as networkingV1 from '@kubernetes-models/istio/networking.istio.io/v1';
 import * as networkingV1alpha3 from '@kubernetes-models/istio/networking.istio.io/v1alpha3';
+import * as operator from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 
-const models = [extensions, networkingV1, networkingV1alpha3].flatMap((module) => Object.values(module));
+const models = [extensions, networkingV1, networkingV1alpha3, operator].flatMap((module) => Object.values(module));
 
 // What these hold is for the plugin or for Envoy: Istio's schemas leave it open.
 const OPEN = ['/spec/pluginConfig', '/spec/configPatches/*/patch/value'];

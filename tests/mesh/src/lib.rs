@@ -6,6 +6,7 @@ pub mod authorization;
 pub mod canary;
 pub mod collector;
 pub mod connections;
+pub mod drawn;
 pub mod envoy;
 pub mod envoy_file;
 pub mod event_stream;

@@ -52,7 +52,8 @@ impl Observed {
         let broken = StandIn::start(Answer::new("500 Internal Server Error", "text/plain", "broken")).await?;
         let vault = StandIn::start(Answer::new("200 OK", "text/plain", "key-of-the-vault")).await?;
         let inbound_file = inbound_file(mesh, authorization, &introspection, &broken)?;
-        let inbound = Envoy::start("observed-in", &inbound_file, Options::default().workers(2).env("INTROSPECTION", "attache-secret")).await?;
+        let inbound =
+            Envoy::start("observed-in", &inbound_file, Options::default().workers(2).env("INTROSPECTION", "attache-secret")).await?;
         let outbound_file = outbound_file(mesh, &broken, &vault)?;
         let outbound = Envoy::start("observed-out", &outbound_file, Options::default().env("BRIEF_SECRET", "brief-secret")).await?;
         let prometheus = Prometheus::start(&[("inbound", inbound.admin()), ("outbound", outbound.admin())]).await?;
@@ -174,6 +175,7 @@ fn outbound_file(mesh: &Mesh, broken: &StandIn, vault: &StandIn) -> Result<Envoy
     let mut down = client(&mesh.authorization, "brief", &secret);
     down["token_endpoint"] = json!({"uri": at(broken.port, "token"), "cluster": "broken"});
     let mut described = connection("described", &json!({"none": {}}));
+    described["version"] = json!("auto");
     described["card"] = json!({"remote": {"uri": at(mesh.agent_1_0.port, ""), "cluster": "remote", "refresh": "5s"}});
     let connections = [
         connection("partner", &key),

@@ -24,10 +24,8 @@ impl Prometheus {
     pub async fn start(targets: &[(&str, u16)]) -> Result<Self> {
         let name = place::unique("prometheus");
         let config = place::logs().join(format!("{name}.yaml"));
-        let targets: Vec<Value> = targets
-            .iter()
-            .map(|(name, port)| json!({"targets": [format!("127.0.0.1:{port}")], "labels": {"instance": name}}))
-            .collect();
+        let targets: Vec<Value> =
+            targets.iter().map(|(name, port)| json!({"targets": [format!("127.0.0.1:{port}")], "labels": {"instance": name}})).collect();
         let settings = json!({
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [place::root().join("envoy/observability/rules.yaml")],
