@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing run
+.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing dashboard run
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -67,6 +67,9 @@ bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one 
 
 sizing: build ## measure memory and CPU time of real Envoys by agents and workers, and what live updates add (about 5 minutes)
 	@cargo run --release --locked -q -p attache-mesh --bin sizing
+
+dashboard: build ## draw the pictures of docs/dashboards.md anew (docs/images/), from 3 minutes of traffic
+	@cargo run --locked -q -p attache-mesh --bin dashboard
 
 run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
 	@cargo run --locked -q -p attache-mesh --bin run

@@ -152,6 +152,12 @@ pub fn keys_age(issuer: &str) -> String {
     named("attache_jwks_age.", &[("issuer", issuer)], "seconds")
 }
 
+/// The gauge of the requests that wait before their sender is known: the sum of what each worker says.
+pub const WAITING: &str = "attache_waiting.requests";
+
+/// The gauge of the places that there are for them, summed likewise.
+pub const PLACES: &str = "attache_waiting.places";
+
 /// Counts that are kept here and given to the host now and then, so that a request costs no host call for them.
 #[derive(Debug, Default)]
 pub struct Tally {

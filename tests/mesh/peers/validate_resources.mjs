@@ -2,7 +2,8 @@
 //   node validate_resources.mjs FILE      FILE holds a JSON list of resources
 // Prints one JSON line, a list with the faults of each resource, and exits 1 if there is any.
 //
-// Istio's kinds come from Istio's own schemas (npm @kubernetes-models/istio). Kinds that no package has are in schemas/, written
+// Istio's kinds come from Istio's own schemas (npm @kubernetes-models/istio), the Prometheus operator's from its own (npm
+// @kubernetes-models/prometheus-operator). Kinds that no package has are in schemas/, written
 // down from the API references that are named there.
 //
 // Kubernetes drops a field that a schema does not know, and so do the schemas of the package. A misspelt field is a fault here: the
@@ -13,8 +14,9 @@ import * as extensions from '@kubernetes-models/istio/extensions.istio.io/v1alph
 import * as networkingV1 from '@kubernetes-models/istio/networking.istio.io/v1';
 import * as networkingV1alpha3 from '@kubernetes-models/istio/networking.istio.io/v1alpha3';
 import * as security from '@kubernetes-models/istio/security.istio.io/v1';
+import * as operator from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 
-const models = [extensions, networkingV1, networkingV1alpha3, security].flatMap((module) => Object.values(module));
+const models = [extensions, networkingV1, networkingV1alpha3, security, operator].flatMap((module) => Object.values(module));
 
 const folder = new URL('schemas/', import.meta.url);
 const files = readdirSync(folder).map((name) => JSON.parse(readFileSync(new URL(name, folder), 'utf8')));

@@ -44,6 +44,7 @@ mod marks;
 mod media_types;
 mod names;
 mod notifications;
+mod observability;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
@@ -138,6 +139,7 @@ fn main() -> ExitCode {
     getting_started::add(&mut suite);
     skills::add(&mut suite);
     statistics::add(&mut suite);
+    observability::add(&mut suite);
     traces::add(&mut suite);
     task_states::add(&mut suite);
     http1::add(&mut suite);

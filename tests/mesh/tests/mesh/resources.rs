@@ -44,7 +44,7 @@ fn files(folder: &str) -> Result<Vec<String>> {
 }
 
 /// What the schemas find wrong in each of `list`.
-async fn faults(list: &[Value]) -> Result<Vec<Vec<String>>> {
+pub(crate) async fn faults(list: &[Value]) -> Result<Vec<Vec<String>>> {
     let name = place::unique("validate-resources");
     let path = place::logs().join(format!("{name}.json"));
     std::fs::write(&path, serde_json::to_vec_pretty(list)?)?;
