@@ -179,6 +179,14 @@ impl Envoy {
         self.port
     }
 
+    /// The port of the listener of this name.
+    pub async fn port_of(&self, listener: &str) -> Result<u16> {
+        let listeners = Call::get("/listeners?format=json").send(self.admin).await?.json();
+        let found = listeners["listener_statuses"].as_array().and_then(|list| list.iter().find(|one| one["name"] == listener).cloned());
+        let port = found.with_context(|| format!("no listener {listener}"))?["local_address"]["socket_address"]["port_value"].as_u64();
+        Ok(u16::try_from(port.context("a listener without a port")?)?)
+    }
+
     /// The port of the admin server.
     pub fn admin(&self) -> u16 {
         self.alone();

@@ -1,6 +1,7 @@
 //! Checks of what stands around the filter's configuration: what Envoy, Istio and Envoy Gateway must say for it to work and to guard.
 
 mod bootstrap;
+mod capabilities;
 mod envoy;
 mod gateway;
 mod istio;
