@@ -43,7 +43,7 @@ fn resource(name: &str) -> Result<Value> {
 }
 
 /// What Istio's schemas find wrong in each of `list`.
-async fn faults(list: &[Value]) -> Result<Vec<Vec<String>>> {
+pub async fn faults(list: &[Value]) -> Result<Vec<Vec<String>>> {
     let name = place::unique("validate-istio");
     let path = place::logs().join(format!("{name}.json"));
     std::fs::write(&path, serde_json::to_vec_pretty(list)?)?;
