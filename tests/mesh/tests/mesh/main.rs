@@ -52,6 +52,9 @@ mod odd_framing;
 mod odd_requests;
 mod outbound;
 mod ownership;
+#[path = "../../../shape/page.rs"]
+mod page;
+mod pages;
 mod policy;
 mod projected;
 mod providers;
@@ -87,7 +90,13 @@ mod webhooks;
 
 use std::process::ExitCode;
 
+/// With this in its environment the program is the command `attache`, for pages that use it.
+const COMMAND: &str = "ATTACHE_COMMAND";
+
 fn main() -> ExitCode {
+    if std::env::var_os(COMMAND).is_some() {
+        return ExitCode::from(attache_cli::command::run());
+    }
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
@@ -97,6 +106,7 @@ fn main() -> ExitCode {
     sdk::add(&mut suite);
     sdk_errors::add(&mut suite);
     browser::add(&mut suite);
+    pages::add(&mut suite);
     tour::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);
