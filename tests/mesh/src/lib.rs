@@ -4,6 +4,7 @@
 
 pub mod authorization;
 pub mod canary;
+pub mod chance;
 pub mod collector;
 pub mod connections;
 pub mod envoy;
@@ -30,6 +31,7 @@ pub mod told;
 pub mod tour;
 mod tour_callers;
 mod tour_methods;
+pub mod tour_wallet;
 pub mod verdicts;
 pub mod wait;
 pub mod wiretap;

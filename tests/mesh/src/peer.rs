@@ -207,6 +207,11 @@ impl Sdk {
         self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
     }
 
+    /// The same over JSON-RPC where every request has the id `id`.
+    pub async fn call_named(self, id: &str, url: &str, token: &str, ops: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", "jsonrpc", "--header", &format!("x-request-id:{id}")], Some(token)).await
+    }
+
     /// The same where the card is fetched before anything names a version.
     pub async fn call_card_first(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding, "--card-first"], token).await
