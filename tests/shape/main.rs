@@ -44,7 +44,7 @@ const FLOW: [&[&str]; 14] = [
 ];
 
 fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(".")
 }
 
 fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {

@@ -136,7 +136,8 @@ impl EnvoyFile {
     }
 }
 
-fn is_wasm(name: &str) -> bool {
+/// Whether a type is that of the wasm filter.
+pub fn is_wasm(name: &str) -> bool {
     name.ends_with("filters.http.wasm.v3.Wasm")
 }
 

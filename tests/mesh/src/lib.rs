@@ -25,6 +25,7 @@ pub mod raw;
 pub mod refusal;
 pub mod report;
 pub mod same;
+mod shared_envoy;
 pub mod stand_in;
 pub mod tls;
 pub mod told;

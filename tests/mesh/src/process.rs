@@ -155,6 +155,11 @@ impl Process {
         Ok(used.sum())
     }
 
+    /// Where its standard error goes.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Everything the process wrote to standard error so far.
     pub fn log(&self) -> String {
         read_lossy(&self.log)
