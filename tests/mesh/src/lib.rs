@@ -15,6 +15,7 @@ pub mod layout;
 pub mod limiter;
 pub mod mesh;
 pub mod mint;
+pub mod page;
 pub mod peer;
 pub mod place;
 pub mod port;
