@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build quick unit test bless lint doc deny mesh attacks tck bench run
+.PHONY: help setup build quick unit test bless lint doc deny mesh attacks tck bench run screenshot
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -49,5 +49,8 @@ deny: setup ## check licences, sources and known vulnerabilities of dependencies
 bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
 	cargo run --release --locked -p attache-mesh --bin bench
 
-run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
+run: build ## start a whole mesh, show requests passing it, and serve a page of it (ONCE=1: stop after the requests)
 	@cargo run --locked -q -p attache-mesh --bin run
+
+screenshot: build ## make docs/images/run.png anew: the page of `make run`, in headless Chromium
+	@SCREENSHOT=docs/images/run.png cargo test --locked -q -p attache-mesh --test mesh -- page::shows_the_tour

@@ -155,6 +155,16 @@ pub async fn browser(calls: &Value) -> Result<Value> {
     told("browser", command).await
 }
 
+/// What somebody sees and does at the page of `make run` at `url`: see `peers/page.mjs`. With `screenshot` a picture of it is left there.
+pub async fn page(url: &str, screenshot: Option<&Path>) -> Result<Value> {
+    let mut command = node("page.mjs");
+    command.args(["--url", url]);
+    if let Some(file) = screenshot {
+        command.arg("--screenshot").arg(file);
+    }
+    told("page", command).await
+}
+
 /// The line that a program prints which runs once.
 async fn told(name: &str, command: Command) -> Result<Value> {
     let _turn = process::turn_to_run().await;

@@ -166,7 +166,7 @@ fn why_of(record: &Value, reason: &str) -> Value {
     if reason.is_empty() {
         return json!({"happened": why::allowed(record)});
     }
-    let [happened, to_do] = why::reason(reason).unwrap_or_default();
+    let [happened, to_do] = why::reason(reason).unwrap_or_else(|| [format!("The answer says {reason}."), String::new()]);
     json!({"happened": happened, "detail": record["detail"], "to_do": to_do})
 }
 

@@ -135,7 +135,7 @@ function light(call) {
   const isDenied = call.decision === 'deny';
   const who = call.who ? `${call.kind ?? 'caller'} ${call.who}` : call.caller;
   const why = [call.why?.happened, call.why?.detail].filter(Boolean).join(' ');
-  $('passing').replaceChildren(verdict(call), ' ', make('strong', '', [call.operation ?? call.call, 'by', who].join(' ')), ' ', make('span', 'told', isDenied ? `${call.reason}: ${why}` : why || call.outcome));
+  $('passing').replaceChildren(verdict(call), ' ', make('strong', '', [call.operation ?? call.call, 'by', who].join(' ')), ' ', make('span', 'told', why || call.outcome));
 }
 
 // ---- one call, looked at
@@ -146,7 +146,7 @@ function shown(call) {
   why.id = 'why';
   why.append(make('p', '', call.why?.happened ?? call.outcome));
   if (call.why?.detail) why.append(make('p', 'mono', call.why.detail));
-  if (call.why?.to_do) why.append(make('p', 'hint', `What the caller can do: ${call.why.to_do}.`));
+  if (call.why?.to_do) why.append(make('p', 'hint', `What the caller can do: ${call.why.to_do}`));
   parts.push(why);
   if (call.steps) {
     const list = make('ol', 'steps', ...call.steps.map(({ met, place, says }) => make('li', '', make('span', met === null ? 'hint' : met ? 'good' : 'bad', met === null ? '·' : met ? '✓' : '✗'), make('span', 'place', place), make('span', '', says))));
@@ -177,7 +177,7 @@ function pairs(list) {
 
 function recorded({ envoy, record }) {
   const isDenied = record.decision === 'deny';
-  const head = make('summary', '', make('span', `verdict ${isDenied ? 'deny' : 'allow'}`, isDenied ? record.reason : 'allow'), ' ', `${record.operation ?? 'unknown'} `, make('span', 'hint', `${record.agent ?? record.connection ?? 'nobody'} · ${envoy} · ${record.client ?? 'no verified caller'}`));
+  const head = make('summary', '', make('span', `verdict ${isDenied ? 'deny' : 'allow'}`, isDenied ? record.reason : 'allow'), ' ', `${record.operation ?? 'not read'} `, make('span', 'hint', [record.agent ?? record.connection ?? 'nobody', envoy, record.client].filter(Boolean).join(' · ')));
   const item = make('li', '', make('details', '', head, block(JSON.stringify(record))));
   item.dataset.request = record.request_id ?? '';
   $('records').prepend(item);

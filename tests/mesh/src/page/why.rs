@@ -22,7 +22,16 @@ pub fn reason(name: &str) -> Option<[String; 2]> {
     let row = REFUSALS.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")))?;
     let cells: Vec<&str> = row.trim_end_matches('|').split(" | ").map(str::trim).collect();
     let [_status, _code, happened, to_do] = cells.as_slice() else { return None };
-    Some([plain(happened), plain(to_do)])
+    Some([sentence(happened), sentence(to_do)])
+}
+
+/// A cell as a sentence: with a capital letter, unless it begins with a name, and a full stop.
+fn sentence(cell: &str) -> String {
+    let text = plain(cell);
+    let mut letters = text.chars();
+    let Some(first) = letters.next() else { return text };
+    let first = if cell.starts_with('`') { first.to_string() } else { first.to_uppercase().to_string() };
+    format!("{first}{}{}", letters.as_str(), if text.ends_with('.') { "" } else { "." })
 }
 
 /// Markdown without its marks: of a link the text.

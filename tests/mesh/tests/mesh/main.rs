@@ -44,6 +44,7 @@ mod odd_framing;
 mod odd_requests;
 mod outbound;
 mod ownership;
+mod page;
 mod policy;
 mod projected;
 mod providers;
@@ -87,6 +88,7 @@ fn main() -> ExitCode {
     sdk_errors::add(&mut suite);
     browser::add(&mut suite);
     tour::add(&mut suite);
+    page::add(&mut suite);
     jwks::add(&mut suite);
     reload::add(&mut suite);
     configuration::add(&mut suite);
