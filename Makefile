@@ -1,6 +1,6 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing dashboard run
+.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing dashboard run screenshot
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
@@ -71,5 +71,8 @@ sizing: build ## measure memory and CPU time of real Envoys by agents and worker
 dashboard: build ## draw the pictures of docs/dashboards.md anew (docs/images/), from 3 minutes of traffic
 	@cargo run --locked -q -p attache-mesh --bin dashboard
 
-run: build ## start a whole mesh and show requests passing it (ONCE=1: and stop)
+run: build ## start a whole mesh, show requests passing it, and serve a page of it (ONCE=1: stop after the requests)
 	@cargo run --locked -q -p attache-mesh --bin run
+
+screenshot: build ## make docs/images/run.png anew: the page of `make run`, in headless Chromium
+	@SCREENSHOT=docs/images/run.png cargo test --locked -q -p attache-mesh --test mesh -- page::shows_the_tour

@@ -95,7 +95,11 @@ fn every_block_is_read_validated_or_run_by_a_test() {
                         assert!(is_run, "{place}: something stands in for {:?}, but the page is not run", one.command);
                         used.insert(format!("stand_in {page} {}", one.command));
                     } else {
-                        assert!(is_run, "{place}: no test runs {:?}: name the page, or the command and why not, in tests/pages.json", step.command);
+                        assert!(
+                            is_run,
+                            "{place}: no test runs {:?}: name the page, or the command and why not, in tests/pages.json",
+                            step.command
+                        );
                     }
                 }
             } else if !READ.contains(&language) && !list.parts.iter().any(|one| one.page == page && block.text.starts_with(&one.begins)) {
@@ -126,8 +130,11 @@ fn the_list_of_pages_gives_reasons_and_tests_that_exist() {
         assert!(reason.split_whitespace().count() >= 3, "{reason:?} is no reason");
     }
     assert!(list.stand_ins.iter().all(|one| !one.runs.is_empty()));
-    let sources: Vec<String> =
-        ["tests", "packages/cli/tests"].iter().flat_map(|folder| files(&root().join(folder), "rs")).map(|file| fs::read_to_string(file).unwrap()).collect();
+    let sources: Vec<String> = ["tests", "packages/cli/tests"]
+        .iter()
+        .flat_map(|folder| files(&root().join(folder), "rs"))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
     for one in &list.elsewhere {
         let function = one.test.rsplit("::").next().unwrap();
         let names = [format!("\"{}\"", one.test), format!("fn {function}(")];

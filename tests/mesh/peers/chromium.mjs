@@ -27,17 +27,18 @@ async function executablePath() {
   return join(common, 'chromium');
 }
 
-// A browser with an empty profile, which `end` closes and removes.
-export async function launch() {
+// A browser with an empty profile, which `end` closes and removes; `more` are settings of puppeteer.
+export async function launch({ args = [], ...more } = {}) {
   const profile = mkdtempSync(join(tmpdir(), 'attache-browser-'));
   // Not the package's own list, which turns the same-origin policy off.
   const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-zygote', '--no-first-run'];
   const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
   const browser = await puppeteer.launch({
     executablePath: await executablePath(),
-    args: [...flags, ...quiet],
+    args: [...flags, ...quiet, ...args],
     headless: 'shell',
     userDataDir: profile,
+    ...more,
   });
   const end = async () => {
     await browser.close();

@@ -5,11 +5,9 @@
 //
 // The last `seconds` are drawn, with rates over `window` seconds. The one line that is printed lists the files. A panel without data is
 // an error.
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import chromium from '@sparticuz/chromium';
-import puppeteer from 'puppeteer-core';
+import { launch } from './chromium.mjs';
 import { STYLE, drawn } from './charts.mjs';
 import { options } from './process.mjs';
 
@@ -57,15 +55,7 @@ for (const panel of dashboard.panels) {
   else rows.at(-1).panels.push({ panel, html: drawn(panel, await asked(panel), [end - seconds, end]) });
 }
 
-const profile = mkdtempSync(join(tmpdir(), 'attache-browser-'));
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-zygote', '--no-first-run'];
-const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--disable-lcd-text'];
-const browser = await puppeteer.launch({
-  executablePath: await chromium.executablePath(),
-  args: [...flags, ...quiet],
-  headless: 'shell',
-  userDataDir: profile,
-});
+const { browser, end } = await launch({ args: ['--disable-lcd-text'] });
 try {
   const page = await browser.newPage();
   await page.setViewport({ width: 1080, height: 400 });
@@ -80,6 +70,5 @@ try {
   }
   console.log(JSON.stringify(files));
 } finally {
-  await browser.close();
-  rmSync(profile, { recursive: true, force: true });
+  await end();
 }

@@ -209,6 +209,16 @@ impl Envoy {
         self.guest.as_ref().map_or_else(|| self.process.log(), Guest::log)
     }
 
+    /// Whether it has a process of its own: what is in that one's log is all about it.
+    pub fn is_alone(&self) -> bool {
+        self.guest.is_none()
+    }
+
+    /// The file with the configuration that it was started on, if it has a process of its own.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.is_alone().then(|| place::logs().join(format!("{}.json", self.process.name())))
+    }
+
     /// Waits until a line of the log holds all of `parts`; returns that line.
     pub async fn logged(&self, parts: &[&str]) -> Result<String> {
         self.logged_after(0, parts).await

@@ -4,6 +4,7 @@
 
 pub mod authorization;
 pub mod canary;
+pub mod chance;
 pub mod collector;
 pub mod connections;
 pub mod drawn;
@@ -18,6 +19,7 @@ pub mod matrix;
 pub mod mesh;
 pub mod mint;
 pub mod observed;
+pub mod page;
 pub mod peer;
 pub mod place;
 pub mod port;
@@ -36,6 +38,7 @@ pub mod told;
 pub mod tour;
 mod tour_callers;
 mod tour_methods;
+pub mod tour_wallet;
 pub mod verdicts;
 pub mod wait;
 pub mod wiretap;

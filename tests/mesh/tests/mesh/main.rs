@@ -17,6 +17,8 @@ mod credentials_clouds;
 mod credentials_faults;
 mod credentials_keys;
 mod credentials_places;
+#[path = "../../../shape/page.rs"]
+mod document;
 mod envoy_gateway;
 mod escaped_paths;
 mod examples;
@@ -52,7 +54,6 @@ mod odd_framing;
 mod odd_requests;
 mod outbound;
 mod ownership;
-#[path = "../../../shape/page.rs"]
 mod page;
 mod pages;
 mod policy;
@@ -108,6 +109,7 @@ fn main() -> ExitCode {
     browser::add(&mut suite);
     pages::add(&mut suite);
     tour::add(&mut suite);
+    page::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);
     reload::add(&mut suite);

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use attache_mesh::{place, process};
 use serde_json::{Value, json};
 
+use crate::document::{self, Block, Step};
 use crate::resources;
-use crate::page::{self, Block, Step};
 use crate::suite::Suite;
 
 /// A page starts programs one after the other and compiles the filter once or twice.
@@ -84,7 +84,8 @@ fn replaced(text: &str, old: &str, new: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(old) {
         let (before, behind) = (&rest[..at], &rest[at + old.len()..]);
-        let is_part = before.ends_with(|letter: char| letter.is_ascii_alphanumeric()) || behind.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        let is_part = before.ends_with(|letter: char| letter.is_ascii_alphanumeric())
+            || behind.starts_with(|letter: char| letter.is_ascii_alphanumeric());
         out.push_str(before);
         out.push_str(if is_part { old } else { new });
         rest = behind;
@@ -132,11 +133,17 @@ fn prepared(name: &str) -> Result<PathBuf> {
         symlink(place::root().join(folder), work.join(folder))?;
     }
     let modules = place::peer("node_modules");
-    for (package, installed) in [("express", "express"), ("oidc-provider", "oidc-provider"), ("jose", "jose"), ("@a2a-js/sdk", "a2a-js-0.3")] {
+    for (package, installed) in
+        [("express", "express"), ("oidc-provider", "oidc-provider"), ("jose", "jose"), ("@a2a-js/sdk", "a2a-js-0.3")]
+    {
         symlink(modules.join(installed), work.join("node_modules").join(package))?;
     }
     let envoy = place::tool("bin/envoy");
-    program(&folder, "envoy", &format!("exec '{}' --use-dynamic-base-id --concurrency 1 --file-flush-interval-msec 200 \"$@\"", envoy.display()))?;
+    program(
+        &folder,
+        "envoy",
+        &format!("exec '{}' --use-dynamic-base-id --concurrency 1 --file-flush-interval-msec 200 \"$@\"", envoy.display()),
+    )?;
     let python = place::tool("py-1.0/bin/python");
     for name in ["python", "python3"] {
         program(&folder, name, &format!("PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 exec '{}' \"$@\"", python.display()))?;
@@ -176,7 +183,8 @@ fn script(folder: &Path, blocks: &[Block], list: &Value, page: &str, ports: &Por
                 if begins("left_out", &step).is_some() {
                     continue;
                 }
-                let runs = begins("stand_ins", &step).map_or_else(|| step.command.clone(), |one| one["runs"].as_str().unwrap_or_default().to_owned());
+                let runs = begins("stand_ins", &step)
+                    .map_or_else(|| step.command.clone(), |one| one["runs"].as_str().unwrap_or_default().to_owned());
                 let at = folder.join(format!("{:03}", steps.len()));
                 lines.push(format!("exec >'{0}.out' 2>&1\n{1}\necho $? >'{0}.status'", at.display(), ports.here(&runs)));
                 steps.push(step);
@@ -193,7 +201,7 @@ async fn run(page: &str) -> Result<()> {
     let name = place::unique(&format!("page-{}", page.rsplit('/').next().unwrap_or(page).trim_end_matches(".md")));
     let folder = prepared(&name)?;
     let ports = Ports::of(&text)?;
-    let (script, steps) = script(&folder, &page::blocks(&text), &list, page, &ports)?;
+    let (script, steps) = script(&folder, &document::blocks(&text), &list, page, &ports)?;
     ensure!(!steps.is_empty(), "{page} has no commands");
     let file = folder.join("script.sh");
     std::fs::write(&file, script)?;
@@ -292,7 +300,9 @@ async fn validated(place_of: &str, mut configuration: Value) -> Result<()> {
     std::fs::write(folder.join("tls.key"), certificate.key_pair.serialize_pem())?;
     let file = folder.join("envoy.json");
     let mut text = configuration.to_string();
-    for (named, here) in [("/etc/client/tls.crt", "tls.crt"), ("/etc/client/tls.key", "tls.key"), ("/etc/ssl/certs/ca-certificates.crt", "tls.crt")] {
+    for (named, here) in
+        [("/etc/client/tls.crt", "tls.crt"), ("/etc/client/tls.key", "tls.key"), ("/etc/ssl/certs/ca-certificates.crt", "tls.crt")]
+    {
         text = text.replace(named, &folder.join(here).to_string_lossy());
     }
     std::fs::write(&file, text)?;
@@ -310,7 +320,7 @@ async fn every_yaml_is_taken() -> Result<()> {
     let mut resources = Vec::new();
     let mut count = 0;
     for (page, text) in texts()? {
-        for block in page::blocks(&text).iter().filter(|block| block.language == "yaml") {
+        for block in document::blocks(&text).iter().filter(|block| block.language == "yaml") {
             let place_of = format!("{page}:{}", block.line);
             let parts = entries(&list, "parts", &page);
             let is_part = parts.iter().any(|part| part["begins"].as_str().is_some_and(|begins| block.text.starts_with(begins)));
@@ -323,7 +333,8 @@ async fn every_yaml_is_taken() -> Result<()> {
                 if value.get("apiVersion").is_some() {
                     resources.push((place_of.clone(), value));
                 } else {
-                    let whole = bootstrap(&value).with_context(|| format!("{place_of}: neither Envoy's nor Kubernetes'; name it in tests/pages.json"))?;
+                    let whole = bootstrap(&value)
+                        .with_context(|| format!("{place_of}: neither Envoy's nor Kubernetes'; name it in tests/pages.json"))?;
                     validated(&place_of, whole).await?;
                 }
             }
