@@ -55,7 +55,7 @@ for (const panel of dashboard.panels) {
   else rows.at(-1).panels.push({ panel, html: drawn(panel, await asked(panel), [end - seconds, end]) });
 }
 
-const { browser, end } = await launch({ args: ['--disable-lcd-text'] });
+const { browser, end: close } = await launch({ args: ['--disable-lcd-text'] });
 try {
   const page = await browser.newPage();
   await page.setViewport({ width: 1080, height: 400 });
@@ -70,5 +70,5 @@ try {
   }
   console.log(JSON.stringify(files));
 } finally {
-  await end();
+  await close();
 }

@@ -102,7 +102,7 @@ fn card(reply: &Reply) -> String {
 pub(crate) fn outcome(reply: &Result<Reply>, read: fn(&Reply) -> String) -> Outcome {
     match reply {
         Ok(reply) if reply.is_success() && reply.reason().is_none() => {
-            Outcome { status: reply.status.to_string(), outcome: read(&reply), reason: String::new() }
+            Outcome { status: reply.status.to_string(), outcome: read(reply), reason: String::new() }
         }
         Ok(reply) => {
             let reason = reply.reason().unwrap_or_default();
