@@ -40,7 +40,7 @@ impl Page {
     }
 }
 
-/// The call that a `curl` command makes, with this key in `$KEY`.
+/// The call that a `curl` command makes, with this key in the file `key`.
 fn call(command: &str, key: &str) -> Result<Call> {
     let path = command.split("http://127.0.0.1:8080").nth(1).context("no URL")?.split_whitespace().next().context("no path")?;
     let body = command.split("-d '").nth(1).and_then(|rest| rest.split('\'').next());
@@ -48,7 +48,7 @@ fn call(command: &str, key: &str) -> Result<Call> {
     for header in command.split("-H ").skip(1) {
         let quote = header.chars().next().context("no header")?;
         let (name, value) = header.split(quote).nth(1).and_then(|header| header.split_once(": ")).context("no header")?;
-        call = call.header(name, value.replace("$KEY", key));
+        call = call.header(name, value.replace("$(cat key)", key));
     }
     Ok(match body {
         Some(body) => call.body(body.to_owned()),

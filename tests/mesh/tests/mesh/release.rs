@@ -290,9 +290,14 @@ async fn an_agent_is_protected_by_its_files_and_the_page_alone() -> Result<()> {
     };
     let shown = bash(&format!("{}\npwd", block("tar xzf")?), &folder).await?;
     let folder = PathBuf::from(shown.lines().last().context("no folder")?);
-    let key = bash(&format!("{}\nprintf %s \"$KEY\"", block("KEY=")?), &folder).await?;
+    let key = bash(&format!("{}\ncat key", block("openssl rand")?), &folder).await?.trim().to_owned();
     ensure!(key.len() == 32, "the key is {} letters", key.len());
 
+    // The agent's SDK is the one that `make setup` installed, so that nothing is downloaded here.
+    let pinned = std::fs::read_to_string(place::root().join("tests/mesh/peers/requirements-1.0.txt"))?;
+    let sdk = pinned.lines().find_map(|line| line.strip_prefix("a2a-sdk")?.split_once("==")).context("no SDK is pinned")?.1;
+    let sdk = sdk.split_whitespace().next().unwrap_or_default();
+    ensure!(block("agent.py")?.contains(&format!("a2a-sdk[http-server]=={sdk}\"")), "the page installs another SDK than {sdk}");
     // Each run of the mesh has other ports than the page.
     let (agent, inner) = agent(&page).await?;
     let outer = Reserved::new()?;
