@@ -1,4 +1,5 @@
-// Checks Istio resources against Istio's own schemas (npm @kubernetes-models/istio):
+// Checks Istio resources against Istio's own schemas (npm @kubernetes-models/istio), and admission policies for them against those of
+// Kubernetes (npm kubernetes-models):
 //   node validate_istio.mjs FILE      FILE holds a JSON list of resources
 // Prints one JSON line, a list with the faults of each resource, and exits 1 if there is any.
 //
@@ -8,8 +9,9 @@ import { readFileSync } from 'node:fs';
 import * as extensions from '@kubernetes-models/istio/extensions.istio.io/v1alpha1';
 import * as networkingV1 from '@kubernetes-models/istio/networking.istio.io/v1';
 import * as networkingV1alpha3 from '@kubernetes-models/istio/networking.istio.io/v1alpha3';
+import * as admission from 'kubernetes-models/admissionregistration.k8s.io/v1';
 
-const models = [extensions, networkingV1, networkingV1alpha3].flatMap((module) => Object.values(module));
+const models = [admission, extensions, networkingV1, networkingV1alpha3].flatMap((module) => Object.values(module));
 
 // What these hold is for the plugin or for Envoy: Istio's schemas leave it open.
 const OPEN = ['/spec/pluginConfig', '/spec/configPatches/*/patch/value'];
@@ -42,7 +44,7 @@ function faults(resource) {
     if (!Array.isArray(error.errors)) throw error;
     return error.errors.map((one) => `${one.instancePath} ${one.message}`);
   }
-  return paths(resource).filter((path) => !read.has(path)).map((path) => `${path} is not a field that Istio knows`);
+  return paths(resource).filter((path) => !read.has(path)).map((path) => `${path} is not a field that its schema knows`);
 }
 
 const found = JSON.parse(readFileSync(process.argv[2], 'utf8')).map(faults);

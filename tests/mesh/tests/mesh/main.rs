@@ -1,5 +1,6 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
+mod admission;
 mod at_hand;
 mod attack_corpora;
 mod attack_credentials;
@@ -110,6 +111,7 @@ fn main() -> ExitCode {
     record::add(&mut suite);
     watching::add(&mut suite);
     webhooks::add(&mut suite);
+    admission::add(&mut suite);
     istio::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
