@@ -18,11 +18,12 @@ use attache::config::schema::Document;
 use jsonschema::Validator;
 use serde_json::Value;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
+/// Found when a test runs, not when it is compiled: a checkout may be a copy, with all that was built in it.
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    std::env::current_dir().unwrap().join("../..")
 }
 
 fn is_blessing() -> bool {
@@ -51,7 +52,7 @@ fn faults(validator: &Validator, config: &Value) -> Vec<String> {
 
 /// What the command prints with these arguments.
 fn printed(arguments: &[&str]) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_attache")).args(arguments).output().unwrap();
+    let output = Command::new(std::env::var_os("CARGO_BIN_EXE_attache").expect("cargo says where it is")).args(arguments).output().unwrap();
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }

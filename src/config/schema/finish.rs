@@ -26,6 +26,11 @@ pub(super) fn publish(schema: &mut Value) {
         text.push_str(&required.unwrap_or_else(|| format!(" Default: {default}.")));
     }
     *text = unlinked(text);
+    // What editors show that know Markdown; the others show the text as it is.
+    if text.contains('`') {
+        let markdown = text.clone();
+        members.insert("markdownDescription".to_owned(), Value::String(markdown));
+    }
 }
 
 /// Takes the last marks away.

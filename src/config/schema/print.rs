@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 const WIDTH: usize = 140;
 
 /// What comes first in a schema; the rest stands before the last three.
-const FIRST: [&str; 9] = ["$schema", "$id", "title", "description", "type", "$ref", "const", "default", "examples"];
+const FIRST: [&str; 10] = ["$schema", "$id", "title", "description", "markdownDescription", "type", "$ref", "const", "default", "examples"];
 const LAST: [&str; 3] = ["properties", "oneOf", "$defs"];
 
 /// `schema` as text.

@@ -3,7 +3,7 @@
 // Prints one JSON line, a list with the faults of each resource, and exits 1 if there is any.
 //
 // Istio's kinds come from Istio's own schemas (npm @kubernetes-models/istio), the Prometheus operator's from its own (npm
-// @kubernetes-models/prometheus-operator). Kinds that no package has are in schemas/, written
+// @kubernetes-models/prometheus-operator), admission policies from Kubernetes' (npm kubernetes-models). Kinds that no package has are in schemas/, written
 // down from the API references that are named there.
 //
 // Kubernetes drops a field that a schema does not know, and so do the schemas of the package. A misspelt field is a fault here: the
@@ -15,8 +15,9 @@ import * as networkingV1 from '@kubernetes-models/istio/networking.istio.io/v1';
 import * as networkingV1alpha3 from '@kubernetes-models/istio/networking.istio.io/v1alpha3';
 import * as security from '@kubernetes-models/istio/security.istio.io/v1';
 import * as operator from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
+import * as admission from 'kubernetes-models/admissionregistration.k8s.io/v1';
 
-const models = [extensions, networkingV1, networkingV1alpha3, security, operator].flatMap((module) => Object.values(module));
+const models = [admission, extensions, networkingV1, networkingV1alpha3, security, operator].flatMap((module) => Object.values(module));
 
 const folder = new URL('schemas/', import.meta.url);
 const files = readdirSync(folder).map((name) => JSON.parse(readFileSync(new URL(name, folder), 'utf8')));
@@ -63,7 +64,7 @@ function faults(resource) {
     if (!Array.isArray(error.errors)) throw error;
     return error.errors.map((one) => `${one.instancePath} ${one.message}`);
   }
-  return paths(resource).filter((path) => !read.has(path)).map((path) => `${path} is not a field that Istio knows`);
+  return paths(resource).filter((path) => !read.has(path)).map((path) => `${path} is not a field that its schema knows`);
 }
 
 const found = JSON.parse(readFileSync(process.argv[2], 'utf8')).map(faults);

@@ -1,5 +1,6 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
+mod admission;
 mod at_hand;
 mod attack_corpora;
 mod attack_credentials;
@@ -138,6 +139,7 @@ fn main() -> ExitCode {
     watching::add(&mut suite);
     webhooks::add(&mut suite);
     resources::add(&mut suite);
+    admission::add(&mut suite);
     istio::add(&mut suite);
     istio_chains::add(&mut suite);
     istio_waypoint::add(&mut suite);

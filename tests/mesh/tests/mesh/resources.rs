@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::suite::Suite;
 
-const CHECK: Duration = Duration::from_secs(240);
+/// How long a program that checks may take.
+pub const CHECK: Duration = Duration::from_secs(240);
 /// The folders with resources, and the pages about them.
 const FOLDERS: [&str; 2] = ["istio", "gateway"];
 const PAGES: [&str; 2] = ["istio.md", "envoy-gateway.md"];
@@ -35,10 +36,11 @@ pub fn text(value: &Value) -> Result<&str> {
     value.as_str().with_context(|| format!("{value} is no text"))
 }
 
-/// The files of a folder in `envoy/`.
+/// The resource files of a folder in `envoy/`.
 fn files(folder: &str) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(place::root().join("envoy").join(folder))?;
     let mut names = entries.map(|entry| Ok(format!("{folder}/{}", entry?.file_name().to_string_lossy()))).collect::<Result<Vec<_>>>()?;
+    names.retain(|name| name.ends_with(".yaml"));
     names.sort();
     Ok(names)
 }
