@@ -36,7 +36,7 @@ pub fn text(value: &Value) -> Result<&str> {
     value.as_str().with_context(|| format!("{value} is no text"))
 }
 
-/// The resource files of a folder in `envoy/`.
+/// The files with resources of a folder in `envoy/`.
 fn files(folder: &str) -> Result<Vec<String>> {
     let entries = std::fs::read_dir(place::root().join("envoy").join(folder))?;
     let mut names = entries.map(|entry| Ok(format!("{folder}/{}", entry?.file_name().to_string_lossy()))).collect::<Result<Vec<_>>>()?;
@@ -98,6 +98,9 @@ const WRONG: &[(&str, &str, &str, Edit)] = &[
     ("gateway/extensionpolicy.yaml", "EnvoyExtensionPolicy", "/spec/wasm/0/rootId ", |it| it["spec"]["wasm"][0]["rootId"] = json!("a")),
     ("gateway/extensionpolicy.yaml", "EnvoyExtensionPolicy", "/spec/wasm/0/code ", |it| {
         it["spec"]["wasm"][0]["code"]["type"] = json!("HTTP")
+    }),
+    ("gateway/extensionpolicy.yaml", "EnvoyExtensionPolicy", "/spec/wasm/0/code/sha256 ", |it| {
+        it["spec"]["wasm"][0]["code"]["sha256"] = json!("0".repeat(64));
     }),
     ("gateway/extensionpolicy-holding.yaml", "EnvoyPatchPolicy", "/spec/jsonPatches/0/operation/op ", |it| {
         it["spec"]["jsonPatches"][0]["operation"]["op"] = json!("merge");
