@@ -81,7 +81,8 @@ fn panels_have_ids_of_their_own_and_do_not_overlap() {
 
 fn promtool(arguments: &[&str]) {
     let tool = root().join(".tools/bin/promtool");
-    let output = Command::new(&tool).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", tool.display()));
+    let output =
+        Command::new(&tool).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}; run `make setup`", tool.display()));
     let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
     assert!(output.status.success(), "promtool {arguments:?}:\n{said}");
 }
@@ -130,7 +131,11 @@ fn the_dashboard_shows_each_metric_and_no_other() {
     let documented = metrics(&table.lines().filter(|line| line.starts_with('|')).collect::<Vec<_>>().join("\n"));
     let dashboard = dashboard();
     let panels = dashboard["panels"].as_array().unwrap();
-    let queries: Vec<&str> = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten()).map(|one| one["expr"].as_str().unwrap()).collect();
+    let queries: Vec<&str> = panels
+        .iter()
+        .flat_map(|panel| panel["targets"].as_array().into_iter().flatten())
+        .map(|one| one["expr"].as_str().unwrap())
+        .collect();
     let mut shown = metrics(&queries.join("\n"));
     let asked: BTreeSet<String> = words(&read("envoy/observability/rules.yaml"), "").iter().flat_map(|line| metrics(line)).collect();
     let unknown: Vec<&String> = asked.difference(&documented).collect();
