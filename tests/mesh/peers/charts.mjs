@@ -113,7 +113,7 @@ function number(panel, series) {
     const label = panel.options.textMode === 'value_and_name' ? `<small>${escaped(name)}</small>` : '';
     return `<div class="number" style="color:${NAMED[step.color]}">${escaped(shown(rounded, unit))}${label}</div>`;
   });
-  return parts.join('');
+  return parts.join('') || '<div class="number">–</div>';
 }
 
 function table(series) {

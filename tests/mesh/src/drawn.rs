@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::prometheus::Prometheus;
-use crate::{peer, place, process};
+use crate::{observed, peer, place, process};
 
 /// Draws one picture of each row of panels into `folder`, over the last `seconds`, with rates over `window` seconds.
 ///
@@ -19,6 +19,9 @@ pub async fn dashboard(prometheus: &Prometheus, folder: &Path, seconds: u64, win
     command.arg("--dashboard").arg(place::root().join("envoy/observability/dashboard.json")).arg("--out").arg(folder);
     command.args(["--prometheus", &format!("http://127.0.0.1:{}", prometheus.port)]);
     command.args(["--seconds", &seconds.to_string(), "--window", &window.to_string()]);
+    if observed::is_awaited("attache_build_info")? {
+        command.args(["--lacks", "attache_build_info"]);
+    }
     let _turn = process::turn_to_run().await;
     let drawing = process::spawn(&place::unique("draw-dashboard"), command)?;
     let status = drawing.exit(Duration::from_secs(240)).await.with_context(|| drawing.tail())?;

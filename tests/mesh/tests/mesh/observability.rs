@@ -62,6 +62,9 @@ async fn ask(observed: &Observed) -> Result<()> {
     let queries = observed::queries(&dashboard);
     ensure!(queries.len() > 30, "{} queries", queries.len());
     for (panel, query) in &queries {
+        if observed::is_awaited(query)? {
+            continue;
+        }
         observed.prometheus.finds(query).await.with_context(|| format!("panel {panel:?}"))?;
     }
     for rule in rules()? {
@@ -72,6 +75,9 @@ async fn ask(observed: &Observed) -> Result<()> {
                 // It may have nothing to say now, but is a query.
                 observed.prometheus.query(expression).await?;
                 for vector in vectors(expression) {
+                    if observed::is_awaited(&vector)? {
+                        continue;
+                    }
                     observed.prometheus.finds(&vector).await.with_context(|| format!("{}", rule["alert"]))?;
                 }
             }
