@@ -1,16 +1,16 @@
 // Somebody at the page of `make run`, in headless Chromium.
 //
-//   node page.mjs --url URL [--screenshot FILE]
+//   node page.mjs --url URL [--screenshot FILE] [--narrow FILE]
 //
 // Plays the tour by the page's button, sends calls by its form, plays one of the tour again, and lets a page of another origin try to
-// send one. Prints one line of JSON: `{ok, rows, wrong, sent: [{token, verdict, why, steps, got, record}], again, foreign, faults,
+// send one. `screenshot` is a picture of it at 1280 pixels, `narrow` one at 390. Prints one line of JSON: `{ok, rows, wrong, sent: [{token, verdict, why, steps, got, record}], again, foreign, faults,
 // unlabelled, overflows}`. `faults` are errors on the console, of the script, and of the content security policy.
 
 import { createServer } from 'node:http';
 import { launch } from './chromium.mjs';
 import { options } from './process.mjs';
 
-const { url, screenshot } = options({ url: '', screenshot: '' });
+const { url, screenshot, narrow: narrowShot } = options({ url: '', screenshot: '', narrow: '' });
 /** A tour takes a while where the machine is busy. */
 const PATIENCE = 180_000;
 
@@ -119,13 +119,16 @@ try {
   const unlabelled = await page.$$eval('button, select, input, textarea', (controls) =>
     controls.filter((control) => !(control.labels?.length || control.getAttribute('aria-label') || control.textContent.trim())).map((control) => control.outerHTML));
   if (screenshot) {
-    await send(page, { to: 'expense', operation: 'CancelTask', token: 'guest' });
+    await send(page, { to: 'expense', operation: 'SendMessage', token: 'expired' });
     await page.evaluate(() => { document.activeElement?.blur(); scrollTo(0, 0); });
-    await page.screenshot({ path: screenshot, fullPage: false });
+    // To the end of the steps by which the call was decided.
+    const end = await page.$eval('#looked .steps', (steps) => steps.getBoundingClientRect().bottom);
+    await page.setViewport({ width: 1280, height: Math.ceil(end) + 10 });
+    await page.screenshot({ path: screenshot });
   }
   const narrow = await open(390, 844);
   await narrow.waitForSelector('#calls tr[data-step="38"]');
-  if (process.env.NARROW_SCREENSHOT) await narrow.screenshot({ path: process.env.NARROW_SCREENSHOT, fullPage: true });
+  if (narrowShot) await narrow.screenshot({ path: narrowShot });
   const wide = [await overflows(page), await overflows(narrow)];
   const violations = [page, narrow].map((one) => one.evaluate(() => window.violations));
   faults.push(...(await Promise.all(violations)).flat().map((what) => `policy: ${what}`));

@@ -111,7 +111,9 @@ fn is_whole(door: Door, is_through: bool, reply: Option<&Reply>) -> impl Fn(&[Se
 async fn tell(shared: &Shared, program: &Program<'static>, id: &str, told: Told<'_>) -> Value {
     let Told { mask, sent, reply, row, .. } = &told;
     let is_through = reply.is_some_and(|reply| reply.is_success() && reply.reason().is_none());
-    let records = shared.trail.take(id, is_whole(told.door, is_through, *reply)).await;
+    let mut records = shared.trail.take(id, is_whole(told.door, is_through, *reply)).await;
+    // The Envoy that the call came to is the first on its way.
+    records.sort_by_key(|seen| seen.door.is_outbound() != told.door.is_outbound());
     // The one that refused it, else the last that decided.
     let refused = records.iter().map(|seen| &seen.record).find(|record| record["decision"] == "deny");
     let record = refused.or(way::last(&records, false)).or(way::last(&records, true)).cloned().unwrap_or_default();
@@ -140,8 +142,8 @@ async fn tell(shared: &Shared, program: &Program<'static>, id: &str, told: Told<
         "stated": row.filter(|row| !row.holds()).map(|row| format!("{} {} {}", row.stated.status, row.stated.outcome, row.stated.reason)),
         "who": user.map_or(record["client"].clone(), Value::String), "kind": record["kind"],
         "operation": record["operation"], "version": record["version"], "binding": record["binding"],
-        "why": why_of(&record, &reason), "way": way::of(told.door, &records, decision == "deny"),
-        "sent": sent.map(|call| shown_call(call, program.envoy(told.door).port(), mask)),
+        "why": why_of(&record, &reason, &records), "way": way::of(told.door, &records, decision == "deny"),
+        "task": reply.and_then(task_of), "sent": sent.map(|call| shown_call(call, program.envoy(told.door).port(), mask)),
         "answer": reply.map(|reply| shown_reply(reply, mask)), "echo": echoed,
         "records": records.iter().map(|seen| json!({"envoy": seen.door.name(), "record": seen.record})).collect::<Vec<_>>(),
         "steps": explained(program, &told, &records).await,
@@ -149,6 +151,16 @@ async fn tell(shared: &Shared, program: &Program<'static>, id: &str, told: Told<
     });
     shared.board.post(Kind::Call, &event);
     event
+}
+
+/// The id of the task that an answer tells, over either binding and in either version.
+fn task_of(reply: &Reply) -> Option<String> {
+    let answer = reply.json();
+    let result = answer.get("result").unwrap_or(&answer);
+    let task = result.get("task").unwrap_or(result);
+    // An id of a JSON-RPC message is beside `jsonrpc`, of a message beside `messageId`.
+    task.get("status")?;
+    task["id"].as_str().map(str::to_owned)
 }
 
 fn agent(name: &str) -> String {
@@ -159,12 +171,11 @@ fn agent(name: &str) -> String {
 }
 
 /// What happened, what was wrong, and what to do.
-fn why_of(record: &Value, reason: &str) -> Value {
-    if record.is_null() && reason.is_empty() {
-        return json!({"happened": null});
-    }
+fn why_of(record: &Value, reason: &str, records: &[Seen]) -> Value {
     if reason.is_empty() {
-        return json!({"happened": why::allowed(record)});
+        let on_the_way = [way::last(records, true), way::last(records, false)].into_iter().flatten();
+        let said: Vec<String> = on_the_way.map(why::allowed).collect();
+        return json!({"happened": if said.is_empty() { Value::Null } else { json!(said.join(" ")) }});
     }
     let [happened, to_do] = why::reason(reason).unwrap_or_else(|| [format!("The answer says {reason}."), String::new()]);
     json!({"happened": happened, "detail": record["detail"], "to_do": to_do})

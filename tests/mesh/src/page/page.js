@@ -69,8 +69,7 @@ function passed(call) {
     calls.delete($('calls').lastElementChild.dataset.call);
     $('calls').lastElementChild.remove();
   }
-  const task = /"id":\s*"([0-9a-f-]{36})",?\s*"(?:contextId|status|history|artifacts|kind)|"task(?:Id)?":\s*\{?\s*"?([0-9a-f-]{36})/.exec(call.answer?.body ?? '');
-  lastTask = task?.[1] ?? task?.[2] ?? lastTask;
+  lastTask = call.task ?? lastTask;
   count();
   waiting.push(call);
   if (!isLit) next();
@@ -126,7 +125,7 @@ function light(call) {
       if (said && node === refused) said.textContent = `✗ ${call.reason}`;
       else if (said) said.textContent = '✓ goes on';
       const who = element.querySelector('[data-who]');
-      if (who) who.textContent = call.caller;
+      if (who) who.textContent = who.closest('.narrow') && call.caller.length > 21 ? `${call.caller.slice(0, 20)}…` : call.caller;
     }
     if (at) for (const edge of all('edge', `${nodes[at - 1]}-${node}`)) edge.classList.add('on', ...(node === refused ? ['off'] : []));
   });
@@ -146,11 +145,11 @@ function shown(call) {
   why.id = 'why';
   why.append(make('p', '', call.why?.happened ?? call.outcome));
   if (call.why?.detail) why.append(make('p', 'mono', call.why.detail));
-  if (call.why?.to_do) why.append(make('p', 'hint', `What the caller can do: ${call.why.to_do}`));
+  if (call.why?.to_do) why.append(make('p', 'hint', `What the caller can do: ${call.why.to_do}.`));
   parts.push(why);
   if (call.steps) {
     const list = make('ol', 'steps', ...call.steps.map(({ met, place, says }) => make('li', '', make('span', met === null ? 'hint' : met ? 'good' : 'bad', met === null ? '·' : met ? '✓' : '✗'), make('span', 'place', place), make('span', '', says))));
-    parts.push(make('h3', '', 'Step by step, as attache explain has it'), list);
+    parts.push(make('h3', '', 'Step by step, as ', make('code', '', 'attache explain'), ' has it'), list);
   }
   const left = make('div');
   const right = make('div');

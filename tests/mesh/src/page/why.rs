@@ -22,7 +22,7 @@ pub fn reason(name: &str) -> Option<[String; 2]> {
     let row = REFUSALS.lines().find_map(|line| line.strip_prefix(&format!("| `{name}` |")))?;
     let cells: Vec<&str> = row.trim_end_matches('|').split(" | ").map(str::trim).collect();
     let [_status, _code, happened, to_do] = cells.as_slice() else { return None };
-    Some([sentence(happened), sentence(to_do)])
+    Some([sentence(happened), plain(to_do)])
 }
 
 /// A cell as a sentence: with a capital letter, unless it begins with a name, and a full stop.

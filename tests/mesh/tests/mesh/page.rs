@@ -32,6 +32,10 @@ async fn shows_the_tour(mesh: &'static Mesh) -> Result<()> {
     let rows = page.play_tour().await?;
     ensure!(rows.len() == calls && rows.iter().all(tour::Row::holds), "\n{}", report::table(&rows));
     let seen = peer::page(&page.url(), screenshot().as_deref()).await?;
+    if let Some(file) = screenshot() {
+        let size = std::fs::metadata(&file)?.len();
+        ensure!(size < 200_000, "{} has {size} bytes: pages with pictures of more load slowly", file.display());
+    }
     let nothing = json!([]);
     ensure!(seen["rows"] == calls && seen["wrong"] == nothing, "{} rows, wrong {}", seen["rows"], seen["wrong"]);
     ensure!(seen["faults"] == nothing, "{}", seen["faults"]);
