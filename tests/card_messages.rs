@@ -22,7 +22,7 @@ const SOURCES: [(Version, &[&str]); 2] =
     [(Version::V1_0, &["python-1.0", "python-1.0-plain"]), (Version::V0_3, &["python-0.3", "python-0.3-plain"])];
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cards")
+    Path::new("tests/cards")
 }
 
 fn json_of(path: &str) -> Value {

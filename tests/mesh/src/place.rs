@@ -8,12 +8,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Log folders of earlier runs that are kept.
 const KEPT_RUNS: usize = 10;
 
-/// The repository's root.
+/// The repository's root, as it is found when this runs: what was compiled in another place, and copied from there, must not
+/// test the module of that place. cargo says where it is; a program that is started without cargo lies below it.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+        let start = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).or_else(|| std::env::current_exe().ok());
+        let start = start.unwrap_or_default();
+        match start.ancestors().find(|folder| folder.join("tools/wasm-cargo.sh").is_file()) {
+            Some(root) => root.to_path_buf(),
+            None => panic!("{} is in no checkout: start it with cargo", start.display()),
+        }
     })
 }
 

@@ -17,7 +17,13 @@ mod credentials_clouds;
 mod credentials_faults;
 mod credentials_keys;
 mod credentials_places;
+#[path = "../../../shape/page.rs"]
+mod document;
+mod envoy_gateway;
 mod escaped_paths;
+mod examples;
+mod examples_buffers;
+mod examples_tls;
 mod forwarded;
 mod from_card;
 mod getting_started;
@@ -31,6 +37,8 @@ mod http1;
 mod http2;
 mod identity;
 mod istio;
+mod istio_chains;
+mod istio_waypoint;
 mod jwks;
 mod keys;
 mod layouts;
@@ -41,10 +49,13 @@ mod marks;
 mod media_types;
 mod names;
 mod notifications;
+mod observability;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
 mod ownership;
+mod page;
+mod pages;
 mod policy;
 mod projected;
 mod providers;
@@ -52,9 +63,12 @@ mod published;
 mod push_out;
 mod ratelimit;
 mod record;
+mod release;
 mod reload;
 mod remote_cards;
+mod remote_module;
 mod requests;
+mod resources;
 mod router;
 mod schemes;
 mod sdk;
@@ -78,7 +92,13 @@ mod webhooks;
 
 use std::process::ExitCode;
 
+/// With this in its environment the program is the command `attache`, for pages that use it.
+const COMMAND: &str = "ATTACHE_COMMAND";
+
 fn main() -> ExitCode {
+    if std::env::var_os(COMMAND).is_some() {
+        return ExitCode::from(attache_cli::command::run());
+    }
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
@@ -88,7 +108,9 @@ fn main() -> ExitCode {
     sdk::add(&mut suite);
     sdk_errors::add(&mut suite);
     browser::add(&mut suite);
+    pages::add(&mut suite);
     tour::add(&mut suite);
+    page::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);
     reload::add(&mut suite);
@@ -104,6 +126,9 @@ fn main() -> ExitCode {
     requests::add(&mut suite);
     identity::add(&mut suite);
     escaped_paths::add(&mut suite);
+    examples::add(&mut suite);
+    examples_buffers::add(&mut suite);
+    examples_tls::add(&mut suite);
     forwarded::add(&mut suite);
     media_types::add(&mut suite);
     names::add(&mut suite);
@@ -113,7 +138,11 @@ fn main() -> ExitCode {
     record::add(&mut suite);
     watching::add(&mut suite);
     webhooks::add(&mut suite);
+    resources::add(&mut suite);
     istio::add(&mut suite);
+    istio_chains::add(&mut suite);
+    istio_waypoint::add(&mut suite);
+    envoy_gateway::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
     providers::add(&mut suite);
@@ -129,6 +158,7 @@ fn main() -> ExitCode {
     getting_started::add(&mut suite);
     skills::add(&mut suite);
     statistics::add(&mut suite);
+    observability::add(&mut suite);
     traces::add(&mut suite);
     task_states::add(&mut suite);
     http1::add(&mut suite);
@@ -148,6 +178,8 @@ fn main() -> ExitCode {
     credentials_keys::add(&mut suite);
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
+    remote_module::add(&mut suite);
+    release::add(&mut suite);
     steering::add(&mut suite);
     leaving::add(&mut suite);
     ratelimit::add(&mut suite);

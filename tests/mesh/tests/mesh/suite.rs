@@ -102,6 +102,7 @@ impl Suite {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(THREADS);
         let _end = EndAll;
+        envoy::share();
         if let Err(error) = runtime().block_on(process::end_on_signal(130)) {
             eprintln!("{error:#}");
             return ExitCode::FAILURE;
