@@ -1,9 +1,10 @@
 //! `docs/upgrade.md`: the files in it run, their updates are taken, and the statistics that it names are there.
 
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::Call;
@@ -29,6 +30,21 @@ fn page(folder: &Path) -> Result<(String, Vec<Value>)> {
     let blocks = blocks.collect::<Result<Vec<Value>, _>>().context("a block of docs/upgrade.md")?;
     ensure!(blocks.len() == 3, "{} blocks of YAML", blocks.len());
     Ok((text, blocks))
+}
+
+/// The commands of each block that the page shows of a console, with this folder and the port of this Envoy's admin server.
+fn consoles(text: &str, folder: &Path, envoy: &Envoy) -> Vec<String> {
+    let blocks = text.split("```console\n").skip(1).map(|rest| rest.split("```").next().unwrap_or_default());
+    let here = |block: &str| block.replace(FOLDER, &folder.display().to_string()).replace(":9901/", &format!(":{}/", envoy.admin()));
+    let commands = |block: String| block.lines().filter_map(|line| line.strip_prefix("$ ")).collect::<Vec<_>>().join("\n");
+    blocks.map(|block| commands(here(block))).collect()
+}
+
+/// Runs commands in a folder: what they print.
+fn shell(folder: &Path, commands: &str) -> Result<String> {
+    let out = Command::new("sh").args(["-ec", commands]).current_dir(folder).output()?;
+    ensure!(out.status.success(), "{commands}: {}", String::from_utf8_lossy(&out.stderr));
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 
 fn folder(name: &str) -> Result<std::path::PathBuf> {
@@ -90,8 +106,14 @@ async fn by_filter(mesh: &'static Mesh) -> Result<()> {
     let token = mesh.token().await?;
     decided_by(&envoy, &token, "expense").await?;
     named(&envoy, &text, &["extension_config_discovery.http_filter.attache.config_reload", ".config_fail", "v8.active"]).await?;
-    publish(&folder, "filter.yaml", &filter(mesh, &blocks[1], &folder, |plugin| plugin["agents"][0]["name"] = json!("renamed"))?)?;
+    let [change, look] = consoles(&text, &folder, &envoy).try_into().map_err(|all| anyhow!("{all:?}"))?;
+    let own = folder.join("own");
+    std::fs::create_dir_all(&own)?;
+    publish(&own, "filter.yaml", &filter(mesh, &blocks[1], &folder, |plugin| plugin["agents"][0]["name"] = json!("renamed"))?)?;
+    shell(&own, &change)?;
     decided_by(&envoy, &token, "renamed").await?;
+    let said = shell(&own, &look)?;
+    ensure!(said.contains("attache.config_reload: 2") && said.contains("attache.config_fail: 0"), "{said}");
     let reply = send_1_0("x").send(envoy.port()).await?;
     ensure!(reply.reason().as_deref() == Some("credentials_missing"), "{} {}", reply.status, reply.text());
     // The folder that a ConfigMap is mounted to.
