@@ -78,8 +78,8 @@ pub struct Host {
     pub clusters: Vec<&'static str>,
     /// Whether there is a foreign function `verify_signature`.
     pub verifies: bool,
-    /// Whether there is a foreign function `sign`: Envoy has it from 1.37 on.
-    pub signs: bool,
+    /// Whether it lacks the foreign function `sign`: Envoy has it from 1.37 on.
+    pub signs_nothing: bool,
     /// Whether it lacks the foreign function `declare_property`.
     pub declares_nothing: bool,
     /// Nanoseconds since the epoch.
@@ -311,7 +311,7 @@ impl Guest<'_, '_> {
                 if function == "declare_property" && !self.host().declares_nothing {
                     return Ok((function, OK));
                 }
-                if function == "sign" && self.host().signs {
+                if function == "sign" && !self.host().signs_nothing {
                     // As Envoy does: without a key the argument is no good.
                     let Some(result) = boring::sign(&argument) else { return Ok((function, BAD_ARGUMENT)) };
                     self.give(4, &result)?;

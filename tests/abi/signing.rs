@@ -17,7 +17,7 @@ fn configuration() -> Value {
 
 fn host(seed: Option<u8>, signs: bool) -> Host {
     let environment = seed.map(|seed| format!("NOTIFY={}", keys::pem(seed))).into_iter().collect();
-    Host { environment, signs, verifies: true, ..Host::default() }
+    Host { environment, signs_nothing: !signs, verifies: true, ..Host::default() }
 }
 
 fn notification() -> Pairs {

@@ -106,9 +106,10 @@ fn lacking(line: &str) -> Option<String> {
     Some(what.trim().to_owned())
 }
 
-/// The line of Envoy's log that says why it did not start.
+/// What Envoy's log says of why it did not start: that it has no V8, else its last word.
 fn why_not(log: &str) -> String {
-    let line = log.lines().rev().find(|line| line.contains("[critical]") || line.contains("error"));
+    let unsupported = log.lines().find(|line| line.contains("compiled without support"));
+    let line = unsupported.or_else(|| log.lines().rev().find(|line| line.contains("[critical]") || line.contains("error")));
     let text = line.unwrap_or("it does not start").rsplit("] ").next().unwrap_or_default();
     text.replace('|', "\\|").chars().take(200).collect()
 }

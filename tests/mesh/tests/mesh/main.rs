@@ -85,6 +85,7 @@ mod tenants;
 mod tokens;
 mod tour;
 mod traces;
+mod upgrade;
 mod vectors;
 mod waiting;
 mod watching;
@@ -185,6 +186,7 @@ fn main() -> ExitCode {
     leaving::add(&mut suite);
     ratelimit::add(&mut suite);
     command::add(&mut suite);
+    upgrade::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);
