@@ -84,29 +84,13 @@ fn replaced(text: &str, old: &str, new: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(old) {
         let (before, behind) = (&rest[..at], &rest[at + old.len()..]);
-        let is_part = before.ends_with(|letter: char| letter.is_ascii_alphanumeric()) || behind.starts_with(|letter: char| letter.is_ascii_alphanumeric());
+        let is_part = before.ends_with(|letter: char| letter.is_ascii_alphanumeric())
+            || behind.starts_with(|letter: char| letter.is_ascii_alphanumeric());
         out.push_str(before);
         out.push_str(if is_part { old } else { new });
         rest = behind;
     }
     out + rest
-}
-
-/// Whether `told` is `shown`, in which `…` stands for anything.
-fn is_shown(shown: &str, told: &str) -> bool {
-    let lines = |text: &str| text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    let (shown, told) = (lines(shown), lines(told));
-    let mut parts: Vec<&str> = shown.split('…').collect();
-    let last = parts.pop().unwrap_or_default();
-    let Some(mut rest) = told.strip_prefix(parts.first().copied().unwrap_or(last)) else { return false };
-    if parts.is_empty() {
-        return rest.is_empty();
-    }
-    for part in &parts[1..] {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 /// A program of `folder/bin`, which is first on the path of a page.
@@ -132,11 +116,17 @@ fn prepared(name: &str) -> Result<PathBuf> {
         symlink(place::root().join(folder), work.join(folder))?;
     }
     let modules = place::peer("node_modules");
-    for (package, installed) in [("express", "express"), ("oidc-provider", "oidc-provider"), ("jose", "jose"), ("@a2a-js/sdk", "a2a-js-0.3")] {
+    for (package, installed) in
+        [("express", "express"), ("oidc-provider", "oidc-provider"), ("jose", "jose"), ("@a2a-js/sdk", "a2a-js-0.3")]
+    {
         symlink(modules.join(installed), work.join("node_modules").join(package))?;
     }
     let envoy = place::tool("bin/envoy");
-    program(&folder, "envoy", &format!("exec '{}' --use-dynamic-base-id --concurrency 1 --file-flush-interval-msec 200 \"$@\"", envoy.display()))?;
+    program(
+        &folder,
+        "envoy",
+        &format!("exec '{}' --use-dynamic-base-id --concurrency 1 --file-flush-interval-msec 200 \"$@\"", envoy.display()),
+    )?;
     let python = place::tool("py-1.0/bin/python");
     for name in ["python", "python3"] {
         program(&folder, name, &format!("PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 exec '{}' \"$@\"", python.display()))?;
@@ -176,7 +166,8 @@ fn script(folder: &Path, blocks: &[Block], list: &Value, page: &str, ports: &Por
                 if begins("left_out", &step).is_some() {
                     continue;
                 }
-                let runs = begins("stand_ins", &step).map_or_else(|| step.command.clone(), |one| one["runs"].as_str().unwrap_or_default().to_owned());
+                let runs = begins("stand_ins", &step)
+                    .map_or_else(|| step.command.clone(), |one| one["runs"].as_str().unwrap_or_default().to_owned());
                 let at = folder.join(format!("{:03}", steps.len()));
                 lines.push(format!("exec >'{0}.out' 2>&1\n{1}\necho $? >'{0}.status'", at.display(), ports.here(&runs)));
                 steps.push(step);
@@ -210,7 +201,7 @@ async fn run(page: &str) -> Result<()> {
         let shown = step.output.as_deref().map_or("nothing, being sh", str::trim_end);
         let context = || format!("{page}: $ {}\nis shown with:\n{shown}\nand said:\n{told}\n{}", step.command, tail(&folder));
         let status = std::fs::read_to_string(kept.with_extension("status")).with_context(context)?;
-        ensure!(step.output.as_ref().is_none_or(|output| is_shown(output, &told)), "{}", context());
+        ensure!(step.output.as_ref().is_none_or(|output| page::is_shown(output, &told)), "{}", context());
         let may_fail = step.output.as_ref().is_some_and(|output| !output.is_empty());
         ensure!(may_fail || status.trim() == "0", "status {}: {}", status.trim(), context());
     }
@@ -292,7 +283,9 @@ async fn validated(place_of: &str, mut configuration: Value) -> Result<()> {
     std::fs::write(folder.join("tls.key"), certificate.key_pair.serialize_pem())?;
     let file = folder.join("envoy.json");
     let mut text = configuration.to_string();
-    for (named, here) in [("/etc/client/tls.crt", "tls.crt"), ("/etc/client/tls.key", "tls.key"), ("/etc/ssl/certs/ca-certificates.crt", "tls.crt")] {
+    for (named, here) in
+        [("/etc/client/tls.crt", "tls.crt"), ("/etc/client/tls.key", "tls.key"), ("/etc/ssl/certs/ca-certificates.crt", "tls.crt")]
+    {
         text = text.replace(named, &folder.join(here).to_string_lossy());
     }
     std::fs::write(&file, text)?;
@@ -309,21 +302,25 @@ async fn every_yaml_is_taken() -> Result<()> {
     let list = list()?;
     let mut resources = Vec::new();
     let mut count = 0;
+    let run: Vec<&str> = list["run"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (page, text) in texts()? {
+        // An Envoy starts on each file of a page that is run.
+        let is_run = run.contains(&page.as_str());
         for block in page::blocks(&text).iter().filter(|block| block.language == "yaml") {
             let place_of = format!("{page}:{}", block.line);
             let parts = entries(&list, "parts", &page);
             let is_part = parts.iter().any(|part| part["begins"].as_str().is_some_and(|begins| block.text.starts_with(begins)));
             for document in block.text.split("\n---\n") {
                 let value: Value = serde_yaml_ng::from_str(document).with_context(|| format!("{place_of}: this is no YAML"))?;
-                if is_part {
+                count += 1;
+                if is_part || (is_run && block.file.is_some()) {
                     continue;
                 }
-                count += 1;
                 if value.get("apiVersion").is_some() {
                     resources.push((place_of.clone(), value));
                 } else {
-                    let whole = bootstrap(&value).with_context(|| format!("{place_of}: neither Envoy's nor Kubernetes'; name it in tests/pages.json"))?;
+                    let whole = bootstrap(&value)
+                        .with_context(|| format!("{place_of}: neither Envoy's nor Kubernetes'; name it in tests/pages.json"))?;
                     validated(&place_of, whole).await?;
                 }
             }
