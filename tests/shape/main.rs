@@ -176,6 +176,7 @@ fn the_envoy_configurations_hold_plugin_configurations() {
         "outbound-cluster.yaml",
         "ratelimit.yaml",
         "ratelimit-global.yaml",
+        "remote-module.yaml",
         "tracing.yaml",
         "tracing-1.36.yaml",
     ] {

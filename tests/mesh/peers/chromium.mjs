@@ -1,30 +1,48 @@
-// Headless Chromium (npm's package) as documentation has it on a command line: prints the document once its page has loaded and waits for
-// nothing more. Other options are of no use here.
-//
-//   node chromium.mjs --headless --dump-dom URL
+// Headless Chromium. Several programs may want it at once where it is not unpacked yet: each unpacks into a folder of its own, and
+// one of these becomes the common one.
 
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import chromium from '@sparticuz/chromium';
 import puppeteer from 'puppeteer-core';
 
-const url = process.argv.at(-1);
-const profile = mkdtempSync(join(tmpdir(), 'attache-browser-'));
-// Not the package's own list, which turns the same-origin policy off.
-const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-zygote', '--no-first-run'];
-const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
-const browser = await puppeteer.launch({
-  executablePath: await chromium.executablePath(),
-  args: [...flags, ...quiet],
-  headless: 'shell',
-  userDataDir: profile,
-});
-try {
-  const page = await browser.newPage();
-  await page.goto(url, { waitUntil: 'networkidle0', timeout: 120000 });
-  console.log(await page.content());
-} finally {
-  await browser.close();
-  rmSync(profile, { recursive: true, force: true });
+async function executablePath() {
+  const described = new URL('../../package.json', import.meta.resolve('@sparticuz/chromium'));
+  const { version } = JSON.parse(readFileSync(described, 'utf8'));
+  const all = tmpdir();
+  const common = join(all, `attache-chromium-${version}`);
+  if (!existsSync(common)) {
+    const own = mkdtempSync(join(all, 'attache-chromium-new-'));
+    process.env.TMPDIR = own;
+    const unpacked = basename(await chromium.executablePath());
+    process.env.TMPDIR = all;
+    try {
+      renameSync(own, common);
+    } catch (error) {
+      if (!existsSync(join(common, unpacked))) throw error;
+      rmSync(own, { recursive: true });
+    }
+  }
+  return join(common, 'chromium');
+}
+
+// A browser with an empty profile, which `end` closes and removes; `more` are settings of puppeteer.
+export async function launch({ args = [], ...more } = {}) {
+  const profile = mkdtempSync(join(tmpdir(), 'attache-browser-'));
+  // Not the package's own list, which turns the same-origin policy off.
+  const flags = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage', '--no-zygote', '--no-first-run'];
+  const quiet = ['--disable-background-networking', '--disable-component-update', '--disable-sync'];
+  const browser = await puppeteer.launch({
+    executablePath: await executablePath(),
+    args: [...flags, ...quiet, ...args],
+    headless: 'shell',
+    userDataDir: profile,
+    ...more,
+  });
+  const end = async () => {
+    await browser.close();
+    rmSync(profile, { recursive: true, force: true });
+  };
+  return { browser, end };
 }

@@ -42,13 +42,19 @@ pub struct Options {
     pub concurrency: u32,
     /// Environment variables that the filter may read.
     pub environment: Vec<(String, String)>,
+    /// The folder in which Envoy starts, for configurations with relative names of files.
+    pub folder: Option<PathBuf>,
     /// Whether it needs a process of its own also where it could do without.
     pub own: bool,
+    /// The program.
+    pub program: PathBuf,
+    /// Further arguments.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new(), own: false }
+        Self { concurrency: 1, environment: Vec::new(), folder: None, own: false, program: place::envoy(), arguments: Vec::new() }
     }
 }
 
@@ -60,10 +66,28 @@ impl Options {
         self
     }
 
+    /// Starts Envoy in a folder, which takes a process of its own.
+    pub fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self.own()
+    }
+
     /// Asks for a process of its own: for its statistics, its admin server, its access log, or its end.
     pub fn own(mut self) -> Self {
         self.own = true;
         self
+    }
+
+    /// Runs another Envoy.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = path;
+        self.own()
+    }
+
+    /// Adds an argument of the command line.
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
+        self.own()
     }
 
     /// Sets the number of worker threads.
@@ -78,14 +102,17 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     let config = place::logs().join(format!("{name}.json"));
     let admin = place::logs().join(format!("{name}.admin"));
     std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
-    let mut command = Command::new(place::tool("bin/envoy"));
+    let mut command = Command::new(&options.program);
     command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
     // What a test waits for in an access log should not wait for its turn.
-    command.args(["--file-flush-interval-msec", "200"]);
+    command.args(["--file-flush-interval-msec", "200"]).args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(folder) = &options.folder {
+        command.current_dir(folder);
+    }
     Ok((process::spawn(&name, command)?, admin))
 }
 
@@ -152,6 +179,14 @@ impl Envoy {
         self.port
     }
 
+    /// The port of the listener of this name.
+    pub async fn port_of(&self, listener: &str) -> Result<u16> {
+        let listeners = Call::get("/listeners?format=json").send(self.admin).await?.json();
+        let found = listeners["listener_statuses"].as_array().and_then(|list| list.iter().find(|one| one["name"] == listener).cloned());
+        let port = found.with_context(|| format!("no listener {listener}"))?["local_address"]["socket_address"]["port_value"].as_u64();
+        Ok(u16::try_from(port.context("a listener without a port")?)?)
+    }
+
     /// The port of the admin server.
     pub fn admin(&self) -> u16 {
         self.alone();
@@ -172,6 +207,16 @@ impl Envoy {
     /// Everything logged so far.
     pub fn log(&self) -> String {
         self.guest.as_ref().map_or_else(|| self.process.log(), Guest::log)
+    }
+
+    /// Whether it has a process of its own: what is in that one's log is all about it.
+    pub fn is_alone(&self) -> bool {
+        self.guest.is_none()
+    }
+
+    /// The file with the configuration that it was started on, if it has a process of its own.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.is_alone().then(|| place::logs().join(format!("{}.json", self.process.name())))
     }
 
     /// Waits until a line of the log holds all of `parts`; returns that line.
@@ -198,10 +243,11 @@ impl Envoy {
 
     /// The values of all counters and gauges whose names hold `part`, summed.
     pub async fn stat(&self, part: &str) -> Result<u64> {
-        self.alone();
-        let stats = Call::get("/stats?format=json").send(self.admin).await?.json();
+        let own = self.guest.as_ref().and_then(|guest| guest.statistic(part));
+        let (admin, part) = own.unwrap_or_else(|| (self.admin(), part.to_owned()));
+        let stats = Call::get("/stats?format=json").send(admin).await?.json();
         let list: &[Value] = stats["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let fits = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.contains(part));
+        let fits = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.contains(&part));
         Ok(list.iter().filter(fits).filter_map(|stat| stat["value"].as_u64()).sum())
     }
 

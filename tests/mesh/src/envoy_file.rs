@@ -22,7 +22,7 @@ impl EnvoyFile {
         let mut file = Self { root };
         let free = json!({"socket_address": {"address": "127.0.0.1", "port_value": 0}});
         file.root["admin"] = json!({"address": free});
-        for listener in file.listeners_mut()? {
+        for listener in file.listeners_mut()?.iter_mut().filter(|listener| listener["address"].get("pipe").is_none()) {
             listener["address"] = free.clone();
         }
         file.module(&place::module(false))?;
@@ -58,6 +58,15 @@ impl EnvoyFile {
 
     /// Points every endpoint of a cluster at 127.0.0.1:`port`, in the clear.
     pub fn cluster(&mut self, name: &str, port: u16) -> Result<()> {
+        let cluster = self.address(name, port)?;
+        if let Some(map) = cluster.as_object_mut() {
+            map.remove("transport_socket");
+        }
+        Ok(())
+    }
+
+    /// Points every endpoint of a cluster at 127.0.0.1:`port`, over TLS if the file says so.
+    pub fn address(&mut self, name: &str, port: u16) -> Result<&mut Value> {
         let clusters = self.root["static_resources"]["clusters"].as_array_mut().context("no clusters")?;
         let found = clusters.iter_mut().find(|cluster| cluster["name"] == name);
         let cluster = found.with_context(|| format!("no cluster {name}"))?;
@@ -69,10 +78,7 @@ impl EnvoyFile {
                 changed += 1;
             }
         });
-        if let Some(map) = cluster.as_object_mut() {
-            map.remove("transport_socket");
-        }
-        if changed == 0 { bail!("cluster {name} has no endpoint") } else { Ok(()) }
+        if changed == 0 { bail!("cluster {name} has no endpoint") } else { Ok(cluster) }
     }
 
     /// Adds a cluster that differs from `name` in its name only.
@@ -92,9 +98,24 @@ impl EnvoyFile {
         filter.map(|filter| &mut filter["config"]).context("no wasm filter")
     }
 
-    /// Takes the filter from another file.
+    /// Takes the filter from another file, wherever it stands.
     pub fn module(&mut self, path: &std::path::Path) -> Result<()> {
-        self.wasm()?["vm_config"]["code"] = json!({"local": {"filename": path}});
+        self.wasm()?;
+        visit(&mut self.root["static_resources"], &mut |map| {
+            if map.get("@type").and_then(Value::as_str).is_some_and(is_wasm) {
+                map["config"]["vm_config"]["code"] = json!({"local": {"filename": path}});
+            }
+        });
+        Ok(())
+    }
+
+    /// Replaces a text wherever it stands in the file, also in the plugin's configuration.
+    pub fn replace(&mut self, from: &str, to: &str) -> Result<()> {
+        let text = self.root.to_string();
+        if !text.contains(from) {
+            bail!("{from:?} is not in the file");
+        }
+        self.root = serde_json::from_str(&text.replace(from, to))?;
         Ok(())
     }
 
@@ -133,6 +154,21 @@ impl EnvoyFile {
             resources.push(listener);
         }
         Ok((boot, json!({"resources": resources})))
+    }
+
+    /// Moves the wasm filter to a file that Envoy watches; returns (bootstrap, filter file).
+    pub fn split_filter(&self, path: &std::path::Path) -> Result<(Self, Value)> {
+        let mut boot = self.clone();
+        let filters = boot.http_manager()?["http_filters"].as_array_mut().context("no http_filters")?;
+        let filter = filters.iter_mut().find(|filter| filter["typed_config"]["@type"].as_str().is_some_and(is_wasm));
+        let filter = filter.context("no wasm filter")?;
+        let mut resource = std::mem::take(filter);
+        *filter = json!({"name": resource["name"], "config_discovery": {
+            "config_source": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
+            "type_urls": [resource["typed_config"]["@type"]]}});
+        resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+        boot.root["node"] = json!({"id": "mesh", "cluster": "mesh"});
+        Ok((boot, json!({"resources": [resource]})))
     }
 }
 

@@ -27,6 +27,14 @@ pub fn tool(path: &str) -> PathBuf {
     root().join(".tools").join(path)
 }
 
+/// The Envoy to run: `$ENVOY_PATH`, else the one that `make setup` chose.
+pub fn envoy() -> PathBuf {
+    match std::env::var_os("ENVOY_PATH") {
+        Some(path) if !path.is_empty() => PathBuf::from(path),
+        _ => tool("bin/envoy"),
+    }
+}
+
 /// A script of `tests/mesh/peers/`.
 pub fn peer(file: &str) -> PathBuf {
     root().join("tests/mesh/peers").join(file)
@@ -35,6 +43,18 @@ pub fn peer(file: &str) -> PathBuf {
 /// The built filter; `trap` names the test build that traps on request.
 pub fn module(trap: bool) -> PathBuf {
     root().join("target").join(if trap { "attache-trap.wasm" } else { "attache.wasm" })
+}
+
+/// Writes the module as it ships with a custom section added, which does nothing: another module to Envoy, with the same behaviour.
+pub fn relabelled() -> std::io::Result<PathBuf> {
+    let mut module = std::fs::read(module(false))?;
+    let (name, content) = (b"build", b"next");
+    module.extend([0, 1 + 5 + 4, 5]);
+    module.extend_from_slice(name);
+    module.extend_from_slice(content);
+    let path = logs().join(unique("relabelled")).with_extension("wasm");
+    std::fs::write(&path, module)?;
+    Ok(path)
 }
 
 /// The folder of this run, `target/mesh-logs/<run>`, with logs and the configuration files that were used.

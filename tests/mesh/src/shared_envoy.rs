@@ -152,7 +152,8 @@ impl Marking<'_> {
                     }
                 }
             }
-            ("name" | "stat_prefix", Value::String(_)) => {}
+            ("stat_prefix", Value::String(name)) => name.push_str(self.mark),
+            ("name", Value::String(_)) => {}
             (_, value) => self.go(value),
         }
     }
@@ -214,7 +215,7 @@ impl SharedEnvoy {
             "dynamic_resources": {"lds_config": listeners, "cds_config": clusters},
         });
         std::fs::write(&config, serde_json::to_vec_pretty(&root)?)?;
-        let mut command = Command::new(place::tool("bin/envoy"));
+        let mut command = Command::new(place::envoy());
         command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
         command.args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency", "1"]);
         command.args(["--file-flush-interval-msec", "200", "--drain-time-s", "1", "--drain-strategy", "immediate"]);
@@ -345,6 +346,19 @@ impl Guest {
     /// The process that it is in.
     pub fn process(&self) -> &Arc<Process> {
         &self.envoy.process
+    }
+
+    /// The port of the admin server, and the name that statistics with `part` in theirs have here. `None` if a process has them once:
+    /// those of the filter.
+    pub fn statistic(&self, part: &str) -> Option<(u16, String)> {
+        let mut words = part.splitn(3, '.');
+        let name = match (words.next()?, words.next(), words.next()) {
+            // Of no guest: none of them makes a VM end.
+            ("vm_reload", None, None) => part.to_owned(),
+            (kind @ ("cluster" | "http"), Some(name), Some(rest)) => format!("{kind}.{name}{}.{rest}", self.mark),
+            _ => return None,
+        };
+        Some((self.envoy.admin, name))
     }
 
     /// Takes away what it has.

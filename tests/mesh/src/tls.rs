@@ -1,6 +1,6 @@
 //! Certificates of a CA that the tests hold, and TLS listeners and clients with them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -43,8 +43,14 @@ impl Identity {
         Ok(Self { digest: Sha256::digest(certificate.der()).into(), chain: certificate.pem(), key: key.serialize_pem() })
     }
 
+    /// Writes `<name>.pem` and `<name>.key` into a folder, each by moving a new file over the old one.
+    pub fn put(&self, folder: &Path, name: &str) -> Result<()> {
+        replace_file(&folder.join(format!("{name}.key")), &self.key)?;
+        replace_file(&folder.join(format!("{name}.pem")), &self.chain)
+    }
+
     /// The certificate and its key in files, as Envoy reads them.
-    fn in_files(&self) -> Result<Value> {
+    pub fn in_files(&self) -> Result<Value> {
         let (chain, key) = (write("certificate.pem", &self.chain)?, write("certificate.key", &self.key)?);
         Ok(json!({"certificate_chain": {"filename": chain}, "private_key": {"filename": key}}))
     }
@@ -69,6 +75,13 @@ pub fn call_over(file: &mut EnvoyFile, name: &str, authority: &Authority, client
     Ok(())
 }
 
+/// Gives a file new content as those do who renew secrets: whoever reads it sees all of the old or all of the new.
+pub fn replace_file(path: &Path, text: &str) -> Result<()> {
+    let new = path.with_added_extension("new");
+    std::fs::write(&new, text)?;
+    Ok(std::fs::rename(&new, path)?)
+}
+
 fn write(name: &str, text: &str) -> Result<PathBuf> {
     let path = place::logs().join(place::unique(name));
     std::fs::write(&path, text)?;
@@ -83,6 +96,11 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate()?;
         Ok(Self { certificate: params.self_signed(&key)?, key })
+    }
+
+    /// Writes its certificate to `path`.
+    pub fn put(&self, path: &Path) -> Result<()> {
+        replace_file(path, &self.certificate.pem())
     }
 
     /// Its certificate, in a file.

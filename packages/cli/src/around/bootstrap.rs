@@ -14,6 +14,10 @@ pub(super) fn check(around: &mut Around<'_>) {
     if let Some((listener, place)) = site.around(|node| node.get("filter_chains").is_some() || node.get("default_filter_chain").is_some()) {
         buffer(around, Here { node: listener.node, place: &place });
     }
+    let is_manager = |node: &Node| node.get("@type").and_then(Node::text).is_some_and(|kind| kind.ends_with(".HttpConnectionManager"));
+    if let Some((manager, place)) = site.around(is_manager) {
+        window(around, Here { node: manager.node, place: &place });
+    }
     let document = site.document();
     if document.get("static_resources").is_some() {
         named(around, document);
@@ -23,7 +27,7 @@ pub(super) fn check(around: &mut Around<'_>) {
 
 fn buffer(around: &mut Around<'_>, listener: Here<'_>) {
     const LIMIT: &str = "per_connection_buffer_limit_bytes";
-    let largest = around.config.agents.iter().map(|agent| agent.limits.max_body_bytes).max().unwrap_or_default();
+    let largest = largest_body(around);
     let limit = listener.node.get(LIMIT).map_or(Some(DEFAULT_LIMIT), Node::number).unwrap_or(u64::MAX);
     if around.config.hold_headers && largest > 0 && limit <= largest {
         let what = if listener.node.get(LIMIT).is_some() { "is" } else { "is missing, which means" };
@@ -32,6 +36,24 @@ fn buffer(around: &mut Around<'_>, listener: Here<'_>) {
         let help = format!("add {LIMIT}: {} to the listener, or lower max_body_bytes", largest.saturating_mul(2));
         around.tell(Warning, listener, LIMIT, &message, &help);
     }
+}
+
+/// Over HTTP/2 Envoy holds as much of a body as the stream's window lets in.
+fn window(around: &mut Around<'_>, manager: Here<'_>) {
+    const WINDOW: &str = "http2_protocol_options.initial_stream_window_size";
+    let largest = largest_body(around);
+    let Some(window) = manager.node.at(&["http2_protocol_options", "initial_stream_window_size"]).and_then(Node::number) else { return };
+    if around.config.hold_headers && largest > 0 && window <= largest {
+        let message = format!(
+            "is {window} bytes, and limits.max_body_bytes {largest}: over HTTP/2 Envoy itself answers long bodies with 413, in plain text"
+        );
+        let help = format!("write {}, or lower max_body_bytes", largest.saturating_mul(2));
+        around.tell(Warning, manager, WINDOW, &message, &help);
+    }
+}
+
+fn largest_body(around: &Around<'_>) -> u64 {
+    around.config.agents.iter().map(|agent| agent.limits.max_body_bytes).max().unwrap_or_default()
 }
 
 /// Clusters that the filter's configuration names, and Envoy's has not.

@@ -17,6 +17,7 @@ pub(super) fn check(around: &mut Around<'_>) {
     code(around, plugin);
     variables(around, plugin);
     placement(around, plugin);
+    super::capabilities::check(around, plugin);
     let is_manager = |node: &Node| {
         let kind = node.get("@type").and_then(Node::text).unwrap_or_default();
         kind.ends_with(".HttpConnectionManager")
@@ -27,8 +28,8 @@ pub(super) fn check(around: &mut Around<'_>) {
         ports(around, manager);
     }
     let document = site.document();
-    if document.get("kind").and_then(Node::text) == Some("EnvoyFilter") && around.config.ports() == Ports::Exact {
-        super::kubernetes::ports(around, "Istio's");
+    if document.get("kind").and_then(Node::text) == Some("EnvoyFilter") {
+        around.generated_routes("Istio's");
     }
 }
 

@@ -14,8 +14,8 @@ use anyhow::{Context, Result, bail, ensure};
 use attache_mesh::{place, process};
 use serde_json::{Value, json};
 
-use crate::istio;
-use crate::page::{self, Block, Step};
+use crate::document::{self, Block, Step};
+use crate::resources;
 use crate::suite::Suite;
 
 /// A page starts programs one after the other and compiles the filter once or twice.
@@ -133,7 +133,7 @@ fn prepared(name: &str) -> Result<PathBuf> {
     }
     program(&folder, "node", &format!("NODE_NO_WARNINGS=1 exec '{}' \"$@\"", on_path("node")?.display()))?;
     program(&folder, "attache", &format!("{}=1 exec '{}' \"$@\"", crate::COMMAND, std::env::current_exe()?.display()))?;
-    program(&folder, "chromium", &format!("exec node '{}' \"$@\"", place::peer("chromium.mjs").display()))?;
+    program(&folder, "chromium", &format!("exec node '{}' \"$@\"", place::peer("dump_dom.mjs").display()))?;
     Ok(folder)
 }
 
@@ -184,7 +184,7 @@ async fn run(page: &str) -> Result<()> {
     let name = place::unique(&format!("page-{}", page.rsplit('/').next().unwrap_or(page).trim_end_matches(".md")));
     let folder = prepared(&name)?;
     let ports = Ports::of(&text)?;
-    let (script, steps) = script(&folder, &page::blocks(&text), &list, page, &ports)?;
+    let (script, steps) = script(&folder, &document::blocks(&text), &list, page, &ports)?;
     ensure!(!steps.is_empty(), "{page} has no commands");
     let file = folder.join("script.sh");
     std::fs::write(&file, script)?;
@@ -201,7 +201,7 @@ async fn run(page: &str) -> Result<()> {
         let shown = step.output.as_deref().map_or("nothing, being sh", str::trim_end);
         let context = || format!("{page}: $ {}\nis shown with:\n{shown}\nand said:\n{told}\n{}", step.command, tail(&folder));
         let status = std::fs::read_to_string(kept.with_extension("status")).with_context(context)?;
-        ensure!(step.output.as_ref().is_none_or(|output| page::is_shown(output, &told)), "{}", context());
+        ensure!(step.output.as_ref().is_none_or(|output| document::is_shown(output, &told)), "{}", context());
         let may_fail = step.output.as_ref().is_some_and(|output| !output.is_empty());
         ensure!(may_fail || status.trim() == "0", "status {}: {}", status.trim(), context());
     }
@@ -306,7 +306,7 @@ async fn every_yaml_is_taken() -> Result<()> {
     for (page, text) in texts()? {
         // An Envoy starts on each file of a page that is run.
         let is_run = run.contains(&page.as_str());
-        for block in page::blocks(&text).iter().filter(|block| block.language == "yaml") {
+        for block in document::blocks(&text).iter().filter(|block| block.language == "yaml") {
             let place_of = format!("{page}:{}", block.line);
             let parts = entries(&list, "parts", &page);
             let is_part = parts.iter().any(|part| part["begins"].as_str().is_some_and(|begins| block.text.starts_with(begins)));
@@ -328,7 +328,7 @@ async fn every_yaml_is_taken() -> Result<()> {
     }
     ensure!(count > 5, "only {count} blocks of YAML were found");
     let values: Vec<Value> = resources.iter().map(|(_, value)| value.clone()).collect();
-    for ((place_of, value), faults) in resources.iter().zip(istio::faults(&values).await?) {
+    for ((place_of, value), faults) in resources.iter().zip(resources::faults(&values).await?) {
         ensure!(faults.is_empty(), "{place_of}: {} {faults:?}", value["kind"]);
     }
     Ok(())
