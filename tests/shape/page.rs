@@ -90,9 +90,9 @@ impl Block {
 
 /// Whether a shell would run this, and not ask for another line.
 fn is_complete(command: &str) -> bool {
-    if let Some((first, rest)) = command.split_once("<<'") {
+    if let Some((_, rest)) = command.split_once("<<'") {
         let end = rest.split('\'').next().unwrap_or_default();
-        return first.is_empty() || command.lines().skip(1).any(|line| line == end);
+        return command.lines().skip(1).any(|line| line == end);
     }
     let mut quote = None;
     let mut letters = command.chars();
@@ -108,4 +108,21 @@ fn is_complete(command: &str) -> bool {
         last = letter;
     }
     quote.is_none() && last != '|'
+}
+
+/// Whether `told` is `shown`, in which `…` stands for anything.
+pub fn is_shown(shown: &str, told: &str) -> bool {
+    let lines = |text: &str| text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
+    let (shown, told) = (lines(shown), lines(told));
+    let mut parts: Vec<&str> = shown.split('…').collect();
+    let last = parts.pop().unwrap_or_default();
+    let Some(mut rest) = told.strip_prefix(parts.first().copied().unwrap_or(last)) else { return false };
+    if parts.is_empty() {
+        return rest.is_empty();
+    }
+    for part in &parts[1..] {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }

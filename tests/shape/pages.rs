@@ -1,6 +1,6 @@
 //! Every fenced block of the documentation is something that a test reads, validates or runs; `tests/pages.json` says which.
 
-use crate::page::{Block, blocks};
+use crate::page::{Block, blocks, is_shown};
 use crate::{files, is_taken, root};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -164,5 +164,41 @@ fn the_documented_configurations_are_taken() {
     }
     for page in ["README.md", "docs/configuration.md", "docs/task-ownership.md"] {
         assert!(seen.iter().any(|one| one == page), "{page} shows a whole configuration");
+    }
+}
+
+#[test]
+fn a_page_is_read_as_its_readers_read_it() {
+    let page = [
+        "Text\n\n```yaml\n# envoy.yaml: a file\na: 1\n```\n\n1. In a list\n",
+        "   ```console\n   $ A='one\n     two'\n   $ echo \"$A\" |\n     cat\n   one\n     two",
+        "   $ cat > f <<'END'\n   $ no command\n   END\n   ```\n",
+        "```sh\n# a remark\nmake build\n\nmake test   # now\n```\n",
+    ];
+    let page = page.join("\n");
+    let blocks = blocks(&page);
+    let of = |at: usize| (blocks[at].line, blocks[at].language.as_str(), blocks[at].file.as_deref());
+    assert_eq!([of(0), of(1), of(2)], [(3, "yaml", Some("envoy.yaml")), (10, "console", None), (22, "sh", None)]);
+    let steps: Vec<_> = blocks[1].steps().into_iter().map(|step| (step.command, step.output.unwrap())).collect();
+    let shown = |command: &str, output: &str| (command.to_owned(), output.to_owned());
+    let expected =
+        [shown("A='one\n  two'", ""), shown("echo \"$A\" |\n  cat", "one\n  two\n"), shown("cat > f <<'END'\n$ no command\nEND", "")];
+    assert_eq!(steps, expected);
+    let steps = blocks[2].steps();
+    assert!(steps.iter().all(|step| step.output.is_none()));
+    assert_eq!(steps.iter().map(|step| step.command.as_str()).collect::<Vec<_>>(), ["make build", "make test   # now"]);
+}
+
+#[test]
+fn what_a_page_shows_is_all_that_came_out() {
+    for (shown, told) in
+        [("", "\n"), ("a b", "a b \n"), ("a…d", "abcd"), ("…d", "abcd"), ("a…", "abcd"), ("a…c…", "abcd"), ("…", ""), ("a…", "a")]
+    {
+        assert!(is_shown(shown, told), "{shown:?} {told:?}");
+    }
+    for (shown, told) in
+        [("", "a"), ("a", ""), ("a b", "a b c"), ("a…d", "abc"), ("…d", "abcde"), ("b…", "abcd"), ("a…c…c", "abc"), ("a\nb", "a b")]
+    {
+        assert!(!is_shown(shown, told), "{shown:?} {told:?}");
     }
 }

@@ -93,23 +93,6 @@ fn replaced(text: &str, old: &str, new: &str) -> String {
     out + rest
 }
 
-/// Whether `told` is `shown`, in which `…` stands for anything.
-fn is_shown(shown: &str, told: &str) -> bool {
-    let lines = |text: &str| text.trim().lines().map(str::trim_end).collect::<Vec<_>>().join("\n");
-    let (shown, told) = (lines(shown), lines(told));
-    let mut parts: Vec<&str> = shown.split('…').collect();
-    let last = parts.pop().unwrap_or_default();
-    let Some(mut rest) = told.strip_prefix(parts.first().copied().unwrap_or(last)) else { return false };
-    if parts.is_empty() {
-        return rest.is_empty();
-    }
-    for part in &parts[1..] {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
-}
-
 /// A program of `folder/bin`, which is first on the path of a page.
 fn program(folder: &Path, name: &str, runs: &str) -> Result<()> {
     let path = folder.join("bin").join(name);
@@ -218,7 +201,7 @@ async fn run(page: &str) -> Result<()> {
         let shown = step.output.as_deref().map_or("nothing, being sh", str::trim_end);
         let context = || format!("{page}: $ {}\nis shown with:\n{shown}\nand said:\n{told}\n{}", step.command, tail(&folder));
         let status = std::fs::read_to_string(kept.with_extension("status")).with_context(context)?;
-        ensure!(step.output.as_ref().is_none_or(|output| is_shown(output, &told)), "{}", context());
+        ensure!(step.output.as_ref().is_none_or(|output| document::is_shown(output, &told)), "{}", context());
         let may_fail = step.output.as_ref().is_some_and(|output| !output.is_empty());
         ensure!(may_fail || status.trim() == "0", "status {}: {}", status.trim(), context());
     }
@@ -319,17 +302,20 @@ async fn every_yaml_is_taken() -> Result<()> {
     let list = list()?;
     let mut resources = Vec::new();
     let mut count = 0;
+    let run: Vec<&str> = list["run"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     for (page, text) in texts()? {
+        // An Envoy starts on each file of a page that is run.
+        let is_run = run.contains(&page.as_str());
         for block in document::blocks(&text).iter().filter(|block| block.language == "yaml") {
             let place_of = format!("{page}:{}", block.line);
             let parts = entries(&list, "parts", &page);
             let is_part = parts.iter().any(|part| part["begins"].as_str().is_some_and(|begins| block.text.starts_with(begins)));
             for document in block.text.split("\n---\n") {
                 let value: Value = serde_yaml_ng::from_str(document).with_context(|| format!("{place_of}: this is no YAML"))?;
-                if is_part {
+                count += 1;
+                if is_part || (is_run && block.file.is_some()) {
                     continue;
                 }
-                count += 1;
                 if value.get("apiVersion").is_some() {
                     resources.push((place_of.clone(), value));
                 } else {
