@@ -53,7 +53,7 @@ fn no_caller_reads_what_is_in_a_record_and_no_credential_is_in_one() {
     let folder = Path::new("tests/golden");
     let configs = read(&folder.join("configs.json"));
     let (mut details, mut secrets) = (0, 0);
-    let rooms = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let rooms = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     for room in rooms.filter(|path| path.extension().is_some_and(|ending| ending == "json") && !path.ends_with("configs.json")) {
         for case in read(&room).as_array().unwrap().iter().filter(|case| case["effects"].to_string().contains("deny")) {
             let is_record = |effect: &Value| effect.get("record").is_some() || effect == "counted, without a record";

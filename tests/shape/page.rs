@@ -99,11 +99,8 @@ fn is_complete(command: &str) -> bool {
     let mut last = ' ';
     while let Some(letter) = letters.next() {
         match (quote, letter) {
-            (None | Some('"'), '\\') => {
-                if letters.next().is_none() {
-                    return false;
-                }
-            }
+            (None | Some('"'), '\\') if letters.next().is_none() => return false,
+            (None | Some('"'), '\\') => {}
             (None, '\'' | '"') => quote = Some(letter),
             (Some(open), _) if open == letter => quote = None,
             _ => {}
