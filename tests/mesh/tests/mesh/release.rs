@@ -83,6 +83,24 @@ fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
+/// The commands in the block of `docs/install.md` that has `part`.
+fn install_page(part: &str) -> Result<String> {
+    let text = std::fs::read_to_string(place::root().join("docs/install.md"))?;
+    let mut blocks = text.split("```console\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let block = blocks.find(|block| block.contains(part)).with_context(|| format!("docs/install.md has no {part}"))?;
+    Ok(block.lines().map(|line| line.strip_prefix("$ ").unwrap_or(line)).collect::<Vec<_>>().join("\n"))
+}
+
+/// The two files that one downloads, in an empty folder.
+async fn downloaded(name: &str) -> Result<PathBuf> {
+    let folder = new_folder(name)?;
+    for end in [".tar.gz", ".tar.gz.sha256"] {
+        let file = entry(release().await?, end)?.0;
+        std::fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
+    }
+    Ok(folder)
+}
+
 async fn is_the_same_wherever_and_whenever_it_is_made() -> Result<()> {
     let (first, name) = entry(release().await?, ".tar.gz")?;
     ensure!(name == format!("attache-{}", version()), "{name}");
@@ -103,7 +121,15 @@ fn holds(bytes: &[u8], needle: &str) -> bool {
 
 async fn is_whole_and_names_no_machine() -> Result<()> {
     let files = files().await?;
-    bash("sha256sum -c --quiet ./*.tar.gz.sha256", release().await?).await?;
+    // As docs/install.md checks it; and what was tampered with is noticed.
+    let check = install_page("tar xzf")?;
+    let folder = downloaded("checked").await?;
+    bash(&check, &folder).await?;
+    let packed = entry(&folder, ".tar.gz")?.0;
+    let mut bytes = std::fs::read(&packed)?;
+    bytes.push(0);
+    std::fs::write(&packed, bytes)?;
+    ensure!(bash(&check, &folder).await.is_err(), "a changed archive passes the check of docs/install.md");
     bash("sha256sum -c --quiet SHA256SUMS && sha256sum -c --quiet attache.wasm.sha256", &files).await?;
     let listed = std::fs::read_to_string(files.join("SHA256SUMS"))?;
     let listed: BTreeSet<&str> = listed.lines().filter_map(|line| line.split_once("  ")).map(|(_, file)| file).collect();
@@ -248,7 +274,10 @@ async fn its_image_is_pushed_and_pulled_by_digest() -> Result<()> {
     let reference = format!("127.0.0.1:{port}/attache");
     let skopeo = place::tool("bin/skopeo");
     let copy = |options: &str| format!("{} --insecure-policy copy --quiet {options}", skopeo.display());
-    bash(&copy(&format!("--dest-tls-verify=false oci-archive:attache-image.tar docker://{reference}:{}", version())), &files).await?;
+    // As docs/install.md pushes it, to this registry.
+    let push = install_page("skopeo copy")?.replace("skopeo copy", &copy("--dest-tls-verify=false"));
+    ensure!(push.contains("registry.example.com/attache:1"), "{push}");
+    bash(&push.replace("registry.example.com/attache:1", &format!("{reference}:{}", version())), &files).await?;
 
     let head = Call::new(http::Method::HEAD, format!("/v2/attache/manifests/{}", version()));
     let head = head.header("accept", "application/vnd.oci.image.manifest.v1+json").send(port).await?;
@@ -276,12 +305,7 @@ async fn its_image_is_pushed_and_pulled_by_digest() -> Result<()> {
 /// An empty folder, the two files of a release, an Envoy, an agent, and the page. Nothing else.
 async fn an_agent_is_protected_by_its_files_and_the_page_alone() -> Result<()> {
     let page = Page::load()?;
-    let release = release().await?;
-    let folder = new_folder("empty")?;
-    for end in [".tar.gz", ".tar.gz.sha256"] {
-        let file = entry(release, end)?.0;
-        std::fs::copy(&file, folder.join(file.file_name().unwrap_or_default()))?;
-    }
+    let folder = downloaded("empty").await?;
     // What the page says to do up to the calls: its commands, without the prompts.
     let block = |part: &str| -> Result<String> {
         let block =
