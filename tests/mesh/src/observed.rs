@@ -112,7 +112,7 @@ impl Observed {
 
 fn leaving() -> Vec<Call> {
     let waits = Call::post("/", &rpc(json!(1), "SendMessage", message_1_0("auth, please"))).host("partner.example.com");
-    vec![call("partner"), call("corp"), call("corp"), call("described"), waits, call("down")]
+    vec![call("partner"), call("corp"), call("corp"), call("described").host("127.0.0.1"), waits, call("down")]
 }
 
 fn active() -> Answer {
@@ -154,6 +154,7 @@ fn inbound_file(mesh: &Mesh, authorization: &AuthorizationServer, introspection:
         let mut travel = plugin["agents"][0].clone();
         travel["name"] = json!("travel");
         travel["match"]["hosts"] = json!([TRAVEL]);
+        travel["public_url"] = json!(format!("https://{TRAVEL}{AGENT}"));
         travel["security"] = json!([{"opaque": []}]);
         let card = at(mesh.agent_1_0.port, ".well-known/agent-card.json");
         travel["card"] = json!({"access": "public", "source": {"remote": {"uri": card, "cluster": "cards", "refresh": "5s"}}});
@@ -176,7 +177,9 @@ fn outbound_file(mesh: &Mesh, broken: &StandIn, vault: &StandIn) -> Result<Envoy
     down["token_endpoint"] = json!({"uri": at(broken.port, "token"), "cluster": "broken"});
     let mut described = connection("described", &json!({"none": {}}));
     described["version"] = json!("auto");
-    described["card"] = json!({"remote": {"uri": at(mesh.agent_1_0.port, ""), "cluster": "remote", "refresh": "5s"}});
+    described["match"]["hosts"] = json!(["127.0.0.1"]);
+    described["card"] =
+        json!({"remote": {"uri": format!("http://127.0.0.1:{}", mesh.agent_1_0.port), "cluster": "remote", "refresh": "5s"}});
     let connections = [
         connection("partner", &key),
         connection("corp", &by_client(&client(&mesh.authorization, "brief", &secret))),
