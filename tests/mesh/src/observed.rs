@@ -91,13 +91,14 @@ impl Observed {
     }
 
     fn wrong(&self) -> Vec<Call> {
+        let message = rpc(json!(1), "SendMessage", message_1_0("hello"));
         let cancel = rpc(json!(1), "CancelTask", json!({"id": "unknown"}));
         vec![
             send_1_0("hello"),
             send_1_0("hello").bearer(&format!("{}x", self.caller)),
             send_1_0("hello").bearer("opaque"),
             Call::post(AGENT, &cancel).version("1.0").bearer(&self.guest),
-            send_1_0("hello").version("9.9").bearer(&self.caller),
+            Call::post(AGENT, &message).version("9.9").bearer(&self.caller),
             Call::post(AGENT, &rpc(json!(1), "DropTables", json!({}))).version("1.0").bearer(&self.caller),
         ]
     }
@@ -112,7 +113,8 @@ impl Observed {
 
 fn leaving() -> Vec<Call> {
     let waits = Call::post("/", &rpc(json!(1), "SendMessage", message_1_0("auth, please"))).host("partner.example.com");
-    vec![call("partner"), call("corp"), call("corp"), call("described").host("127.0.0.1"), waits, call("down")]
+    let described = Call::post("/", &rpc(json!(1), "SendMessage", message_1_0("hello"))).version("1.0").host("127.0.0.1");
+    vec![call("partner"), call("corp"), call("corp"), described, waits, call("down")]
 }
 
 fn active() -> Answer {
