@@ -159,7 +159,7 @@ impl Root {
         runtime.supply().tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         self.shared.metrics.flush(runtime.config());
         let (waited, places) = runtime.supply().waited();
-        self.wait_for(waited, places);
+        self.wait_for(waited, if self.shared.serves.get() { places } else { 0 });
     }
 
     fn wait_for(&self, waited: usize, places: usize) {
@@ -273,6 +273,7 @@ impl RootContext for Root {
 
     fn create_http_context(&self, id: u32) -> Option<Box<dyn HttpContext>> {
         let runtime = self.runtime.clone()?;
+        self.shared.serves.set(true);
         Some(Box::new(Stream::new(id, Rc::clone(&self.shared), runtime)))
     }
 

@@ -15,6 +15,8 @@ pub struct Shared {
     pub metrics: Metrics,
     /// Once there is a configuration.
     pub runtime: OnceCell<Rc<Runtime>>,
+    /// A request has come here: the main thread of the host has a VM, too, and none ever comes there.
+    pub serves: Cell<bool>,
     /// The host keeps marks beyond internal redirects.
     pub keeps_marks: Cell<bool>,
     /// Where fetches are made, and requests wait for them, by context id.

@@ -80,11 +80,11 @@ function chart(panel, given, [start, end]) {
   const series = isStacked ? stacked(given) : given;
   const highest = Math.max(...series.flatMap(({ points }) => points.map(([, value]) => value)).filter(Number.isFinite));
   const most = max ?? ceiling(highest > 0 ? highest : 1);
-  const x = (time) => left + ((time - start) / (end - start)) * (width - left - 8);
+  const x = (time) => left + ((time - start) / (end - start)) * (width - left - 16);
   const y = (value) => height - bottom - (value / most) * (height - bottom - top);
   const lines = [0, 0.25, 0.5, 0.75, 1].map((part) => {
     const at = y(part * most).toFixed(1);
-    return `<line x1="${left}" x2="${width - 8}" y1="${at}" y2="${at}" stroke="#e6e9ed"/>`
+    return `<line x1="${left}" x2="${width - 16}" y1="${at}" y2="${at}" stroke="#e6e9ed"/>`
       + `<text x="${left - 5}" y="${Number(at) + 3}" text-anchor="end">${escaped(shown(part * most, unit))}</text>`;
   });
   const step = (end - start) / 6;

@@ -9,6 +9,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { launch } from './chromium.mjs';
 import { STYLE, drawn } from './charts.mjs';
+import { smaller } from './png.mjs';
 import { options } from './process.mjs';
 
 const given = options({ dashboard: '', prometheus: '', out: '', seconds: '180', window: '15', lacks: '' });
@@ -66,7 +67,7 @@ try {
     await page.setContent(`<!doctype html><meta charset="utf-8"><style>${STYLE}</style><main>${body}</main>`);
     const name = `dashboard-${title.toLowerCase().split(/[^a-z]+/)[0]}.png`;
     const main = await page.$('main');
-    writeFileSync(join(given.out, name), await main.screenshot({ type: 'png' }));
+    writeFileSync(join(given.out, name), smaller(await main.screenshot({ type: 'png' })));
     files.push(name);
   }
   console.log(JSON.stringify(files));

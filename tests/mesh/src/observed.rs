@@ -91,13 +91,14 @@ impl Observed {
     }
 
     fn wrong(&self) -> Vec<Call> {
+        let message = rpc(json!(1), "SendMessage", message_1_0("hello"));
         let cancel = rpc(json!(1), "CancelTask", json!({"id": "unknown"}));
         vec![
             send_1_0("hello"),
             send_1_0("hello").bearer(&format!("{}x", self.caller)),
             send_1_0("hello").bearer("opaque"),
             Call::post(AGENT, &cancel).version("1.0").bearer(&self.guest),
-            send_1_0("hello").version("9.9").bearer(&self.caller),
+            Call::post(AGENT, &message).version("9.9").bearer(&self.caller),
             Call::post(AGENT, &rpc(json!(1), "DropTables", json!({}))).version("1.0").bearer(&self.caller),
         ]
     }
@@ -112,7 +113,8 @@ impl Observed {
 
 fn leaving() -> Vec<Call> {
     let waits = Call::post("/", &rpc(json!(1), "SendMessage", message_1_0("auth, please"))).host("partner.example.com");
-    vec![call("partner"), call("corp"), call("corp"), call("described"), waits, call("down")]
+    let described = Call::post("/", &rpc(json!(1), "SendMessage", message_1_0("hello"))).version("1.0").host("127.0.0.1");
+    vec![call("partner"), call("corp"), call("corp"), described, waits, call("down")]
 }
 
 fn active() -> Answer {
@@ -154,6 +156,7 @@ fn inbound_file(mesh: &Mesh, authorization: &AuthorizationServer, introspection:
         let mut travel = plugin["agents"][0].clone();
         travel["name"] = json!("travel");
         travel["match"]["hosts"] = json!([TRAVEL]);
+        travel["public_url"] = json!(format!("https://{TRAVEL}{AGENT}"));
         travel["security"] = json!([{"opaque": []}]);
         let card = at(mesh.agent_1_0.port, ".well-known/agent-card.json");
         travel["card"] = json!({"access": "public", "source": {"remote": {"uri": card, "cluster": "cards", "refresh": "5s"}}});
@@ -176,7 +179,9 @@ fn outbound_file(mesh: &Mesh, broken: &StandIn, vault: &StandIn) -> Result<Envoy
     down["token_endpoint"] = json!({"uri": at(broken.port, "token"), "cluster": "broken"});
     let mut described = connection("described", &json!({"none": {}}));
     described["version"] = json!("auto");
-    described["card"] = json!({"remote": {"uri": at(mesh.agent_1_0.port, ""), "cluster": "remote", "refresh": "5s"}});
+    described["match"]["hosts"] = json!(["127.0.0.1"]);
+    described["card"] =
+        json!({"remote": {"uri": format!("http://127.0.0.1:{}", mesh.agent_1_0.port), "cluster": "remote", "refresh": "5s"}});
     let connections = [
         connection("partner", &key),
         connection("corp", &by_client(&client(&mesh.authorization, "brief", &secret))),
