@@ -65,7 +65,11 @@ fn compare(around: &mut Around<'_>, plugin: Here<'_>, place: &str, allowed: &[&s
     let missing: Vec<&str> = NEEDED.into_iter().filter(|name| !allowed.contains(name)).collect();
     if !missing.is_empty() {
         let unchecked = ["proxy_on_request_headers", "proxy_on_request_body"].iter().any(|name| missing.contains(name));
-        let effect = if unchecked { "requests pass unchecked, and nothing says so" } else { "the filter fails, or does without, and nothing says so" };
+        let effect = if unchecked {
+            "requests pass unchecked, and nothing says so"
+        } else {
+            "the filter fails, or does without, and nothing says so"
+        };
         around.tell(Error, plugin, place, &format!("lacks {}: {effect}", missing.join(", ")), HELP);
     }
     let more: Vec<&str> = allowed.iter().copied().filter(|name| !NEEDED.contains(name)).collect();
@@ -118,7 +122,12 @@ mod tests {
             let callbacks = words(&text, "    fn on_").map(|name| format!("on_{name}"));
             for name in words(&text, "hostcalls::").map(str::to_owned).chain(callbacks).filter(|name| !name.is_empty()) {
                 let other = NAMES.iter().find(|(own, _)| *own == name).map(|(_, names)| names.iter().map(ToString::to_string).collect());
-                used.extend(other.unwrap_or_else(|| vec![format!("proxy_{}", name.replacen("on_http_request_t", "on_request_t", 1).replacen("on_http_response_t", "on_response_t", 1))]));
+                used.extend(other.unwrap_or_else(|| {
+                    vec![format!(
+                        "proxy_{}",
+                        name.replacen("on_http_request_t", "on_request_t", 1).replacen("on_http_response_t", "on_response_t", 1)
+                    )]
+                }));
             }
         }
         let needed: BTreeSet<String> = NEEDED.iter().map(ToString::to_string).collect();

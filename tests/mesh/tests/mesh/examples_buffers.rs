@@ -25,7 +25,8 @@ enum Over {
 /// SendMessage of so many bytes, whose method stands first or last.
 fn body(size: usize, first: bool) -> Vec<u8> {
     let text = |length: usize| {
-        let params = format!(r#""params":{{"message":{{"messageId":"m","role":"ROLE_USER","parts":[{{"text":"{}"}}]}}}}"#, "x".repeat(length));
+        let params =
+            format!(r#""params":{{"message":{{"messageId":"m","role":"ROLE_USER","parts":[{{"text":"{}"}}]}}}}"#, "x".repeat(length));
         let method = r#""method":"SendMessage""#;
         let (one, two) = if first { (method, params.as_str()) } else { (params.as_str(), method) };
         format!(r#"{{"jsonrpc":"2.0","id":1,{one},{two}}}"#)
@@ -34,19 +35,26 @@ fn body(size: usize, first: bool) -> Vec<u8> {
 }
 
 async fn post(port: u16, token: &str, bytes: Vec<u8>, over: Over) -> Result<Reply> {
-    let call = Call::new(http::Method::POST, "/").header("content-type", "application/json").version("1.0").host("expense.example.com").bearer(token);
+    let call = Call::new(http::Method::POST, "/")
+        .header("content-type", "application/json")
+        .version("1.0")
+        .host("expense.example.com")
+        .bearer(token);
     match over {
         Over::Announced => call.body(bytes).send(port).await,
         Over::Http2 => raw::http2(port, &call.body(bytes), FRAME, &[]).await,
         Over::Chunked => {
             let bearer = format!("Bearer {token}");
-            let head = raw::head("POST /", &[
-                ("host", b"expense.example.com"),
-                ("content-type", b"application/json"),
-                ("a2a-version", b"1.0"),
-                ("authorization", bearer.as_bytes()),
-                ("transfer-encoding", b"chunked"),
-            ]);
+            let head = raw::head(
+                "POST /",
+                &[
+                    ("host", b"expense.example.com"),
+                    ("content-type", b"application/json"),
+                    ("a2a-version", b"1.0"),
+                    ("authorization", bearer.as_bytes()),
+                    ("transfer-encoding", b"chunked"),
+                ],
+            );
             let pieces = [vec![head], raw::chunked(&bytes, FRAME, &[])].concat();
             raw::http1(port, &pieces).await
         }
@@ -81,7 +89,8 @@ async fn start(mesh: &Mesh, name: &str, listener: usize, window: Option<usize>, 
 async fn what_is_held(mesh: &Mesh) -> Result<()> {
     let (narrow, token) = start(mesh, "buffers-listener", 64 * KIB, None, 1024 * KIB).await?;
     for over in [Over::Announced, Over::Chunked, Over::Http2] {
-        went_on(&post(narrow.port(), &token, body(64 * KIB, false), over).await?).with_context(|| format!("{over:?}, as much as the limit"))?;
+        went_on(&post(narrow.port(), &token, body(64 * KIB, false), over).await?)
+            .with_context(|| format!("{over:?}, as much as the limit"))?;
         // The method comes first, so that hardly anything is held.
         went_on(&post(narrow.port(), &token, body(200 * KIB, true), over).await?).with_context(|| format!("{over:?}, the method first"))?;
     }

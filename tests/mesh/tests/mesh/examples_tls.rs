@@ -114,12 +114,15 @@ fn no_upstream(reply: &Reply) -> Result<()> {
 
 async fn inbound(mesh: &Mesh) -> Result<()> {
     let trust = Trust::new("tls")?;
-    let far = far("tls-far", &[
-        ("agent", trust.internal.issue("agent", &[AGENT], &[])?, Some(&trust.internal), mesh.agent_1_0.port),
-        ("impostor", trust.internal.issue("other", &["spiffe://corp/ns/other/agent"], &[])?, None, mesh.agent_1_0.port),
-        ("idp", trust.public.issue("idp", &[], &["auth.example.com"])?, None, mesh.authorization.port),
-        ("somebody", trust.public.issue("somebody", &[], &["somebody.example.com"])?, None, mesh.authorization.port),
-    ])
+    let far = far(
+        "tls-far",
+        &[
+            ("agent", trust.internal.issue("agent", &[AGENT], &[])?, Some(&trust.internal), mesh.agent_1_0.port),
+            ("impostor", trust.internal.issue("other", &["spiffe://corp/ns/other/agent"], &[])?, None, mesh.agent_1_0.port),
+            ("idp", trust.public.issue("idp", &[], &["auth.example.com"])?, None, mesh.authorization.port),
+            ("somebody", trust.public.issue("somebody", &[], &["somebody.example.com"])?, None, mesh.authorization.port),
+        ],
+    )
     .await?;
     let mut file = example(mesh, "tls.yaml")?;
     trust.place(&mut file)?;
@@ -153,12 +156,20 @@ async fn inbound(mesh: &Mesh) -> Result<()> {
 
 async fn outbound(mesh: &Mesh) -> Result<()> {
     let trust = Trust::new("tls-outbound")?;
-    let far = far("tls-outbound-far", &[
-        ("partner", trust.public.issue("partner", &[], &["*.partner.example.com"])?, None, mesh.partner.port),
-        ("supplier", trust.supplier.issue("supplier", &[], &["supplier.example.com"])?, Some(&trust.internal), mesh.agent_1_0.port),
-        ("unknown", trust.public.issue("supplier", &[], &["supplier.example.com"])?, None, mesh.agent_1_0.port),
-        ("idp", trust.public.issue("idp", &[], &["auth.example.com"])?, None, mesh.authorization.port),
-    ])
+    let far = far(
+        "tls-outbound-far",
+        &[
+            ("partner", trust.public.issue("partner", &[], &["*.partner.example.com"])?, None, mesh.partner.port),
+            (
+                "supplier",
+                trust.supplier.issue("supplier's agent", &[], &["supplier.example.com"])?,
+                Some(&trust.internal),
+                mesh.agent_1_0.port,
+            ),
+            ("unknown", trust.public.issue("supplier", &[], &["supplier.example.com"])?, None, mesh.agent_1_0.port),
+            ("idp", trust.public.issue("idp", &[], &["auth.example.com"])?, None, mesh.authorization.port),
+        ],
+    )
     .await?;
     let mut file = EnvoyFile::load("tls-outbound.yaml")?;
     trust.place(&mut file)?;
@@ -238,7 +249,8 @@ async fn secrets(mesh: &Mesh) -> Result<()> {
     ensure!(trust.public.send(&to("partner.example.com"), port, None).await.is_err(), "a caller without a certificate");
 
     replace_file(&secrets.join("partner-key"), &format!("{second}\n"))?;
-    wait::until("the new key", wait::PATIENCE, async || Ok((key("partner.example.com", "x-api-key").await? == [second]).then_some(()))).await?;
+    wait::until("the new key", wait::PATIENCE, async || Ok((key("partner.example.com", "x-api-key").await? == [second]).then_some(())))
+        .await?;
     // A certificate of another authority takes the server's place: who trusts that one alone is served.
     let renewed = Authority::new("renewed")?;
     renewed.issue("server", &[], &["localhost"])?.put(&trust.folder, "server")?;
