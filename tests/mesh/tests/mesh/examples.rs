@@ -90,9 +90,10 @@ async fn each_is_valid(_: &Mesh) -> Result<()> {
         let _turn = process::turn_to_run().await;
         let mut command = Command::new(place::tool("bin/envoy"));
         command.args(["--mode", "validate", "-c"]).arg(folder.join(&name)).args(["--use-dynamic-base-id", "--log-level", "warning"]);
-        let output = tokio::task::spawn_blocking(move || command.output()).await??;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        ensure!(output.status.success() && said.contains("OK"), "{name}: {said}");
+        let validating = process::spawn(&format!("valid-{name}"), command)?;
+        let status = validating.exit(wait::PATIENCE).await?;
+        let said = validating.log() + &validating.out();
+        ensure!(status.success() && said.contains("OK"), "{name}: {status} {said}");
         ensure!(!said.contains("eprecated"), "{name}: {said}");
     }
     Ok(())
