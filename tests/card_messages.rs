@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const SDKS: [(Version, &str); 2] = [(Version::V1_0, "py-1.0/bin/python"), (Version::V0_3, "py-0.3/bin/python")];
 
@@ -22,7 +22,7 @@ const SOURCES: [(Version, &[&str]); 2] =
     [(Version::V1_0, &["python-1.0", "python-1.0-plain"]), (Version::V0_3, &["python-0.3", "python-0.3-plain"])];
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cards")
+    PathBuf::from("tests/cards")
 }
 
 fn json_of(path: &str) -> Value {

@@ -16,7 +16,7 @@ fn read(path: &Path) -> Value {
 
 /// Plays every case of `tests/golden/<room>.json`.
 fn room(name: &str) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new("tests/golden");
     let configs = read(&folder.join("configs.json"));
     let path = folder.join(format!("{name}.json"));
     let mut cases = read(&path);
@@ -50,10 +50,10 @@ fn played(case: &Value, configs: &Value, audit: Value) -> Value {
 /// What a record says is for the operator alone: no answer depends on whether there is one, and none has a credential in it.
 #[test]
 fn no_caller_reads_what_is_in_a_record_and_no_credential_is_in_one() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let folder = Path::new("tests/golden");
     let configs = read(&folder.join("configs.json"));
     let (mut details, mut secrets) = (0, 0);
-    let rooms = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let rooms = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     for room in rooms.filter(|path| path.extension().is_some_and(|ending| ending == "json") && !path.ends_with("configs.json")) {
         for case in read(&room).as_array().unwrap().iter().filter(|case| case["effects"].to_string().contains("deny")) {
             let is_record = |effect: &Value| effect.get("record").is_some() || effect == "counted, without a record";

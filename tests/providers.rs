@@ -24,7 +24,7 @@ static KEY: LazyLock<Key> = LazyLock::new(|| Key::rsa("providers", 2048));
 static PAGE: LazyLock<String> = LazyLock::new(|| text("docs/identity-providers.md"));
 
 fn text(path: &str) -> String {
-    std::fs::read_to_string(format!("{}/{path}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    std::fs::read_to_string(path).unwrap()
 }
 
 fn read(path: &str) -> Value {
@@ -180,7 +180,7 @@ fn no_preset_takes_a_service_of_another_provider_for_a_user() {
     let path = "tests/providers/understood.json";
     let found = json!(understood);
     if std::env::var_os("BLESS").is_some() {
-        std::fs::write(format!("{}/{path}", env!("CARGO_MANIFEST_DIR")), format!("{found:#}\n")).unwrap();
+        std::fs::write(path, format!("{found:#}\n")).unwrap();
     }
     assert_eq!(found, read(path), "BLESS=1 writes what each preset makes of tokens of others");
 }

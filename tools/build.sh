@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Makes target/attache.wasm and target/attache-trap.wasm, each only when something it is made from has changed.
+# `tools/build.sh filter` makes the first alone, which is what ships.
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
@@ -8,7 +9,7 @@ built=target/wasm/wasm32-unknown-unknown/module/attache.wasm
 # What the module is made from; the command is not in it. The name of the wasm-opt folder holds a hash of its version.
 inputs() {
     find src packages -path packages/cli -prune -o -type f -print | LC_ALL=C sort | xargs -d '\n' sha256sum
-    sha256sum Cargo.toml Cargo.lock .tools/wasm-env tools/build.sh tools/wasm-cargo.sh
+    sha256sum Cargo.toml Cargo.lock .tools/wasm-env tools/build.sh tools/wasm-cargo.sh tools/remap.sh
     readlink .tools/bin/wasm-opt
 }
 
@@ -91,7 +92,7 @@ if ! is_current target/attache.wasm "$filter_key"; then
     optimise "$filter_key" &
     optimiser=$!
 fi
-if ! is_current target/attache-trap.wasm "$trap_key"; then
+if [ "${1:-all}" = all ] && ! is_current target/attache-trap.wasm "$trap_key"; then
     compile target/wasm/trap.wasm --features test-trap
     finish target/wasm/trap.wasm target/attache-trap.wasm "$trap_key"
 fi

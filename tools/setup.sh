@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 cache=${ATTACHE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/attache}
 
-for part in common rust python envoy deny node; do
+for part in common rust python envoy deny node release prometheus; do
     # shellcheck source=/dev/null
     . "$root/tools/setup/$part.sh"
 done
@@ -44,6 +44,8 @@ install_all() {
     setup_envoy
     setup_deny
     setup_node
+    setup_release
+    setup_prometheus
     wait "$runner" || exit 1
     trap - EXIT
 }

@@ -10,7 +10,7 @@ cache=$scratch/cache
 passed=0
 failed=0
 
-for part in common envoy rust; do
+for part in common envoy rust prometheus; do
     # shellcheck source=/dev/null
     . "$root/tools/setup/$part.sh"
 done
@@ -75,6 +75,22 @@ expect "an old ENVOY_PATH is taken all the same" "$old/envoy" "$(choice "$old/en
 choice "$scratch/nothing" "$a" >/dev/null
 expect "an ENVOY_PATH that is no Envoy ends setup" 1 $?
 expect "and setup says what to do" "setup: TO DO:   correct ENVOY_PATH, or unset it" "$(tail -n 1 "$scratch/said")"
+
+expect "the versions that make matrix plays are those with pins, and the mesh's own" \
+    "1.36.2 1.36.3 1.36.4 1.37.0 1.38.3 1.39.0 1.39.1 1.39.3 $envoy_wanted" "$(envoys | tr '\n' ' ' | sed 's/ $//')"
+(install_envoy 1.2.3 2>"$scratch/said")
+expect "an Envoy without pins ends setup" 1 $?
+expect "and setup names those that there are" 1 "$(grep -c 'name one of: 1.36.2 ' "$scratch/said")"
+# prometheus_of FOLDER: what is chosen where it is on PATH.
+prometheus_of() { (PATH=$1:$scratch/system choose_prometheus); }
+a_prometheus() { for tool in prometheus promtool; do program "$1/$tool" "echo '$tool, version $2+ds (branch: x)'"; done; }
+a_prometheus "$scratch/prom" 3.1.0
+a_prometheus "$scratch/old-prom" 2.9.2
+a_prometheus "$scratch/half-prom" 3.1.0
+rm "$scratch/half-prom/promtool"
+expect "a Prometheus on PATH is taken" "$scratch/prom" "$(prometheus_of "$scratch/prom")"
+expect "an old one is not" debian "$(prometheus_of "$scratch/old-prom")"
+expect "nor one without promtool" debian "$(prometheus_of "$scratch/half-prom")"
 
 # wasm_std RUSTUP DEBIAN APT AFTER: what setup tries and takes on a machine where the target of the toolchain on PATH
 # (RUSTUP) and Debian's compiler (DEBIAN) are there or not, and apt offers it or not; AFTER lists what installs.

@@ -9,17 +9,21 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// One rule of `agents[].access`.
+/// A rule of `access`: for whom operations are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Operations by name (of A2A 1.0), by class (`read`, `execute`, `manage`), or `any`.
+    /// Names of A2A 1.0 (`SendMessage`), classes (`read`, `execute`, `manage`), or `any`, whatever the binding or version spells.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub operations: Vec<Operations>,
-    /// The rule is only for these skills (ids of the agent's card), as `skill_from` finds them. None: for every one.
+    /// The rule is only for these skills, by the ids of the agent's card; needs `skill_from`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "every one")))]
     pub skills: Vec<String>,
-    /// What the caller must be or have; nothing named is nothing required.
+    /// What the caller must be or have: all that one `require` names must hold. A list of them is met by one.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "nothing")))]
     pub require: Alternatives,
 }
 
@@ -66,15 +70,16 @@ impl TryFrom<String> for Operations {
     }
 }
 
-/// On whose behalf a token was issued.
+/// What kind of caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A person's.
+    /// A person, by a token that was issued on their behalf.
     User,
-    /// The client's own.
+    /// A program of its own.
     Service,
-    /// Nobody's: the caller brought nothing, where that is enough.
+    /// Somebody who brought nothing, where that is enough.
     Anonymous,
 }
 
@@ -161,27 +166,32 @@ impl<'de> Deserialize<'de> for Alternatives {
     }
 }
 
-/// One requirement: all that it names. Each list that is not empty is a condition.
+/// What a caller must be or have: all that is named here. Each list that is not empty is a condition.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Require {
-    /// Every one of these scopes.
+    /// All of these scopes.
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$"))))]
     pub scopes: Vec<String>,
     /// At least one of these scopes.
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$"))))]
     pub any_scope: Vec<String>,
-    /// Every one of these roles.
+    /// All of these roles.
     pub roles: Vec<String>,
     /// At least one of these roles.
     pub any_role: Vec<String>,
-    /// This kind of caller.
+    /// `user`, `service` or `anonymous`; for the first two, each issuer that can reach the agent needs a preset or a
+    /// [sign](tokens.md#users-and-services).
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "any")))]
     pub kind: Option<Kind>,
     /// One of these clients. A name is one only with who vouches for it: `issuers` or `schemes`.
     pub clients: Vec<String>,
     /// One of these subjects.
     pub subjects: Vec<String>,
-    /// A token of one of these issuers, by their names in `issuers`; or what `schemes` says.
+    /// Who vouches for the caller: an issuer of this list for its tokens, by its name here, or a scheme of `schemes`.
     pub issuers: Vec<String>,
-    /// A key, password, certificate or opaque token of one of these schemes; or what `issuers` says.
+    /// Or a scheme of this list, by its name here, for its keys, passwords, certificates and opaque tokens.
     pub schemes: Vec<String>,
     /// One of these tenants of the issuer.
     pub tenants: Vec<String>,

@@ -15,74 +15,91 @@ use crate::wire::json::UniqueMap;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// One agent.
+/// A server behind this Envoy: what of A2A it speaks, and what a caller must bring.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Agent {
-    /// The name in logs, in challenges and in `x-attache`.
+    /// The name in logs, challenges (`realm`) and [`x-attache`](identity.md).
     pub name: String,
-    /// Which requests are for it.
+    /// Which requests are for it, see [match](configuration.md#match).
     #[serde(rename = "match")]
     pub target: Match,
-    /// What it offers, by version.
+    /// What it offers: `"from_card"` ([below](configuration.md#versions-from_card)), or `{"1.0": {"bindings": ["jsonrpc", "http_json",
+    /// "grpc"], "paths": {"jsonrpc": "/a2a/jsonrpc", "http_json": "/a2a/rest"}}, "0.3": …}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless `profile` has them")))]
     versions: Versions,
-    /// A preset for what is left open.
+    /// A preset for what is left open, [see below](configuration.md#profile-foundry).
     #[serde(default)]
     profile: Option<Profile>,
-    /// The version of requests that name none, as it was written.
+    /// The version of requests that name none; must be one of `versions`.
     #[serde(default, rename = "default_version")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::VersionName", extend("x-default" = "the only one, else `0.3`")))]
     written_version: Option<Version>,
     /// The version of requests that name none: the only one that there is, else 0.3 (A2A 1.0 section 3.6.2); filled by
     /// [`Config::parse`](super::Config::parse).
     #[serde(skip, default = "oldest")]
     pub default_version: Version,
-    /// Whether a request that names no version has that of its method or route, where only one has it. A2A 1.0 section 3.6.2 reads
-    /// it as 0.3.
+    /// Whether a request that names no version has that of its method or route; see [below](configuration.md#what-a-request-is).
     #[serde(default)]
     pub infer_version: bool,
-    /// The agent's URL for clients. With it, the agent's card is rewritten so that it is true here; without it, the card
-    /// passes unchanged.
+    /// The agent's URL for clients. With it the agent's card is rewritten, see [cards](cards.md); without it the card passes unchanged:
+    /// if it names the agent's own address, clients that read it go around this filter, and the log warns of that.
     #[serde(default)]
     pub public_url: Option<HttpUri>,
-    /// Its card.
+    /// Its card: where it is, where it comes from, who may read it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the agent's own, for authenticated callers")))]
     pub card: Card,
-    /// What a caller must bring.
+    /// What a caller must bring: a list of which one must hold; in each, every scheme with all its scopes: `[{"oauth2":
+    /// ["agent:execute"]}]`. Or `"from_card"`: what the agent's own card declares, see [cards](cards.md#the-card-as-the-policy).
     pub security: Demanded,
-    /// For whom tokens must be, in place of what their schemes and issuers say.
+    /// Whom tokens must be for, see [above](configuration.md#whom-a-token-is-for). Not together with an `introspection` scheme, which has
+    /// its own.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1)), extend("x-default" = "those of its schemes")))]
     pub audiences: Option<Vec<String>>,
-    /// What a caller may do, beyond `security`: the first rule that names the operation decides, and with rules no
-    /// rule means no. `None`: `security` alone decides.
+    /// Rules for operations and skills, beyond `security`; see [access](configuration.md#access). The first that names the operation
+    /// decides, and where there are rules, no rule means no.
     #[serde(default)]
     pub access: Option<Vec<Rule>>,
-    /// Where requests name a skill.
+    /// Where requests say which skill they are for; see [below](configuration.md#skill_from).
     #[serde(default)]
     pub skill_from: Option<SkillFrom>,
-    /// Limits.
+    /// What requests may hold and ask for.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "those [below](configuration.md#limits)")))]
     pub limits: Limits,
-    /// Where callers may let the agent send notifications.
+    /// Where callers may let the agent send notifications, see [push notifications](push-notifications.md).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "public `https` hosts")))]
     pub push_notifications: PushRule,
-    /// Whose its tasks are.
+    /// Whose its tasks are: `{"owned": {"keys": [{"id": "k1", "secret": "tasks"}]}}` gives them to the callers who made them, see [task
+    /// ownership](task-ownership.md); with `mark: {"metadata_key": …}` beside `keys` they can be
+    /// [listed](task-ownership.md#lists-of-everything) without a context.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`shared`")))]
     pub tasks: Tasks,
-    /// Which tenants requests may name.
+    /// Which tenants of the agent requests may name: `{"claim": "tid"}` or `{"ignore": {}}`, see [below](configuration.md#tenant).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the published one")))]
     pub tenant: Tenants,
     /// What is sent on.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the token and `x-attache`")))]
     pub forward: Forward,
-    /// What stands beside the agent on its host, and passes without a caller.
+    /// What else stands below the prefix and passes without a caller, see [below](configuration.md#other-paths).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub other_paths: Vec<OtherPath>,
-    /// What becomes of preflights.
+    /// CORS preflights: `refuse`, or `pass` to what answers them behind the filter, see [below](configuration.md#browsers).
     #[serde(default)]
     pub cors: Cors,
-    /// Refusals that are reported, not enforced.
+    /// Classes of refusals that are [told and not made](records.md#shadow): `authentication`, `authorization`, `version`, each `true` or
+    /// `false`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none")))]
     pub shadow: Shadow,
 }
 

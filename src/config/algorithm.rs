@@ -2,8 +2,9 @@
 
 use serde::Deserialize;
 
-/// An algorithm that Attaché verifies. Never `none`; a shared secret (HS*) only where one is configured.
+/// An algorithm of JWS by its name in the IANA registry (RFC 7518 section 3.1, RFC 8037).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names are the IANA registry's")]
 pub enum Algorithm {
     RS256,

@@ -12,24 +12,30 @@ use std::fmt;
 
 /// The record that each decision leaves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
-    /// Which decisions are in the log.
+    /// Which decisions are in the log: `all`, `denied` (`deny` and `shadow_deny`) or `none`; statistics always count everything.
     pub level: AuditLevel,
-    /// Envoy's log level of their lines.
+    /// Envoy's log level of the lines: `debug`, `info` or `warn`. Envoy shows `info` of this filter with `--component-log-level
+    /// wasm:info`. A line that Envoy would not log is not built. A level that is changed at run time (`/logging?wasm=info`) takes effect
+    /// within half a second.
     pub log_level: AuditLogLevel,
-    /// How the caller's subject is written.
+    /// How the caller's subject is written: `plain`; `digest`; `none`.
     pub subject: SubjectForm,
-    /// Whether the line is also published as filter state `wasm.attache.audit`, whatever `level` says.
+    /// Whether the line is published as well, as filter state `wasm.attache.audit`, whatever `level` says.
     pub filter_state: bool,
-    /// Members of the record that are filter state each, `wasm.attache.<member>`, whatever `level` says: for the tags of spans.
+    /// Members of the line that are published one by one, as filter state `wasm.attache.<member>`, whatever `level` says: for the tags of
+    /// spans. Each costs a request one more call to Envoy.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<RecordMember>", extend("default" = [])))]
     pub filter_state_members: RecordMembers,
-    /// Whether answers are read for tasks that wait for credentials.
+    /// Whether answers are read for [tasks that wait for credentials](records.md#tasks-that-wait-for-credentials).
     pub auth_required: bool,
 }
 
 /// A member of the record that can be filter state by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the record's own names")]
 pub enum RecordMember {
@@ -75,6 +81,7 @@ impl<'de> Deserialize<'de> for RecordMembers {
 
 /// Which decisions are in the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum AuditLevel {
     /// Every one.
@@ -88,6 +95,7 @@ pub enum AuditLevel {
 
 /// Envoy's log levels that a record may have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "Envoy's own names")]
 pub enum AuditLogLevel {
@@ -99,6 +107,7 @@ pub enum AuditLogLevel {
 
 /// How a subject is written: it is often a person.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum SubjectForm {
     /// As it is.
@@ -110,8 +119,9 @@ pub enum SubjectForm {
     None,
 }
 
-/// Classes of refusals that are decided and reported, but not enforced: to see what a configuration would refuse.
+/// Classes of refusals that are decided and reported, but not made: to see what a configuration would refuse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Shadow {
     /// Credentials that are missing or bad. Such a request goes on without an identity.
@@ -122,14 +132,17 @@ pub struct Shadow {
     pub version: bool,
 }
 
-/// Who may see how a request was decided, by sending a header.
+/// Who may see how a request was judged, by sending a header.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Trace {
-    /// The request header that asks, and the response header that answers, in lower case.
+    /// The request header that asks, and the response header that answers, in lower case, beginning with `x-`.
     #[serde(default = "explain")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^x-[!#$%&'*+.^_`|~0-9a-z-]*$")))]
     pub header: String,
     /// Clients that may ask.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub allow: Vec<TraceClient>,
 }
 

@@ -6,33 +6,44 @@ use crate::wire::json::{UniqueMap, UniqueValue};
 use crate::wire::path;
 use serde::Deserialize;
 
-/// How the agent's card is served.
+/// The agent's card: where it is, where it comes from, and who may read what of it.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Card {
-    /// Where, by version, below the agent's prefix; in place of the well-known paths.
+    /// Where the cards are below the prefix, by version: `{"1.0": "/agentCard/v1.0", "0.3": "/agentCard/v0.3"}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::ByVersion<String>", extend("x-default" = "the well-known paths")))]
     pub paths: UniqueMap<String, Version>,
-    /// Where on the host, outside the agent's prefix; in place of what is below it.
+    /// Where the card is on the host, outside the prefix, in place of what is below it: `/.well-known/agent-card.json`, or with the one
+    /// parameter that chooses it, `?assistant_id=a-1`; see [below](configuration.md#agents-as-frameworks-have-them).
     #[serde(default)]
     pub at: Option<CardPlace>,
-    /// Where the agent itself has it, below its prefix, if neither where callers read it nor at the well-known path.
+    /// Where the agent itself has its card, below the prefix, if neither where callers read it nor at `/.well-known/agent-card.json`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/[^?%]+$")))]
     pub upstream_path: Option<String>,
-    /// Who may read it.
+    /// Who may read the card at `/.well-known/agent-card.json` (and `agent.json`) below the prefix: `authenticated` (an accepted token,
+    /// whatever its scopes), `public`, or of authenticated callers those who meet `{"require": …}`, [as in
+    /// rules](configuration.md#access); then the extended card is for these alone, too.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`authenticated`")))]
     pub access: CardAccess,
-    /// Where it comes from.
+    /// Where the card comes from: the agent (`upstream`), the configuration (`{"inline": {…}}`, a card in the shape of either version),
+    /// or the agent once in a while (`{"remote": {…}}`, members as for `jwks.remote`), so that it is there while the agent sleeps. The
+    /// last two need `public_url`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`upstream`")))]
     pub source: CardSource,
-    /// Whether callers see only the skills that they may use.
+    /// Whether callers see only the skills that they may use. Needs `public_url`.
     #[serde(default)]
     pub filter_skills: bool,
 }
 
-/// A path of the host with an agent's card, as frameworks have it that serve several agents: `/.well-known/agent-card.json`, or the
-/// same with the parameter that chooses the agent, `?assistant_id=…`.
+/// A path of the host with an agent's card, as frameworks have it that serve several agents: `/.well-known/agent-card.json`, or the same
+/// with the parameter that chooses the agent, `?assistant_id=…`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^/[^?%]*[^/?%](\?[A-Za-z0-9._~-]+=[A-Za-z0-9._~=-]*)?$")))]
 #[serde(try_from = "String")]
 pub struct CardPlace {
     /// The path.
@@ -76,6 +87,7 @@ impl CardPlace {
 
 /// Who may read a card.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardAccess {
     /// Callers who meet `security`, scopes aside.
@@ -106,13 +118,14 @@ impl CardAccess {
 
 /// Where a card comes from.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardSource {
     /// The agent answers each request for it.
     #[default]
     Upstream,
     /// It stands here, in the shape of either version.
-    Inline(UniqueValue),
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::form::AgentCard"))] UniqueValue),
     /// It is fetched from the agent and kept, so that it is there while the agent sleeps.
     Remote(Remote),
 }

@@ -3,37 +3,43 @@
 use super::{ConfigError, key};
 use serde::Deserialize;
 
-/// A scheme of client certificates.
+/// Client certificates. The listener verifies them, not the filter.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct MutualTls {
-    /// Where the certificate is.
+    /// Where the certificate is: the TLS connection to this Envoy, or `{"x_forwarded_client_cert": {…}}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`connection`")))]
     pub from: CertificateSource,
     /// Whose certificates are taken.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub allow: Vec<Allowed>,
 }
 
 /// Where the client's certificate is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CertificateSource {
-    /// The TLS connection to this Envoy.
+    /// On the TLS connection to this Envoy.
     #[default]
     Connection,
-    /// `x-forwarded-client-cert`, from a proxy in front.
+    /// In the header `x-forwarded-client-cert`, from a proxy in front.
     XForwardedClientCert(Forwarded),
 }
 
 /// Which `x-forwarded-client-cert` is believed.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ForwardedCertificate", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
-    /// Who may say it: identities (URI, DNS name or subject) of the certificates of the proxies in front; `*` for whoever
-    /// can connect.
+    /// Who may say it: identities (URI, DNS name or subject) of the certificates of the proxies in front; `*` for whoever can connect.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
     pub proxies: Vec<String>,
-    /// How many elements the header has; the first is the client's.
+    /// How many elements the header has, exactly, from 1 to 8; the first is the client's.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 8)))]
     pub elements: usize,
 }
 
@@ -43,31 +49,38 @@ const fn one() -> usize {
 
 /// How bound tokens (RFC 8705) are held against the client's certificate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Bound {
-    /// Where the certificate is.
+    /// Where the certificate is: the TLS connection to this Envoy, or `{"x_forwarded_client_cert": {…}}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`connection`")))]
     pub from: CertificateSource,
     /// Whether tokens that are not bound are refused.
     #[serde(default)]
     pub required: bool,
 }
 
-/// Whose certificates are taken. Exactly one of `uri`, `dns` and `subject`.
+/// Whose certificates are taken, by one of `uri`, `dns` and `subject`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Allowed {
     /// A URI such as a SPIFFE ID; with `/*` at its end everything below.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub uri: Option<String>,
     /// A DNS name; with `*.` in front every name below.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub dns: Option<String>,
     /// A subject as Envoy writes it (RFC 2253).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub subject: Option<String>,
     /// Scopes that come with it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$"))))]
     pub scopes: Vec<String>,
     /// Roles that come with it.
     #[serde(default)]

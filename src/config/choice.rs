@@ -5,12 +5,14 @@ use super::{ConfigError, Connection, Credential, Issuer, Secret};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// One credential among several.
+/// One credential among several, of which the card chooses.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Choice {
     /// The security scheme of the card that it is for, if only for that.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "any")))]
     pub scheme: Option<String>,
     /// The credential.
     pub credential: Credential,

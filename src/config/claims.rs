@@ -134,13 +134,17 @@ impl<'de> Deserialize<'de> for Marker {
     }
 }
 
-/// A claim and what it must be.
+/// A claim with what it must be: `value` or `pattern`.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ValuedClaim", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
-struct Valued {
+pub(super) struct Valued {
+    /// Where it stands: its name, or a list of names from the outside in.
     claim: ClaimPath,
+    /// The text that it is, or that a list in it holds.
     #[serde(default)]
     value: Option<String>,
+    /// The same with `*` for any text, such as `*@clients`.
     #[serde(default)]
     pattern: Option<String>,
 }
@@ -191,6 +195,7 @@ impl<'de> Deserialize<'de> for Need {
 
 /// What is read from a token, by what it means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "TokenField"))]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
     /// Whom the token is about.
@@ -237,20 +242,45 @@ pub struct Claims {
     pub forwarded: Vec<ForwardedClaim>,
 }
 
-/// `claims` as the operator or a preset wrote it: what is left out has a default.
+/// Places of the claims that are read; of each list the first that is there counts. A place is a name, taken literally, or a list of
+/// names from the outside in.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "Claims", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct GivenClaims {
+    /// Whom the token is for: a text, or a list; `audiences` has one of it.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = r#"`["aud"]`"#)))]
     audience: Option<Vec<ClaimPath>>,
+    /// The subject of the token.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["sub"]`"#)))]
     subject: Option<Vec<ClaimPath>>,
+    /// Words in a text, or a list.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["scope", "scp"]`"#)))]
     scopes: Option<Vec<ClaimPath>>,
+    /// A list, or one.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["roles"]`"#)))]
     roles: Option<Vec<ClaimPath>>,
+    /// Used if none of `roles` is present: an object whose member names are the roles. If you set one of the two, set both.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`[]`")))]
     role_names: Option<Vec<ClaimPath>>,
+    /// The client that got the token.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["azp", "appid", "client_id"]`"#)))]
     client: Option<Vec<ClaimPath>>,
+    /// The tenant of the issuer.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["tid"]`"#)))]
     tenant: Option<Vec<ClaimPath>>,
+    /// Signs that a token was issued on behalf of a user; any other is a service's own. See [users and
+    /// services](tokens.md#users-and-services).
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = r#"`["scp"]`"#)))]
     user_marker: Option<Vec<Marker>>,
+    /// Signs that it is a service's own. If both lists have entries, a token with none is refused.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`[]`")))]
     service_marker: Option<Vec<Marker>>,
+    /// Whether the signs of services are looked at first.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`false`")))]
     service_first: Option<bool>,
+    /// What a token must say: `subject`, `client`, `scopes`, `roles`, `tenant`, or a claim with its value, as a sign.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`[]`")))]
     required: Option<Vec<Need>>,
 }
 
@@ -332,11 +362,14 @@ impl Claims {
 
 /// Who may act on behalf of whom a token is about (RFC 8693 section 4.1).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Actors {
-    /// Most actors of a chain, the current one included; 0 refuses every token that has one.
+    /// Most actors in a token, at most 16; 0 refuses every token that has one.
+    #[cfg_attr(feature = "schema", schemars(range(max = 16)))]
     pub max_depth: usize,
-    /// Those that may be the current actor; all, if left out.
+    /// Who may be the current actor.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "all")))]
     pub allowed: Option<Vec<String>>,
 }
 

@@ -26,70 +26,80 @@ const OURS: [&str; 15] = [
 
 /// Where tokens are asked for.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TokenEndpoint {
     /// The endpoint.
     pub uri: HttpUri,
-    /// The Envoy cluster that it is asked through.
+    /// The Envoy cluster that leads there.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// Longest wait for one answer.
+    /// Longest wait for one answer, at least `0.01s`.
     #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "2s")))]
     pub timeout: Duration,
 }
 
 /// A client of an authorization server.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Where it asks.
     pub token_endpoint: TokenEndpoint,
     /// Its id there.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub client_id: String,
-    /// How it proves that (RFC 6749 section 2.3).
+    /// How it proves that, see [authentication](outbound.md#client).
     pub authentication: ClientAuthentication,
 }
 
-/// How a client proves who it is. The names are those of the IANA registry (OpenID Connect Core section 9).
+/// How a client proves who it is.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientAuthentication {
-    /// The secret in `Authorization: Basic` (RFC 6749 section 2.3.1).
+    /// `Authorization: Basic`, id and secret form-encoded first (RFC 6749 section 2.3.1).
     ClientSecretBasic(SecretRef),
-    /// The secret in the form.
+    /// `client_id` and `client_secret` in the form.
     ClientSecretPost(SecretRef),
-    /// An assertion signed with the client's own key (RFC 7523 section 2.2).
+    /// An assertion (RFC 7523) that Envoy signs. Needs Envoy 1.37 or newer.
     PrivateKeyJwt(PrivateKeyJwt),
     /// An assertion that something else signs and renews, such as a projected service-account token.
     ClientAssertion(SecretRef),
-    /// An assertion that a platform gives: the token of a managed identity, in which the authorization server trusts.
+    /// An assertion that the platform gives: the token of a managed identity in which the server trusts.
     ManagedIdentity(Box<ManagedIdentity>),
-    /// This client is an agent identity of Entra: the token that its blueprint gets for it is the assertion.
+    /// The client is an agent identity of Entra: the token that its blueprint gets for it is the assertion. See [agent
+    /// identities](outbound.md#agent-identities-of-entra).
     AgentIdentityBlueprint(Box<Blueprint>),
-    /// The certificate of the connection to the token endpoint (RFC 8705 section 2.1): Envoy's cluster has it.
+    /// `client_id` alone: the client's certificate authenticates (RFC 8705 section 2.1). Envoy's cluster has it.
     TlsClientAuth(super::Nothing),
-    /// The same with one that the client registered itself (RFC 8705 section 2.2).
+    /// The same with a certificate that the client registered itself (RFC 8705 section 2.2).
     SelfSignedTlsClientAuth(super::Nothing),
-    /// Only its id: a public client.
+    /// `client_id` alone: a public client.
     None(super::Nothing),
 }
 
 /// The blueprint of an agent identity (Microsoft Entra Agent ID). It asks at the same token endpoint.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Blueprint {
     /// Its client id.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub client_id: String,
-    /// How it proves that.
+    /// How the blueprint itself authenticates.
     pub authentication: ClientAuthentication,
 }
 
 /// A signed client assertion.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PrivateKeyJwt {
-    /// The private key: PKCS#8 in PEM.
+    /// The private key, a secret: PKCS#8 in PEM.
     pub key: SecretRef,
-    /// How it signs.
+    /// How it signs: `RS256`, `ES256`.
     pub algorithm: AssertionAlgorithm,
     /// `kid` of the header.
     #[serde(default)]
@@ -97,16 +107,19 @@ pub struct PrivateKeyJwt {
     /// `x5t` of the header (SHA-1 of the certificate, base64url), which Entra wants.
     #[serde(default)]
     pub x5t: Option<String>,
-    /// `aud` of the assertion, if not the token endpoint.
+    /// `aud` of the assertion.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the endpoint's URI")))]
     pub audience: Option<String>,
-    /// `exp` - `iat`.
+    /// `exp` - `iat`, `1s` to `600s`.
     #[serde(default = "a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "60s")))]
     pub lifetime: Duration,
 }
 
 /// An algorithm that the proxy signs with (RFC 7518 section 3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names are the IANA registry's")]
 pub enum AssertionAlgorithm {
     RS256,
@@ -124,17 +137,22 @@ impl AssertionAlgorithm {
     }
 }
 
-/// What is asked for.
+/// What a token is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct TokenParameters {
     /// `scope` (RFC 6749 section 3.3).
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$"))))]
     pub scopes: Vec<String>,
     /// `audience` (RFC 8693 section 2.1, and many servers for other grants).
+    #[cfg_attr(feature = "schema", schemars(inner(length(min = 1))))]
     pub audience: Vec<String>,
     /// `resource` (RFC 8707 section 2).
+    #[cfg_attr(feature = "schema", schemars(inner(length(min = 1))))]
     pub resource: Vec<String>,
     /// Any others, by name.
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>", extend("x-default" = "`{}`")))]
     pub parameters: UniqueMap<String>,
 }
 

@@ -8,57 +8,80 @@ use crate::protocol::Operation;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// One remote agent.
+/// A remote agent that this side calls, and the credential that goes to it.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>, extend(
+        "anyOf" = [{"required": ["version"]}, {"required": ["notifications"]}],
+        "dependentSchemas" = {"notifications": {"properties": {
+            "version": false, "operations": false, "push": false, "card": false, "require_signed_card": false, "other": {"const": "refuse"}
+        }}}
+    )))]
 #[serde(deny_unknown_fields)]
 pub struct Connection {
-    /// The name in logs.
+    /// The name in logs and answers.
     pub name: String,
-    /// Which requests go to it.
+    /// Which requests go to it: as for agents, without `grpc`: the path decides.
     #[serde(rename = "match")]
     pub target: Match,
-    /// It is for notifications of this side's own agents. Then what is said of calls below has no meaning.
+    /// `{}`: the connection is for notifications of your own agents, not for calls: see [push
+    /// notifications](push-notifications.md#notifications-of-your-own-agents).
     #[serde(default)]
     pub notifications: Option<Notifications>,
-    /// The A2A version that it is called with.
+    /// The A2A version that the remote agent is called with: `1.0`, `0.3`, or `auto`, see [by the agent's
+    /// card](outbound.md#by-the-agents-card).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, but for notifications")))]
     pub version: CalledWith,
-    /// Where its card is, if version or credential depends on it.
+    /// `{"remote": {"uri": …, "cluster": …}}`: the agent's card, where `version`, `credential` or `require_signed_card` needs it; with
+    /// `credential`, what the request for it carries.
     #[serde(default)]
     pub card: Option<RemoteCard>,
-    /// Whose signature that card needs. A card without a good one is as no card.
+    /// `{"jwks": {"inline": {"keys": […]}}, "algorithms": […]}`: whose signature the card must have. A card without a good one is as no
+    /// card.
     #[serde(default)]
     pub require_signed_card: Option<SignedCard>,
-    /// What a caller on this side must bring. `None`: who reaches the listener may call.
+    /// What callers on this side must bring: a list as [agents](configuration.md#agents) have it, over the same `schemes`. Without it,
+    /// who reaches the listener may call.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Requirements"))]
     pub security: Option<Demanded>,
-    /// The operations that leave. `None`: any.
+    /// Which operations leave: names of A2A 1.0, classes (`read`, `execute`, `manage`) or `any`, as in access rules.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = r#"`["any"]`"#)))]
     pub operations: Option<Vec<Operations>>,
-    /// What becomes of requests that are not A2A.
+    /// What becomes of requests that are not A2A: `refuse`, or `pass` without any credential. See [only A2A
+    /// leaves](outbound.md#only-a2a-leaves).
     #[serde(default)]
     pub other: Other,
-    /// What is attached.
+    /// What is attached: `{"header": {"name": "x-api-key", "value": {"secret": "partner_key"}}}`, with `"prefix": "Bearer "` if something
+    /// stands before the secret; `{"none": {}}`; or one of `headers`, `query`, `cookie`, `client_credentials`, `managed_identity`,
+    /// `token_exchange`, `on_behalf_of`, `identity_assertion`, `passthrough`, `auto`: see [outbound calls](outbound.md); for
+    /// notifications [`signed_jwt`](push-notifications.md#signed-tokens).
     pub credential: Credential,
-    /// Gives push configurations that name a webhook of ours a token of the filter.
+    /// Puts a token into push-notification configurations that name your webhook, see [push](configuration.md#push).
     #[serde(default)]
     pub push: Option<PushTo>,
-    /// Where Envoy's route must lead. Otherwise nothing goes out. [`super::Config::parse`] makes sure that it is said.
+    /// Where Envoy's route must lead: `{"clusters": ["partner"]}`, `{"route_metadata": {}}`, or `"none"`: anywhere, with a warning in the
+    /// log.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless `placement` is `cluster`")))]
     pub pin: Option<Pin>,
-    /// Headers and query parameters of clients that do not leave, beside those that look like credentials.
+    /// `{"headers": […], "query": […]}`: what of the client's request does not leave, beside what looks like a credential: see [what the
+    /// client does not get out](outbound.md#what-the-client-does-not-get-out).
     #[serde(default)]
     pub drop: Fields,
-    /// Those that leave although they look like credentials, or are in `drop`.
+    /// `{"headers": […], "query": […]}`: what leaves although it looks like a credential.
     #[serde(default)]
     pub keep: Fields,
-    /// Most requests of one worker that wait for the credential at a time; more are refused.
+    /// Most requests of one worker that wait for the credential at a time.
     #[serde(default = "a_thousand")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_waiting: usize,
 }
 
-/// What becomes of a request at a connection that is not A2A.
+/// What becomes of requests at a connection that are not A2A.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "OtherCalls"))]
 #[serde(rename_all = "snake_case")]
 pub enum Other {
     /// It is refused.

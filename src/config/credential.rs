@@ -10,27 +10,28 @@ use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// The credential of a connection.
+/// What is attached to calls, and how it is obtained, see [outbound calls](outbound.md).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Credential {
-    /// A header with a secret value.
+    /// A header with a secret value: an API key, a personal access token.
     Header(HeaderCredential),
     /// Several such headers.
-    Headers(Vec<HeaderCredential>),
+    Headers(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] Vec<HeaderCredential>),
     /// A query parameter with a secret value.
     Query(NamedCredential),
-    /// A cookie with one.
+    /// A cookie with a secret value.
     Cookie(NamedCredential),
-    /// A token of this side's own (RFC 6749 section 4.4).
+    /// One identity for all, from an authorization server: a token by client credentials (RFC 6749 section 4.4).
     ClientCredentials(ClientCredentials),
-    /// A token of the machine's own, from the platform it runs on.
+    /// One identity for all, without a secret to look after: a token of the platform that Envoy runs on (Azure, Google Cloud).
     ManagedIdentity(ManagedIdentity),
-    /// A token for the caller, in exchange for the one it presented (RFC 8693).
+    /// The user's permissions, from a server that exchanges the caller's token (RFC 8693).
     TokenExchange(Box<TokenExchange>),
-    /// The same in Entra's form (grant `urn:ietf:params:oauth:grant-type:jwt-bearer`).
+    /// The user's permissions, with Entra (grant `urn:ietf:params:oauth:grant-type:jwt-bearer`).
     OnBehalfOf(OnBehalfOf),
-    /// A token for the caller, from the remote agent's own authorization server, which believes the caller's identity provider.
+    /// The user's permissions, from the remote agent's own authorization server, which believes the caller's identity provider (ID-JAG).
     IdentityAssertion(Box<IdentityAssertion>),
     /// The caller's own token, if it names the remote agent as its audience.
     Passthrough(Passthrough),
@@ -39,88 +40,104 @@ pub enum Credential {
     /// None, on purpose.
     None(Nothing),
     /// The first of several that the remote agent's card asks for.
-    Auto(Vec<Choice>),
+    Auto(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] Vec<Choice>),
 }
 
 /// `{}`: nothing more to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
 
 /// A header whose value is a secret.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct HeaderCredential {
-    /// Header name, in lower case.
+    /// Name of the header.
     pub name: CredentialHeader,
     /// What stands before the secret, such as `Bearer ` with its space.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "nothing")))]
     pub prefix: Prefix,
-    /// Where the value comes from.
+    /// The secret.
     pub value: SecretRef,
 }
 
-/// The client-credentials grant.
+/// A token of this side's own, by client credentials.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
     /// Who asks.
     pub client: Client,
     /// What for.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`{}`")))]
     pub request: TokenParameters,
 }
 
 /// A platform that gives its machines tokens.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ManagedIdentity {
-    /// The metadata endpoint of Azure virtual machines and scale sets.
+    /// Azure virtual machines and scale sets.
     VirtualMachine(VirtualMachine),
-    /// The endpoint of Azure App Service, Functions and Container Apps.
+    /// Azure App Service, Functions and Container Apps.
     AppService(AppService),
-    /// Workload identity: a federated token is exchanged for one of Entra.
+    /// Workload identity (AKS and other clusters): a federated token is exchanged for one of Entra.
     Workload(Workload),
-    /// The metadata server of Google Cloud.
+    /// The metadata server of Google Cloud: Compute Engine, Cloud Run, GKE.
     Google(Google),
 }
 
 /// The metadata endpoint of Azure virtual machines.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct VirtualMachine {
     /// The Envoy cluster that leads to 169.254.169.254:80.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// The endpoint, if not the usual one.
+    /// The endpoint.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the usual one")))]
     pub uri: Option<HttpUri>,
-    /// Longest wait for one answer.
+    /// Longest wait for one answer, at least `0.01s`.
     #[serde(default = "five_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "5s")))]
     pub timeout: Duration,
-    /// What the token is for: an application id URI.
+    /// What the token is for: an application id URI, such as `api://remote`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub resource: String,
     /// Which identity, if the machine has several.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the machine's only one")))]
     pub identity: Option<UserAssigned>,
 }
 
 /// The endpoint of Azure App Service.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct AppService {
     /// The value of `IDENTITY_ENDPOINT`, and the Envoy cluster that leads there.
     pub endpoint: TokenEndpoint,
-    /// The value of `IDENTITY_HEADER`.
+    /// The secret that is the value of `IDENTITY_HEADER`.
     pub identity_header: SecretRef,
-    /// What the token is for: an application id URI.
+    /// What the token is for: an application id URI, such as `api://remote`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub resource: String,
     /// Which identity, if the app has several.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the app's only one")))]
     pub identity: Option<UserAssigned>,
 }
 
 /// A user-assigned identity, by one of its names.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum UserAssigned {
     /// By client id.
@@ -133,75 +150,84 @@ pub enum UserAssigned {
 
 /// Workload identity.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Who asks; its authentication is the federated token: `client_assertion`.
     pub client: Client,
-    /// Such as `api://target/.default`.
+    /// What the token is for, such as `api://target/.default`.
     pub scopes: Vec<String>,
 }
 
 /// Whose token is exchanged or passed on.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Subject {
     /// The caller's token must be of one of these, by their names in `issuers`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub issuers: Vec<String>,
 }
 
-/// Token exchange.
+/// A token for the caller, in exchange for the one that it presented (RFC 8693).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TokenExchange {
     /// Who asks.
     pub client: Client,
     /// What for.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`{}`")))]
     pub request: TokenParameters,
     /// For whom.
     pub subject: Subject,
     /// Who acts for the subject, if that is told.
     #[serde(default)]
     pub actor: Option<Actor>,
-    /// `subject_token_type`.
+    /// What the caller's token is called in the request (`subject_token_type`).
     #[serde(default = "access_token")]
     pub subject_token_type: String,
-    /// `requested_token_type`.
+    /// What is asked for (`requested_token_type`).
     #[serde(default)]
     pub requested_token_type: Option<String>,
 }
 
-/// Where the actor token of an exchange comes from.
+/// The actor token of an exchange.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Actor {
-    /// Its source.
+    /// Where it comes from.
     pub token: ActorToken,
-    /// `actor_token_type`.
+    /// What it is called in the request (`actor_token_type`).
     #[serde(default = "access_token", rename = "type")]
     pub kind: String,
 }
 
-/// A token of this side's own.
+/// A token of this side's own, for an exchange.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ActorToken {
     /// One that something else renews, by its name in `secrets`.
     Secret(String),
-    /// By client credentials.
+    /// One by client credentials.
     ClientCredentials(ClientCredentials),
-    /// From the platform.
+    /// One of the platform.
     ManagedIdentity(ManagedIdentity),
 }
 
 /// Entra's on-behalf-of flow.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct OnBehalfOf {
     /// Who asks.
     pub client: Client,
     /// What for.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`{}`")))]
     pub request: TokenParameters,
     /// For whom.
     pub subject: Subject,
@@ -209,16 +235,19 @@ pub struct OnBehalfOf {
 
 /// The caller's own token.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Passthrough {
     /// Whose tokens.
     pub subject: Subject,
     /// Names of the remote agent: the token's `aud` must hold one of them.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
     pub audiences: Vec<String>,
 }
 
-/// A header that may carry a credential.
+/// The name of a header that has no other meaning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")))]
 #[serde(try_from = "String")]
 pub struct CredentialHeader(String);
 
@@ -251,8 +280,9 @@ impl TryFrom<String> for CredentialHeader {
     }
 }
 
-/// Text before a secret: printable ASCII.
+/// What stands before a secret: printable ASCII.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[ -~]*$")))]
 #[serde(try_from = "String")]
 pub struct Prefix(String);
 

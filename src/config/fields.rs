@@ -5,8 +5,9 @@ use crate::wire::header;
 use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
 
-/// Names of headers and query parameters.
+/// Headers and query parameters, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Fields {
     /// Headers.
@@ -17,8 +18,9 @@ pub struct Fields {
     pub query: Vec<FieldName>,
 }
 
-/// One name, or all that begin or end alike. Case, `-` and `_` make no difference: `api_key`, `Api-Key` and `apikey` are one.
+/// A name, or one with a star at its beginning or end, such as `x-token-*`. Case, `-` and `_` make no difference.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*?[!#$%&'+.^_`|~0-9A-Za-z-]+|[!#$%&'+.^_`|~0-9A-Za-z-]+\*)$")))]
 #[serde(try_from = "String")]
 pub enum FieldName {
     /// `x-api-key`, folded.

@@ -21,14 +21,18 @@ const MAX_HEADERS: usize = 16;
 /// Most claims that all agents together ask for: each is read from every token.
 const MAX_CLAIMS: usize = 64;
 
-/// What is sent on to the agent.
+/// What is sent on to the agent, beside `x-attache`.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forward {
-    /// The caller's token.
+    /// Whether the token goes on to the agent: `keep` or `remove`.
     #[serde(default)]
     pub token: Token,
+    /// Single headers for what is known of the caller, beside `x-attache`: `{"x-user": "subject", "x-roles": {"claim": "roles"}}`, see
+    /// [what an agent learns](identity.md#single-headers).
     #[serde(default, rename = "headers")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::ByHeader<Given>", extend("x-default" = "`{}`")))]
     given: UniqueMap<Given>,
     /// Single headers, beside [`IDENTITY_HEADER`]; filled by [`Config::parse`].
     #[serde(skip)]
@@ -37,6 +41,7 @@ pub struct Forward {
 
 /// What becomes of the verified token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "ForwardedToken"))]
 #[serde(rename_all = "snake_case")]
 pub enum Token {
     /// It goes on, so that the agent can verify it as well.
@@ -75,6 +80,7 @@ pub struct ForwardedClaim {
 
 /// How a value is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize), schemars(rename = "HeaderForm"))]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// As an Item or Inner List of RFC 9651, which says of which type it is.
@@ -148,19 +154,26 @@ const RELEASE_0_1: [Member; 9] = [
 
 /// What the operator wrote for a header.
 #[derive(Clone, Debug)]
-enum Given {
+pub(super) enum Given {
     /// A member, or the release of a preset.
     Word(String),
     Long(Long),
 }
 
+/// What a single header has: `member` or `claim`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "SingleHeader", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
-struct Long {
+pub(super) struct Long {
+    /// A member of `x-attache`, by its name.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("enum" = ["agent", "operation", "version", "kind", "issuer", "tenant", "subject", "client", "actor", "scopes"])))]
     member: Option<String>,
+    /// A claim of the token: a name, taken literally, or a list of names from the outside in. Keys, passwords and certificates have no
+    /// claims.
     #[serde(default)]
     claim: Option<ClaimPath>,
+    /// How it is written, see [identity](identity.md#single-headers).
     #[serde(default)]
     form: Form,
 }

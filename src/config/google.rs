@@ -4,26 +4,33 @@ use super::{ConfigError, HttpUri, duration};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// The metadata server of Google Cloud: Compute Engine, Cloud Run, GKE.
+/// The metadata server of Google Cloud.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Google {
     /// The Envoy cluster that leads to metadata.google.internal:80.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// The server, if not the usual one.
+    /// Scheme, host and port of the server.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`http://metadata.google.internal`")))]
     pub uri: Option<HttpUri>,
-    /// Longest wait for one answer.
+    /// Longest wait for one answer, at least `0.01s`.
     #[serde(default = "super::credential::five_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "5s")))]
     pub timeout: Duration,
-    /// Which service account, if not the machine's default: its email address.
+    /// The email address of another of the machine's service accounts.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9@._-]+$"), extend("x-default" = "`default`")))]
     pub service_account: Option<String>,
-    /// Whom an ID token is for. Without it, it is an access token.
+    /// An ID token for this audience, such as the URL of a Cloud Run service. It is kept until its `exp`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub audience: Option<String>,
-    /// What an access token is for, if not all that the machine may do.
+    /// Scopes of an access token. Not together with `audience`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = "^[!-+.-~-]+$")), extend("x-default" = "what the machine may do")))]
     pub scopes: Vec<String>,
 }
 

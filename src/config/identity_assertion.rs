@@ -4,8 +4,10 @@
 use super::{Client, ConfigError, Subject, TokenParameters};
 use serde::Deserialize;
 
-/// Both requests.
+/// Identity assertion authorization grants: the caller's identity provider is asked for an ID-JAG, and the authorization server of the
+/// remote agent for an access token in return.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct IdentityAssertion {
     /// For the ID-JAG, at the identity provider.
@@ -14,6 +16,7 @@ pub struct IdentityAssertion {
     pub client: Client,
     /// What for.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`{}`")))]
     pub request: TokenParameters,
     /// For whom.
     pub subject: Subject,
@@ -21,14 +24,16 @@ pub struct IdentityAssertion {
 
 /// The exchange of the caller's token for an ID-JAG.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct IdJag {
     /// Who asks.
     pub client: Client,
     /// What for: its one audience is the issuer of the other authorization server.
     pub request: TokenParameters,
-    /// `subject_token_type`.
+    /// What the caller's token is called in the request (`subject_token_type`).
     #[serde(default = "id_token")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub subject_token_type: String,
 }
 

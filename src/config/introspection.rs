@@ -8,49 +8,62 @@ use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A scheme of tokens that only their issuer can read.
+/// Tokens that only their issuer can read: it is asked about each.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Introspection {
     /// The introspection endpoint.
     pub uri: HttpUri,
     /// The Envoy cluster that it is asked through.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// Longest wait for an answer.
+    /// Longest wait for an answer, at least `0.01s`.
     #[serde(default = "two_seconds", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "2s")))]
     pub timeout: Duration,
     /// As whom it is asked.
     pub client: Client,
-    /// The exact `iss` of the answer; for clients also where tokens come from. `None`: it is not looked at.
+    /// `iss` of the answer, exactly; then it must be there. It is also where clients are told to get tokens.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub issuer: Option<String>,
-    /// A token is for us if `aud` of the answer holds one of these, exactly.
+    /// `aud` of the answer must be there and hold one of these.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
     pub audiences: Vec<String>,
-    /// Longest time that an answer is believed; `exp` may end it earlier.
+    /// Longest time that an answer is believed; `exp` may end it earlier. A revoked token works this long.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "30s")))]
     pub cache: Duration,
     /// How far clocks may differ.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "30s")))]
     pub clock_skew: Duration,
-    /// Names of the members that are read.
+    /// Names of the members that are read, as for issuers.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "super::claims::GivenClaims", extend("x-default" = "the usual ones")))]
     pub claims: Claims,
-    /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
+    /// How tokens are checked against the client's certificate, see [bound tokens](credentials.md#bound-tokens-rfc-8705).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none: bound tokens are refused")))]
     pub certificate_bound: Option<Bound>,
-    /// Most requests that wait for an answer at a time in one worker; as many again whose tokens were good before.
+    /// Most requests that wait for an answer at a time in one worker; as many again whose tokens were good before. See [requests that
+    /// wait](credentials.md#requests-that-wait).
     #[serde(default = "waiting::of_a_scheme")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_waiting: usize,
-    /// How clients share these places, and whose token is asked about next.
+    /// Who gets a place when all are taken, and whose token is asked about next.
     #[serde(default)]
     pub fairness: Fairness,
 }
 
-/// A client of the authorization server.
+/// As whom an introspection endpoint is asked.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "IntrospectionClient", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Client {
     /// Its `client_id`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub id: String,
     /// Its `client_secret`.
     pub secret: SecretRef,
@@ -61,6 +74,7 @@ pub struct Client {
 
 /// How a client with a password authenticates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientMethod {
     /// In `Authorization: Basic`.

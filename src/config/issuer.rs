@@ -20,48 +20,68 @@ pub const USUAL_RSA_BITS: usize = 4096;
 /// What stands for the tenant in the `issuer` of several.
 pub const TENANT: &str = "{tenantid}";
 
-/// One token issuer.
+/// Who signs tokens, where the keys are, and what a token must say.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The name that schemes use.
     pub name: String,
-    /// Defaults for what is left out.
+    /// What is known of a provider's tokens. [What each fills](tokens.md#presets), and [a configuration for each](identity-providers.md).
     #[serde(default)]
     pub preset: Option<Preset>,
-    /// The exact `iss` claim (RFC 7519 section 4.1.1), in which [`TENANT`] may stand for each of `tenants`.
+    /// The `iss` claim, exactly; `{tenantid}` in it stands for each of `tenants`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required; may be left out with `entra`, `entra_external`, `google`, `github_actions`")))]
     pub issuer: String,
-    /// The tenants whose tokens are taken; every one, if empty.
+    /// The tenants whose tokens are taken.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = "^[A-Za-z0-9._-]+$")), extend("x-default" = "every one")))]
     pub tenants: Vec<String>,
+    /// A token is for us if its `aud` (or what `claims.audience` names) holds one of these, exactly; see [whom a token is
+    /// for](configuration.md#whom-a-token-is-for).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1)), extend("x-default" = "required, unless every scheme or agent that takes its tokens has some")))]
     audiences: Option<Vec<String>>,
-    /// What `alg` may be; the key still has to fit it. See [`Issuer::takes`].
+    /// What `alg` may be: RS256 RS384 RS512 PS256 PS384 PS512 ES256 ES384 ES512 EdDSA (which also stands for its other name, Ed25519);
+    /// HS256 HS384 HS512 with a shared secret only. The key decides too: type, `use`, `key_ops`, `alg`. Where the member is left out, PS*
+    /// is taken only with keys whose `alg` says so.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "all")))]
     algorithms: Option<Vec<Algorithm>>,
-    /// Most bits of an RSA modulus: keys with more are left out of the set. From [`RSA_BITS`].
+    /// Most bits of an RSA key, 2048 to 8192; longer keys are left out of the set, with a warning in the log.
     #[serde(default = "usual_rsa_bits")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 2048, max = 8192)))]
     pub max_rsa_bits: usize,
+    /// What header `typ` may be, in any case, with or without `application/`; a token without `typ` counts as `JWT`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = r#"`["at+jwt", "JWT"]`"#)))]
     token_types: Option<Vec<String>>,
-    /// The keys.
+    /// The keys: `{"remote": …}`, `{"discovery": …}`, `{"inline": {"keys": […]}}` or `{"shared_secret": {"secret": "name"}}`, see
+    /// [tokens](tokens.md).
     pub jwks: Jwks,
-    /// How far clocks may differ.
+    /// How far clocks may differ, for `exp`, `nbf` and `iat`.
     #[serde(default = "half_a_minute", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "30s")))]
     pub clock_skew: Duration,
+    /// Longest `exp` - `iat`; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span"))]
     max_lifetime: Option<Duration>,
-    /// Longest accepted time since `iat`, besides the skew; a token without `iat` is then refused.
+    /// Longest time since `iat`; a token without `iat` is then refused.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span"))]
     pub max_token_age: Option<Duration>,
-    /// Who may act for whom.
+    /// Who may act for whom a token is about, see [tokens](tokens.md#actors).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "four, any")))]
     pub actors: Actors,
     /// Places of the claims that are read.
     #[serde(skip)]
     pub claims: Claims,
+    /// Places of the claims that are read; the first that is there counts. See [tokens](tokens.md#claims).
     #[serde(default, rename = "claims")]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "those of the preset, else the usual ones")))]
     given: GivenClaims,
     /// What its tokens must say where neither scheme nor agent has other terms.
     #[serde(skip)]

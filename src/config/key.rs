@@ -5,8 +5,9 @@ use crate::wire::sorted::SortedSet;
 use crate::wire::{header, hex};
 use serde::Deserialize;
 
-/// A SHA-256, written as 64 hexadecimal digits.
+/// A SHA-256: 64 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[0-9A-Fa-f]{64}$")))]
 #[serde(try_from = "String")]
 pub struct Sha256(pub [u8; 32]);
 
@@ -18,21 +19,25 @@ impl TryFrom<String> for Sha256 {
     }
 }
 
-/// An API key scheme.
+/// Static keys, by their SHA-256.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct ApiKey {
     /// Where the key is.
     #[serde(rename = "in")]
     pub place: KeyPlace,
-    /// Name of the header (in lower case), parameter or cookie.
+    /// Name of the header (in lower case), parameter (in any case) or cookie.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub name: String,
-    /// The keys that are taken.
+    /// The keys that are taken. Two with one `id` let a key be changed without a gap.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub keys: Vec<Entry>,
 }
 
 /// Where a key is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum KeyPlace {
@@ -43,22 +48,27 @@ pub enum KeyPlace {
 
 /// Names and passwords.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Basic {
     /// Those who are let in.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub users: Vec<Entry>,
 }
 
-/// One key, or one user with its password.
+/// One key, or one user with its password. `attache hash-key` prints it.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Entry {
     /// Who it belongs to: the client of a key, the name of a user.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub id: String,
-    /// Of the key, or of `name:password`.
+    /// The SHA-256 of the key, or of `name:password`: 64 hexadecimal digits.
     pub sha256: Sha256,
     /// Scopes that come with it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$"))))]
     pub scopes: Vec<String>,
     /// Roles that come with it.
     #[serde(default)]

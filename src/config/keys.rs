@@ -9,37 +9,44 @@ use std::time::Duration;
 
 /// Where an issuer's keys are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Jwks {
-    /// Fetched and kept fresh.
+    /// A JWK Set that is fetched and kept fresh.
     Remote(Remote),
-    /// Found through the issuer's metadata, then fetched and kept fresh.
+    /// The issuer's metadata (OpenID Connect Discovery, RFC 8414), which says where the set is.
     Discovery(Discovery),
-    /// A JWK Set in the configuration (RFC 7517 section 5).
-    Inline(Value),
-    /// A secret that the issuer and Attaché share, for HS*.
+    /// A JWK Set in the configuration: `{"keys": […]}`.
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::form::JwkSet"))] Value),
+    /// A secret that the issuer and Attaché share, for HS256, HS384, HS512 and nothing else.
     SharedSecret(SecretRef),
 }
 
-/// The issuer's metadata.
+/// The metadata of an issuer, through which its keys are found.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Discovery {
     /// The metadata document, such as `https://issuer/.well-known/openid-configuration`.
     pub uri: HttpUri,
-    /// The Envoy cluster that it and the keys are fetched through.
+    /// The Envoy cluster that it and the keys are fetched through. TLS and its CA are the cluster's `transport_socket`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// Longest wait for each of the two fetches.
+    /// Longest wait for each of the two answers, at least `0.01s`.
     #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "2s")))]
     pub timeout: Duration,
-    /// Age at which both are fetched anew.
+    /// Age at which both are fetched anew, at least `1s`.
     #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "300s")))]
     pub refresh: Duration,
-    /// Age up to which they are used while fetching fails.
+    /// Age up to which the last good keys are used while fetching fails; then 503. Not shorter than `refresh`.
     #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "3600s")))]
     pub max_stale: Duration,
     /// Host and port where the keys may be besides those of `uri`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "that of `uri`")))]
     pub jwks_authority: Option<String>,
 }
 

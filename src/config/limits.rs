@@ -4,30 +4,34 @@ use super::ConfigError;
 use serde::Deserialize;
 use std::num::NonZeroU32;
 
-/// Limits on requests. What is not given is not limited, apart from the body.
+/// What requests may hold and ask for. What is not given is not limited, apart from the body.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Longest request body. Envoy's `per_connection_buffer_limit_bytes` (1 MiB by default) must be larger, since a
-    /// body is held until the verdict.
+    /// Longest body, 0 for no limit. Envoy's `per_connection_buffer_limit_bytes` must be larger than the part of a body that comes before
+    /// its method.
     pub max_body_bytes: u64,
-    /// The kinds of parts that messages may have.
+    /// Kinds of parts: `text`, `file`, `data`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "all")))]
     pub modalities: Option<Vec<Modality>>,
-    /// Whether operations that answer with a stream of events are offered. They are if nothing is said.
+    /// Whether SendStreamingMessage and SubscribeToTask are offered.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`true`")))]
     pub streaming: Option<bool>,
     /// Most parts of a message.
     pub max_parts: Option<NonZeroU32>,
-    /// Most messages of a task's history that a caller may ask for. A caller who names no number gets the agent's
-    /// own default.
+    /// Most messages of history that may be asked for.
     pub max_history_length: Option<u32>,
-    /// The media types that the agent answers with. A caller who accepts others only is refused.
+    /// Media types that the agent answers with, such as `text/*`; a caller who accepts others only is refused.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub output_modes: Option<Vec<MediaRange>>,
-    /// Of which parts of a JSON body the syntax is checked in full.
+    /// How much of a JSON body is read strictly: `all` of it, or what a rule asks about (`asked`, [see below](configuration.md#limits)).
     pub strict_bodies: StrictBodies,
 }
 
 /// Of which parts of a JSON body the syntax is checked in full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum StrictBodies {
     /// All of it.
@@ -39,6 +43,7 @@ pub enum StrictBodies {
 
 /// A kind of part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Modality {
     /// Text.
@@ -64,8 +69,9 @@ impl Modality {
     }
 }
 
-/// `type/subtype`, `type/*` or `*/*` (RFC 9110 section 12.5.1, without parameters).
+/// A media type in lower case: `type/subtype`, `type/*` or `*/*`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*/\*|[a-z0-9.+_-]+/(\*|[a-z0-9.+_-]+))$")))]
 #[serde(try_from = "String")]
 pub struct MediaRange(String, String);
 

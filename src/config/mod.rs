@@ -18,6 +18,8 @@ mod document_headers;
 mod duration;
 mod error;
 mod fields;
+#[cfg(feature = "schema")]
+mod form;
 mod forward;
 mod given;
 mod google;
@@ -40,6 +42,8 @@ mod push_token;
 mod reader;
 mod remote;
 mod remote_card;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod scheme;
 mod secret;
 mod security;
@@ -110,56 +114,70 @@ use crate::wire::sorted::{SortedMap, SortedSet};
 use serde::Deserialize;
 use std::rc::Rc;
 
-/// The whole configuration of one filter.
+/// What the filter does at one place of Envoy: which agents it guards, and which remote agents it calls with credentials. At least one of
+/// `agents`, `connections` and `webhooks` is needed.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>, transform = crate::config::form::together))]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Who signs tokens.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub issuers: Vec<Issuer>,
-    /// Ways to authenticate, by the name that `agents[].security` uses.
+    /// Ways to authenticate, by the name that `security` uses, see [credentials](credentials.md).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, Scheme>", extend("x-default" = "`{}`")))]
     schemes: UniqueMap<Scheme>,
     /// Servers behind this Envoy.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub agents: Vec<Rc<Agent>>,
-    /// Remote agents that this side calls.
+    /// Remote agents that are called through this Envoy, see [outbound calls](outbound.md).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub connections: Vec<Rc<Connection>>,
-    /// Where remote agents post notifications for agents behind this Envoy.
+    /// Where remote agents post notifications for agents behind this Envoy, see [push
+    /// notifications](push-notifications.md#notifications-from-remote-agents).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub webhooks: Vec<Rc<Webhook>>,
-    /// The public keys of what this side signs, where they are served here.
+    /// Public keys that this listener serves, with which receivers verify [signed notifications](push-notifications.md#published-keys).
     #[serde(default)]
     pub published_keys: Option<PublishedKeys>,
-    /// Where secrets come from, by the name that credentials use.
+    /// Where secrets come from, by the name that credentials use, see [secrets](configuration.md#secrets).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, Secret>", extend("x-default" = "`{}`")))]
     secrets: UniqueMap<Secret>,
-    /// Whether secrets may stand in the configuration itself: for tests.
+    /// Whether secrets may stand in this configuration, which Envoy shows and logs: for tests.
     #[serde(default)]
     allow_inline_secrets: bool,
-    /// Where Envoy runs the filter.
+    /// Where Envoy runs the filter: `listener`, or `cluster` if it is in a cluster's own `http_filters` ([outbound](outbound.md)). What is attached
+    /// there goes to that cluster, and connections need no `pin`.
     #[serde(default)]
     pub placement: Placement,
-    /// Headers that steer Envoy and may come from clients all the same.
+    /// [Headers that steer Envoy](configuration.md#headers-that-steer-envoy) and that clients may send all the same.
     #[serde(default)]
     pub keep_headers: Vec<String>,
-    /// Requests that nothing matches.
+    /// Requests that nothing matches: `refuse` (404), or `pass` on listeners that carry other traffic too; [what `pass` cannot
+    /// protect](configuration.md#unmatched).
     #[serde(default)]
     pub unmatched: Unmatched,
-    /// Longest `:path` of requests, with the query, in bytes.
+    /// Longest path of a request with its query, 128 to 65536 bytes; longer ones are refused with 414.
     #[serde(default = "max_path_bytes")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 128, max = 65536)))]
     pub max_path_bytes: usize,
     /// What ports mean to every `match`; filled by [`Config::parse`].
     #[serde(skip)]
     ports: Ports,
-    /// Whether request headers are held until the verdict. Needs Envoy's plugin option `allow_on_headers_stop_iteration`.
+    /// Whether headers wait for the verdict on the body; needs Envoy's `allow_on_headers_stop_iteration: true`. See [without header
+    /// hold](configuration.md#without-header-hold).
     #[serde(default = "yes")]
     pub hold_headers: bool,
-    /// The record that each decision leaves.
+    /// The [record](records.md) of each decision.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "every decision, subjects as digests")))]
     pub audit: Audit,
-    /// Who may see how a request was decided.
+    /// [Who may see](records.md#explain) how a request was judged.
     #[serde(default)]
     pub debug: Option<Trace>,
     /// Names of single headers that agents get, with `-` for `_`; filled by [`Config::parse`].
@@ -168,8 +186,10 @@ pub struct Config {
     /// Names that nothing uses, in words; filled by [`Config::parse`].
     #[serde(skip)]
     unused: Vec<String>,
-    /// Most requests for agents that wait at a time in one worker, before their sender is known, for whatever that takes.
+    /// Most requests for agents that wait at a time in one worker before their sender is known, see [requests that
+    /// wait](credentials.md#requests-that-wait).
     #[serde(default = "waiting::in_all")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_waiting: usize,
 }
 

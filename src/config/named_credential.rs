@@ -7,18 +7,20 @@ use serde::Deserialize;
 const OF_A2A: [&str; 9] =
     ["a2aversion", "tenant", "contextid", "status", "pagesize", "pagetoken", "historylength", "includeartifacts", "statustimestampafter"];
 
-/// A parameter or a cookie whose value is a secret.
+/// A query parameter or a cookie whose value is a secret.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct NamedCredential {
-    /// Its name.
+    /// Its name: letters, digits, and `-` `.` `_` `~`.
     pub name: KeyName,
-    /// Where the value comes from.
+    /// The secret.
     pub value: SecretRef,
 }
 
-/// A name that stands in a query and in a cookie as it is.
+/// A name of letters, digits, and `-` `.` `_` `~`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^[A-Za-z0-9._~-]+$")))]
 #[serde(try_from = "String")]
 pub struct KeyName(String);
 

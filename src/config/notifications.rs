@@ -11,16 +11,18 @@ pub use signed_jwt::SignedJwt;
 use super::{CalledWith, Config, ConfigError, Connection, Credential, HostPattern, Other, PushRule, Scheme};
 use serde::Deserialize;
 
-/// A connection is for notifications, not for calls.
+/// The connection is for notifications of this side's own agents, not for calls.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Notifications {
-    /// What becomes of the credential that the caller's configuration asked for.
+    /// What becomes of the credential that the caller's configuration asked for: `keep` or `drop`.
     pub asked: Asked,
-    /// Where notifications may go. `None`: to the hosts of `match.hosts`, which names them one by one. Where it does not,
-    /// [`Config::parse`] puts the default here.
+    /// Where notifications may go.
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the hosts of `match.hosts`, if it names them one by one; else public `https` hosts")))]
     pub targets: Option<PushRule>,
     /// Longest notification, in bytes.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_body_bytes: u64,
 }
 
@@ -32,6 +34,7 @@ impl Default for Notifications {
 
 /// What becomes of the credential that a caller asked for in its push-notification configuration, and the agent sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Asked {
     /// It goes. With an `Authorization` the connection's own credential does not.

@@ -6,26 +6,33 @@ use crate::wire::path;
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// What an agent offers of one version.
+/// What an agent offers of one version of A2A.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Offer {
-    /// At least one.
+    /// How the version is spoken: `jsonrpc`, `http_json`, `grpc`.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<crate::config::form::BindingName>", length(min = 1)))]
     pub bindings: Vec<Binding>,
-    /// Where they are.
+    /// Where the agent has a binding, below `path_prefix`. Requests are matched there and nowhere else, and cards name `public_url` with
+    /// the path. Plain paths: no query, no escape.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the prefix")))]
     pub paths: BindingPaths,
 }
 
-/// Where bindings are, below the agent's prefix. Empty: at the prefix itself.
+/// Where bindings are, below the agent's prefix.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct BindingPaths {
     /// The endpoint of JSON-RPC.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the prefix")))]
     pub jsonrpc: String,
     /// What routes of HTTP+JSON begin with.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the prefix")))]
     pub http_json: String,
 }
 

@@ -5,23 +5,28 @@ use crate::protocol::{grpc, http_json};
 use crate::wire::path;
 use serde::Deserialize;
 
-/// A path, or all paths below one, that passes untouched.
+/// What passes without a caller: `path` or `prefix`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct OtherPath {
     /// Exactly this path below the agent's prefix.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/[^?%]+$")))]
     path: Option<String>,
     /// This path and those below it.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/[^?%]*[^?%/]$")))]
     prefix: Option<String>,
-    /// The methods, as they are written.
+    /// The methods, in capital letters. CONNECT and TRACE never pass.
     #[serde(default = "readers")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(regex(pattern = "^[A-Z]*$"))))]
     methods: Vec<String>,
 }
 
-/// What becomes of CORS preflights for an agent (`OPTIONS` with `Origin` and `Access-Control-Request-Method`).
+/// What becomes of CORS preflights (`OPTIONS` with `Origin` and `Access-Control-Request-Method`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Cors {
     /// They are refused, as any other method that A2A does not use.

@@ -7,22 +7,23 @@ use serde::Deserialize;
 
 /// What a route must have for a credential to go out on it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Pin {
-    /// It leads to one of these clusters.
-    Clusters(Vec<String>),
-    /// Its metadata names the connection: `filter_metadata: {attache: {connection: <name>}}`.
+    /// It leads to one of these Envoy clusters.
+    Clusters(#[cfg_attr(feature = "schema", schemars(length(min = 1)))] Vec<String>),
+    /// Its metadata names the connection: `filter_metadata: {attache: {connection: partner}}`.
     RouteMetadata(Nothing),
-    /// Nothing: the credential goes wherever the route leads.
+    /// Nothing: the credential goes wherever the route leads. The log warns of it.
     None,
     /// The filter's own cluster has the request already. No configuration says so: it is what a missing pin means in a cluster.
     #[serde(skip)]
     OwnCluster,
 }
 
-/// Where Envoy runs the filter. It cannot find that out itself: nothing that a plugin may read while it is configured tells a
-/// cluster's filter from a listener's.
+/// Where Envoy runs the filter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Placement {
     /// Among the HTTP filters of a listener, before the router.

@@ -5,8 +5,9 @@ use super::claims::GivenClaims;
 use super::{Algorithm, ConfigError, reader};
 use serde::Deserialize;
 
-/// An issuer whose ways are known.
+/// A provider whose tokens are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Preset {
     /// Microsoft Entra ID, v2 and v1 tokens.

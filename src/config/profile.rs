@@ -7,13 +7,13 @@ use crate::protocol::{Binding, Version};
 use crate::wire::json::UniqueMap;
 use serde::Deserialize;
 
-/// A profile by name.
+/// Settings of an agent that belong together, under one name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
-    /// What agents of Foundry Agent Service offer to callers: A2A 1.0 over JSON-RPC, 0.3 over JSON-RPC and HTTP+JSON
-    /// (which is also the version of requests that name none), text only, no streams, and one card for each version
-    /// that only authenticated callers read.
+    /// What agents of Foundry Agent Service offer to callers: A2A 1.0 over JSON-RPC, 0.3 over JSON-RPC and HTTP+JSON (which is also the
+    /// version of requests that name none), text only, no streams, and one card for each version that only authenticated callers read.
     Foundry,
 }
 

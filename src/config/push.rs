@@ -6,23 +6,28 @@ use crate::wire::address::{Host, Reach};
 use serde::Deserialize;
 use std::num::NonZeroU16;
 
-/// What the target of notifications must be. Without configuration: `https` on its own port, at any public host.
+/// Where notifications may go. Without it: `https` on its own port, at any public host.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct PushRule {
-    /// At least one.
+    /// How they are sent: `https`, `http` or both.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub schemes: Vec<PushScheme>,
-    /// The hosts that are allowed. `*` stands for public hosts only. None: notifications are not offered.
+    /// The hosts that are allowed. `*` stands for public hosts only. An empty list: notifications are not offered.
+    #[cfg_attr(feature = "schema", schemars(extend("default" = ["*"], "x-default" = r#"`["*"]`"#)))]
     pub hosts: Vec<HostPattern>,
-    /// The ports that are allowed, also when the URL names none. `None`: the scheme's own (443, 80).
+    /// The ports that are allowed, also when the URL names none.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "the scheme's own (443, 80)")))]
     pub ports: Option<Vec<NonZeroU16>>,
-    /// Whether loopback, private and shared (RFC 6598) addresses and local names are hosts like any other. Metadata
-    /// services, link-local, multicast, reserved and embedded addresses never are.
+    /// Whether loopback, private and shared (RFC 6598) addresses and local names are hosts like any other. Metadata services, link-local,
+    /// multicast, reserved and embedded addresses never are.
     pub private_addresses: bool,
 }
 
 /// How notifications are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum PushScheme {
     /// With TLS.

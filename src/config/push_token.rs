@@ -10,27 +10,34 @@ use std::time::Duration;
 /// Longest life of a token: tasks that take longer set their configuration anew.
 const MAX_LIFETIME: Duration = Duration::from_secs(90 * 24 * 60 * 60);
 
-/// What becomes of push configurations in calls of a connection.
+/// Puts a token of the filter into push-notification configurations that name a webhook of this side.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PushTo {
-    /// The webhook of this side: configurations that name this URL, or one below it, get a token.
+    /// Where notifications of this remote agent are to come: configurations that name this URL, or one below it, get a token. Without a
+    /// query.
     pub url: HttpUri,
-    /// The first signs tokens.
+    /// 1 to 8 of `{"id": "k1", "secret": "push"}`: the first signs. At least 32 characters each, from `env`; the webhook takes tokens
+    /// with `token.keys`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8)))]
     pub keys: Vec<TagKey>,
-    /// How long a token is good.
+    /// How long a token is good, `1s` to `7776000s` (90 days).
     #[serde(default = "a_day", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "86400s")))]
     pub lifetime: Duration,
-    /// Configurations that name another URL.
+    /// Configurations that name another URL: `refuse`, or `pass` without a token.
     #[serde(default)]
     pub others: OtherTargets,
-    /// Longest body of a call that may hold a configuration, in bytes: all of it is held.
+    /// Longest body of a call that may hold a configuration: all of it is held. Envoy's buffer must be larger.
     #[serde(default = "megabyte")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_body_bytes: u64,
 }
 
-/// What becomes of a push configuration whose URL is not the webhook's.
+/// What becomes of push-notification configurations that name another URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum OtherTargets {
     /// The call is refused.
@@ -67,13 +74,17 @@ impl PushTo {
     }
 }
 
-/// The tokens that a webhook takes.
+/// The token that the filter put into the push-notification configuration of a call.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PushToken {
-    /// Those that `connections[].push.keys` have.
+    /// 1 to 8 of `{"id": "k1", "secret": "push"}`: the keys that `push.keys` of connections have. At least 32 characters each, from
+    /// `env`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8)))]
     pub keys: Vec<TagKey>,
-    /// The connections (by name, here or in the filter of another listener) whose remote agents post here.
+    /// The names of the connections whose remote agents post here.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1)), extend("uniqueItems" = true)))]
     pub connections: Vec<String>,
 }
 

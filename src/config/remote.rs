@@ -4,22 +4,27 @@ use super::{ConfigError, HttpUri, duration};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Where a document is, and how long it is good.
+/// A document that is fetched through an Envoy cluster and kept.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Remote {
-    /// What is fetched.
+    /// What is fetched, `https://` or `http://`.
     pub uri: HttpUri,
-    /// The Envoy cluster that it is fetched through.
+    /// The Envoy cluster that it is fetched through. TLS and its CA are the cluster's `transport_socket`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub cluster: String,
-    /// Longest wait for one fetch.
+    /// Longest wait for one answer, at least `0.01s`.
     #[serde(default = "Remote::default_timeout", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "2s")))]
     pub timeout: Duration,
-    /// Age at which it is fetched anew.
+    /// Age at which it is fetched anew, at least `1s`.
     #[serde(default = "Remote::default_refresh", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "300s")))]
     pub refresh: Duration,
-    /// Age up to which it is used while fetching fails.
+    /// Age up to which the last good answer is used while fetching fails; then 503. Not shorter than `refresh`.
     #[serde(default = "Remote::default_max_stale", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "3600s")))]
     pub max_stale: Duration,
 }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 /// The A2A version that a remote agent is called with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum CalledWith {
     #[serde(rename = "0.3")]
@@ -38,34 +39,38 @@ impl CalledWith {
 
 /// The card of a remote agent.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct RemoteCard {
-    /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are
-    /// the agent's origin.
+    /// Where it is. A URI without a path means the well-known one below the connection's prefix. Scheme, host and port are the agent's
+    /// origin.
     pub remote: Remote,
-    /// What the request for it carries: the connection's own credential unless given, if that is neither a caller's nor chosen by
-    /// the card.
+    /// What the request for it carries.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the connection's own, if that is neither a caller's nor chosen by the card")))]
     pub credential: Option<Credential>,
 }
 
 /// Whose signature a remote agent's card needs (A2A 1.0 section 8.4).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SignedCard {
     /// The keys that sign it.
     pub jwks: CardKeys,
-    /// Accepted signature algorithms. Left out: every one; PS* only with keys that name it.
+    /// Signature algorithms that are taken, and none of HS*.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "all; PS* only with keys that name it")))]
     algorithms: Option<Vec<Algorithm>>,
 }
 
-/// Where the keys are.
+/// Where the keys of a card are.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CardKeys {
-    /// A JWK Set in the configuration (RFC 7517 section 5).
-    Inline(Value),
+    /// A JWK Set in the configuration: `{"keys": […]}`.
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::form::JwkSet"))] Value),
 }
 
 impl SignedCard {

@@ -11,17 +11,18 @@ use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A way to authenticate, as a card's `securitySchemes` names it.
+/// One way to authenticate. What each proves, and how several go together: [credentials](credentials.md).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
-    /// `Authorization: Bearer` with a JWT (RFC 6750, RFC 9068).
+    /// A JWT in `Authorization: Bearer` (RFC 6750, RFC 9068), verified here.
     Bearer(Bearer),
-    /// `Authorization: Bearer` with a token that its issuer is asked about (RFC 7662).
+    /// Any token in `Authorization: Bearer`, by the answer of its issuer (RFC 7662): opaque tokens.
     Introspection(Box<Introspection>),
-    /// A static key in a header, the query or a cookie.
+    /// A key in a header, the query, or a cookie.
     ApiKey(ApiKey),
-    /// `Authorization: Basic` (RFC 7617).
+    /// Name and password in `Authorization: Basic` (RFC 7617).
     Basic(Basic),
     /// The client's certificate.
     MutualTls(MutualTls),
@@ -29,31 +30,40 @@ pub enum Scheme {
     None(Open),
 }
 
-/// A bearer scheme.
+/// JWTs of issuers, verified with their keys.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Bearer {
-    /// Names of the issuers whose tokens are taken.
+    /// The issuers whose tokens it takes, by their names in `issuers`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub issuers: Vec<String>,
-    /// For whom tokens must be, in place of what their issuer says.
+    /// Whom tokens must be for, as for [issuers](configuration.md#issuers).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1)), extend("x-default" = "the issuer's")))]
     pub audiences: Option<Vec<String>>,
-    /// What they must say, in place of what their issuer says.
+    /// What a token must say: of `subject`, `client`, `scopes`, `roles`, `tenant`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "the issuer's `claims.required`")))]
     pub required: Option<Vec<Field>>,
-    /// Of which types they may be, in place of what their issuer says.
+    /// What header `typ` may be.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "the issuer's")))]
     pub token_types: Option<Vec<String>>,
-    /// How long they may be good, in place of what their issuer says.
+    /// Longest `exp` - `iat`.
     #[serde(default, deserialize_with = "duration::deserialize_some")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("x-default" = "the issuer's")))]
     pub max_lifetime: Option<Duration>,
-    /// How tokens are held against the client's certificate. `None`: bound tokens are refused.
+    /// How tokens are checked against the client's certificate, see [bound tokens](credentials.md#bound-tokens-rfc-8705).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none: bound tokens are refused")))]
     pub certificate_bound: Option<Bound>,
-    /// Most requests that wait for its issuers' keys at a time in one worker.
+    /// Most requests that wait for the issuers' keys at a time in one worker, see [requests that
+    /// wait](credentials.md#requests-that-wait).
     #[serde(default = "waiting::of_a_scheme")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_waiting: usize,
-    /// How clients share these places.
+    /// Who gets a place when all are taken.
     #[serde(default)]
     pub fairness: Fairness,
 }
@@ -73,6 +83,7 @@ impl Bearer {
 
 /// `none: {}`.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Open {}
 

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// A reference to `secrets`.
+/// A secret, by its name in `secrets`.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
     /// A name in `secrets`.
@@ -27,17 +28,20 @@ pub enum Secret {
     Inline(SecretString),
 }
 
-/// A secret that is fetched.
+/// A secret that is fetched through an Envoy cluster and again every `refresh`; the last good value is kept while fetches fail.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SecretDocument {
-    /// Where it is. `max_stale` does not count: the last good value is kept.
+    /// Where it is. `max_stale` does not count.
     pub remote: Remote,
-    /// Where in a JSON document it stands (RFC 6901); without this the answer's body is the secret.
+    /// Where in a JSON document it stands (RFC 6901), such as `/data/data/key`. One line break at the end of a body is dropped.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/"), extend("x-default" = "none: the answer's body is the secret")))]
     pub json_pointer: Option<String>,
-    /// Headers of the request for it.
+    /// Headers of the request for it: a text, or `{"secret": "name"}`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::ByAnyHeader<DocumentHeader>", extend("x-default" = "`{}`")))]
     pub headers: UniqueMap<DocumentHeader, CredentialHeader>,
 }
 

@@ -4,21 +4,25 @@
 use crate::wire::path;
 use serde::Deserialize;
 
-/// Where the skill's id is.
+/// Where a request says which skill it is for. A2A has no field for it, so that agent and callers need a convention.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SkillFrom {
-    /// In the path below the prefix. What names it is taken out before the agent sees the path.
+    /// The skill's id is in the path below the prefix, before the binding's own path: `/skills/{skill}` is for `<prefix>/skills/approve`
+    /// and `<prefix>/skills/approve/message:send`. It is taken out before the agent sees the path. Calls of gRPC have no such path and
+    /// name no skill.
     Path(SkillPath),
-    /// The text under this key of the message's metadata.
+    /// The skill's id is the text under this key of the message's `metadata`, such as `skillId`.
     MetadataKey(Key),
-    /// The same under the URI of an extension, which the request has to activate (`A2A-Extensions`, in 0.3
-    /// `X-A2A-Extensions`).
+    /// The skill's id is the text under this URI in the message's `metadata`, if the request activates the extension (`A2A-Extensions`,
+    /// in 0.3 `X-A2A-Extensions`).
     Extension(Key),
 }
 
-/// A key of metadata, not empty.
+/// A key of metadata: visible ASCII without commas, at most 256 characters.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "MetadataKey", extend("pattern" = "^[!-+.-~-]{1,256}$")))]
 #[serde(try_from = "String")]
 pub struct Key(String);
 
@@ -39,8 +43,9 @@ impl TryFrom<String> for Key {
     }
 }
 
-/// `/skills/{skill}`: plain segments, then the skill's.
+/// A plain path below the prefix that ends with `/{skill}`, such as `/skills/{skill}`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^/[^/?{}:][^?{}:]*/\{skill\}$")))]
 #[serde(try_from = "String")]
 pub struct SkillPath(String);
 

@@ -10,13 +10,15 @@ const MAX_KEYS: usize = 8;
 /// Longest name of a key: it stands in everything that the key signed.
 const MAX_ID_BYTES: usize = 16;
 
-/// A key of the filter's own.
+/// A key that the filter signs with for itself.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct TagKey {
-    /// Its name in what it signs: letters and digits.
+    /// Its name in what it signs: 1 to 16 letters and digits.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9]{1,16}$")))]
     pub id: String,
-    /// Name of the secret whose text is the key.
+    /// The name in `secrets` of its text: at least 32 characters, preferably random, such as `openssl rand -base64 33` prints.
     pub secret: String,
 }
 

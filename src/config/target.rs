@@ -7,8 +7,9 @@ use crate::wire::path;
 use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
 
-/// One entry of `match.hosts`: what an entry of Envoy's `domains` is. The order of the variants is the order of precedence.
+/// A host as an entry of Envoy's `domains`: a name or an address, with a port if need be, `*.name`, `name.*`, `name:*`, or `*`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r"^(\*|\*?[^*/@\s]+|[^*/@\s]+\*)$")))]
 #[serde(try_from = "String")]
 pub enum HostPattern {
     /// `*`: every host.
@@ -84,8 +85,9 @@ impl TryFrom<String> for HostPattern {
     }
 }
 
-/// What a port in a request's authority means for the choice among `match.hosts`. Envoy's routes decide so once for a whole listener.
+/// What the port of a request means for the choice among hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Ports {
     /// It belongs to the host, as in Envoy's `domains`: `a.example` is not `a.example:8080`.
@@ -104,20 +106,25 @@ impl Ports {
     }
 }
 
-/// `match`: a request belongs here if its host is one of `hosts` and its path lies below `path_prefix`. The host decides
-/// first; `flow::matcher` chooses.
+/// Which requests are meant: by host first, then by the longest path prefix.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Match {
-    /// At least one.
+    /// What Envoy's `domains` have: `a.example.com`, `a.example.com:8080`, `*.example.com`, `*-api.example.com`, `a.*`,
+    /// `a.example.com:*`, `*`; [more](configuration.md#match).
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub hosts: Vec<HostPattern>,
-    /// What ports mean. `None`: as the others say, else [`Ports::Exact`].
+    /// What a request's port means: `exact` or `ignore`, as this Envoy's routes have it; the same everywhere;
+    /// [more](configuration.md#match).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "what others say, else `exact`")))]
     pub ports: Option<Ports>,
-    /// `/` or whole segments such as `/agents/expense`.
+    /// `/` or whole segments without a trailing slash: `/a` covers `/a/b`, not `/ab`. With `%2F` in it, [byte for
+    /// byte](outbound.md#paths-with-escaped-slashes). The host decides first, then the longest prefix; [more](configuration.md#match).
     pub path_prefix: PathPrefix,
-    /// Whether gRPC calls at these hosts are for this agent: their paths are fixed by the protocol. Two agents of one host may take
-    /// them, each those of its own versions.
+    /// Of agents only: whether gRPC calls at these hosts are for this agent (their paths are the protocol's); exactly if a version has
+    /// the binding `grpc`. Two agents of one host may have it, with a version each.
     #[serde(default)]
     pub grpc: bool,
 }
@@ -204,8 +211,9 @@ impl Match {
     }
 }
 
-/// A path prefix of whole segments.
+/// `/`, or a path of whole segments without a slash at its end.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = "^/([^?]*[^/?])?$")))]
 #[serde(try_from = "String")]
 pub struct PathPrefix(String);
 
@@ -234,14 +242,15 @@ impl TryFrom<String> for PathPrefix {
     }
 }
 
-/// What becomes of a request that no agent and no connection matches.
+/// What becomes of requests that nothing matches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Unmatched {
     /// Answer 404. The default: what is not known is not passed.
     #[default]
     Refuse,
-    /// Leave it alone (for listeners shared with other traffic).
+    /// They pass as they came: for listeners that carry other traffic too.
     Pass,
 }
 

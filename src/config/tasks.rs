@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 /// Whose an agent's tasks are.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tasks {
     /// Everybody's who knows their ids: what the agent does is all there is.
@@ -17,20 +18,24 @@ pub enum Tasks {
 
 /// How tasks are bound to their makers.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "OwnedTasks", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Owned {
-    /// The first signs, all verify.
+    /// 1 to 8. The first signs, all verify. At least 32 characters each, from `env`.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1, max = 8)))]
     pub keys: Vec<TagKey>,
-    /// How messages say whose they are, for agents that keep it.
+    /// How messages say whose they are, for [lists of everything](task-ownership.md#lists-of-everything).
     #[serde(default)]
     pub mark: Option<Mark>,
 }
 
 /// Where the mark of an owner stands.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "TaskMark", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Mark {
-    /// Its key in the metadata of messages.
+    /// Its key in the metadata of messages: visible ASCII without comma, quotation mark and backslash, at most 256 characters; not the
+    /// one of `skill_from`.
     pub metadata_key: Key,
 }
 

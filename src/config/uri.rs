@@ -5,9 +5,9 @@ use crate::wire::path;
 use serde::Deserialize;
 use std::fmt;
 
-/// An absolute `http` or `https` URI without user information and fragment. Two are equal if they have the same origin, path and
-/// query, however host and port are written (RFC 3986 section 6.2.3).
+/// An absolute `http` or `https` URI without user information and fragment.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(extend("pattern" = r#"^https?://[!-"$-.0->A-~][!-"$-~]*$"#)))]
 #[serde(try_from = "String")]
 pub struct HttpUri {
     tls: bool,

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 /// How clients share places that are all taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Fairness {
     /// By the address that Envoy has for the client: a whole IPv4 address, 64 bits of an IPv6 address. A client that holds most of

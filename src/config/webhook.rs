@@ -6,34 +6,41 @@ use serde::Deserialize;
 /// Longest body of a notification, unless it is said otherwise.
 const MEGABYTE: u64 = 1 << 20;
 
-/// One place that takes notifications.
+/// A place that takes notifications of remote agents.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>, extend("anyOf" = [{"required": ["security"]}, {"required": ["token"]}])))]
 #[serde(deny_unknown_fields)]
 pub struct Webhook {
-    /// The name in logs and in `x-attache`.
+    /// The name in logs, statistics and `x-attache`.
     pub name: String,
-    /// Which requests are for it.
+    /// Which requests are for it: as for [agents](configuration.md#match), without `grpc`.
     #[serde(rename = "match")]
     pub target: Match,
-    /// What the sender must bring. With `token`, that as well.
+    /// What the sender must bring, as for agents: `[{"partner_push": []}]`. With `token`, both must hold.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Requirements", extend("x-default" = "required, unless there is `token`")))]
     pub security: Option<Demanded>,
-    /// For whom tokens must be, in place of what schemes and issuers say.
+    /// Whom tokens must be for, see [above](configuration.md#whom-a-token-is-for).
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1)), extend("x-default" = "those of its schemes")))]
     pub audiences: Option<Vec<String>>,
-    /// Whether a signed token of an issuer is good for one notification only.
+    /// Whether a signed token (JWT) is good for one notification: then it needs a `jti`, and may be good for an hour at most. `any`:
+    /// access tokens, which are used until they expire.
     #[serde(default)]
     pub jti: JtiUse,
     /// The sender must have the token that the filter put into the push configuration of a call.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless there is `security`")))]
     pub token: Option<PushToken>,
-    /// Longest body in bytes.
+    /// Longest body. Envoy's buffer must be larger.
     #[serde(default = "megabyte")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_body_bytes: u64,
 }
 
 /// How often a signed token (JWT) may be used at a webhook.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum JtiUse {
     /// Once: it has a `jti` (RFC 7519 section 4.1.7), which no other notification has.

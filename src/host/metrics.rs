@@ -113,6 +113,18 @@ impl Metrics {
         }
     }
 
+    /// Makes `value` this worker's part of the gauge `name`, which is the sum of all workers' parts.
+    pub fn contribute(&self, name: &str, value: usize) {
+        let Some(id) = self.id(MetricType::Gauge, name) else { return };
+        let value = value as u64;
+        let last = self.others.borrow_mut().insert(name.to_owned(), (id, value)).map_or(u64::MAX, |(_, last)| last);
+        // It has no part of it yet.
+        let last = if last == u64::MAX { 0 } else { last };
+        if last != value {
+            let _ = hostcalls::increment_metric(id, value.wrapping_sub(last).cast_signed());
+        }
+    }
+
     fn id(&self, kind: MetricType, name: &str) -> Option<u32> {
         if let Some((id, _)) = self.others.borrow().get(name) {
             return Some(*id);

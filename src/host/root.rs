@@ -3,12 +3,14 @@
 
 use crate::config::{Config, ConfigError, Secret};
 use crate::credential::secrets::{SecretError, Secrets};
+use crate::credential::signing::Signer;
+use crate::flow::event::metric;
 use crate::flow::supply::desk::{Arrived, Errand, News, TICK, With};
 use crate::flow::{Call, Context, Event, Level, Runtime, Step, Value, Want};
 use crate::host::log::log;
 use crate::host::raw::Map;
 use crate::host::shared::SharedData;
-use crate::host::signature::HostSigner;
+use crate::host::signature::{HostSigner, NO_SIGN};
 use crate::host::stream::Stream;
 use crate::host::tell::tell;
 use crate::host::waiting::Shared;
@@ -156,6 +158,13 @@ impl Root {
     fn flush(&self, runtime: &Runtime) {
         runtime.supply().tally().take().for_each(|(name, count)| self.shared.metrics.add(name, count));
         self.shared.metrics.flush(runtime.config());
+        let (waited, places) = runtime.supply().waited();
+        self.wait_for(waited, places);
+    }
+
+    fn wait_for(&self, waited: usize, places: usize) {
+        self.shared.metrics.contribute(metric::WAITING, waited);
+        self.shared.metrics.contribute(metric::PLACES, places);
     }
 }
 
@@ -192,6 +201,7 @@ impl HostContext for Root {
         // No tick may follow, but requests that are under way.
         if let Some(runtime) = &self.runtime {
             self.flush(runtime);
+            self.wait_for(0, 0);
             self.shared.metrics.end(runtime.config());
             let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
             self.shared.desk.borrow_mut().close(&with);
@@ -215,7 +225,11 @@ impl RootContext for Root {
             Ok((runtime, warnings)) => {
                 let with = With { supply: runtime.supply(), board: &SharedData, now: UnixTime::default() };
                 if self.shared.desk.borrow_mut().open(&json, &with) {
+                    log(Level::Info, concat!("version ", env!("CARGO_PKG_VERSION")));
                     warnings.iter().for_each(|warning| log(Level::Warn, warning));
+                    if !HostSigner.is_there() {
+                        log(Level::Info, NO_SIGN);
+                    }
                 }
                 self.shared.keeps_marks.set(call::keeps_marks());
                 runtime.supply().set_lowest_log_level(raw::log_level());
@@ -242,6 +256,7 @@ impl RootContext for Root {
         // It may be changed while Envoy runs.
         runtime.supply().set_lowest_log_level(raw::log_level());
         self.flush(&runtime);
+        self.shared.metrics.set(metric::BUILD_INFO, 1);
         runtime.supply().ages(with.now).iter().for_each(|(name, seconds)| self.shared.metrics.set(name, *seconds));
         let suspects = self.shared.desk.borrow_mut().look(with.now);
         if !suspects.is_empty() {

@@ -21,6 +21,10 @@ const ABSENT: &str = if cfg!(feature = "software-ecdsa") {
      RS256, RS384 and RS512 take longer"
 };
 
+/// What is logged at start of a host without `sign`, the only thing that the filter uses and an older Envoy (1.36) lacks. Not at the first
+/// need: a configuration with that need is refused.
+pub const NO_SIGN: &str = "this Envoy has no foreign function sign (1.37 has): private_key_jwt and signed_jwt cannot be configured";
+
 /// Verifies on the host first.
 #[derive(Debug, Default)]
 pub struct HostFirst {

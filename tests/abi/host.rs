@@ -3,7 +3,7 @@
 
 use super::boring;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use wasmi::{Caller, Error, Extern, Memory, Val};
 
@@ -78,8 +78,8 @@ pub struct Host {
     pub clusters: Vec<&'static str>,
     /// Whether there is a foreign function `verify_signature`.
     pub verifies: bool,
-    /// Whether there is a foreign function `sign`: Envoy has it from 1.37 on.
-    pub signs: bool,
+    /// Whether it lacks the foreign function `sign`: Envoy has it from 1.37 on.
+    pub signs_nothing: bool,
     /// Whether it lacks the foreign function `declare_property`.
     pub declares_nothing: bool,
     /// Nanoseconds since the epoch.
@@ -104,6 +104,8 @@ pub struct Host {
     pub board: Board,
     /// Metrics by name; a metric's id is its place from one.
     pub counters: Vec<(String, u32)>,
+    /// Those that may fall, by id.
+    pub gauges: BTreeSet<u32>,
     /// Calls that the module should not have made.
     pub misuse: Vec<String>,
 }
@@ -141,9 +143,10 @@ pub fn call(mut caller: Caller<'_, Host>, name: &str, values: &[Val], results: &
     Ok(())
 }
 
-/// An argument; what metrics are given fits 32 bits.
+/// An argument; what metrics are given fits 32 bits, also where it is to be subtracted.
 fn number(value: &Val) -> Option<u32> {
-    value.i32().map(i32::cast_unsigned).or_else(|| u32::try_from(value.i64()?).ok())
+    let long = || value.i64().and_then(|long| u32::try_from(long).ok().or_else(|| Some(i32::try_from(long).ok()?.cast_unsigned())));
+    value.i32().map(i32::cast_unsigned).or_else(long)
 }
 
 struct Guest<'a, 'b> {
@@ -231,17 +234,23 @@ impl Guest<'_, '_> {
             }
             "proxy_define_metric" => {
                 let name = String::from_utf8(self.bytes(1)).unwrap();
-                let counters = &mut self.host().counters;
-                counters.push((name.clone(), 0));
-                let id = u32::try_from(counters.len()).unwrap();
+                let host = self.host();
+                host.counters.push((name.clone(), 0));
+                let id = u32::try_from(host.counters.len()).unwrap();
+                if at(0) == 1 {
+                    host.gauges.insert(id);
+                }
                 self.write(at(3), &id.to_le_bytes());
                 done(name)
             }
             "proxy_increment_metric" => {
-                let counter = self.host().counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
-                let status = if counter.is_some() && at(1) > 0 { OK } else { BAD_ARGUMENT };
+                let host = self.host();
+                let is_gauge = host.gauges.contains(&at(0));
+                let counter = host.counters.get_mut(usize::try_from(at(0)).unwrap().wrapping_sub(1));
+                let change = at(1).cast_signed();
+                let status = if counter.is_some() && (change > 0 || is_gauge) { OK } else { BAD_ARGUMENT };
                 if let Some((_, count)) = counter {
-                    *count += at(1);
+                    *count = count.checked_add_signed(change).expect("nothing is below nothing");
                 }
                 Ok((String::new(), status))
             }
@@ -302,7 +311,7 @@ impl Guest<'_, '_> {
                 if function == "declare_property" && !self.host().declares_nothing {
                     return Ok((function, OK));
                 }
-                if function == "sign" && self.host().signs {
+                if function == "sign" && !self.host().signs_nothing {
                     // As Envoy does: without a key the argument is no good.
                     let Some(result) = boring::sign(&argument) else { return Ok((function, BAD_ARGUMENT)) };
                     self.give(4, &result)?;

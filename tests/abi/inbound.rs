@@ -37,7 +37,7 @@ fn a_good_request_is_held_and_goes_on_with_the_callers_identity() {
     assert!(!headers.iter().any(|(name, _)| name.contains('_') || name.starts_with("x-attache-")), "{headers:?}");
     let stream = vm.close(id);
     assert!(stream.reply.is_none() && stream.state.is_empty());
-    let [line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
+    let [_version, line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
     let record: Value = serde_json::from_str(line.strip_prefix("2 attache: audit ").unwrap()).unwrap();
     assert_eq!((&record["decision"], &record["client"]), (&json!("allow"), &json!("vectors")), "{line}");
 }
@@ -272,7 +272,7 @@ fn a_refusal_is_said_in_the_callers_binding_and_noted() {
     let challenge = all(&reply.headers, "www-authenticate");
     assert!(challenge[0].starts_with("Bearer realm=\"expense\", error=\"invalid_token\""), "{challenge:?}");
     assert_eq!((all(&reply.headers, "content-type"), all(&reply.headers, "cache-control")), (vec!["application/json"], vec!["no-store"]));
-    let [line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
+    let [_version, line] = vm.host().log.as_slice() else { panic!("{:?}", vm.host().log) };
     let record: Value = serde_json::from_str(line.strip_prefix("2 attache: audit ").unwrap()).unwrap();
     assert_eq!((&record["agent"], &record["decision"]), (&json!("expense"), &json!("deny")), "{line}");
     assert_eq!((&record["reason"], &record["status"]), (&json!("token_expired"), &json!(401)), "{line}");

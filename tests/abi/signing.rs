@@ -17,7 +17,7 @@ fn configuration() -> Value {
 
 fn host(seed: Option<u8>, signs: bool) -> Host {
     let environment = seed.map(|seed| format!("NOTIFY={}", keys::pem(seed))).into_iter().collect();
-    Host { environment, signs, verifies: true, ..Host::default() }
+    Host { environment, signs_nothing: !signs, verifies: true, ..Host::default() }
 }
 
 fn notification() -> Pairs {
@@ -72,12 +72,19 @@ fn a_host_that_cannot_sign_is_told_of_by_name() {
         said.contains("connections[0].credential.client_credentials.client.authentication.private_key_jwt: needs Envoy 1.37"),
         "{said}"
     );
-    // What signs nothing asks nobody.
+}
+
+#[test]
+fn what_a_host_lacks_is_said_once_at_start() {
     let mut plain = configuration();
     plain["connections"][0]["credential"] = json!({"none": {}});
     plain["secrets"] = json!({});
-    let vm = Vm::with(host(None, false), &plain);
-    assert!(!vm.host().calls.iter().any(|call| call.starts_with("proxy_call_foreign_function sign")), "{:?}", vm.host().calls);
+    for (signs, lines) in [(false, 1), (true, 0)] {
+        let mut vm = Vm::with(host(None, signs), &plain);
+        let _ = vm.request(&notification(), &[BODY]);
+        let said = vm.host().log.iter().filter(|line| line.contains("this Envoy has no foreign function sign")).count();
+        assert_eq!(said, lines, "{:?}", vm.host().log);
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub static MODULE: LazyLock<Module> = LazyLock::new(|| module("attache.wasm"));
 static ALONE: LazyLock<Module> = LazyLock::new(|| module("attache-trap.wasm"));
 
 fn module(name: &str) -> Module {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(name);
+    let path = std::path::Path::new("target").join(name);
     let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("target/{name} cannot be read ({error}): run make build"));
     let mut config = Config::default();
     config.consume_fuel(true);

@@ -11,7 +11,7 @@ use std::rc::Rc;
 pub type Case = Map<String, Value>;
 
 fn path(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(file)
+    PathBuf::from("tests/corpus").join(file)
 }
 
 pub fn read(file: &str) -> Vec<Case> {

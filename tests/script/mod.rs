@@ -1,12 +1,11 @@
 //! Scripts beside the tests: official SDKs and other readers, which `make setup` installs.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// What a script of `folder`, the first of `arguments`, prints of `input`. `program` is node, or one of `.tools`.
 pub fn run(program: &str, folder: &str, arguments: &[&str], input: String) -> String {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = std::env::current_dir().unwrap();
     let program = if program == "node" { program.into() } else { root.join(".tools").join(program) };
     let mut child = Command::new(&program)
         .args(arguments)

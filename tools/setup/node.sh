@@ -10,7 +10,7 @@ setup_node() {
     local peers=$root/tests/mesh/peers tool
     local modules=$peers/node_modules
     install_once node "$(key_of "$peers/package.json" "$peers/package-lock.json" "$(node --version)")" \
-        "159 packages (oidc-provider, two A2A SDKs, gRPC, express, binaryen, wabt), 155 MB unpacked, about 15 s" npm_install
+        "230 packages (oidc-provider, two A2A SDKs, gRPC, express, binaryen, wabt, schemas), 220 MB unpacked, about 15 s" npm_install
     if [ -d "$modules" ] && [ ! -L "$modules" ]; then
         missing "a free place at $modules: it is a folder of its own, not setup's link" "remove that folder"
     fi

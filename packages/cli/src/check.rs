@@ -101,7 +101,7 @@ impl Checking<'_> {
         documents.iter().for_each(|document| self.mask.document(document));
         for document in documents {
             for site in site::find(document) {
-                self.site(&site);
+                self.site(&site, documents);
             }
         }
         if self.plugins.is_empty() {
@@ -111,10 +111,11 @@ impl Checking<'_> {
         }
     }
 
-    fn site(&mut self, site: &Site<'_>) {
+    fn site(&mut self, site: &Site<'_>, documents: &[Node]) {
         let members = members(site.form);
         let kind = match site.form {
             Form::Envoy => "Envoy filter",
+            Form::WasmPlugin if site.document().get("kind").and_then(Node::text) == Some("TrafficExtension") => "TrafficExtension",
             Form::WasmPlugin => "WasmPlugin",
             Form::ExtensionPolicy => "EnvoyExtensionPolicy",
         };
@@ -136,7 +137,7 @@ impl Checking<'_> {
         let (runtime, findings) = plugin.judge(&mut self.mask);
         self.findings.extend(findings);
         if let Some(runtime) = runtime {
-            self.findings.extend(around::check(site, &plugin, runtime.config()));
+            self.findings.extend(around::check(site, &plugin, runtime.config(), documents));
         }
     }
 
@@ -196,7 +197,7 @@ mod tests {
     /// Whatever stands in a file, something can be said of it: no finding is outside of the text, and none breaks its excerpt.
     #[test]
     fn any_text_is_told_of() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let root = Path::new(".");
         let folders = [root.join("../../envoy"), root.join("../../envoy/istio"), root.join("tests/check")];
         let files = folders.iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
         let files: Vec<_> = files.filter(|path| path.extension().is_some_and(|ending| ending == "yaml" || ending == "json")).collect();

@@ -9,6 +9,7 @@ use crate::open::read;
 use crate::page::Page;
 use crate::token::TokenArgs;
 use crate::{card, check, explain, hash_key, init, report, token};
+use attache::config::schema::Document;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use serde_json::{Value, json};
@@ -106,6 +107,16 @@ enum Command {
     /// come from the agent's own card. The file is checked before it is written.
     #[command(verbatim_doc_comment, after_help = "Exit status: 0 if the file was written, 2 if not.")]
     Init(InitArgs),
+    /// Print the JSON Schema of the configuration
+    ///
+    /// Editors read it: they explain each member, complete names and choices, and mark what is wrong.
+    /// What depends on several members at once only check finds.
+    #[command(
+        verbatim_doc_comment,
+        after_help = "For a configuration in YAML: attache schema > attache.schema.json, and as the first line of the file\n\
+        # yaml-language-server: $schema=attache.schema.json"
+    )]
+    Schema(SchemaArgs),
     /// Print completions for a shell
     #[command(after_help = "For bash: attache completions bash > ~/.local/share/bash-completion/completions/attache")]
     Completions {
@@ -122,6 +133,13 @@ struct CheckArgs {
     /// End with 1 if there are warnings
     #[arg(long)]
     strict: bool,
+}
+
+#[derive(Debug, Args)]
+struct SchemaArgs {
+    /// For resources of Kubernetes: a WasmPlugin (Istio) or an EnvoyExtensionPolicy (Envoy Gateway)
+    #[arg(long)]
+    kubernetes: bool,
 }
 
 /// What a command has to say.
@@ -172,6 +190,12 @@ pub fn answer(arguments: &[&str]) -> Result<(Value, u8), String> {
     said(&cli.command).map(|said| (said.json, said.status))
 }
 
+/// Each configuration of the filter in `source`, which is one itself or a file around some, as JSON.
+#[must_use]
+pub fn configurations(source: &str) -> Vec<String> {
+    check::plugins(source).iter().map(|plugin| plugin.json().to_owned()).collect()
+}
+
 fn said(command: &Command) -> Result<Said, String> {
     match command {
         Command::Check(args) => checked(args),
@@ -180,6 +204,7 @@ fn said(command: &Command) -> Result<Said, String> {
         Command::Token(args) => token::token(args).map(|(page, is_taken)| Said::page(page, u8::from(!is_taken))),
         Command::HashKey(args) => hash_key::hash_key(args).map(|page| Said::page(page, 0)),
         Command::Init(args) => init::init(args).map(|page| Said::page(page, 0)),
+        Command::Schema(args) => Ok(schema(args)),
         Command::Completions { shell } => Ok(completions(*shell)),
     }
 }
@@ -205,6 +230,11 @@ fn checked(args: &CheckArgs) -> Result<Said, String> {
         status: u8::from(errors > 0 || args.strict && warnings > 0),
         warning: None,
     })
+}
+
+fn schema(args: &SchemaArgs) -> Said {
+    let document = if args.kubernetes { Document::Kubernetes } else { Document::Configuration };
+    Said { text: document.text(), json: document.schema(), status: 0, warning: None }
 }
 
 fn completions(shell: Shell) -> Said {

@@ -1,5 +1,5 @@
-//! Finds the filter in a document: in a listener or cluster of Envoy, a patch of Istio, a WasmPlugin, or an EnvoyExtensionPolicy of
-//! Envoy Gateway.
+//! Finds the filter in a document: in a listener or cluster of Envoy, a patch of Istio, a WasmPlugin or TrafficExtension, or an
+//! EnvoyExtensionPolicy of Envoy Gateway.
 
 use crate::tree::{Member, Node, step};
 
@@ -24,7 +24,7 @@ pub struct Link<'d> {
 pub enum Form {
     /// Envoy's own `PluginConfig`.
     Envoy,
-    /// The `spec` of a WasmPlugin.
+    /// The `spec` of a WasmPlugin, or the `spec.wasm` of a TrafficExtension, which has the same members.
     WasmPlugin,
     /// An entry of `spec.wasm` of an EnvoyExtensionPolicy.
     ExtensionPolicy,
@@ -108,6 +108,8 @@ fn walk<'d>(chain: &mut Vec<Link<'d>>, found: &mut Vec<Site<'d>>) {
     };
     if is_kind("WasmPlugin") {
         take(&["spec"], Form::WasmPlugin);
+    } else if is_kind("TrafficExtension") {
+        take(&["spec", "wasm"], Form::WasmPlugin);
     } else if is_kind("EnvoyExtensionPolicy") {
         take(&["spec", "wasm"], Form::ExtensionPolicy);
     } else if is_message(node, "@type") {

@@ -23,17 +23,32 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// This package. Paths are found when a test runs, not when it is compiled: a checkout may be a copy, with all that was built in it.
+fn package() -> PathBuf {
+    std::env::current_dir().unwrap()
+}
+
 fn here() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+    package().join("tests")
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    package().join("../..")
+}
+
+/// A folder for what a test writes.
+fn scratch(name: &str) -> PathBuf {
+    root().join("target/tmp/attache-cli").join(name)
+}
+
+/// The command that was built.
+fn command() -> Command {
+    Command::new(std::env::var_os("CARGO_BIN_EXE_attache").expect("cargo says where it is"))
 }
 
 /// Runs the command in `folder` and answers with what it prints, and its status.
 fn run(folder: &Path, arguments: &[&str], input: &str) -> (String, i32) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    let mut command = command();
     command.args(arguments).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();

@@ -4,16 +4,17 @@ use crate::config::{ClaimPath, ConfigError, Demanded, Scheme};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
 
-/// Which tenants requests may name beside none.
+/// Which tenants of the agent requests may name, beside none.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Tenants {
     /// Those that the agent's card names, for the binding of the request.
     #[default]
     #[serde(skip)]
     Published,
-    /// The one that a claim of the caller names.
-    Claim(TenantClaim),
+    /// The one that this claim of the caller's token names: one text at a place, a name or a list of names from the outside in.
+    Claim(#[cfg_attr(feature = "schema", schemars(with = "ClaimPath"))] TenantClaim),
     /// Any: the agent looks at none.
     Ignore(Unused),
 }
@@ -36,6 +37,7 @@ impl From<ClaimPath> for TenantClaim {
 
 /// `ignore: {}`.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(inline))]
 #[serde(deny_unknown_fields)]
 pub struct Unused {}
 

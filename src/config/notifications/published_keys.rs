@@ -7,33 +7,38 @@ use crate::wire::sorted::SortedSet;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Keys that everybody may read.
+/// Public keys that everybody may read.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct PublishedKeys {
-    /// Where.
+    /// Where they are served.
     pub at: KeysPlace,
-    /// Which.
+    /// Which they are.
     pub jwks: PublicKeys,
 }
 
 /// Where keys are served.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct KeysPlace {
     /// At these hosts.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub hosts: Vec<HostPattern>,
     /// At this path.
     #[serde(default = "well_known")]
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^/[^?%]*[^?%/]$")))]
     pub path: String,
 }
 
-/// The keys.
+/// The public keys.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum PublicKeys {
-    /// A JWK Set in the configuration.
-    Inline(UniqueValue),
+    /// A JWK Set of 1 to 16 public keys: `{"keys": […]}`.
+    Inline(#[cfg_attr(feature = "schema", schemars(with = "crate::config::form::JwkSet"))] UniqueValue),
 }
 
 /// Members of a JWK that hold what nobody else may know (RFC 7518 sections 6.2.2, 6.3.2 and 6.4).

@@ -5,29 +5,36 @@ use crate::config::{AssertionAlgorithm, ConfigError, CredentialHeader, SecretRef
 use serde::Deserialize;
 use std::time::Duration;
 
-/// A token for each notification.
+/// A JWT that this side signs for each notification, see [signed tokens](push-notifications.md#signed-tokens).
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct SignedJwt {
     /// `iss` and `sub`: as whom receivers know this side.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub issuer: String,
-    /// The private key: PKCS#8 in PEM.
+    /// The private key, a secret: PKCS#8 in PEM.
     pub key: SecretRef,
-    /// How it signs.
+    /// How it signs: `RS256`, `ES256`.
     pub algorithm: AssertionAlgorithm,
     /// `kid` of the header: by which receivers find the key.
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub key_id: String,
-    /// `aud`, if not the origin of the notification's target.
+    /// `aud`.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "the origin of the notification's target")))]
     pub audience: Option<String>,
-    /// `exp` - `iat`.
+    /// `exp` - `iat`, `1s` to `3600s`.
     #[serde(default = "five_minutes", deserialize_with = "duration::deserialize")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::config::form::Span", extend("default" = "300s")))]
     pub lifetime: Duration,
     /// The header that has it.
     #[serde(default = "authorization")]
+    #[cfg_attr(feature = "schema", schemars(extend("default" = "authorization", "x-default" = "`authorization`")))]
     pub header: CredentialHeader,
-    /// What stands before it there: `Bearer ` in `Authorization`, nothing elsewhere.
+    /// What stands before it there.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`Bearer ` in `Authorization`, nothing elsewhere")))]
     pub prefix: Option<Prefix>,
 }
 

@@ -140,11 +140,23 @@ pub fn token_request_time(connection: &str, method: &str) -> String {
     named("attache_token_request_duration.", &[("connection", connection), ("method", method)], "milliseconds")
 }
 
+/// The version of the filter, as its Cargo.toml has it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The name of the gauge that is 1 while this version runs.
+pub const BUILD_INFO: &str = concat!("attache_build.version=.=", env!("CARGO_PKG_VERSION"), ";.;info");
+
 /// The name of the gauge of the age of an issuer's keys, in seconds.
 #[must_use]
 pub fn keys_age(issuer: &str) -> String {
     named("attache_jwks_age.", &[("issuer", issuer)], "seconds")
 }
+
+/// The gauge of the requests that wait before their sender is known: the sum of what each worker says.
+pub const WAITING: &str = "attache_waiting.requests";
+
+/// The gauge of the places that there are for them, summed likewise.
+pub const PLACES: &str = "attache_waiting.places";
 
 /// Counts that are kept here and given to the host now and then, so that a request costs no host call for them.
 #[derive(Debug, Default)]
@@ -189,8 +201,8 @@ fn safe(letter: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::{
-        Binding, Count, Decision, LABELS, Operation, Reason, Tally, Target, Version, Want, auth_required, credential_uses, decision_time,
-        fetches, keys_age, token_request_time, token_requests,
+        BUILD_INFO, Binding, Count, Decision, LABELS, Operation, Reason, Tally, Target, VERSION, Version, Want, auth_required,
+        credential_uses, decision_time, fetches, keys_age, token_request_time, token_requests,
     };
     use crate::config::Config;
     use serde_json::json;
@@ -246,6 +258,12 @@ mod tests {
         ] {
             assert_eq!(taken_apart(&name).0, shown, "{name}");
         }
+    }
+
+    #[test]
+    fn the_version_is_a_label_that_is_written_as_any_other() {
+        assert_eq!(BUILD_INFO, super::named("attache_build.", &[("version", VERSION)], "info"));
+        assert_eq!(taken_apart(BUILD_INFO), ("attache_build.info".to_owned(), vec![("version", VERSION.to_owned())]));
     }
 
     #[test]

@@ -33,6 +33,8 @@ type Numbers = PagedMap<u64, ()>;
 pub(in crate::flow) struct Seats {
     rooms: SortedMap<Room, PagedMap<Client, Numbers>>,
     taken: usize,
+    /// The most that were taken at a time since this was last asked.
+    peak: usize,
     /// Those that had to go and do not know it yet.
     displaced: Numbers,
     next: u64,
@@ -83,6 +85,11 @@ impl Drop for Seat {
 }
 
 impl Seats {
+    /// The most places that were taken at a time since this was last asked.
+    pub fn peak(&mut self) -> usize {
+        std::mem::replace(&mut self.peak, self.taken)
+    }
+
     /// Whether a request does not know yet that its place is gone.
     pub fn has_displaced(&self) -> bool {
         !self.displaced.is_empty()
@@ -105,6 +112,7 @@ impl Seats {
         let number = self.next;
         self.next = number.wrapping_add(1);
         self.taken = self.taken.saturating_add(1);
+        self.peak = self.peak.max(self.taken);
         let seat = |clients: &mut PagedMap<Client, Numbers>| {
             clients.change(client, |numbers| {
                 numbers.insert(number, ());
@@ -197,6 +205,17 @@ mod tests {
         assert_eq!(hall.fill(NEW, A).len(), 3);
         held.clear();
         assert_eq!(hall.stands(), 0);
+    }
+
+    #[test]
+    fn the_peak_is_told_once_and_outlasts_who_made_it() {
+        let hall = hall();
+        let mut held = hall.fill(NEW, A);
+        held.truncate(1);
+        let peak = || hall.0.borrow_mut().peak();
+        assert_eq!([peak(), peak()], [4, 1]);
+        drop(held);
+        assert_eq!([peak(), peak()], [1, 0]);
     }
 
     #[test]

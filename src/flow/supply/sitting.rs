@@ -49,6 +49,12 @@ impl Supply {
         self.seats.borrow().is_displaced(seat)
     }
 
+    /// The most requests that waited at a time since this was last asked, and how many may.
+    #[must_use]
+    pub fn waited(&self) -> (usize, usize) {
+        (self.seats.borrow_mut().peak(), self.config().max_waiting)
+    }
+
     /// Whether requests wait whose places are gone.
     #[must_use]
     pub fn has_displaced(&self) -> bool {

@@ -113,7 +113,7 @@ impl AuthorizationServer {
     pub async fn expired_token(&self, audience: &str, scopes: &str) -> Result<String> {
         let token = self.token_of("brief", audience, scopes).await?;
         let expiry = claims(&token)?["exp"].as_u64().context("no exp")?;
-        wait::until("a brief token to run out", Duration::from_secs(30), async || Ok((place::now() > expiry).then_some(()))).await?;
+        wait::until_known("a brief token to run out", Duration::from_secs(30), || Ok((place::now() > expiry).then_some(()))).await?;
         Ok(token)
     }
 

@@ -2,8 +2,9 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,16 +14,26 @@ use serde_json::Value;
 use crate::envoy_file::EnvoyFile;
 use crate::http::Call;
 use crate::process::{self, Process};
+use crate::shared_envoy::{self, Guest};
 use crate::{canary, place, wait};
 
 /// Loading the filter takes seconds of one core where others want it, too.
 const START: Duration = Duration::from_secs(240);
 
-/// A running Envoy.
+/// A running Envoy: a process, or what others do not see in a process that serves for many.
 pub struct Envoy {
     process: Arc<Process>,
     admin: u16,
     port: u16,
+    guest: Option<Guest>,
+}
+
+/// Whether Envoys that need no process of their own get none.
+static IS_SHARED: AtomicBool = AtomicBool::new(false);
+
+/// From now on what needs no process of its own is served by one that serves for many: for tests, where each start costs seconds.
+pub fn share() {
+    IS_SHARED.store(true, Ordering::Relaxed);
 }
 
 /// Settings of one start.
@@ -31,11 +42,19 @@ pub struct Options {
     pub concurrency: u32,
     /// Environment variables that the filter may read.
     pub environment: Vec<(String, String)>,
+    /// The folder in which Envoy starts, for configurations with relative names of files.
+    pub folder: Option<PathBuf>,
+    /// Whether it needs a process of its own also where it could do without.
+    pub own: bool,
+    /// The program.
+    pub program: PathBuf,
+    /// Further arguments.
+    pub arguments: Vec<String>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { concurrency: 1, environment: Vec::new() }
+        Self { concurrency: 1, environment: Vec::new(), folder: None, own: false, program: place::envoy(), arguments: Vec::new() }
     }
 }
 
@@ -45,6 +64,30 @@ impl Options {
         canary::keep(value);
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Starts Envoy in a folder, which takes a process of its own.
+    pub fn within(mut self, folder: PathBuf) -> Self {
+        self.folder = Some(folder);
+        self.own()
+    }
+
+    /// Asks for a process of its own: for its statistics, its admin server, its access log, or its end.
+    pub fn own(mut self) -> Self {
+        self.own = true;
+        self
+    }
+
+    /// Runs another Envoy.
+    pub fn program(mut self, path: PathBuf) -> Self {
+        self.program = path;
+        self.own()
+    }
+
+    /// Adds an argument of the command line.
+    pub fn argument(mut self, text: &str) -> Self {
+        self.arguments.push(text.to_owned());
+        self.own()
     }
 
     /// Sets the number of worker threads.
@@ -59,34 +102,40 @@ fn launch(name: &str, file: &EnvoyFile, options: &Options) -> Result<(Arc<Proces
     let config = place::logs().join(format!("{name}.json"));
     let admin = place::logs().join(format!("{name}.admin"));
     std::fs::write(&config, serde_json::to_vec_pretty(file.value())?)?;
-    let mut command = Command::new(place::tool("bin/envoy"));
+    let mut command = Command::new(&options.program);
     command.arg("--config-path").arg(&config).arg("--admin-address-path").arg(&admin);
     command
         .args(["--use-dynamic-base-id", "--log-level", "warning", "--component-log-level", "wasm:info", "--concurrency"])
         .arg(options.concurrency.to_string());
     // What a test waits for in an access log should not wait for its turn.
-    command.args(["--file-flush-interval-msec", "200"]);
+    command.args(["--file-flush-interval-msec", "200"]).args(&options.arguments);
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    if let Some(folder) = &options.folder {
+        command.current_dir(folder);
+    }
     Ok((process::spawn(&name, command)?, admin))
 }
 
 impl Envoy {
     /// Starts Envoy and returns when it serves.
     pub async fn start(name: &str, file: &EnvoyFile, options: Options) -> Result<Self> {
+        if IS_SHARED.load(Ordering::Relaxed)
+            && let Some((guest, port)) = shared_envoy::serve(file, &options).await.with_context(|| format!("Envoy {name} did not start"))?
+        {
+            return Ok(Self { process: guest.process().clone(), admin: 0, port, guest: Some(guest) });
+        }
         let _turn = process::turn().await;
         let (process, admin_file) = launch(name, file, &options)?;
         let started = Self::serve(process.clone(), admin_file).await;
         started.with_context(|| format!("Envoy {name} did not start\n{}", process.tail()))
     }
 
-    async fn serve(process: Arc<Process>, admin_file: PathBuf) -> Result<Self> {
-        let alive = || match process.ended() {
-            Some(status) => bail!("{} ended with {status}", process.name()),
-            None => Ok(()),
-        };
+    /// Waits until a process that was just started serves; the port of its admin server.
+    pub(crate) async fn ready(process: &Process, admin_file: &Path) -> Result<u16> {
+        let alive = || alive(process);
         let admin = wait::until("Envoy's admin address", START, async || {
             alive()?;
-            let address = std::fs::read_to_string(&admin_file).unwrap_or_default();
+            let address = std::fs::read_to_string(admin_file).unwrap_or_default();
             Ok(address.trim().rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok()))
         })
         .await?;
@@ -96,10 +145,15 @@ impl Envoy {
             Ok(ready.is_ok_and(|reply| reply.status == 200).then_some(()))
         })
         .await?;
+        Ok(admin)
+    }
+
+    async fn serve(process: Arc<Process>, admin_file: PathBuf) -> Result<Self> {
+        let admin = Self::ready(&process, &admin_file).await?;
         started().push((Arc::downgrade(&process), admin));
-        let mut envoy = Self { process: process.clone(), admin, port: 0 };
+        let mut envoy = Self { process: process.clone(), admin, port: 0, guest: None };
         envoy.port = wait::until("a listener of Envoy", START, async || {
-            alive()?;
+            alive(&process)?;
             envoy.listener_port().await
         })
         .await?;
@@ -135,6 +189,7 @@ impl Envoy {
 
     /// The port of the admin server.
     pub fn admin(&self) -> u16 {
+        self.alone();
         self.admin
     }
 
@@ -143,9 +198,25 @@ impl Envoy {
         &self.process
     }
 
+    /// What a process has once is no guest's: a test that asks for it says so when it starts its Envoy.
+    #[track_caller]
+    fn alone(&self) {
+        assert!(self.guest.is_none(), "this needs an Envoy of its own: start it with Options::default().own()");
+    }
+
     /// Everything logged so far.
     pub fn log(&self) -> String {
-        self.process.log()
+        self.guest.as_ref().map_or_else(|| self.process.log(), Guest::log)
+    }
+
+    /// Whether it has a process of its own: what is in that one's log is all about it.
+    pub fn is_alone(&self) -> bool {
+        self.guest.is_none()
+    }
+
+    /// The file with the configuration that it was started on, if it has a process of its own.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.is_alone().then(|| place::logs().join(format!("{}.json", self.process.name())))
     }
 
     /// Waits until a line of the log holds all of `parts`; returns that line.
@@ -172,9 +243,11 @@ impl Envoy {
 
     /// The values of all counters and gauges whose names hold `part`, summed.
     pub async fn stat(&self, part: &str) -> Result<u64> {
-        let stats = Call::get("/stats?format=json").send(self.admin).await?.json();
+        let own = self.guest.as_ref().and_then(|guest| guest.statistic(part));
+        let (admin, part) = own.unwrap_or_else(|| (self.admin(), part.to_owned()));
+        let stats = Call::get("/stats?format=json").send(admin).await?.json();
         let list: &[Value] = stats["stats"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let fits = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.contains(part));
+        let fits = |stat: &&Value| stat["name"].as_str().is_some_and(|name| name.contains(&part));
         Ok(list.iter().filter(fits).filter_map(|stat| stat["value"].as_u64()).sum())
     }
 
@@ -189,13 +262,25 @@ impl Envoy {
 
     /// Ends Envoy and waits for it.
     pub fn stop(&self) {
-        self.process.stop();
+        match &self.guest {
+            Some(guest) => guest.leave(),
+            None => self.process.stop(),
+        }
     }
 }
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        search(&self.process, self.admin);
+        if self.guest.is_none() {
+            search(&self.process, self.admin);
+        }
+    }
+}
+
+fn alive(process: &Process) -> Result<()> {
+    match process.ended() {
+        Some(status) => bail!("{} ended with {status}", process.name()),
+        None => Ok(()),
     }
 }
 

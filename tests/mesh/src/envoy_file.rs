@@ -155,9 +155,25 @@ impl EnvoyFile {
         }
         Ok((boot, json!({"resources": resources})))
     }
+
+    /// Moves the wasm filter to a file that Envoy watches; returns (bootstrap, filter file).
+    pub fn split_filter(&self, path: &std::path::Path) -> Result<(Self, Value)> {
+        let mut boot = self.clone();
+        let filters = boot.http_manager()?["http_filters"].as_array_mut().context("no http_filters")?;
+        let filter = filters.iter_mut().find(|filter| filter["typed_config"]["@type"].as_str().is_some_and(is_wasm));
+        let filter = filter.context("no wasm filter")?;
+        let mut resource = std::mem::take(filter);
+        *filter = json!({"name": resource["name"], "config_discovery": {
+            "config_source": {"path_config_source": {"path": path}, "resource_api_version": "V3"},
+            "type_urls": [resource["typed_config"]["@type"]]}});
+        resource["@type"] = json!("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig");
+        boot.root["node"] = json!({"id": "mesh", "cluster": "mesh"});
+        Ok((boot, json!({"resources": [resource]})))
+    }
 }
 
-fn is_wasm(name: &str) -> bool {
+/// Whether a type is that of the wasm filter.
+pub fn is_wasm(name: &str) -> bool {
     name.ends_with("filters.http.wasm.v3.Wasm")
 }
 

@@ -155,6 +155,16 @@ pub async fn browser(calls: &Value) -> Result<Value> {
     told("browser", command).await
 }
 
+/// What somebody sees and does at the page of `make run` at `url`: see `peers/page.mjs`. With `screenshot` a picture of it is left there.
+pub async fn page(url: &str, screenshot: Option<&Path>) -> Result<Value> {
+    let mut command = node("page.mjs");
+    command.args(["--url", url]);
+    if let Some(file) = screenshot {
+        command.arg("--screenshot").arg(file);
+    }
+    told("page", command).await
+}
+
 /// The line that a program prints which runs once.
 async fn told(name: &str, command: Command) -> Result<Value> {
     let _turn = process::turn_to_run().await;
@@ -205,6 +215,11 @@ impl Sdk {
     /// Runs the caller once: `ops` (`send,stream,get,card` and others of `peers/README.md`) over `binding` against the agent at `url`. Returns the line it printed.
     pub async fn call(self, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
         self.run(&["--url", url, "--ops", ops, "--binding", binding], token).await
+    }
+
+    /// The same over JSON-RPC where every request has the id `id`.
+    pub async fn call_named(self, id: &str, url: &str, token: &str, ops: &str) -> Result<Value> {
+        self.run(&["--url", url, "--ops", ops, "--binding", "jsonrpc", "--header", &format!("x-request-id:{id}")], Some(token)).await
     }
 
     /// The same where the card is fetched before anything names a version.

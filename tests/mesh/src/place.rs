@@ -8,18 +8,31 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// Log folders of earlier runs that are kept.
 const KEPT_RUNS: usize = 10;
 
-/// The repository's root.
+/// The repository's root, as it is found when this runs: what was compiled in another place, and copied from there, must not
+/// test the module of that place. cargo says where it is; a program that is started without cargo lies below it.
 pub fn root() -> &'static Path {
     static ROOT: OnceLock<PathBuf> = OnceLock::new();
     ROOT.get_or_init(|| {
-        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-        here.ancestors().nth(2).unwrap_or(here).to_path_buf()
+        let start = std::env::var_os("CARGO_MANIFEST_DIR").map(PathBuf::from).or_else(|| std::env::current_exe().ok());
+        let start = start.unwrap_or_default();
+        match start.ancestors().find(|folder| folder.join("tools/wasm-cargo.sh").is_file()) {
+            Some(root) => root.to_path_buf(),
+            None => panic!("{} is in no checkout: start it with cargo", start.display()),
+        }
     })
 }
 
 /// A tool that `make setup` put into `.tools/`.
 pub fn tool(path: &str) -> PathBuf {
     root().join(".tools").join(path)
+}
+
+/// The Envoy to run: `$ENVOY_PATH`, else the one that `make setup` chose.
+pub fn envoy() -> PathBuf {
+    match std::env::var_os("ENVOY_PATH") {
+        Some(path) if !path.is_empty() => PathBuf::from(path),
+        _ => tool("bin/envoy"),
+    }
 }
 
 /// A script of `tests/mesh/peers/`.
@@ -30,6 +43,18 @@ pub fn peer(file: &str) -> PathBuf {
 /// The built filter; `trap` names the test build that traps on request.
 pub fn module(trap: bool) -> PathBuf {
     root().join("target").join(if trap { "attache-trap.wasm" } else { "attache.wasm" })
+}
+
+/// Writes the module as it ships with a custom section added, which does nothing: another module to Envoy, with the same behaviour.
+pub fn relabelled() -> std::io::Result<PathBuf> {
+    let mut module = std::fs::read(module(false))?;
+    let (name, content) = (b"build", b"next");
+    module.extend([0, 1 + 5 + 4, 5]);
+    module.extend_from_slice(name);
+    module.extend_from_slice(content);
+    let path = logs().join(unique("relabelled")).with_extension("wasm");
+    std::fs::write(&path, module)?;
+    Ok(path)
 }
 
 /// The folder of this run, `target/mesh-logs/<run>`, with logs and the configuration files that were used.

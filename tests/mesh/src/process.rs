@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
@@ -134,6 +134,17 @@ impl Process {
         Ok(kilobytes.trim().parse::<u64>()? * 1024)
     }
 
+    /// CPU time that the process has used: all its threads, ended ones too, in user and kernel mode.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        // The name may hold blanks; fields 14 and 15 are counted after it, in ticks.
+        let (_, rest) = stat.rsplit_once(')').context("no name in stat")?;
+        let ticks: u64 = rest.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().unwrap_or(0)).sum();
+        // SAFETY: sysconf reads a constant.
+        let second = u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) })?.max(1);
+        Ok(Duration::from_millis(ticks * 1000 / second))
+    }
+
     /// Bytes of linear memory of all its WebAssembly instances. V8 reserves gigabytes of addresses for each, so that no access can
     /// leave them, and makes readable what is in use. That never shrinks.
     pub fn linear_memory(&self) -> Result<u64> {
@@ -155,9 +166,19 @@ impl Process {
         Ok(used.sum())
     }
 
+    /// Where its standard error goes.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
     /// Everything the process wrote to standard error so far.
     pub fn log(&self) -> String {
         read_lossy(&self.log)
+    }
+
+    /// Reads what it writes to standard error from now on.
+    pub fn log_from_now(&self) -> LogReader {
+        LogReader { path: self.log.clone(), read: std::fs::metadata(&self.log).map_or(0, |found| found.len()) }
     }
 
     /// Everything the process wrote to standard output so far.
@@ -186,7 +207,7 @@ impl Process {
 
     /// Waits until the process ends by itself.
     pub async fn exit(&self, limit: Duration) -> Result<ExitStatus> {
-        wait::until(&format!("{} to end", self.name), limit, async || Ok(self.ended())).await
+        wait::until_known(&format!("{} to end", self.name), limit, || Ok(self.ended())).await
     }
 
     /// Ends the process: SIGTERM, then SIGKILL after a grace period. Returns when it is gone.
@@ -230,6 +251,30 @@ impl Process {
         })
         .await;
         ready.with_context(|| self.tail())
+    }
+}
+
+/// Reads a log while it grows.
+pub struct LogReader {
+    path: PathBuf,
+    /// Bytes of whole lines that were read.
+    read: u64,
+}
+
+impl LogReader {
+    /// The lines that have become whole since this was last called.
+    pub fn lines(&mut self) -> Vec<String> {
+        let mut bytes = Vec::new();
+        let more = File::open(&self.path).and_then(|mut file| {
+            file.seek(SeekFrom::Start(self.read))?;
+            file.read_to_end(&mut bytes)
+        });
+        // A log that cannot be read has nothing new.
+        let end = more.ok().and_then(|_| bytes.iter().rposition(|byte| *byte == b'\n'));
+        let Some(end) = end else { return Vec::new() };
+        let whole = bytes.get(..end).unwrap_or_default();
+        self.read += u64::try_from(end).unwrap_or(0) + 1;
+        String::from_utf8_lossy(whole).lines().map(str::to_owned).collect()
     }
 }
 

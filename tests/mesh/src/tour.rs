@@ -1,15 +1,20 @@
 //! The tour: calls that show what the filter does, each with the outcome it must have.
 
+use std::ops::Range;
+
 use anyhow::Result;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::chance;
 use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::layout::Layout;
-use crate::mesh::{AGENT, Mesh, PARTNER_KEY, SCOPES, send_0_3, send_1_0, send_1_0_http};
+use crate::mesh::{AGENT, Mesh, PARTNER_KEY, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
-use crate::tour_callers::Callers;
-use crate::tour_methods::Methods;
+use crate::tour_callers::{self, Callers};
+use crate::tour_methods::{self, Methods};
+use crate::tour_wallet::{Proof, Wallet};
 
 /// How a call came out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,15 +98,11 @@ fn card(reply: &Reply) -> String {
     format!("{} interfaces, {versions}, at {}", interfaces.len(), stated(&|one| one["url"].clone()))
 }
 
-async fn play(call: &Call, port: u16, read: fn(&Reply) -> String) -> Outcome {
-    outcome(call.send(port).await, read)
-}
-
 /// What became of a call; `read` says it of one that was answered.
-pub(crate) fn outcome(reply: Result<Reply>, read: fn(&Reply) -> String) -> Outcome {
+pub(crate) fn outcome(reply: &Result<Reply>, read: fn(&Reply) -> String) -> Outcome {
     match reply {
         Ok(reply) if reply.is_success() && reply.reason().is_none() => {
-            Outcome { status: reply.status.to_string(), outcome: read(&reply), reason: String::new() }
+            Outcome { status: reply.status.to_string(), outcome: read(reply), reason: String::new() }
         }
         Ok(reply) => {
             let reason = reply.reason().unwrap_or_default();
@@ -112,39 +113,76 @@ pub(crate) fn outcome(reply: Result<Reply>, read: fn(&Reply) -> String) -> Outco
     }
 }
 
-async fn play_sdk(sdk: Sdk, url: &str, token: &str) -> Outcome {
-    let outcome = match sdk.call(url, Some(token), "send,stream,get,card", "jsonrpc").await {
-        Ok(result) if result["ok"] == true => "all four answered".to_owned(),
-        Ok(result) => format!("{result}"),
-        Err(error) => format!("{error:#}"),
-    };
-    Outcome { status: "2xx".to_owned(), outcome, reason: String::new() }
+/// Which Envoy a call is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The one that guards the agent.
+    Inbound,
+    /// One that guards the same agent over TLS and takes every way to prove oneself.
+    Tls,
+    /// One that knows the agent's public URL.
+    Cards,
+    /// The one that attaches credentials.
+    Outbound,
+    /// One with a connection for each way to come by a credential.
+    Methods,
+    /// One that guards the SDK's own sample, of which it knows the card alone.
+    Sample,
 }
 
-struct Step {
-    call: &'static str,
-    caller: &'static str,
-    port: u16,
-    request: Call,
-    read: fn(&Reply) -> String,
-    stated: Outcome,
+impl Door {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Inbound, Self::Tls, Self::Cards, Self::Outbound, Self::Methods, Self::Sample];
+
+    /// A short name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Tls => "inbound, TLS",
+            Self::Cards => "inbound, cards",
+            Self::Outbound => "outbound",
+            Self::Methods => "outbound, methods",
+            Self::Sample => "inbound, sample",
+        }
+    }
+
+    /// Whether calls leave here.
+    pub fn is_outbound(self) -> bool {
+        matches!(self, Self::Outbound | Self::Methods)
+    }
 }
 
-/// Tokens of the tour, by what they are good for.
-struct Tokens {
-    good: String,
-    /// For another agent.
-    other: String,
-    expired: String,
-    /// Without the agent's scope.
-    reader: String,
-    /// Of a client that may not cancel.
-    guest: String,
+/// What is done.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// A request without its credential, and how the reply of one that was answered is read.
+    Call(Call, fn(&Reply) -> String),
+    /// A client on an SDK that does four things.
+    Sdk(Sdk),
 }
 
-fn inbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
-    let Tokens { good: token, other, expired, reader, guest } = tokens;
-    let port = mesh.inbound.port();
+/// One call that is to be.
+#[derive(Clone, Debug)]
+pub struct Step {
+    pub call: &'static str,
+    pub caller: &'static str,
+    pub door: Door,
+    pub proof: Proof,
+    pub act: Act,
+    pub stated: Outcome,
+}
+
+/// One call that was.
+#[derive(Clone, Debug)]
+pub struct Played {
+    pub row: Row,
+    /// The request as it was sent, if this program sent it itself.
+    pub sent: Option<Call>,
+    /// What came back, if anything did.
+    pub reply: Option<Reply>,
+}
+
+fn inbound_steps() -> Vec<Step> {
     let ten = "agent 1.0 did SendMessage for caller";
     let three = "agent 0.3 did SendMessage for caller";
     let sent_by_guest = "agent 1.0 did SendMessage for guest";
@@ -152,21 +190,31 @@ fn inbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
     let cancel_http = Call::post(format!("{AGENT}/tasks/1:cancel"), &json!({})).version("1.0");
     let by_query = Call::post(format!("{AGENT}?a2a-version=1.0"), &rpc("query".into(), "SendMessage", message_1_0("query")));
     let unknown = Call::post(AGENT, &rpc("unknown".into(), "DropTables", message_1_0("unknown"))).version("1.0");
-    let step = |call, caller, request, stated| Step { call, caller, port, request, read: inbound, stated };
+    let step = |call, proof, request, stated| {
+        let caller = match proof {
+            Proof::None => "no token",
+            Proof::OtherAgent => "token for another agent",
+            Proof::Expired => "token that ran out",
+            Proof::NoScope => "token without the scope",
+            Proof::Guest => "guest, who may not cancel",
+            _ => "good token",
+        };
+        Step { call, caller, door: Door::Inbound, proof, act: Act::Call(request, inbound), stated }
+    };
     vec![
-        step("1.0: SendMessage, JSON-RPC", "good token", send_1_0("one").bearer(token), answered(ten)),
-        step("0.3: message/send, no version said", "good token", send_0_3("two").bearer(token), answered(three)),
-        step("1.0 by ?a2a-version=1.0", "good token", by_query.bearer(token), answered(ten)),
-        step("1.0: POST /message:send, HTTP+JSON", "good token", send_1_0_http("three").bearer(token), answered(ten)),
-        step("1.0: SendMessage", "no token", send_1_0("four"), refused(401, "credentials_missing")),
-        step("1.0: SendMessage", "token for another agent", send_1_0("five").bearer(other), refused(401, "token_audience_mismatch")),
-        step("1.0: SendMessage", "token that ran out", send_1_0("six").bearer(expired), refused(401, "token_expired")),
-        step("1.0: SendMessage", "token without the scope", send_1_0("seven").bearer(reader), refused(403, "insufficient_scope")),
-        step("1.0: SendMessage", "guest, who may not cancel", send_1_0("seven and a half").bearer(guest), answered(sent_by_guest)),
-        step("1.0: CancelTask", "guest, who may not cancel", cancel.bearer(guest), refused(403, "access_denied")),
-        step("1.0: POST /tasks/1:cancel", "guest, who may not cancel", cancel_http.bearer(guest), refused(403, "access_denied")),
-        step("A2A-Version: 9.9", "good token", send_0_3("eight").version("9.9").bearer(token), refused(200, "version_not_supported")),
-        step("1.0: method DropTables", "good token", unknown.bearer(token), refused(200, "operation_unknown")),
+        step("1.0: SendMessage, JSON-RPC", Proof::Good, send_1_0("one"), answered(ten)),
+        step("0.3: message/send, no version said", Proof::Good, send_0_3("two"), answered(three)),
+        step("1.0 by ?a2a-version=1.0", Proof::Good, by_query, answered(ten)),
+        step("1.0: POST /message:send, HTTP+JSON", Proof::Good, send_1_0_http("three"), answered(ten)),
+        step("1.0: SendMessage", Proof::None, send_1_0("four"), refused(401, "credentials_missing")),
+        step("1.0: SendMessage", Proof::OtherAgent, send_1_0("five"), refused(401, "token_audience_mismatch")),
+        step("1.0: SendMessage", Proof::Expired, send_1_0("six"), refused(401, "token_expired")),
+        step("1.0: SendMessage", Proof::NoScope, send_1_0("seven"), refused(403, "insufficient_scope")),
+        step("1.0: SendMessage", Proof::Guest, send_1_0("seven and a half"), answered(sent_by_guest)),
+        step("1.0: CancelTask", Proof::Guest, cancel, refused(403, "access_denied")),
+        step("1.0: POST /tasks/1:cancel", Proof::Guest, cancel_http, refused(403, "access_denied")),
+        step("A2A-Version: 9.9", Proof::Good, send_0_3("eight").version("9.9"), refused(200, "version_not_supported")),
+        step("1.0: method DropTables", Proof::Good, unknown, refused(200, "operation_unknown")),
     ]
 }
 
@@ -177,11 +225,11 @@ async fn projecting(mesh: &Mesh) -> Result<Envoy> {
     Envoy::start("tour-cards", &file, Options::default()).await
 }
 
-fn card_steps(envoy: &Envoy) -> Vec<Step> {
+fn card_steps() -> Vec<Step> {
     let ask = |version| Call::get(format!("{AGENT}/.well-known/agent-card.json")).version(version);
     let step = |call, request, stated: &str| {
         let stated = answered(&format!("{stated}, at {PUBLIC}"));
-        Step { call, caller: "anyone", port: envoy.port(), request, read: card, stated }
+        Step { call, caller: "anyone", door: Door::Cards, proof: Proof::None, act: Act::Call(request, card), stated }
     };
     vec![
         step("the card, A2A-Version: 1.0", ask("1.0"), "4 interfaces, 1.0 and 0.3"),
@@ -189,57 +237,162 @@ fn card_steps(envoy: &Envoy) -> Vec<Step> {
     ]
 }
 
-fn outbound_steps(mesh: &Mesh, tokens: &Tokens) -> Vec<Step> {
-    let port = mesh.outbound.port();
-    let body = |text: &str| rpc(text.into(), "SendMessage", message_1_0(text));
-    let partner = |text: &str| Call::post("/", &body(text)).host(mesh.partner_host());
-    let step = |call, caller, request, read, stated| Step { call, caller, port, request, read, stated };
+fn outbound_steps(mesh: &Mesh) -> Vec<Step> {
+    let to = |path: &str, host: &str, text: &str| Call::post(path, &rpc(text.into(), "SendMessage", message_1_0(text))).host(host);
+    let partner = |text: &str| to("/", mesh.partner_host(), text);
+    let step = |call, proof, act, stated| {
+        let caller = match proof {
+            Proof::Own => "credentials of its own",
+            Proof::Good => "good token",
+            _ => "no credential",
+        };
+        Step { call, caller, door: Door::Outbound, proof, act, stated }
+    };
+    let key_alone = || answered("partner got its key, nothing else");
     vec![
-        step("out to the partner", "no credential", partner("nine"), outbound, answered("partner got its key, nothing else")),
-        step(
-            "out to the partner",
-            "credentials of its own",
-            partner("ten").bearer("mine").header("x-api-key", "mine"),
-            outbound,
-            answered("partner got its key, nothing else"),
-        ),
+        step("out to the partner", Proof::None, Act::Call(partner("nine"), outbound), key_alone()),
+        step("out to the partner", Proof::Own, Act::Call(partner("ten"), outbound), key_alone()),
         step(
             "out, in again, to the agent",
-            "no credential",
-            Call::post(AGENT, &body("eleven")).host(mesh.expense_host()),
-            inbound,
+            Proof::None,
+            Act::Call(to(AGENT, mesh.expense_host(), "eleven"), inbound),
             answered("agent 1.0 did SendMessage for caller"),
         ),
         step(
             "out for the caller, in again",
-            "good token",
-            Call::post(AGENT, &body("eleven and a half")).host(mesh.users_host()).bearer(&tokens.good),
-            inbound,
+            Proof::Good,
+            Act::Call(to(AGENT, mesh.users_host(), "eleven and a half"), inbound),
             answered("agent 1.0 did SendMessage for exchanger"),
         ),
         step(
             "out for the caller",
-            "no credential",
-            Call::post(AGENT, &body("eleven and a half")).host(mesh.users_host()),
-            inbound,
+            Proof::None,
+            Act::Call(to(AGENT, mesh.users_host(), "eleven and a half"), inbound),
             refused(401, "credentials_missing"),
         ),
         step(
             "out to somebody unknown",
-            "no credential",
-            Call::post("/", &body("twelve")).host("unknown.example.com"),
-            outbound,
+            Proof::None,
+            Act::Call(to("/", "unknown.example.com", "twelve"), outbound),
             refused(404, "unmatched"),
         ),
     ]
 }
 
-async fn played(steps: Vec<Step>) -> Vec<Row> {
-    let mut rows = Vec::new();
-    for Step { call, caller, port, request, read, stated } in steps {
-        rows.push(Row { call, caller, stated, seen: play(&request, port, read).await });
+fn sdk_steps() -> Vec<Step> {
+    let step = |call, door, sdk| {
+        let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
+        Step { call, caller: "good token", door, proof: Proof::Good, act: Act::Sdk(sdk), stated }
+    };
+    vec![
+        step("Python SDK 1.0: send stream get card", Door::Inbound, Sdk::Python1_0),
+        step("JS SDK 0.3: send stream get card", Door::Inbound, Sdk::Js0_3),
+        // An agent of which the configuration says no version, binding or path.
+        step("Python SDK 1.0 and the SDK's own sample", Door::Sample, Sdk::Python1_0),
+    ]
+}
+
+/// The tour, ready to be played: the Envoys that it needs beside those of the mesh, and its steps.
+pub struct Program<'m> {
+    mesh: &'m Mesh,
+    wallet: Wallet<'m>,
+    callers: Callers,
+    cards: Envoy,
+    methods: Methods,
+    sample: Layout,
+    steps: Vec<Step>,
+}
+
+impl<'m> Program<'m> {
+    /// Starts what it needs.
+    pub async fn start(mesh: &'m Mesh) -> Result<Self> {
+        let opening = async {
+            let wallet = Wallet::open(mesh).await?;
+            let callers = Callers::start(mesh, &wallet).await?;
+            anyhow::Ok((wallet, callers))
+        };
+        let ((wallet, callers), cards, methods, sample) =
+            tokio::try_join!(opening, projecting(mesh), Methods::start(mesh), Layout::sample_by_card(mesh))?;
+        let parts = [inbound_steps(), tour_callers::steps(), card_steps(), outbound_steps(mesh), tour_methods::steps(), sdk_steps()];
+        Ok(Self { mesh, wallet, callers, cards, methods, sample, steps: parts.concat() })
     }
-    rows
+
+    /// The mesh on which it is played.
+    pub fn mesh(&self) -> &'m Mesh {
+        self.mesh
+    }
+
+    /// What callers show.
+    pub fn wallet(&self) -> &Wallet<'m> {
+        &self.wallet
+    }
+
+    /// Its calls in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Which steps are played at once: each by itself, but the SDKs, which take seconds to start.
+    pub fn turns(&self) -> Vec<Range<usize>> {
+        let alone = self.steps.iter().take_while(|step| matches!(step.act, Act::Call(..))).count();
+        (0..alone).map(|index| index..index + 1).chain(std::iter::once(alone..self.steps.len())).collect()
+    }
+
+    /// The Envoy behind a door.
+    pub fn envoy(&self, door: Door) -> &Envoy {
+        match door {
+            Door::Inbound => &self.mesh.inbound,
+            Door::Tls => &self.callers.envoy,
+            Door::Cards => &self.cards,
+            Door::Outbound => &self.mesh.outbound,
+            Door::Methods => &self.methods.envoy,
+            Door::Sample => &self.sample.envoy,
+        }
+    }
+
+    /// Sends a call whose headers have its proof already. Only a certificate is none of the headers.
+    pub async fn send(&self, door: Door, call: &Call, proof: Proof) -> Result<Reply> {
+        match door {
+            Door::Tls => self.callers.send(call, proof).await,
+            _ => call.send(self.envoy(door).port()).await,
+        }
+    }
+
+    /// Plays a step. All requests of it have the id `id`.
+    ///
+    /// # Errors
+    /// If there is no token to be had. A call that fails is a row that says so.
+    pub async fn play(&self, step: &Step, id: &str) -> Result<Played> {
+        let (seen, sent, reply) = match &step.act {
+            Act::Call(request, read) => {
+                let sent = self.wallet.prove(step.proof, request.clone().header("x-request-id", id)).await?;
+                let reply = self.send(step.door, &sent, step.proof).await;
+                let seen = outcome(&reply, *read);
+                (seen, Some(sent), reply.ok())
+            }
+            Act::Sdk(sdk) => {
+                let url = if step.door == Door::Sample { self.sample.url.clone() } else { self.mesh.url() };
+                let token = self.wallet.token(step.proof).await?.unwrap_or_default();
+                (called(sdk.call_named(id, &url, &token, "send,stream,get,card").await), None, None)
+            }
+        };
+        Ok(Played { row: Row { call: step.call, caller: step.caller, stated: step.stated.clone(), seen }, sent, reply })
+    }
+
+    /// What those Envoys logged that recorded calls to the agent.
+    pub fn log(&self) -> String {
+        self.mesh.inbound.log() + &self.callers.envoy.log()
+    }
+}
+
+/// What a client on an SDK tells.
+fn called(told: Result<Value>) -> Outcome {
+    let outcome = match told {
+        Ok(result) if result["ok"] == true => "all four answered".to_owned(),
+        Ok(result) => format!("{result}"),
+        Err(error) => format!("{error:#}"),
+    };
+    Outcome { status: "2xx".to_owned(), outcome, reason: String::new() }
 }
 
 /// The calls as they came out, and the log of those Envoys that recorded calls to the agent.
@@ -250,35 +403,14 @@ pub struct Tour {
 
 /// Plays every call in order.
 pub async fn play_all(mesh: &Mesh) -> Result<Tour> {
-    let authorization = &mesh.authorization;
-    let (good, other, expired, reader, guest, cards, callers, methods, sample) = tokio::try_join!(
-        mesh.token(),
-        authorization.token("https://other.example.com", SCOPES),
-        authorization.expired_token(&mesh.audience, SCOPES),
-        authorization.token(&mesh.audience, "agent:read"),
-        authorization.token_of("guest", &mesh.audience, SCOPES),
-        projecting(mesh),
-        Callers::start(mesh),
-        Methods::start(mesh),
-        Layout::sample_by_card(mesh),
-    )?;
-    let tokens = Tokens { good, other, expired, reader, guest };
-    let mut rows = played(inbound_steps(mesh, &tokens)).await;
-    rows.extend(callers.rows(&tokens.good).await);
-    rows.extend(played(card_steps(&cards)).await);
-    rows.extend(played(outbound_steps(mesh, &tokens)).await);
-    rows.extend(methods.rows(&tokens.good).await);
-    let stated = Outcome { status: "2xx".to_owned(), outcome: "all four answered".to_owned(), reason: String::new() };
-    let url = mesh.url();
-    let (ten, three, own) = tokio::join!(
-        play_sdk(Sdk::Python1_0, &url, &tokens.good),
-        play_sdk(Sdk::Js0_3, &url, &tokens.good),
-        play_sdk(Sdk::Python1_0, &sample.url, &tokens.good),
-    );
-    let caller = "good token";
-    rows.push(Row { call: "Python SDK 1.0: send stream get card", caller, stated: stated.clone(), seen: ten });
-    rows.push(Row { call: "JS SDK 0.3: send stream get card", caller, stated: stated.clone(), seen: three });
-    // An agent of which the configuration says no version, binding or path.
-    rows.push(Row { call: "Python SDK 1.0 and the SDK's own sample", caller, stated, seen: own });
-    Ok(Tour { rows, log: mesh.inbound.log() + &callers.envoy.log() })
+    let program = Program::start(mesh).await?;
+    let mut rows = Vec::new();
+    for turn in program.turns() {
+        let steps = program.steps().get(turn).unwrap_or_default();
+        let played = join_all(steps.iter().map(|step| async { program.play(step, &chance::uuid()?).await })).await;
+        for one in played {
+            rows.push(one?.row);
+        }
+    }
+    Ok(Tour { rows, log: program.log() })
 }

@@ -4,37 +4,31 @@ use anyhow::Result;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::canary;
 use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply};
-use crate::mesh::{Mesh, SCOPES, send_1_0};
-use crate::mint::Mint;
-use crate::place;
+use crate::mesh::{Mesh, send_1_0};
 use crate::tls::{Authority, Identity};
-use crate::tour::{Row, answered, outcome};
+use crate::tour::{Act, Door, Step, answered};
+use crate::tour_wallet::{KEY, Proof, USERS, Wallet};
 
-/// Whom users trust.
-const USERS: &str = "https://users.example";
-const KEY: &str = "key-of-the-desk-4711";
-const DESK: &str = "spiffe://corp/ns/desk";
+/// Who the client is by its certificate.
+pub const DESK: &str = "spiffe://corp/ns/desk";
 
-/// An Envoy that speaks TLS, and what its callers bring.
+/// An Envoy that speaks TLS, and the certificate of one caller.
 pub struct Callers {
     pub envoy: Envoy,
     authority: Authority,
     certificate: Identity,
-    user: String,
 }
 
 impl Callers {
     /// Starts it: its agent takes tokens of services and of users, an API key, and a client certificate.
-    pub async fn start(mesh: &Mesh) -> Result<Self> {
-        let mint = Mint::new("users-1")?;
+    pub async fn start(mesh: &Mesh, wallet: &Wallet<'_>) -> Result<Self> {
         let key: String = Sha256::digest(KEY).iter().map(|byte| format!("{byte:02x}")).collect();
-        canary::keep(KEY);
         let mut file = mesh.inbound_file()?;
         file.edit_plugin(|plugin| {
-            let users = json!({"name": "users", "issuer": USERS, "audiences": [mesh.audience], "jwks": {"inline": {"keys": [mint.jwk()]}}});
+            let keys = json!({"inline": {"keys": [wallet.users().jwk()]}});
+            let users = json!({"name": "users", "issuer": USERS, "audiences": [mesh.audience], "jwks": keys});
             if let Some(issuers) = plugin["issuers"].as_array_mut() {
                 issuers.push(users);
             }
@@ -49,30 +43,33 @@ impl Callers {
         let authority = Authority::new("tour")?;
         authority.guard(&mut file, &authority.issue("localhost", &[], &["localhost"])?)?;
         let certificate = authority.issue("desk", &[DESK], &[])?;
-        let now = place::now();
-        let user = mint.sign(&json!({
-            "iss": USERS, "aud": mesh.audience, "sub": "ann", "client_id": "desk-app", "scp": SCOPES, "iat": now, "exp": now + 360,
-        }));
         let envoy = Envoy::start("tour-callers", &file, Options::default()).await?;
-        Ok(Self { envoy, authority, certificate, user })
+        Ok(Self { envoy, authority, certificate })
     }
 
-    /// Plays the call, `service` being the token of one.
-    pub async fn rows(&self, service: &str) -> Vec<Row> {
-        let call = || send_1_0("who");
-        let calls: [(&str, Call, Option<&Identity>, &str); 4] = [
-            ("a service's token", call().bearer(service), None, "service caller"),
-            ("a user's token", call().bearer(&self.user), None, "user ann"),
-            ("an API key", call().header("x-api-key", KEY), None, "service desk"),
-            ("a client certificate", call(), Some(&self.certificate), "service spiffe://corp/ns/desk"),
-        ];
-        let mut rows = Vec::new();
-        for (caller, call, certificate, whom) in calls {
-            let seen = outcome(self.authority.send(&call, self.envoy.port(), certificate).await, whose);
-            rows.push(Row { call: "1.0: SendMessage, over TLS", caller, stated: answered(&format!("done for {whom}")), seen });
-        }
-        rows
+    /// Sends `call` over TLS, with the client's certificate if that is its proof.
+    pub async fn send(&self, call: &Call, proof: Proof) -> Result<Reply> {
+        let certificate = (proof == Proof::Certificate).then_some(&self.certificate);
+        self.authority.send(call, self.envoy.port(), certificate).await
     }
+}
+
+/// The call by each of them.
+pub fn steps() -> Vec<Step> {
+    let step = |caller, proof, whom| Step {
+        call: "1.0: SendMessage, over TLS",
+        caller,
+        door: Door::Tls,
+        proof,
+        act: Act::Call(send_1_0("who"), whose),
+        stated: answered(&format!("done for {whom}")),
+    };
+    vec![
+        step("a service's token", Proof::Good, "service caller"),
+        step("a user's token", Proof::User, "user ann"),
+        step("an API key", Proof::ApiKey, "service desk"),
+        step("a client certificate", Proof::Certificate, "service spiffe://corp/ns/desk"),
+    ]
 }
 
 /// Reads a reply of the agent: for whom it worked.

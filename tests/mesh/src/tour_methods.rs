@@ -10,13 +10,12 @@ use crate::envoy::{Envoy, Options};
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::{Mesh, PARTNER_KEY};
 use crate::peer::Agent;
-use crate::tour::{Row, answered, outcome};
+use crate::tour::{Act, Door, Step, answered};
+use crate::tour_wallet::Proof;
 
 /// An Envoy with a connection for each method.
 pub struct Methods {
-    envoy: Envoy,
-    /// The caller's token for the remote agent itself.
-    own: String,
+    pub envoy: Envoy,
     _azure: Agent,
 }
 
@@ -71,42 +70,39 @@ impl Methods {
             hosts.push(json!({"name": "partner", "domains": ["127.0.0.1"], "routes": [{"match": {"prefix": "/"}, "route": {"cluster": "partner"}}]}));
         }
         let envoy = Envoy::start("tour-methods", &file, options).await?;
-        let own = authorization.token_of("caller", PARTNER, "agent:read agent:execute").await?;
-        Ok(Self { envoy, own, _azure: azure })
+        Ok(Self { envoy, _azure: azure })
     }
+}
 
-    /// Plays the calls, `good` being the caller's token for the agent before which it stands.
-    pub async fn rows(&self, good: &str) -> Vec<Row> {
-        let calls: [(&str, &str, &str, Option<&str>, &str); 10] = [
-            ("out with a header", "no credential", "header", None, "agent got x-api-key: kep…"),
-            ("out by client_credentials", "no credential", "client", None, "agent got Bearer eyJ…, client caller"),
-            ("out by managed_identity, project's", "no credential", "project", None, "agent got Bearer e30…, resource api://partner"),
-            (
-                "out by managed_identity, agent's",
-                "no credential",
-                "agent",
-                None,
-                "agent got Bearer e30…, client agent-1, resource api://partner",
-            ),
-            ("out by managed_identity, workload", "no credential", "workload", None, "agent got an opaque token"),
-            ("out by managed_identity, App Service", "no credential", "app", None, "agent got Bearer e30…, resource api://partner"),
-            ("out by token_exchange", "good token", "exchange", Some(good), "agent got Bearer eyJ…, client exchanger, subject caller"),
-            ("out by on_behalf_of", "good token", "behalf", Some(good), "agent got Bearer eyJ…, client exchanger, subject caller"),
-            ("out by passthrough", "token for the partner", "pass", Some(&self.own), "agent got Bearer eyJ…, client caller"),
-            ("out with none", "credentials of its own", "open", Some("mine"), "agent got nothing"),
-        ];
-        let mut rows = Vec::new();
-        for (name, caller, connection, token, stated) in calls {
-            let request = token.into_iter().fold(call(connection), |call, token| call.bearer(token));
-            let seen = outcome(request.send(self.envoy.port()).await, received);
-            rows.push(Row { call: name, caller, stated: answered(stated), seen });
-        }
-        let by_card = Call::post("/", &rpc(json!("card"), "SendMessage", message_1_0("card"))).host("127.0.0.1");
-        let seen = outcome(by_card.send(self.envoy.port()).await, called);
-        let stated = answered("agent got x-api-key: par…, A2A-Version: 1.0");
-        rows.push(Row { call: "out by the agent's card: version, method", caller: "no credential", stated, seen });
-        rows
-    }
+/// The calls: one for each connection.
+pub fn steps() -> Vec<Step> {
+    let calls: [(&str, &str, &str, Proof, &str); 10] = [
+        ("out with a header", "no credential", "header", Proof::None, "agent got x-api-key: kep…"),
+        ("out by client_credentials", "no credential", "client", Proof::None, "agent got Bearer eyJ…, client caller"),
+        ("out by managed_identity, project's", "no credential", "project", Proof::None, "agent got Bearer e30…, resource api://partner"),
+        (
+            "out by managed_identity, agent's",
+            "no credential",
+            "agent",
+            Proof::None,
+            "agent got Bearer e30…, client agent-1, resource api://partner",
+        ),
+        ("out by managed_identity, workload", "no credential", "workload", Proof::None, "agent got an opaque token"),
+        ("out by managed_identity, App Service", "no credential", "app", Proof::None, "agent got Bearer e30…, resource api://partner"),
+        ("out by token_exchange", "good token", "exchange", Proof::Good, "agent got Bearer eyJ…, client exchanger, subject caller"),
+        ("out by on_behalf_of", "good token", "behalf", Proof::Good, "agent got Bearer eyJ…, client exchanger, subject caller"),
+        ("out by passthrough", "token for the partner", "pass", Proof::ForPartner, "agent got Bearer eyJ…, client caller"),
+        ("out with none", "credentials of its own", "open", Proof::OwnToken, "agent got nothing"),
+    ];
+    let step = |call, caller, proof, act, stated| Step { call, caller, door: Door::Methods, proof, act, stated: answered(stated) };
+    let mut steps: Vec<Step> = calls
+        .into_iter()
+        .map(|(name, caller, connection, proof, stated)| step(name, caller, proof, Act::Call(call(connection), received), stated))
+        .collect();
+    let by_card = Call::post("/", &rpc(json!("card"), "SendMessage", message_1_0("card"))).host("127.0.0.1");
+    let stated = "agent got x-api-key: par…, A2A-Version: 1.0";
+    steps.push(step("out by the agent's card: version, method", "no credential", Proof::None, Act::Call(by_card, called), stated));
+    steps
 }
 
 /// The same, and the version with which the agent was called.

@@ -77,6 +77,15 @@ impl Corpus {
     }
 }
 
+/// How many cases of each corpus came out as they should and how many did not, one that did not end counting as one of these.
+pub fn counts() -> BTreeMap<String, (usize, usize)> {
+    let fair = |counts: &Counts| {
+        let good = counts.refused + counts.passed;
+        (good, counts.wrong + usize::from(!counts.ended || good == 0))
+    };
+    all().iter().map(|(name, counts)| (name.clone(), fair(counts))).collect()
+}
+
 /// The table of what was played, and whether all of it came out well; `None` if nothing was. Its last line is
 /// `N passed, N failed`.
 pub fn table() -> Option<(String, bool)> {
@@ -85,14 +94,13 @@ pub fn table() -> Option<(String, bool)> {
         return None;
     }
     let mut text = format!("{:<34} {:>7} {:>8} {:>7} {:>6}\n", "corpus", "cases", "refused", "passed", "wrong");
-    let (mut good, mut bad) = (0, 0);
     for (name, counts) in all.iter() {
         let cases = counts.refused + counts.passed + counts.wrong;
         let note = if counts.ended { "" } else { "  did not end" };
         let _ = writeln!(text, "{name:<34} {cases:>7} {:>8} {:>7} {:>6}{note}", counts.refused, counts.passed, counts.wrong);
-        good += counts.refused + counts.passed;
-        bad += counts.wrong + usize::from(!counts.ended || counts.refused + counts.passed == 0);
     }
+    drop(all);
+    let (good, bad) = counts().into_values().fold((0, 0), |(good, bad), (more, worse)| (good + more, bad + worse));
     let _ = write!(text, "{good} passed, {bad} failed");
     Some((text, bad == 0))
 }

@@ -25,3 +25,18 @@ pub async fn until<T>(what: &str, limit: Duration, mut condition: impl AsyncFnMu
         tokio::time::sleep(POLL).await;
     }
 }
+
+/// The same for a condition that is known at once. (rustc does not see that what waits on an async closure can move to another thread.)
+pub async fn until_known<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    let limit = limit.max(PATIENCE);
+    let start = Instant::now();
+    loop {
+        if let Some(value) = condition()? {
+            return Ok(value);
+        }
+        if start.elapsed() > limit {
+            bail!("waited {limit:?} for {what}");
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -28,8 +28,8 @@ pub(super) fn check(around: &mut Around<'_>) {
         ports(around, manager);
     }
     let document = site.document();
-    if document.get("kind").and_then(Node::text) == Some("EnvoyFilter") && around.config.ports() == Ports::Exact {
-        super::kubernetes::ports(around, "Istio's");
+    if document.get("kind").and_then(Node::text) == Some("EnvoyFilter") {
+        around.generated_routes("Istio's");
     }
 }
 

@@ -3,13 +3,14 @@
 mod bootstrap;
 mod capabilities;
 mod envoy;
-mod kubernetes;
+mod gateway;
+mod istio;
 
 use crate::finding::{Finding, Severity};
 use crate::plugin::{Plugin, head};
 use crate::site::{Form, Site};
 use crate::tree::{Kind, Node};
-use attache::config::{Config, Secret};
+use attache::config::{Config, Ports, Secret};
 
 /// A place of the filter, with its configuration.
 struct Around<'a> {
@@ -19,15 +20,16 @@ struct Around<'a> {
     findings: Vec<Finding>,
 }
 
-/// What is wrong around the configuration of the filter at `site`.
-pub fn check(site: &Site<'_>, plugin: &Plugin, config: &Config) -> Vec<Finding> {
+/// What is wrong around the configuration of the filter at `site`, which is in one of `documents`.
+pub fn check(site: &Site<'_>, plugin: &Plugin, config: &Config, documents: &[Node]) -> Vec<Finding> {
     let mut around = Around { site, plugin, config, findings: Vec::new() };
     match site.form {
         Form::Envoy => {
             envoy::check(&mut around);
             bootstrap::check(&mut around);
         }
-        Form::WasmPlugin | Form::ExtensionPolicy => kubernetes::check(&mut around),
+        Form::WasmPlugin => istio::check(&mut around),
+        Form::ExtensionPolicy => gateway::check(&mut around, documents),
     }
     around.findings
 }
@@ -64,6 +66,26 @@ impl Around<'_> {
         let span = self.plugin.span(place);
         let message = format!("{place}: {message}");
         self.findings.push(Finding { severity, place: place.to_owned(), message, help: Some(help.to_owned()), span });
+    }
+
+    /// Routes that are generated look at no port: `match.ports` must not either.
+    fn generated_routes(&mut self, whose: &str) {
+        if self.config.ports() != Ports::Exact {
+            return;
+        }
+        let kind = if self.config.agents.is_empty() { "connections" } else { "agents" };
+        let message = format!(
+            "is \"exact\", and {whose} routes ignore ports: with a port in the host Envoy has a route, and the filter no agent (404 unmatched)"
+        );
+        self.tell_of_plugin(Severity::Warning, &format!("{kind}[0].match.ports"), &message, "write \"ports\": \"ignore\" in each match");
+    }
+
+    /// Headers that are held where nothing asks Envoy to hold them.
+    fn cannot_hold(&mut self, kind: &str, help: &str) {
+        let message = format!(
+            "must be false: {kind} cannot ask Envoy to hold headers, so every request with a body is answered 500 headers_not_held"
+        );
+        self.tell_of_plugin(Severity::Error, "hold_headers", &message, help);
     }
 
     /// Secrets that come from the environment and are not among the variables that Envoy passes. The variables' names are not told:

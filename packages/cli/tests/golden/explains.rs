@@ -4,17 +4,17 @@
 #[path = "../../../../tests/golden/player.rs"]
 mod player;
 
-use super::{golden, here, root, run};
+use super::{command, golden, here, root, run, scratch};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = scratch(name);
     fs::create_dir_all(&folder).unwrap();
     folder
 }
@@ -107,7 +107,7 @@ fn asked(case: &Value, configs: &Value, folder: &Path) -> Option<Asked> {
 }
 
 fn explained(asked: &Asked) -> (String, i32) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_attache"));
+    let mut command = command();
     command.args(&asked.arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.envs(asked.variables.iter().map(|(name, value)| (name, value)));
     let mut child = command.spawn().unwrap();

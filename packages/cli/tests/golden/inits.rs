@@ -1,11 +1,11 @@
 //! `attache init`.
 
-use super::{golden, here, run};
+use super::{golden, here, run, scratch};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 fn folder(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("init").join(name);
+    let folder = scratch("init").join(name);
     let _ = fs::remove_dir_all(&folder);
     fs::create_dir_all(&folder).unwrap();
     folder

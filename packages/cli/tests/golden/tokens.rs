@@ -6,7 +6,7 @@ use std::fs;
 
 /// A folder of this test's own.
 fn folder(name: &str) -> std::path::PathBuf {
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let folder = super::scratch(name);
     fs::create_dir_all(&folder).unwrap();
     folder
 }

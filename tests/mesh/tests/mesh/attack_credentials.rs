@@ -63,7 +63,8 @@ impl Here {
         let authority = Authority::new("attacks")?;
         authority.guard(&mut file, &authority.issue("localhost", &[], &["localhost"])?)?;
         let envoy =
-            Envoy::start("attack-credentials", &file, Options::default().env("ATTACKS_INTROSPECTION", "canary-of-introspection")).await?;
+            Envoy::start("attack-credentials", &file, Options::default().own().env("ATTACKS_INTROSPECTION", "canary-of-introspection"))
+                .await?;
         Ok(Self { envoy, authority, mint, other: Mint::new("2")?, issuer, _agent: agent })
     }
 

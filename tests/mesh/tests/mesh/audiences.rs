@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::Call;
+use attache_mesh::live::Live;
 use attache_mesh::mesh::{AGENT, Mesh, SCOPES, send_1_0};
 use attache_mesh::mint::Mint;
 use attache_mesh::refusal::{self, Form};
@@ -12,7 +13,6 @@ use attache_mesh::stand_in::{Answer, StandIn};
 use attache_mesh::{place, wait};
 use serde_json::{Value, json};
 
-use crate::live_update::Live;
 use crate::suite::{Suite, works};
 
 const TRAVEL: &str = "travel.example.com";

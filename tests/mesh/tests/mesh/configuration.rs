@@ -3,10 +3,10 @@
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
+use attache_mesh::live::Live;
 use attache_mesh::place;
 use serde_json::{Value, json};
 
-use crate::live_update::Live;
 use crate::suite::{Suite, works};
 
 type Edit = fn(&mut Value);

@@ -54,6 +54,7 @@ async fn by_client_credentials(mesh: &Mesh) -> Result<()> {
     ];
     let secrets = json!({"basic": {"env": "BASIC"}, "post": {"env": "POST"}, "rs256": {"env": "RS256"}, "es256": {"env": "ES256"}});
     let options = Options::default()
+        .own()
         .env("BASIC", "b:s%c r+et/&=")
         .env("POST", "cold-secret")
         .env("RS256", &private_key(authorization, "rs256").await?)

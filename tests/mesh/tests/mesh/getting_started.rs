@@ -20,35 +20,35 @@ use crate::suite::Suite;
 const KEY: &str = "0b8e6a51f3c24d7f9a1d5c3e7b902468";
 
 /// What the page says.
-struct Page(String);
+pub(crate) struct Page(String);
 
 impl Page {
-    fn load() -> Result<Self> {
+    pub(crate) fn load() -> Result<Self> {
         Ok(Self(std::fs::read_to_string(place::root().join("docs/getting-started.md"))?))
     }
 
     /// Its blocks in `language`.
-    fn blocks(&self, language: &str) -> Vec<&str> {
+    pub(crate) fn blocks(&self, language: &str) -> Vec<&str> {
         let fence = format!("```{language}\n");
         self.0.split(&fence).skip(1).filter_map(|rest| rest.split("```").next()).collect()
     }
 
     /// Its `curl` commands: the path, the headers, the body.
-    fn calls(&self) -> Result<Vec<Call>> {
+    pub(crate) fn calls(&self, key: &str) -> Result<Vec<Call>> {
         let blocks = self.blocks("console");
-        blocks.into_iter().filter(|block| block.starts_with("$ curl")).map(call).collect()
+        blocks.into_iter().filter(|block| block.starts_with("$ curl")).map(|command| call(command, key)).collect()
     }
 }
 
-/// The call that a `curl` command makes.
-fn call(command: &str) -> Result<Call> {
+/// The call that a `curl` command makes, with this key in the file `key`.
+fn call(command: &str, key: &str) -> Result<Call> {
     let path = command.split("http://127.0.0.1:8080").nth(1).context("no URL")?.split_whitespace().next().context("no path")?;
     let body = command.split("-d '").nth(1).and_then(|rest| rest.split('\'').next());
     let mut call = Call::new(if body.is_some() { Method::POST } else { Method::GET }, path);
     for header in command.split("-H ").skip(1) {
         let quote = header.chars().next().context("no header")?;
         let (name, value) = header.split(quote).nth(1).and_then(|header| header.split_once(": ")).context("no header")?;
-        call = call.header(name, value.replace("$KEY", KEY));
+        call = call.header(name, value.replace("$(cat key)", key));
     }
     Ok(match body {
         Some(body) => call.body(body.to_owned()),
@@ -57,7 +57,7 @@ fn call(command: &str) -> Result<Call> {
 }
 
 /// The page's agent on a port of its own. It cannot take one that is reserved for it, so that somebody else may be quicker.
-async fn agent(page: &Page) -> Result<(Arc<Process>, u16)> {
+pub(crate) async fn agent(page: &Page) -> Result<(Arc<Process>, u16)> {
     let code = page.blocks("python").first().context("no agent on the page")?.to_string();
     for _ in 0..3 {
         let port = Reserved::new()?.port();
@@ -94,7 +94,7 @@ async fn goes_as_the_page_says() -> Result<()> {
     })?;
     let envoy = Envoy::start("first-agent", &file, Options::default()).await?;
 
-    let calls = page.calls()?;
+    let calls = page.calls(KEY)?;
     let [card, without, with] = calls.as_slice() else { bail!("the page has {} calls", calls.len()) };
     let card = card.send(envoy.port()).await?;
     ensure!(card.is_success(), "the card: {}", card.text());

@@ -1,59 +1,15 @@
 //! Configuration that changes while Envoy serves (listeners from a watched file): a bad one changes nothing, a good one is taken.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
-use attache_mesh::envoy::{Envoy, Options};
-use attache_mesh::envoy_file::EnvoyFile;
-use attache_mesh::mesh::{Mesh, send_1_0};
+use anyhow::ensure;
+use attache_mesh::live::Live;
+use attache_mesh::mesh::send_1_0;
 use attache_mesh::refusal::{self, Form};
-use attache_mesh::{place, wait};
-use serde_json::{Value, json};
+use attache_mesh::wait;
+use serde_json::json;
 
 use crate::suite::{Suite, works};
-
-/// Envoy sees a file that is moved into place.
-fn publish(path: &Path, listeners: &Value) -> Result<()> {
-    let next = path.with_extension("next");
-    std::fs::write(&next, serde_json::to_vec_pretty(listeners)?)?;
-    std::fs::rename(&next, path)?;
-    Ok(())
-}
-
-/// An Envoy whose listeners stand in a file that it watches.
-pub struct Live {
-    pub envoy: Envoy,
-    path: PathBuf,
-    file: EnvoyFile,
-}
-
-impl Live {
-    /// Starts it on the inbound file.
-    pub async fn start(mesh: &Mesh, name: &str) -> Result<Self> {
-        Self::of(mesh.inbound_file()?, name).await
-    }
-
-    /// Starts it on `file`.
-    pub async fn of(file: EnvoyFile, name: &str) -> Result<Self> {
-        // Envoy watches the folder, so it gets one of its own.
-        let folder = place::logs().join(place::unique(name));
-        std::fs::create_dir_all(&folder)?;
-        let path = folder.join("listeners.json");
-        let (boot, listeners) = file.split_listeners(&path)?;
-        publish(&path, &listeners)?;
-        let envoy = Envoy::start(name, &boot, Options::default()).await?;
-        Ok(Self { envoy, path, file })
-    }
-
-    /// Publishes the inbound file with an edited plugin configuration.
-    pub fn change(&self, edit: impl FnOnce(&mut Value)) -> Result<()> {
-        let mut file = self.file.clone();
-        file.edit_plugin(edit)?;
-        let (_, listeners) = file.split_listeners(&self.path)?;
-        publish(&self.path, &listeners)
-    }
-}
 
 pub fn add(suite: &mut Suite) {
     suite.add("live_update::a_bad_one_is_rejected_and_the_old_one_serves_on", async |mesh| {

@@ -1,5 +1,6 @@
 //! The mesh tests: every promise of the filter, kept by a real Envoy between real callers and agents.
 
+mod admission;
 mod at_hand;
 mod attack_corpora;
 mod attack_credentials;
@@ -17,6 +18,9 @@ mod credentials_clouds;
 mod credentials_faults;
 mod credentials_keys;
 mod credentials_places;
+#[path = "../../../shape/page.rs"]
+mod document;
+mod envoy_gateway;
 mod escaped_paths;
 mod examples;
 mod examples_buffers;
@@ -34,19 +38,25 @@ mod http1;
 mod http2;
 mod identity;
 mod istio;
+mod istio_chains;
+mod istio_waypoint;
 mod jwks;
 mod keys;
 mod layouts;
 mod leaving;
+mod live_load;
 mod live_update;
 mod marks;
 mod media_types;
 mod names;
 mod notifications;
+mod observability;
 mod odd_framing;
 mod odd_requests;
 mod outbound;
 mod ownership;
+mod page;
+mod pages;
 mod policy;
 mod projected;
 mod providers;
@@ -54,9 +64,12 @@ mod published;
 mod push_out;
 mod ratelimit;
 mod record;
+mod release;
 mod reload;
 mod remote_cards;
+mod remote_module;
 mod requests;
+mod resources;
 mod router;
 mod schemes;
 mod sdk;
@@ -72,6 +85,7 @@ mod tenants;
 mod tokens;
 mod tour;
 mod traces;
+mod upgrade;
 mod vectors;
 mod waiting;
 mod watching;
@@ -79,7 +93,13 @@ mod webhooks;
 
 use std::process::ExitCode;
 
+/// With this in its environment the program is the command `attache`, for pages that use it.
+const COMMAND: &str = "ATTACHE_COMMAND";
+
 fn main() -> ExitCode {
+    if std::env::var_os(COMMAND).is_some() {
+        return ExitCode::from(attache_cli::command::run());
+    }
     let mut suite = suite::Suite::default();
     // What takes a minute starts first.
     keys::add(&mut suite);
@@ -89,8 +109,11 @@ fn main() -> ExitCode {
     sdk::add(&mut suite);
     sdk_errors::add(&mut suite);
     browser::add(&mut suite);
+    pages::add(&mut suite);
     tour::add(&mut suite);
+    page::add(&mut suite);
     jwks::add(&mut suite);
+    live_load::add(&mut suite);
     reload::add(&mut suite);
     configuration::add(&mut suite);
     live_update::add(&mut suite);
@@ -116,7 +139,12 @@ fn main() -> ExitCode {
     record::add(&mut suite);
     watching::add(&mut suite);
     webhooks::add(&mut suite);
+    resources::add(&mut suite);
+    admission::add(&mut suite);
     istio::add(&mut suite);
+    istio_chains::add(&mut suite);
+    istio_waypoint::add(&mut suite);
+    envoy_gateway::add(&mut suite);
     cards::add(&mut suite);
     projected::add(&mut suite);
     providers::add(&mut suite);
@@ -132,6 +160,7 @@ fn main() -> ExitCode {
     getting_started::add(&mut suite);
     skills::add(&mut suite);
     statistics::add(&mut suite);
+    observability::add(&mut suite);
     traces::add(&mut suite);
     task_states::add(&mut suite);
     http1::add(&mut suite);
@@ -151,10 +180,13 @@ fn main() -> ExitCode {
     credentials_keys::add(&mut suite);
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
+    remote_module::add(&mut suite);
+    release::add(&mut suite);
     steering::add(&mut suite);
     leaving::add(&mut suite);
     ratelimit::add(&mut suite);
     command::add(&mut suite);
+    upgrade::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);

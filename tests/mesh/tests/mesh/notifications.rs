@@ -57,7 +57,7 @@ impl Place {
     }
 
     fn options(&self, algorithm: &str) -> Result<Options> {
-        Ok(Options::default().env("NOTIFY_KEY", self.keys[algorithm]["pem"].as_str().context("no key")?))
+        Ok(Options::default().own().env("NOTIFY_KEY", self.keys[algorithm]["pem"].as_str().context("no key")?))
     }
 
     /// An Envoy that signs by `algorithm`, whose keys the receiver knows.

@@ -50,7 +50,7 @@ impl Ruled {
             }
             plugin["agents"] = json!(agents);
         })?;
-        Ok(Self { envoy: Envoy::start("policy", &file, Options::default()).await? })
+        Ok(Self { envoy: Envoy::start("policy", &file, Options::default().own()).await? })
     }
 }
 

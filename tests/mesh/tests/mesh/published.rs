@@ -3,11 +3,11 @@
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::http::{Call, rpc};
+use attache_mesh::live::Live;
 use attache_mesh::mesh::{AGENT, Mesh, SCOPES};
 use serde_json::{Value, json};
 
 use crate::at_hand::{Stating, add_agents, card, real_card, remote, skills, with_skills};
-use crate::live_update::Live;
 use crate::projected::{PUBLIC, both, ensure_card, own_card};
 use crate::suite::{Suite, works};
 

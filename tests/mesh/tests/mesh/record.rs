@@ -22,7 +22,7 @@ async fn start(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut Value)) -> Result
     let mut file = mesh.inbound_file()?;
     grpc::offer(&mut file, &mesh.agent_1_0, &mesh.agent_0_3)?;
     file.edit_plugin(edit)?;
-    Envoy::start(name, &file, Options::default()).await
+    Envoy::start(name, &file, Options::default().own()).await
 }
 
 /// The records in the log behind its first `start` bytes, once there are `count`.

@@ -33,7 +33,7 @@ async fn start(mesh: &Mesh, name: &str, port: u16, connection: Value) -> Result<
     let secrets = json!({"key": {"env": "KEY"}, "client": {"env": "CLIENT"}});
     let mut file = outbound(mesh, &[connection], &secrets, &[])?;
     file.cluster("remote", port)?;
-    Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY).env("CLIENT", "carded-secret")).await
+    Envoy::start(name, &file, Options::default().own().env("KEY", PARTNER_KEY).env("CLIENT", "carded-secret")).await
 }
 
 fn send(text: &str) -> Call {
@@ -253,7 +253,7 @@ async fn cached(mesh: &Mesh) -> Result<()> {
         let mut connection = connection(mesh.agent_1_0.port, &key());
         connection["card"]["remote"]["cluster"] = json!("cards");
         let file = outbound(mesh, &[connection], &json!({"key": {"env": "KEY"}}), &[("cards", place.port)])?;
-        let envoy = Envoy::start(name, &file, Options::default().env("KEY", PARTNER_KEY)).await?;
+        let envoy = Envoy::start(name, &file, Options::default().own().env("KEY", PARTNER_KEY)).await?;
         ensure!(send("first").send(envoy.port()).await?.status == 200, "{name}");
         envoys.push(envoy);
     }

@@ -122,7 +122,7 @@ impl Here {
         let manager = guarded.http_manager()?;
         // What a proxy in front says of its client comes through; whether it is believed is the filter's decision.
         manager["forward_client_cert_details"] = json!("ALWAYS_FORWARD_ONLY");
-        let options = Options::default().env("INTROSPECTION", "attache-secret");
+        let options = Options::default().own().env("INTROSPECTION", "attache-secret");
         let (plain, tls) =
             tokio::try_join!(Envoy::start("schemes", &plain, options.clone()), Envoy::start("schemes-tls", &guarded, options))?;
         Ok(Self { plain, tls, authority, mint, audience: mesh.audience.clone(), _deaf: deaf })

@@ -76,7 +76,7 @@ async fn inbound(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut EnvoyFile) -> R
     let mut file = mesh.inbound_file()?;
     file.edit_plugin(|plugin| plugin["agents"][0]["name"] = json!(AGENT_NAME))?;
     edit(&mut file)?;
-    let envoy = Envoy::start(name, &file, Options::default()).await?;
+    let envoy = Envoy::start(name, &file, Options::default().own()).await?;
     let token = mesh.token().await?;
     for call in [send_1_0("s").bearer(&token), send_1_0("s").bearer(&token), send_0_3("s").bearer(&token), send_1_0("s")] {
         call.send(envoy.port()).await?;
@@ -107,6 +107,9 @@ async fn inbound(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut EnvoyFile) -> R
     shows(&envoy, "attache_jwks_age_seconds", &[("issuer", "corp")], None).await?;
     shows(&envoy, "attache_jwks_fetches_total", &[("issuer", "corp"), ("outcome", "ok")], Some("1")).await?;
     shows(&envoy, "attache_tokens_total", &[("cache", "hit")], Some("2")).await?;
+    // The version of this package is that of the module: Cargo.toml has one for all.
+    shows(&envoy, "attache_build_info", &[("version", env!("CARGO_PKG_VERSION"))], Some("1")).await?;
+    envoy.logged(&[concat!("attache: version ", env!("CARGO_PKG_VERSION"))]).await?;
     let text = Call::get("/stats/prometheus").send(envoy.admin()).await?.text();
     let odd: Vec<&str> = text.lines().filter(|line| line.contains("attache_") && (line.contains("=.=") || line.contains(";."))).collect();
     ensure!(odd.is_empty(), "labels that nothing took out: {odd:?}");
@@ -117,7 +120,7 @@ async fn calls(mesh: &Mesh, name: &str, edit: impl FnOnce(&mut EnvoyFile)) -> Re
     let connections = [connection("partner.eu", &json!({"header": {"name": "x-api-key", "value": {"secret": "key"}}}))];
     let mut file = outbound(mesh, &connections, &json!({"key": {"env": "STATISTICS_KEY"}}), &[])?;
     edit(&mut file);
-    let envoy = Envoy::start(name, &file, Options::default().env("STATISTICS_KEY", "key-for-statistics")).await?;
+    let envoy = Envoy::start(name, &file, Options::default().own().env("STATISTICS_KEY", "key-for-statistics")).await?;
     ensure!(call("partner.eu").send(envoy.port()).await?.status == 200, "the call did not pass");
     let used = [("connection", "partner.eu"), ("method", "header"), ("from", "secret")];
     shows(&envoy, "attache_credentials_total", &used, Some("1")).await?;

@@ -11,6 +11,7 @@ use attache_mesh::canary;
 use attache_mesh::envoy::{self, Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply};
+use attache_mesh::matrix;
 use attache_mesh::mesh::{Mesh, SCOPES, send_1_0};
 use attache_mesh::mint::Mint;
 use attache_mesh::place;
@@ -67,6 +68,9 @@ impl Suite {
         T: Future<Output = Result<()>>,
     {
         let name = name.into();
+        if !matrix::is_asked(&name) {
+            return;
+        }
         let label = name.clone();
         let body = move || {
             let _ = process::tails_of_this_thread();
@@ -83,6 +87,7 @@ impl Suite {
                 })
             });
             note_time(&label, start);
+            matrix::note_test(&label, outcome.is_ok());
             outcome.map_err(|error: anyhow::Error| {
                 failures().push(format!("{label}: {}", error.root_cause()));
                 let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -97,6 +102,7 @@ impl Suite {
         let mut arguments = Arguments::from_args();
         arguments.test_threads.get_or_insert(THREADS);
         let _end = EndAll;
+        envoy::share();
         if let Err(error) = runtime().block_on(process::end_on_signal(130)) {
             eprintln!("{error:#}");
             return ExitCode::FAILURE;
@@ -105,10 +111,14 @@ impl Suite {
         envoy::search_all();
         let leaks = canary::sweep();
         leaks.iter().for_each(|leak| eprintln!("{leak}"));
-        let all = arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list && !arguments.ignored;
+        let all = !matrix::is_on() && arguments.filter.is_none() && arguments.skip.is_empty() && !arguments.list && !arguments.ignored;
         let unseen = if all { refusal::unseen() } else { Vec::new() };
         if !unseen.is_empty() {
             eprintln!("no test was refused for: {}", unseen.join(", "));
+        }
+        if let Err(error) = matrix::report() {
+            eprintln!("{error:#}");
+            return ExitCode::FAILURE;
         }
         let played = verdicts::table();
         let (table, is_good) = played.unwrap_or_else(|| (String::new(), true));

@@ -63,7 +63,7 @@ async fn inbound(mesh: &Mesh) -> Result<()> {
             "path": access, "log_format": {"text_format_source": {"inline_string": "%FILTER_STATE(wasm.attache.task_state:PLAIN)%\n"}},
         },
     }]);
-    let envoy = Envoy::start("task-states", &file, Options::default()).await?;
+    let envoy = Envoy::start("task-states", &file, Options::default().own()).await?;
     let token = mesh.token().await?;
     for (sdk, binding) in TALKS {
         let agent: &Agent = if sdk.version() == "1.0" { &mesh.agent_1_0 } else { &mesh.agent_0_3 };
@@ -103,7 +103,7 @@ async fn inbound(mesh: &Mesh) -> Result<()> {
 async fn of_a_remote_agent(mesh: &Mesh) -> Result<()> {
     let mut file = outbound(mesh, &[connection("asks", &json!({"none": {}}))], &json!({}), &[])?;
     file.edit_plugin(|plugin| plugin["audit"] = json!({"auth_required": true}))?;
-    let envoy = Envoy::start("task-states-outbound", &file, Options::default()).await?;
+    let envoy = Envoy::start("task-states-outbound", &file, Options::default().own()).await?;
     let send = |method: &str, text: &str| {
         Call::post("/", &rpc(json!("a"), method, message_1_0(text))).host("asks.example.com").header("accept-encoding", "identity")
     };

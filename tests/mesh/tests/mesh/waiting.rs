@@ -52,7 +52,7 @@ fn file(mesh: &Mesh, uri: &str, port: u16, members: &Value) -> Result<EnvoyFile>
 }
 
 async fn start(name: &str, file: &EnvoyFile) -> Result<Envoy> {
-    let options = Options::default().workers(1).env("INTROSPECTION", "attache-secret").env("TAG", "0123456789abcdef0123456789abcdef");
+    let options = Options::default().own().workers(1).env("INTROSPECTION", "attache-secret").env("TAG", "0123456789abcdef0123456789abcdef");
     Envoy::start(name, file, options).await
 }
 

@@ -8,6 +8,7 @@ use attache_mesh::connections::{connection, outbound};
 use attache_mesh::envoy::{Envoy, Options};
 use attache_mesh::envoy_file::EnvoyFile;
 use attache_mesh::http::{Call, Reply, message_0_3, message_1_0, rpc};
+use attache_mesh::live::Live;
 use attache_mesh::mesh::{Mesh, PARTNER_KEY};
 use attache_mesh::mint::Mint;
 use attache_mesh::peer::{self, Sdk};
@@ -19,7 +20,6 @@ use attache_mesh::{place, wait};
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
-use crate::live_update::Live;
 use crate::suite::Suite;
 
 const HOST: &str = "hooks.example.com";
