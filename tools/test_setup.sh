@@ -52,6 +52,12 @@ an_envoy "$old/envoy" 1.38.3
 an_envoy "$scratch/managed" 1.40.1
 a_func_e "$b/func-e" "$scratch/managed"
 
+# Where func-e keeps its Envoys is its own affair: it is asked, with the variables that it reads.
+an_envoy "$scratch/kept/envoy-versions/1.40.0/bin/envoy" 1.40.0
+program "$scratch/own/func-e" '[ "$1" = which ] && echo "$FUNC_E_DATA_HOME/envoy-versions/1.40.0/bin/envoy"'
+expect "func-e finds the Envoy in its own folder" "$scratch/kept/envoy-versions/1.40.0/bin/envoy" \
+    "$(export FUNC_E_DATA_HOME=$scratch/kept; choice '' "$scratch/own" "$a")"
+
 expect "ENVOY_PATH comes first" "$scratch/mine" "$(choice "$scratch/mine" "$b" "$a")"
 expect "func-e comes before PATH" "$scratch/managed" "$(choice '' "$a" "$b")"
 expect "an envoy on PATH comes before the wheel" "$a/envoy" "$(choice '' "$a")"

@@ -9,8 +9,7 @@ use std::num::NonZeroU32;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Longest body, 0 for no limit. Envoy's `per_connection_buffer_limit_bytes` must be larger than the part of a body that comes before
-    /// its method.
+    /// Longest body, 0 for no limit. [Envoy's buffers](buffers.md) must be larger.
     pub max_body_bytes: u64,
     /// Kinds of parts: `text`, `file`, `data`.
     #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "all")))]

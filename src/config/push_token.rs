@@ -29,7 +29,7 @@ pub struct PushTo {
     /// Configurations that name another URL: `refuse`, or `pass` without a token.
     #[serde(default)]
     pub others: OtherTargets,
-    /// Longest body of a call that may hold a configuration: all of it is held. Envoy's buffer must be larger.
+    /// Longest body of a call that may hold a configuration: all of it is held. [Envoy's buffers](buffers.md) must be larger.
     #[serde(default = "megabyte")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_body_bytes: u64,

@@ -32,7 +32,7 @@ pub struct Webhook {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless there is `security`")))]
     pub token: Option<PushToken>,
-    /// Longest body. Envoy's buffer must be larger.
+    /// Longest body. [Envoy's buffers](buffers.md) must be larger.
     #[serde(default = "megabyte")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
     pub max_body_bytes: u64,

@@ -10,8 +10,7 @@ const HEAD: &str = r#"static_resources:
   listeners:
   - name: inbound
     address: {socket_address: {address: 127.0.0.1, port_value: PORT}}
-    # More than limits.max_body_bytes (1 MiB by default): a body is held until the verdict.
-    per_connection_buffer_limit_bytes: 2097152
+    per_connection_buffer_limit_bytes: 2097152           # above limits.max_body_bytes: docs/buffers.md
     filter_chains:
     - filters:
       - name: envoy.filters.network.http_connection_manager
@@ -22,6 +21,7 @@ const HEAD: &str = r#"static_resources:
           merge_slashes: true
           path_with_escaped_slashes_action: REJECT_REQUEST
           request_headers_timeout: 10s
+          http2_protocol_options: {initial_stream_window_size: 2097152}    # the same for HTTP/2
           http_filters:
           - name: attache
             typed_config:

@@ -160,7 +160,12 @@ async fn outbound(mesh: &Mesh) -> Result<()> {
         "tls-outbound-far",
         &[
             ("partner", trust.public.issue("partner", &[], &["*.partner.example.com"])?, None, mesh.partner.port),
-            ("supplier", trust.supplier.issue("supplier", &[], &["supplier.example.com"])?, Some(&trust.internal), mesh.agent_1_0.port),
+            (
+                "supplier",
+                trust.supplier.issue("supplier's agent", &[], &["supplier.example.com"])?,
+                Some(&trust.internal),
+                mesh.agent_1_0.port,
+            ),
             ("unknown", trust.public.issue("supplier", &[], &["supplier.example.com"])?, None, mesh.agent_1_0.port),
             ("idp", trust.public.issue("idp", &[], &["auth.example.com"])?, None, mesh.authorization.port),
         ],
