@@ -53,9 +53,9 @@ impl Observed {
         let vault = StandIn::start(Answer::new("200 OK", "text/plain", "key-of-the-vault")).await?;
         let inbound_file = inbound_file(mesh, authorization, &introspection, &broken)?;
         let inbound =
-            Envoy::start("observed-in", &inbound_file, Options::default().workers(2).env("INTROSPECTION", "attache-secret")).await?;
+            Envoy::start("observed-in", &inbound_file, Options::default().own().workers(2).env("INTROSPECTION", "attache-secret")).await?;
         let outbound_file = outbound_file(mesh, &broken, &vault)?;
-        let outbound = Envoy::start("observed-out", &outbound_file, Options::default().env("BRIEF_SECRET", "brief-secret")).await?;
+        let outbound = Envoy::start("observed-out", &outbound_file, Options::default().own().env("BRIEF_SECRET", "brief-secret")).await?;
         let prometheus = Prometheus::start(&[("inbound", inbound.admin()), ("outbound", outbound.admin())]).await?;
         let caller = authorization.token(&mesh.audience, SCOPES).await?;
         let guest = authorization.token_of("guest", &mesh.audience, SCOPES).await?;
