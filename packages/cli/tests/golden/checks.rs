@@ -91,7 +91,7 @@ fn the_files_that_ship_are_good() {
         let kinds = ["kind: WasmPlugin\n", "kind: TrafficExtension\n", "kind: EnvoyExtensionPolicy\n"];
         let own = kinds.iter().map(|kind| text.matches(kind).count()).sum::<usize>();
         let envoy = if text.contains("\"agents\"") || text.contains("\"connections\"") {
-            text.matches(".filters.http.wasm.v3.Wasm").count().max(1)
+            text.lines().filter(|line| line.contains("\"@type\"") && line.contains(".filters.http.wasm.v3.Wasm")).count().max(1)
         } else {
             0
         };
