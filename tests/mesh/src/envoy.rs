@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
@@ -181,8 +181,13 @@ impl Envoy {
 
     /// The port of the listener of this name.
     pub async fn port_of(&self, listener: &str) -> Result<u16> {
-        let listeners = Call::get("/listeners?format=json").send(self.admin).await?.json();
-        let found = listeners["listener_statuses"].as_array().and_then(|list| list.iter().find(|one| one["name"] == listener).cloned());
+        let (admin, name) = match &self.guest {
+            Some(guest) => guest.named(listener),
+            None => (self.admin, listener.to_owned()),
+        };
+        let listeners = Call::get("/listeners?format=json").send(admin).await?.json();
+        let found =
+            listeners["listener_statuses"].as_array().and_then(|list| list.iter().find(|one| one["name"] == name.as_str()).cloned());
         let port = found.with_context(|| format!("no listener {listener}"))?["local_address"]["socket_address"]["port_value"].as_u64();
         Ok(u16::try_from(port.context("a listener without a port")?)?)
     }
@@ -195,7 +200,18 @@ impl Envoy {
 
     /// The process.
     pub fn process(&self) -> &Arc<Process> {
+        self.alone();
         &self.process
+    }
+
+    /// How it ended, if it did.
+    pub fn ended(&self) -> Option<ExitStatus> {
+        self.process.ended()
+    }
+
+    /// The last lines of its output, for a failure report.
+    pub fn tail(&self) -> String {
+        self.process.tail()
     }
 
     /// What a process has once is no guest's: a test that asks for it says so when it starts its Envoy.

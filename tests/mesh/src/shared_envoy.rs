@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use crate::envoy::{Envoy, Options};
 use crate::envoy_file::{EnvoyFile, is_wasm};
 use crate::http::Call;
+use crate::port::Reserved;
 use crate::process::{self, Process};
 use crate::{place, wait};
 
@@ -32,6 +33,8 @@ pub struct Guest {
     envoy: &'static SharedEnvoy,
     /// Ends the names of all that is its own: `~m7`.
     mark: String,
+    /// The ports of its listeners. Envoy may give several listeners without a port the socket of one that is just being taken away.
+    _ports: Vec<Reserved>,
 }
 
 /// One process that serves for many.
@@ -72,12 +75,21 @@ pub async fn serve(file: &EnvoyFile, options: &Options) -> Result<Option<(Guest,
     static RUNNING: [OnceCell<SharedEnvoy>; ENVOYS] = [const { OnceCell::const_new() }; ENVOYS];
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let mark = format!("~m{number}");
-    let Some((listeners, clusters)) = marked(file.value(), &mark, options) else { return Ok(None) };
+    let Some((mut listeners, clusters)) = marked(file.value(), &mark, options) else { return Ok(None) };
+    let mut ports = Vec::new();
+    for listener in &mut listeners {
+        let port = &mut listener["address"]["socket_address"]["port_value"];
+        if *port == 0 {
+            let reserved = Reserved::new()?;
+            *port = json!(reserved.port());
+            ports.push(reserved);
+        }
+    }
     let index = number % ENVOYS;
     let slot = RUNNING.get(index).context("an Envoy")?;
     let envoy = slot.get_or_try_init(|| SharedEnvoy::start(index)).await?;
     // From here on its end takes away what is added.
-    let guest = Guest { envoy, mark };
+    let guest = Guest { envoy, mark, _ports: ports };
     let port = guest.add(listeners, clusters).await.with_context(|| format!("{}\n{}", guest.log(), envoy.process.tail()))?;
     Ok(Some((guest, port)))
 }
@@ -172,6 +184,8 @@ impl Marking<'_> {
         };
         self.is_whole &= config["vm_config"]["code"] == json!({"local": {"filename": place::module(false)}});
         let vm = &mut config["vm_config"];
+        // What is restricted is logged without the name of a VM.
+        self.is_whole &= vm.get("capability_restriction_config").is_none();
         // Without a name of its own a VM is shared with others of that kind: a test that has none means that.
         let Some(vm_id) = vm["vm_id"].as_str().map(str::to_owned) else {
             self.is_whole = false;
@@ -346,6 +360,11 @@ impl Guest {
     /// The process that it is in.
     pub fn process(&self) -> &Arc<Process> {
         &self.envoy.process
+    }
+
+    /// The port of the admin server, and the name that a listener has here.
+    pub fn named(&self, listener: &str) -> (u16, String) {
+        (self.envoy.admin, format!("{listener}{}", self.mark))
     }
 
     /// The port of the admin server, and the name that statistics with `part` in theirs have here. `None` if a process has them once:

@@ -176,7 +176,7 @@ async fn filter_state(mesh: &Mesh) -> Result<()> {
 }
 
 async fn access_log(mesh: &Mesh) -> Result<()> {
-    let envoy = Envoy::start("access-log", &example(mesh, "access-log.yaml")?, Options::default()).await?;
+    let envoy = Envoy::start("access-log", &example(mesh, "access-log.yaml")?, Options::default().own()).await?;
     let token = mesh.token().await?;
     went_on(&send("good").bearer(&token).send(envoy.port()).await?)?;
     send("bad").send(envoy.port()).await?;
@@ -229,7 +229,7 @@ async fn restricted(mesh: &Mesh) -> Result<()> {
     let card = Call::get("/.well-known/agent-card.json").version("1.0").host("expense.example.com").send(port).await?;
     ensure!(card.is_success() && card.text().contains("https://expense.example.com"), "{} {}", card.status, card.text());
     envoy.stat_reaches("attache_decisions", 5).await?;
-    ensure!(!envoy.log().contains(RESTRICTED), "{}", envoy.process().tail());
+    ensure!(!envoy.log().contains(RESTRICTED), "{}", envoy.tail());
     ensure!(envoy.stat("vm_reload").await? == 0, "the VM was replaced");
 
     // One less: the filter is not asked, which is what `attache check` is there to say.

@@ -235,7 +235,7 @@ async fn secrets(mesh: &Mesh) -> Result<()> {
     let mut file = with_secrets(&trust, &secrets)?;
     file.cluster("vault", vault.port)?;
     file.cluster("partner", mesh.agent_1_0.port)?;
-    let options = Options::default().env("CLIENT_SECRET", token).env("VAULT_TOKEN", "canary-vault-token");
+    let options = Options::default().own().env("CLIENT_SECRET", token).env("VAULT_TOKEN", "canary-vault-token");
     let envoy = Envoy::start("secrets", &file, options).await?;
     let port = envoy.port_of("outbound").await?;
     let client = trust.clients.issue("travel", &["spiffe://corp/ns/travel"], &[])?;

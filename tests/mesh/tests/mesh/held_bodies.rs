@@ -43,12 +43,12 @@ fn limit(file: &mut EnvoyFile, bytes: usize) -> Result<()> {
 
 /// Envoy runs, its VM was not replaced, and it logged no fault of the filter.
 async fn ensure_alive(envoy: &Envoy) -> Result<()> {
-    ensure!(envoy.process().ended().is_none(), "Envoy ended with {:?}\n{}", envoy.process().ended(), envoy.process().tail());
-    ensure!(envoy.stat("vm_reload").await? == 0, "the VM was replaced\n{}", envoy.process().tail());
+    ensure!(envoy.ended().is_none(), "Envoy ended with {:?}\n{}", envoy.ended(), envoy.tail());
+    ensure!(envoy.stat("vm_reload").await? == 0, "the VM was replaced\n{}", envoy.tail());
     let log = envoy.log();
     let fault = log.lines().find(|line| line.contains("already borrowed") || line.contains("Uncaught") || line.contains("panicked"));
     ensure!(fault.is_none(), "{fault:?}");
-    ensure!(!log.contains("outgrown") && !log.contains("did not hand out"), "the filter refused to write\n{}", envoy.process().tail());
+    ensure!(!log.contains("outgrown") && !log.contains("did not hand out"), "the filter refused to write\n{}", envoy.tail());
     Ok(())
 }
 

@@ -31,7 +31,7 @@ impl Guarded {
         file.cluster("expense_v1_0", agent.port)?;
         file.cluster("expense_v0_3", agent.port)?;
         edit(&mut file)?;
-        Ok(Self { agent, envoy: Envoy::start(name, &file, Options::default()).await?, token: mesh.token().await? })
+        Ok(Self { agent, envoy: Envoy::start(name, &file, Options::default().own()).await?, token: mesh.token().await? })
     }
 
     /// The head of a POST with this token.
