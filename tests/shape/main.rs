@@ -227,3 +227,18 @@ fn every_peer_is_described() {
         assert!(is_installed || text.contains(&format!("`{name}`")), "tests/mesh/peers/README.md lacks {name}");
     }
 }
+
+/// A checkout may be a copy, with all that was built in it. What cargo compiled into a test would then lead to the place that it was copied from,
+/// and to the module there.
+#[test]
+fn tests_find_their_checkout_when_they_run() {
+    for folder in ["src", "packages", "tests"] {
+        for file in files(&root().join(folder), "rs") {
+            let text = fs::read_to_string(&file).unwrap();
+            for place in ["MANIFEST_DIR", "BIN_EXE_", "TARGET_TMPDIR"] {
+                let compiled = format!("env!(\"CARGO_{place}");
+                assert!(!text.contains(&compiled), "{}: {compiled}…; ask std::env, or start from the package's folder", file.display());
+            }
+        }
+    }
+}
