@@ -49,6 +49,13 @@ nothing_matches() {
     ! git grep --untracked -nIE -e "$pattern" -- "$@"
 }
 
+# What is in the module, of all that the lock file has. `cargo tree` says that it found nothing by a warning.
+no_wasm_bindgen_in_the_module() {
+    local tree
+    tree=$(cargo tree --locked --target wasm32-unknown-unknown --edges normal --package attache --all-features) || return 1
+    grep -q '^attache ' <<<"$tree" && ! grep 'wasm-bindgen' <<<"$tree"
+}
+
 # A runner reads only the tests of its own version of wasm-bindgen.
 same_wasm_bindgen() {
     [ "$(locked_version Cargo.lock)" = "$(locked_version $runner/Cargo.lock)" ]
@@ -61,6 +68,7 @@ check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
 check "clippy, as the module ships" cargo clippy --locked --lib --no-default-features -- -D warnings
 check "the sources for wasm32" wasm_sources
 check "documentation" tools/doc.sh
+check "nothing in the module needs wasm-bindgen" no_wasm_bindgen_in_the_module
 check "wasm-bindgen is one version in both lock files" same_wasm_bindgen
 check "shell scripts" shell_scripts
 check "Python scripts, A2A 1.0" python_scripts .tools/py-1.0/bin/python
