@@ -45,6 +45,12 @@ impl Prometheus {
             Ok(line.and_then(|line| line.trim().rsplit_once(':')?.1.parse::<u16>().ok()))
         });
         let port = listening.await.with_context(|| process.tail())?;
+        // It listens before it can answer.
+        let ready = wait::until("Prometheus to be ready", START, async || {
+            let reply = Call::get("/-/ready").send(port).await;
+            Ok(reply.is_ok_and(|reply| reply.status == 200).then_some(()))
+        });
+        ready.await.with_context(|| process.tail())?;
         Ok(Self { process, port })
     }
 
