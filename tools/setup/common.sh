@@ -63,6 +63,16 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" >"$log" 2>&1
 }
 
+# apt_unpack PACKAGE FOLDER: takes a package's files without installing it: an installed server would start with the machine, and
+# unpacking needs no root. Lists of packages that are too old name one that is gone; root can get new ones.
+apt_unpack() {
+    (
+        cd "$2" || exit 1
+        apt-get download "$1" || { can_apt && apt-get update && apt-get download "$1"; } || exit 1
+        dpkg-deb --extract "$1"_*.deb . && rm "$1"_*.deb
+    )
+}
+
 # apt_offers PACKAGE: prints the version apt would install, from fresh lists.
 apt_offers() {
     say "apt-get update, about 10 s"

@@ -1,6 +1,5 @@
 # shellcheck shell=bash
-# Prometheus and promtool, which try the rules and the dashboard: those on PATH, else Debian's package. The package is unpacked and not
-# installed: installed, it would start a server of its own, and unpacking needs no root.
+# Prometheus and promtool, which try the rules and the dashboard: those on PATH, else Debian's package, unpacked.
 
 prometheus_wanted=2.42
 
@@ -24,13 +23,8 @@ choose_prometheus() {
     if [ -n "$path" ] && usable_prometheus "$path"; then printf '%s' "$path"; else printf debian; fi
 }
 
-# Downloads and unpacks. Lists of packages that are too old name one that is gone.
 fetch_prometheus() {
-    (
-        cd "$1" || exit 1
-        apt-get download prometheus || { apt-get update && apt-get download prometheus; } || exit 1
-        dpkg-deb -x prometheus_*.deb . && rm -rf prometheus_*.deb usr/share usr/lib etc lib
-    ) && usable_prometheus "$1/usr/bin"
+    apt_unpack prometheus "$1" && (cd "$1" && rm -rf usr/share usr/lib etc lib) && usable_prometheus "$1/usr/bin"
 }
 
 setup_prometheus() {

@@ -2,22 +2,13 @@
 # What the tests of a release need: the published schema of its bill of materials and a client of oras (PyPI), a registry for
 # its image and skopeo, which pushes it there (Debian).
 
-# The registry is taken out of its package and not installed: an installed one starts with the machine.
-fetch_registry() {
-    (cd "$1" && apt-get download docker-registry && dpkg-deb --extract docker-registry_*.deb . && rm docker-registry_*.deb) &&
-        "$1/usr/bin/docker-registry" --version
-}
+fetch_registry() { apt_unpack docker-registry "$1" && "$1/usr/bin/docker-registry" --version; }
 
 setup_registry() {
     local path
     if ! path=$(command -v docker-registry); then
-        if [ ! -f "$cache/docker-registry-$(key_of "$(uname -m)")/complete" ]; then
-            has apt-get && has dpkg-deb ||
-                missing "docker-registry, to which tests push the image" "install Docker's registry (distribution) as docker-registry on PATH"
-            # Where the lists of packages are missing, root can get them.
-            apt-cache show docker-registry >/dev/null 2>&1 || { can_apt && apt_offers docker-registry >/dev/null; } ||
-                missing "docker-registry among the packages of apt" "run as root: apt-get update"
-        fi
+        has apt-get && has dpkg-deb ||
+            missing "docker-registry, to which tests push the image" "install Docker's registry (distribution) as docker-registry on PATH"
         install_once docker-registry "$(key_of "$(uname -m)")" "9 MB, about 5 s" fetch_registry
         path=$installed/usr/bin/docker-registry
     fi
