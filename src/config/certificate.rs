@@ -34,7 +34,7 @@ pub enum CertificateSource {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "ForwardedCertificate", transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct Forwarded {
-    /// Who may say it: identities (URI, DNS name or subject) of the certificates of the proxies in front; `*` for whoever can connect.
+    /// The proxies in front that may send this header: identities (URI, DNS name or subject) of their certificates; `*` for any client that can connect.
     #[cfg_attr(feature = "schema", schemars(length(min = 1), inner(length(min = 1))))]
     pub proxies: Vec<String>,
     /// How many elements the header has, exactly, from 1 to 8; the first is the client's.

@@ -182,7 +182,7 @@ pub struct TokenExchange {
     pub request: TokenParameters,
     /// For whom.
     pub subject: Subject,
-    /// Who acts for the subject, if that is told.
+    /// The actor token (RFC 8693 section 2.1), which says who acts for the subject. Without this member none is sent.
     #[serde(default)]
     pub actor: Option<Actor>,
     /// What the caller's token is called in the request (`subject_token_type`).

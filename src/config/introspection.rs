@@ -24,7 +24,7 @@ pub struct Introspection {
     pub timeout: Duration,
     /// As whom it is asked.
     pub client: Client,
-    /// `iss` of the answer, exactly; then it must be there. It is also where clients are told to get tokens.
+    /// What `iss` of the answer must be, exactly: an answer without `iss` is then refused. Clients are told to get tokens there, too.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub issuer: Option<String>,
