@@ -1,16 +1,19 @@
 # Each target says what it does; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing dashboard run screenshot
+.PHONY: help base setup build dist image reproducible quick unit test bless docs lint doc deny mesh attacks matrix tck bench sizing dashboard run screenshot
 
 runner := CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER=$(CURDIR)/.tools/bin/wasm-bindgen-test-runner
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
+base:
+	@tools/setup.sh build
+
 setup: ## install the tools of build and tests into a cache (first time about 2 minutes)
 	@tools/setup.sh
 
-build: setup ## make target/attache.wasm, and target/attache-trap.wasm for the tests
+build: base ## make target/attache.wasm, and target/attache-trap.wasm for the tests
 	@tools/build.sh
 
 dist: build ## make target/dist/attache-VERSION and its archive: what an operator installs (docs/install.md)
@@ -34,12 +37,12 @@ docs: ## rewrite what is made of the configuration's types: its JSON Schema and 
 	BLESS=1 cargo test --locked -q -p attache-cli --test schema
 	@git --no-pager diff --stat -- docs envoy packages/cli/tests
 
-unit: build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
+unit: setup build ## test the filter without Envoy: natively, on wasm32 under Node, and the setup scripts
 	@tools/test_setup.sh
 	cargo test --locked --workspace --exclude attache-mesh
 	$(runner) tools/wasm-cargo.sh test --lib
 
-mesh: dist ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)
+mesh: setup dist ## test real Envoys, agents, clients and an authorization server together (TEST=router: those of that name)
 	cargo test --locked -p attache-mesh $(if $(TEST),--test mesh -- $(TEST))
 
 attacks: build ## play the attack corpora alone (the mesh plays them too): what is refused, what passes, in one table
@@ -53,13 +56,13 @@ tck: build ## play a checkout of the official TCK against an agent, directly and
 
 test: unit mesh ## unit and mesh
 
-lint: setup ## check formatting, clippy, documentation, scripts, names and dependencies
+lint: base ## check formatting, clippy, documentation, scripts, names and dependencies
 	@tools/lint.sh
 
 doc: ## make the documentation of the code (target/doc); warnings are errors
 	@tools/doc.sh
 
-deny: setup ## check licences, sources and known vulnerabilities of dependencies
+deny: base ## check licences, sources and known vulnerabilities of dependencies
 	@tools/deny.sh
 
 bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one part, PLOTS=1: draw growth, see docs/performance.md)
@@ -68,7 +71,7 @@ bench: build ## measure what the filter costs in a real Envoy (BENCH=reach: one 
 sizing: build ## measure memory and CPU time of real Envoys by agents and workers, and what live updates add (about 5 minutes)
 	@cargo run --release --locked -q -p attache-mesh --bin sizing
 
-dashboard: build ## draw the pictures of docs/dashboards.md anew (docs/images/), from 3 minutes of traffic
+dashboard: setup build ## draw the pictures of docs/dashboards.md anew (docs/images/), from 3 minutes of traffic
 	@cargo run --locked -q -p attache-mesh --bin dashboard
 
 run: build ## start a whole mesh, show requests passing it, and serve a page of it (ONCE=1: stop after the requests)

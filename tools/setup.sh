@@ -2,6 +2,7 @@
 # Installs what the build and the tests need beyond cargo, python3, node with npm, and a C compiler.
 # It goes to a cache that the user's clones share (ATTACHE_CACHE, else XDG_CACHE_HOME/attache, else ~/.cache/attache);
 # .tools/ holds links into it. Every make target calls this; with all there it takes a second.
+# setup.sh build: without what only tests use (Prometheus, a registry), which not every machine can have.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -44,8 +45,10 @@ install_all() {
     setup_envoy
     setup_deny
     setup_node
-    setup_release
-    setup_prometheus
+    if [ "$1" = all ]; then
+        setup_release
+        setup_prometheus
+    fi
     wait "$runner" || exit 1
     trap - EXIT
 }
@@ -58,5 +61,5 @@ if ! flock -n 9; then
     say "another setup is at work on $cache; waiting for it"
     flock 9
 fi
-install_all
+install_all "${1:-all}"
 say "ready: Envoy $(envoy_version "$tools/bin/envoy"), $(sed -n "1s/^# //p" "$tools/wasm-env")"
