@@ -219,7 +219,7 @@ async fn restricted(mesh: &Mesh) -> Result<()> {
         plugin["secrets"] = json!({"own": {"env": "OWN"}});
     })?;
     file.wasm()?["vm_config"]["environment_variables"] = json!({"host_env_keys": ["OWN"]});
-    let envoy = Envoy::start("restricted", &file, Options::default().env("OWN", &"k".repeat(40))).await?;
+    let envoy = Envoy::start("restricted", &file, Options::default().env("OWN", "canary-of-owned-tasks-0123456789abcdef0123")).await?;
     let (port, token) = (envoy.port(), mesh.token().await?);
     went_on(&send("good").bearer(&token).send(port).await?)?;
     refusal::check(&send("bad").send(port).await?, "credentials_missing", &Form::Rpc(json!("bad")))?;
