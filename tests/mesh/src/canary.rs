@@ -64,7 +64,7 @@ fn kept() -> MutexGuard<'static, Kept> {
 /// If it cannot be told from what others write, such as one letter again and again.
 pub fn keep(secret: &str) {
     let letters: std::collections::BTreeSet<char> = secret.chars().collect();
-    assert!(secret.len() < LETTERS || letters.len() > 2, "{secret:?} cannot be told from other text: take another secret");
+    assert!(secret.len() < LETTERS || letters.len() > 2, "{secret:.40} cannot be told from other text: take another secret");
     let mut kept = kept();
     let parts: Vec<&str> = secret.split('.').collect();
     match parts.as_slice() {
