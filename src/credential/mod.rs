@@ -7,6 +7,7 @@ pub mod endpoint;
 pub mod grant;
 pub mod managed_identity;
 pub mod push_token;
+pub mod seal;
 pub mod secrets;
 pub mod signed_jwt;
 pub mod signing;
