@@ -25,6 +25,14 @@ pub struct MemoryStore {
 }
 
 impl GrantStore {
+    /// For how long a worker may believe what it read.
+    #[must_use]
+    pub const fn remember(&self) -> std::time::Duration {
+        match self {
+            Self::Memory(_) => std::time::Duration::from_secs(1),
+        }
+    }
+
     pub(super) fn check(&self, at: &str, _secrets: &SortedMap<String, Secret>) -> Result<(), ConfigError> {
         match self {
             Self::Memory(own) if !(64..=65536).contains(&own.grants) => Err(ConfigError::of(at, "memory.grants", "must be 64 to 65536")),

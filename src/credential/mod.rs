@@ -5,6 +5,7 @@ pub mod authorize;
 pub mod cache;
 pub mod endpoint;
 pub mod grant;
+pub mod link;
 pub mod managed_identity;
 pub mod push_token;
 pub mod seal;
@@ -13,6 +14,7 @@ pub mod signed_jwt;
 pub mod signing;
 pub mod source;
 pub mod static_header;
+pub mod tag_keys;
 pub mod user;
 
 /// What tells one token from all others: a digest of connection, method, client, subject, actor, scopes and audience.

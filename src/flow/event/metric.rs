@@ -114,6 +114,8 @@ pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
         Want::Secret(_) => "attache_secret_fetches.",
         Want::Token(_) => "attache_token_fetches.",
         Want::RemoteCard(_) => "attache_remote_card_fetches.",
+        Want::Grant(_) => "attache_grant_calls.",
+        Want::Job(_) => "attache_consent_calls.",
     };
     named(metric, &[whose, outcome(succeeded)], "total")
 }
