@@ -37,6 +37,10 @@ pub struct UserPassthrough {
     /// What a call is answered whose user has not agreed yet: a task that waits for it, or a 401.
     #[serde(default)]
     pub consent: ConsentForm,
+    /// Longest body of a call: it is read as a whole before it leaves. [Envoy's buffers](buffers.md) must be larger.
+    #[serde(default = "megabyte")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1), extend("default" = 1_048_576)))]
+    pub max_body_bytes: u64,
 }
 
 /// How the browser that opens a link is known to be the caller's.
@@ -124,6 +128,9 @@ impl UserPassthrough {
             ..TokenParameters::default()
         };
         request.check(at)?;
+        if self.max_body_bytes == 0 {
+            return fail("max_body_bytes", "must be at least 1");
+        }
         let claims: Vec<&str> = self.identity.claims().collect();
         if claims.is_empty() || claims.len() > 4 || claims.iter().any(|claim| claim.is_empty()) {
             return fail("identity", "name one to four claims");
@@ -214,6 +221,10 @@ impl Config {
         let is_own = connection.user_passthrough().is_some();
         connection.credentials().filter(|credential| matches!(credential, Credential::UserPassthrough(_))).count() > usize::from(is_own)
     }
+}
+
+const fn megabyte() -> u64 {
+    1 << 20
 }
 
 /// Whether `name` is a segment of a path as it is.

@@ -22,7 +22,7 @@ use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::obtain::Attachment;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::tokens::Subject as Presented;
-use crate::flow::supply::vault::{Done, Fault};
+use crate::flow::supply::vault::operation::{Done, Fault};
 use crate::identity::jws::Jws;
 use crate::identity::{Caller, Kind, Origin};
 use crate::ownership::local_id::{Bound, LocalId};
@@ -108,7 +108,8 @@ impl Outbound {
             self.as_user.get_or_insert_default().named = Some(named);
         }
         let named = self.as_user.as_ref().and_then(|state| state.named.clone()).unwrap_or_default();
-        let task = self.own_id(Subject::Task, named.task.as_deref(), &acting, context).map_err(|denial| refuse(denial.for_version(version)))?;
+        let task =
+            self.own_id(Subject::Task, named.task.as_deref(), &acting, context).map_err(|denial| refuse(denial.for_version(version)))?;
         if let Some(task) = &task
             && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage)
         {
@@ -154,7 +155,9 @@ impl Outbound {
 
     fn grant(&self, acting: &Acting<'_>, context: &Context<'_>) -> Look {
         let supply = context.runtime.supply();
-        supply.granted(self.connection.index, &acting.user, &self.waited, context.now).map_or(Look::Failed(Failure::Unavailable), |found| found.1)
+        supply
+            .granted(self.connection.index, &acting.user, &self.waited, context.now)
+            .map_or(Look::Failed(Failure::Unavailable), |found| found.1)
     }
 
     fn wait(&self, want: Want, effects: &mut Vec<Effect>) -> Next {
@@ -205,7 +208,14 @@ impl Outbound {
     }
 
     /// A question about a task of ours.
-    fn find_local(&mut self, task: &LocalId, named: &Named, acting: &Acting<'_>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Found {
+    fn find_local(
+        &mut self,
+        task: &LocalId,
+        named: &Named,
+        acting: &Acting<'_>,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Found {
         if !matches!(acting.operation, Operation::GetTask | Operation::SubscribeToTask | Operation::CancelTask) {
             let denial = Denial::new(Reason::PushNotOffered).advise("This task waits for its user: it sends no push notifications.");
             return Err(refuse(denial.for_version(acting.version)));
@@ -254,7 +264,7 @@ impl Outbound {
         match supply.outcome(job) {
             None if !self.waited.contains(&Want::Job(job)) => return Ok(Err(self.wait(Want::Job(job), effects))),
             Some(Outcome::Stored(Ok(Done::Found(found)))) => {
-                let ended = found.and_then(|(bytes, _)| supply.read_flow(flow, &bytes));
+                let ended = found.and_then(|found| supply.read_flow(flow, &found.bytes));
                 self.as_user.get_or_insert_default().flow = Some(ended);
                 Ok(Ok(ended))
             }
@@ -263,7 +273,7 @@ impl Outbound {
                 Ok(Ok(Some(Ended::Cancelled)))
             }
             // It has ended already: how, the store says.
-            Some(Outcome::Stored(Ok(Done::Conflict))) => {
+            Some(Outcome::Stored(Ok(Done::Conflict(_)))) => {
                 self.as_user.get_or_insert_default().job = None;
                 self.ended(task, false, context, effects)
             }
@@ -274,7 +284,14 @@ impl Outbound {
     }
 
     /// The user has not agreed: the answer says where that can be done.
-    fn ask(&mut self, task: Option<&LocalId>, named: &Named, acting: &Acting<'_>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Found {
+    fn ask(
+        &mut self,
+        task: Option<&LocalId>,
+        named: &Named,
+        acting: &Acting<'_>,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Found {
         // A flow that goes on has its task already; what has ended begins anew.
         let known = match task {
             None => None,
@@ -361,7 +378,9 @@ impl Outbound {
                 "The agent {name} works for you only if you agree. Open this link, sign in, and agree; then send your message again: {link} \
                  (it works until {expires_at})"
             ),
-            (LocalState::AuthRequired | LocalState::InputRequired, _) => format!("You have agreed. Send your message to {name} again in this task."),
+            (LocalState::AuthRequired | LocalState::InputRequired, _) => {
+                format!("You have agreed. Send your message to {name} again in this task.")
+            }
             (LocalState::Rejected, _) => format!("You did not agree that {name} works for you. Send your message again to be asked anew."),
             (LocalState::Failed, _) => "Nobody agreed in time. Send your message again for a new link.".to_owned(),
             (LocalState::Canceled, _) => "This task was cancelled.".to_owned(),

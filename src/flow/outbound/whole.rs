@@ -38,8 +38,8 @@ impl Outbound {
             Body::Held { bytes, .. } => bytes,
             _ => Vec::new(),
         };
-        // What does not come cannot be judged.
-        if u64::try_from(bytes.len()).ok() != Some(self.held) {
+        // What does not come cannot be judged. What was altered was judged before.
+        if !endorsed.is_altered && u64::try_from(bytes.len()).ok() != Some(self.held) {
             return Err(Denial::new(Reason::BodyMalformed));
         }
         Ok(Whole::Here(bytes))
@@ -49,6 +49,18 @@ impl Outbound {
     pub(super) fn keep_whole(&mut self, bytes: Vec<u8>) {
         if let Some(endorsed) = &mut self.endorsed {
             endorsed.body = Body::Held { bytes, is_wanted: false };
+        }
+    }
+
+    /// Nothing more is looked at: the body goes on, as it came or as it is now.
+    pub(super) fn settle_whole(&mut self) {
+        let Some(endorsed) = &mut self.endorsed else { return };
+        match std::mem::take(&mut endorsed.body) {
+            Body::Held { bytes, .. } if endorsed.is_altered => endorsed.body = Body::Changed(bytes),
+            Body::Held { bytes, .. } if self.as_user.is_some() && self.ended && u64::try_from(bytes.len()).ok() == Some(self.held) => {
+                endorsed.body = Body::Fine
+            }
+            other => endorsed.body = other,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::credential::user::User;
 use crate::credential::{Failure, Key};
 use crate::flow::event::call::Call;
 use crate::flow::supply::grants::work::Work;
-use crate::flow::supply::vault::Version;
+use crate::flow::supply::vault::operation::{Session, Version};
 use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
@@ -45,6 +45,8 @@ pub struct Entry {
     pub refused: bool,
     /// What is under way.
     pub work: Option<Work>,
+    /// What takes the answer to its call, if that goes to the vault.
+    pub session: Option<Box<dyn Session>>,
     /// The call that it makes next.
     pub next: Option<Call>,
     /// It is looked again then: somebody else renews it.
@@ -94,6 +96,7 @@ impl Entry {
             checked: None,
             refused: false,
             work: None,
+            session: None,
             next: None,
             again: None,
             failed: None,

@@ -2,7 +2,7 @@
 
 use crate::credential::link::LIFETIME;
 use crate::flow::supply::store::Supply;
-use crate::flow::supply::vault::{Operation, Over, Place};
+use crate::flow::supply::vault::operation::{Operation, Over, Place};
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
 use std::time::Duration;

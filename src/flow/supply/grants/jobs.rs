@@ -5,7 +5,7 @@ use crate::credential::Failure;
 use crate::credential::endpoint::{TokenRequest, UserTokens, read_user};
 use crate::flow::event::call::{Answer, Call};
 use crate::flow::supply::store::Supply;
-use crate::flow::supply::vault::{Done, Fault, Operation, Session, Step};
+use crate::flow::supply::vault::operation::{Done, Fault, Operation, Session, Step};
 use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
 use std::time::Duration;
@@ -31,8 +31,8 @@ struct Job {
 
 #[derive(Debug)]
 enum State {
-    /// The store works on it.
-    Storing(Session),
+    /// The store works on it; nothing while its answer is taken.
+    Storing(Option<Box<dyn Session>>),
     /// A server was asked.
     Asking(UnixTime, What),
     Done(Outcome),
@@ -72,9 +72,8 @@ impl Supply {
     /// Begins `operation` of the vault. `None`: there is none, or too much is under way.
     pub(in crate::flow) fn store(&self, operation: Operation, now: UnixTime) -> Option<u64> {
         let grants = self.grants.as_ref()?;
-        let (session, step) = grants.vault.as_ref()?.begin(operation, now);
-        let (state, next) = match step {
-            Step::Call(call) => (State::Storing(session), Some(call)),
+        let (state, next) = match grants.vault.as_ref()?.begin(operation, now) {
+            Step::Call(call, session) => (State::Storing(Some(session)), Some(call)),
             Step::Done(done) => (State::Done(Outcome::Stored(done)), None),
         };
         grants.jobs.borrow_mut().add(state, next, now)
@@ -118,12 +117,13 @@ impl Supply {
         let mut jobs = grants.jobs.borrow_mut();
         let Some(job) = jobs.all.get_mut(&number) else { return Ok(()) };
         let outcome = match &mut job.state {
-            State::Storing(session) => match session.answered(answer, now) {
-                Step::Call(call) => {
-                    job.next = Some(call);
+            State::Storing(session) => match session.take().map(|session| session.answered(answer, now)) {
+                Some(Step::Call(call, next)) => {
+                    (*session, job.next) = (Some(next), Some(call));
                     return Ok(());
                 }
-                Step::Done(done) => Outcome::Stored(done),
+                Some(Step::Done(done)) => Outcome::Stored(done),
+                None => return Ok(()),
             },
             State::Asking(since, What::Tokens) => {
                 let read = match answer {

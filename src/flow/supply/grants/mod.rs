@@ -3,6 +3,7 @@
 
 pub mod asking;
 pub mod entries;
+pub mod flows;
 pub mod jobs;
 pub mod work;
 
@@ -19,15 +20,16 @@ use crate::flow::supply::board::Board;
 use crate::flow::supply::grants::entries::{Entries, Entry, Look};
 use crate::flow::supply::grants::jobs::Jobs;
 use crate::flow::supply::store::Supply;
-use crate::flow::supply::vault::{self, Store};
+use crate::flow::supply::vault;
+use crate::flow::supply::vault::operation::Store;
 use crate::wire::time::UnixTime;
 use secrecy::ExposeSecret;
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
 /// What users granted, for a configuration that has `consent`.
-#[derive(Debug)]
 pub struct Grants {
     /// Seals what lies in the vault, and links. `None` where a key has no value: then nothing can be granted.
     pub(in crate::flow) ring: Option<KeyRing>,
@@ -55,7 +57,18 @@ impl Grants {
     }
 }
 
+impl fmt::Debug for Grants {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Grants").field("ring", &self.ring).finish_non_exhaustive()
+    }
+}
+
 impl Supply {
+    /// What seals grants and links; nothing without a key.
+    pub(in crate::flow) fn ring(&self) -> Option<&KeyRing> {
+        self.grants.as_ref()?.ring.as_ref()
+    }
+
     /// `grant` as it lies in the vault. `None` without a key.
     pub(in crate::flow) fn seal_grant(&self, key: &GrantKey, grant: &Grant, now: UnixTime) -> Option<Vec<u8>> {
         let ring = self.grants.as_ref()?.ring.as_ref()?;

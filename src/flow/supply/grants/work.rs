@@ -11,7 +11,7 @@ use crate::flow::event::call::{Answer, Call};
 use crate::flow::supply::grants::Grants;
 use crate::flow::supply::grants::entries::{Entry, FOLLOWING, Known, is_ending};
 use crate::flow::supply::store::Supply;
-use crate::flow::supply::vault::{Done, Fault, Operation, Over, Place, Session, Step, Version};
+use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Step, Version};
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::rc::Rc;
@@ -24,15 +24,15 @@ const LEASE: Duration = Duration::from_secs(8);
 #[derive(Debug)]
 pub enum Work {
     /// It is read. With a refresh token: that one was refused.
-    Reading(Session, Option<SecretString>),
+    Reading(Option<SecretString>),
     /// It is leased, to be renewed.
-    Leasing(Session, Box<Grant>),
+    Leasing(Box<Grant>),
     /// The server was asked for new tokens.
     Renewing(Box<Grant>, Version, UnixTime),
     /// It is written; with a failure: as it was, since there are no new tokens.
-    Saving(Session, Box<Grant>, Option<Failure>),
+    Saving(Box<Grant>, Option<Failure>),
     /// It is removed.
-    Dropping(Session),
+    Dropping,
 }
 
 /// What comes after a step.
@@ -113,62 +113,62 @@ impl Bench<'_> {
         Place::Grant { user: self.key.user, grant: self.key.grant }
     }
 
-    fn begin(&self, operation: Operation) -> Option<(Session, Step)> {
+    fn begin(&self, operation: Operation) -> Option<Step> {
         Some(self.grants.vault.as_ref()?.begin(operation, self.now))
     }
 
-    fn read(&mut self, entry: &mut Entry, refused: Option<SecretString>) -> After {
-        let Some((session, step)) = self.begin(Operation::Read(self.place())) else {
-            return self.fail(entry, Failure::Unavailable, "there is no store");
-        };
-        entry.work = Some(Work::Reading(session, refused));
+    /// Goes on with `work`, whose first step this is.
+    fn start(&mut self, entry: &mut Entry, work: Work, step: Option<Step>) -> After {
+        let Some(step) = step else { return self.fail(entry, Failure::Unavailable, "there is no store") };
+        entry.work = Some(work);
         self.go_on(entry, step)
+    }
+
+    fn read(&mut self, entry: &mut Entry, refused: Option<SecretString>) -> After {
+        let step = self.begin(Operation::Read(self.place()));
+        self.start(entry, Work::Reading(refused), step)
     }
 
     fn save(&mut self, entry: &mut Entry, grant: Grant, version: Version, failure: Option<Failure>) -> After {
-        let begun = self.write(&grant, version);
-        let Some((session, step)) = begun else { return self.fail(entry, Failure::Unavailable, "there is no store") };
+        let step = self.write(&grant, version);
         if failure.is_none() {
             entry.unsaved = Some((grant.clone(), version));
         }
-        entry.work = Some(Work::Saving(session, Box::new(grant), failure));
-        self.go_on(entry, step)
+        self.start(entry, Work::Saving(Box::new(grant), failure), step)
     }
 
-    fn write(&self, grant: &Grant, version: Version) -> Option<(Session, Step)> {
+    fn write(&self, grant: &Grant, version: Version) -> Option<Step> {
         let bytes = self.supply.seal_grant(&self.key, grant, self.now)?;
         self.begin(Operation::Write { place: self.place(), bytes, until: grant.ends(self.now), over: Over::Version(version) })
     }
 
     fn answered(&mut self, entry: &mut Entry, answer: Answer<'_>) -> After {
-        match entry.work.take() {
-            Some(Work::Renewing(grant, version, since)) => self.renewed(entry, *grant, (version, since), answer),
-            Some(mut work) => {
-                let session = match &mut work {
-                    Work::Reading(session, _) | Work::Leasing(session, _) | Work::Saving(session, ..) | Work::Dropping(session) => session,
-                    Work::Renewing(..) => return After::End,
-                };
+        match (entry.work.take(), entry.session.take()) {
+            (Some(Work::Renewing(grant, version, since)), _) => self.renewed(entry, *grant, (version, since), answer),
+            (work, Some(session)) => {
+                entry.work = work;
                 let step = session.answered(answer, self.now);
-                entry.work = Some(work);
                 self.go_on(entry, step)
             }
-            None => After::End,
+            (_, None) => After::End,
         }
     }
 
     /// The next step of what is under way.
     fn go_on(&mut self, entry: &mut Entry, step: Step) -> After {
         let done = match step {
-            Step::Call(call) => return After::Call(call),
+            Step::Call(call, session) => {
+                entry.session = Some(session);
+                return After::Call(call);
+            }
             Step::Done(done) => done,
         };
         match (entry.work.take(), done) {
-            (Some(Work::Saving(_, grant, failure)), Err(fault)) => self.unsaved(entry, *grant, failure, &fault),
-            (_, Err(Fault::Full)) => self.fail(entry, Failure::Unavailable, "the store is full"),
-            (_, Err(Fault::Unavailable(cause))) => self.fail(entry, Failure::Unavailable, &cause),
-            (Some(Work::Reading(_, refused)), Ok(Done::Found(found))) => self.found(entry, found, refused.as_ref()),
-            (Some(Work::Leasing(_, grant)), Ok(Done::Written(version))) => self.renew(entry, *grant, version),
-            (Some(Work::Saving(_, grant, failure)), Ok(Done::Written(_))) => {
+            (Some(Work::Saving(_, failure)), Err(fault)) => self.unsaved(entry, failure, &fault),
+            (_, Err(fault)) => self.fail(entry, Failure::Unavailable, cause(&fault)),
+            (Some(Work::Reading(refused)), Ok(Done::Found(found))) => self.found(entry, found, refused.as_ref()),
+            (Some(Work::Leasing(grant)), Ok(Done::Written(version))) => self.renew(entry, *grant, version),
+            (Some(Work::Saving(grant, failure)), Ok(done)) if self.is_saved(&done, &grant) => {
                 entry.unsaved = None;
                 match failure {
                     None => self.hold(entry, &grant),
@@ -178,21 +178,29 @@ impl Bench<'_> {
                     }
                 }
             }
-            (Some(Work::Dropping(_)), Ok(_)) => self.absent(entry),
+            (Some(Work::Dropping), Ok(_)) => Self::absent(entry, self.now),
             // Somebody else was there: what lies there now counts.
-            (Some(Work::Leasing(..) | Work::Saving(..)), Ok(_)) => {
+            (Some(Work::Leasing(_) | Work::Saving(..)), Ok(_)) => {
                 entry.unsaved = None;
                 self.read(entry, None)
             }
-            (Some(Work::Reading(..) | Work::Renewing(..)) | None, Ok(_)) => After::End,
+            (Some(Work::Reading(_) | Work::Renewing(..)) | None, Ok(_)) => After::End,
         }
     }
 
-    fn found(&mut self, entry: &mut Entry, found: Option<(Vec<u8>, Version)>, refused: Option<&SecretString>) -> After {
-        let Some((bytes, version)) = found else { return self.absent(entry) };
-        let Some(grant) = self.supply.open_grant(&self.key, &bytes).filter(|grant| self.is_asked(entry, grant)) else {
-            return self.absent(entry);
+    /// Whether `grant` lies in the vault: also where the answer to an earlier try was lost.
+    fn is_saved(&self, done: &Done, grant: &Grant) -> bool {
+        let is_same = |found: &Found| {
+            let other = self.supply.open_grant(&self.key, &found.bytes);
+            other.is_some_and(|other| other.access.expose_secret() == grant.access.expose_secret() && other.lease.is_none())
         };
+        matches!(done, Done::Written(_)) || matches!(done, Done::Conflict(Some(found)) if is_same(found))
+    }
+
+    fn found(&mut self, entry: &mut Entry, found: Option<Found>, refused: Option<&SecretString>) -> After {
+        let Some(Found { bytes, version }) = found else { return Self::absent(entry, self.now) };
+        let grant = self.supply.open_grant(&self.key, &bytes).filter(|grant| self.is_asked(entry, grant));
+        let Some(grant) = grant else { return Self::absent(entry, self.now) };
         let is_same = |token: &SecretString| refused.is_some_and(|refused| refused.expose_secret() == token.expose_secret());
         if grant.refresh.as_ref().is_some_and(is_same) {
             // Nobody has renewed it meanwhile: the server took it back.
@@ -215,11 +223,8 @@ impl Bench<'_> {
             return After::End;
         }
         let leased = Grant { lease: Some((self.worker(), self.now.plus(self.lease()))), ..grant };
-        let Some((session, step)) = self.write(&leased, version) else {
-            return self.fail(entry, Failure::Unavailable, "there is no store");
-        };
-        entry.work = Some(Work::Leasing(session, Box::new(leased)));
-        self.go_on(entry, step)
+        let step = self.write(&leased, version);
+        self.start(entry, Work::Leasing(Box::new(leased)), step)
     }
 
     /// Whether `grant` is this user's, for what is asked for today.
@@ -277,10 +282,8 @@ impl Bench<'_> {
     }
 
     fn drop_grant(&mut self, entry: &mut Entry, version: Version) -> After {
-        let operation = Operation::Remove { place: self.place(), over: Over::Version(version) };
-        let Some((session, step)) = self.begin(operation) else { return self.fail(entry, Failure::Unavailable, "there is no store") };
-        entry.work = Some(Work::Dropping(session));
-        self.go_on(entry, step)
+        let step = self.begin(Operation::Remove { place: self.place(), version: Some(version) });
+        self.start(entry, Work::Dropping, step)
     }
 
     /// The vault has these tokens.
@@ -305,24 +308,22 @@ impl Bench<'_> {
         }
     }
 
-    fn absent(&self, entry: &mut Entry) -> After {
+    fn absent(entry: &mut Entry, now: UnixTime) -> After {
         entry.known = Known::Absent;
-        entry.checked = Some(self.now);
+        entry.checked = Some(now);
         (entry.refused, entry.failed, entry.failures) = (false, None, 0);
         After::End
     }
 
     /// The store did not take what there is: new tokens stay here, until it does.
-    fn unsaved(&mut self, entry: &mut Entry, grant: Grant, failure: Option<Failure>, fault: &Fault) -> After {
-        let cause = match fault {
-            Fault::Full => "the store is full",
-            Fault::Unavailable(cause) => cause,
-        };
-        if failure.is_none() {
-            self.say(&format!("new tokens of a user stay in this worker until the store takes them: {cause}"));
+    fn unsaved(&mut self, entry: &mut Entry, failure: Option<Failure>, fault: &Fault) -> After {
+        match failure {
+            Some(failure) => self.fail(entry, failure, cause(fault)),
+            None => {
+                self.say(&format!("new tokens of a user stay in this worker until the store takes them: {}", cause(fault)));
+                self.fail(entry, Failure::Unavailable, "")
+            }
         }
-        drop(grant);
-        self.fail(entry, failure.unwrap_or(Failure::Unavailable), if failure.is_some() { cause } else { "" })
     }
 
     fn fail(&mut self, entry: &mut Entry, failure: Failure, cause: &str) -> After {
@@ -336,5 +337,12 @@ impl Bench<'_> {
 
     fn say(&mut self, cause: &str) {
         self.said.push(format!("connection {:?}: no grant of a user: {cause}", self.connection.name));
+    }
+}
+
+fn cause(fault: &Fault) -> &str {
+    match fault {
+        Fault::Full => "the store is full",
+        Fault::Unavailable(cause) => cause,
     }
 }
