@@ -130,6 +130,12 @@ pub fn credential_uses(connection: &str, method: &str, origin: &str) -> String {
     named("attache_credentials.", &[("connection", connection), ("method", method), ("from", origin)], "total")
 }
 
+/// The name of the counter of answers of users who were asked to agree.
+#[must_use]
+pub fn consents(connection: &str, outcome: &str) -> String {
+    named("attache_consents.", &[("connection", connection), ("outcome", outcome)], "total")
+}
+
 /// The name of the counter of requests for tokens that ended like this.
 #[must_use]
 pub fn token_requests(connection: &str, method: &str, succeeded: bool) -> String {

@@ -20,14 +20,11 @@ use crate::flow::supply::grants::entries::Look;
 use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::obtain::Attachment;
-use crate::flow::supply::sought::Sought;
 use crate::flow::supply::tokens::Subject as Presented;
 use crate::flow::supply::vault::operation::{Done, Fault};
 use crate::identity::jws::Jws;
 use crate::identity::{Caller, Kind, Origin};
-use crate::ownership::local_id::{Bound, LocalId};
-use crate::ownership::naming::Named;
-use crate::ownership::{Problem, Subject};
+use crate::ownership::{Bound, LocalId, Named, Problem, Subject};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::path;
 use crate::wire::time::UnixTime;
@@ -102,7 +99,10 @@ impl Outbound {
                 Whole::Here(bytes) => bytes,
             };
             let route = path::strip_segments(self.call.path(), connection.target.path_prefix.as_str()).unwrap_or_default();
-            let named = context.runtime.naming().named((binding, operation, version), route, &bytes);
+            let named = context
+                .runtime
+                .naming()
+                .map_or_else(|| Ok(Named::default()), |naming| naming.named((binding, operation, version), route, &bytes));
             let named = named.map_err(|problem| refuse(unreadable(&problem).for_version(version)))?;
             self.keep_whole(bytes);
             self.as_user.get_or_insert_default().named = Some(named);
@@ -202,7 +202,9 @@ impl Outbound {
             Subject::Context => context_id.is_some() && named.context.as_deref() == Some(id),
         };
         let kinds = (acting.binding, acting.version);
-        self.change_whole(|bytes| context.runtime.naming().without(kinds, bytes, &is_ours)).map_err(|problem| unreadable(&problem))?;
+        if let Some(naming) = context.runtime.naming() {
+            self.change_whole(|bytes| naming.without(kinds, bytes, &is_ours)).map_err(|problem| unreadable(&problem))?;
+        }
         self.as_user.get_or_insert_default().named = Some(Named::default());
         Ok(())
     }
@@ -355,14 +357,14 @@ impl Outbound {
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, Box<Next>> {
         let supply = context.runtime.supply();
-        let own_context = |flow| {
+        let own_context = |flow: [u8; 16]| {
             let bound = Bound { subject: Subject::Context, caller: &acting.key, connection: &self.connection.name };
             let mac = |place: &[&[u8]]| supply.ring().map_or([0; 32], |ring| ring.mac(place));
-            LocalId::new(&bound, flow, id.time(), &mac).text()
+            LocalId::new(&bound, &flow, id.time(), &mac).text()
         };
         // A conversation that the agent knows goes on under its own id.
         let named = asked.as_ref().and_then(|(_, named)| named.context.clone());
-        let context_id = named.unwrap_or_else(|| own_context(&id.flow()));
+        let context_id = named.unwrap_or_else(|| own_context(id.flow()));
         let consent = match asked {
             Some((consent, _)) => Some(consent),
             None if state == LocalState::AuthRequired => {

@@ -91,6 +91,12 @@ impl Supply {
         grants.jobs.borrow_mut().add(State::Asking(now, What::ToForget), Some(request.into()), now)
     }
 
+    /// Whether job `number` has ended.
+    pub(in crate::flow) fn is_done(&self, number: u64) -> bool {
+        let jobs = self.grants.as_ref().map(|grants| grants.jobs.borrow());
+        jobs.is_none_or(|jobs| jobs.all.get(&number).is_none_or(|job| matches!(job.state, State::Done(_))))
+    }
+
     /// What came of job `number`, once; `None` while it is under way.
     pub(in crate::flow) fn outcome(&self, number: u64) -> Option<Outcome> {
         let mut jobs = self.grants.as_ref()?.jobs.borrow_mut();
