@@ -5,6 +5,7 @@ pub mod cache;
 pub mod endpoint;
 pub mod managed_identity;
 pub mod push_token;
+pub mod seal;
 pub mod secrets;
 pub mod signed_jwt;
 pub mod signing;
