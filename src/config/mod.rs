@@ -83,7 +83,7 @@ pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
 pub use forward::{Form, Forward, ForwardedClaim, HeaderSource, IDENTITY_HEADER, Member, SingleHeader, Token};
 pub use google::Google;
-pub use grant_store::{GrantStore, MemoryStore};
+pub use grant_store::{EtcdStore, GrantStore, MemoryStore};
 pub use identity_assertion::{IdJag, IdentityAssertion};
 pub use introspection::{Client as IntrospectionClient, ClientMethod, Introspection};
 pub use issuer::{Issuer, RSA_BITS, TENANT, USUAL_RSA_BITS};

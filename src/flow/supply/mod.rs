@@ -1,4 +1,4 @@
-//! What is fetched and kept over requests: keys, cards, answers about tokens, tokens, secrets. It knows no HTTP streams.
+//! What is fetched and kept over requests: keys, cards, answers about tokens, tokens, secrets, grants of users. It knows no HTTP streams.
 
 pub mod asking;
 pub mod board;
