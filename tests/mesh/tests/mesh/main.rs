@@ -57,6 +57,8 @@ mod outbound;
 mod ownership;
 mod page;
 mod pages;
+mod parties;
+mod parties_browser;
 mod policy;
 mod projected;
 mod providers;
@@ -112,6 +114,8 @@ fn main() -> ExitCode {
     pages::add(&mut suite);
     tour::add(&mut suite);
     page::add(&mut suite);
+    parties::add(&mut suite);
+    parties_browser::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);
     reload::add(&mut suite);
