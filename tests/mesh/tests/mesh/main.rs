@@ -88,6 +88,7 @@ mod tokens;
 mod tour;
 mod traces;
 mod upgrade;
+mod user_passthrough;
 mod vectors;
 mod waiting;
 mod watching;
@@ -191,6 +192,7 @@ fn main() -> ExitCode {
     ratelimit::add(&mut suite);
     command::add(&mut suite);
     upgrade::add(&mut suite);
+    user_passthrough::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);
