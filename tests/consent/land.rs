@@ -176,7 +176,8 @@ impl Land {
             "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {"grants": 64}},
                 "sign_in": [{"issuer": "corp", "authorization_endpoint": "https://corp.example/auth", "client": client("corp")}]},
             "oauth_apps": {"hr": {"issuer": "https://hr.example", "require_iss": true, "authorization_endpoint": "https://hr.example/auth",
-                "client": client("hr"), "scopes": ["openid", "tasks"]}},
+                "client": client("hr"), "scopes": ["openid", "tasks"],
+                "revocation_endpoint": {"uri": "https://hr.example/revoke", "cluster": "hr"}}},
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
@@ -267,6 +268,13 @@ impl Land {
         self.request(&headers.map(|(name, value)| (name.to_owned(), value.to_owned())), &body)
     }
 
+    /// A program of `user` asks the consent host.
+    pub fn own(&mut self, user: &str, method: &str, path: &str) -> Answer {
+        let authorization = format!("Bearer {}", self.token(user, "orchestrator"));
+        let headers = [(":method", method), (":path", path), (":authority", "consent.example"), ("authorization", &authorization)];
+        self.request(&headers.map(|(name, value)| (name.to_owned(), value.to_owned())), "")
+    }
+
     /// Where a server sends the browser back to, that was sent to `there`.
     pub fn back_from(&self, there: &str, path: &str, parameters: &[(&str, &str)]) -> String {
         let user = parameters.iter().find(|(name, _)| *name == "code").map_or("nobody", |(_, user)| user);
@@ -291,6 +299,9 @@ impl Land {
         let refresh = field("refresh_token");
         if lie == "down" {
             return (503, String::new());
+        }
+        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/revoke") {
+            return (200, String::new());
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());

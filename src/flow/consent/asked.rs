@@ -1,6 +1,7 @@
 //! What a browser asks for, by its path and its query.
 
 use super::form::{Parameters, ParametersError};
+use super::owner::Act;
 use crate::flow::request::head::Head;
 
 /// What a browser asks for.
@@ -14,6 +15,8 @@ pub(super) enum Asked {
     SignedIn(String, Result<Parameters, ParametersError>),
     /// It comes back from the server of this registration (by name).
     Answered(String, Result<Parameters, ParametersError>),
+    /// A user asks for its grants.
+    Grants(Act),
     /// Something else at a path that is there; these are its methods.
     Otherwise(&'static str),
     /// There is no such path.
@@ -30,6 +33,14 @@ impl Asked {
             _ if rest == "/start" && is_read => Self::Page(query()),
             _ if rest == "/start" && head.method == "POST" => Self::Begin,
             _ if rest == "/start" => Self::Otherwise("GET, HEAD, POST"),
+            _ if rest == "/grants" || rest.starts_with("/grants/") => {
+                match Act::of(head.method, rest.strip_prefix("/grants").unwrap_or_default()) {
+                    Some(act) => Self::Grants(act),
+                    None if rest == "/grants" => Self::Otherwise("GET"),
+                    None if head.method == "DELETE" => Self::Nothing,
+                    None => Self::Otherwise("DELETE"),
+                }
+            }
             (Some(name), _) | (_, Some(name)) if name.is_empty() || name.contains('/') => Self::Nothing,
             // A previewer that only asks for the head must not use the answer up.
             (Some(name), _) if head.method == "GET" => Self::SignedIn(name.to_owned(), query()),
@@ -55,6 +66,7 @@ mod tests {
                 Asked::Begin => "begin".to_owned(),
                 Asked::SignedIn(name, _) => format!("signed in {name}"),
                 Asked::Answered(name, query) => format!("answered {name} {}", query.unwrap().get("code").unwrap_or("none")),
+                Asked::Grants(act) => format!("{act:?}"),
                 Asked::Otherwise(methods) => methods.to_owned(),
                 Asked::Nothing => "nothing".to_owned(),
             }
@@ -69,6 +81,12 @@ mod tests {
             ("GET", "/consent/callback/hr?code=c", "answered hr c"),
             ("GET", "/consent/callback/", "nothing"),
             ("GET", "/consent/callback/a/b", "nothing"),
+            ("GET", "/consent/grants", "List"),
+            ("GET", "/consent/grants?user=x", "List"),
+            ("POST", "/consent/grants", "GET"),
+            ("GET", "/consent/grants/", "DELETE"),
+            ("DELETE", "/consent/grants/x", "nothing"),
+            ("DELETE", "/consent/grants/AAAAAAAAAAAAAAAAAAAAAA", "Remove([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])"),
             ("GET", "/consent", "nothing"),
             ("GET", "/consent/", "nothing"),
             ("GET", "/consentx/start", "nothing"),

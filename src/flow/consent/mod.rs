@@ -3,13 +3,17 @@
 mod ask;
 mod asked;
 pub mod cookie;
+mod doing;
 pub mod form;
 mod frame;
 mod head;
 mod html;
 mod id_token;
+mod owner;
 pub mod page;
+mod settle;
 mod site;
+mod steps;
 mod told;
 pub mod visit;
 

@@ -19,11 +19,11 @@ use crate::flow::setup::runtime::Context;
 use crate::flow::supply::grants::entries::Look;
 use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
-use crate::flow::supply::obtain::Attachment;
+use crate::flow::supply::obtain::{Attachment, acting_user, bearer};
 use crate::flow::supply::tokens::Subject as Presented;
 use crate::flow::supply::vault::operation::{Done, Fault};
+use crate::identity::Origin;
 use crate::identity::jws::Jws;
-use crate::identity::{Caller, Kind, Origin};
 use crate::ownership::{Bound, LocalId, Named, Problem, Subject};
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::path;
@@ -79,7 +79,7 @@ impl Outbound {
             None => return Err(refuse(Denial::new(Reason::CredentialsMissing))),
         };
         effects.push(Effect::Note(Note::From(Rc::clone(&presented.caller))));
-        let user = match user(&presented.caller, context) {
+        let user = match acting_user(&presented.caller, context.runtime.config()) {
             Some(user) => user,
             None => return Err(self.not_a_user("its token is not a user's", effects)),
         };
@@ -143,7 +143,7 @@ impl Outbound {
     fn attachment(&self, acting: &Acting<'_>, token: Rc<crate::credential::cache::Token>, now: UnixTime) -> Attachment {
         let origin = if self.waited.contains(&Want::Grant(acting.key)) { "fetch" } else { "cache" };
         Attachment {
-            headers: vec![crate::flow::supply::obtain::bearer(&token.value)],
+            headers: vec![bearer(&token.value)],
             method: "user_passthrough",
             origin,
             age: Some(now.since(token.since)),
@@ -402,17 +402,6 @@ impl Outbound {
             "expires_at": consent.expires_at, "scopes": scopes});
         if let Value::Object(data) = data { data } else { Map::new() }
     }
-}
-
-/// The user whose token this is; `None` for a service, and for a token that names nobody.
-fn user(caller: &Caller, context: &Context<'_>) -> Option<User> {
-    let config = context.runtime.config();
-    if caller.kind != Kind::User {
-        return None;
-    }
-    let (_, issuer) = caller.origin.authority(config)?;
-    let subject = caller.subject.clone().filter(|subject| !subject.is_empty())?;
-    Some(User { issuer: issuer.to_owned(), tenant: caller.tenant.clone(), subject, client: caller.client.clone() })
 }
 
 /// The claims by which the user is known again at the sign-in. Fails with the one that is not there.
