@@ -57,7 +57,14 @@ const other = await serve((request, response, body) => {
 
 // The authorization server: it sends the browser back, or leads on to another one.
 const login = await serve((request, response, body) => {
+  if (request.url === '/favicon.ico') return send(response, 404, {});
   note('login', request, body);
+  // Many servers let their own form lead to the redirect URI alone.
+  if (request.url === '/form' && request.method === 'GET') {
+    const headers = { 'content-type': 'text/html', 'content-security-policy': `form-action 'self' http://127.0.0.1:${us.port}` };
+    return send(response, 200, headers, '<!doctype html><title>Sign in</title><form method="post"><button>Sign in</button></form>');
+  }
+  if (request.url === '/form') return send(response, 303, { location: `http://127.0.0.1:${us.port}/consent/signed-in/corp?code=c&state=s` });
   const back = `http://127.0.0.1:${us.port}/consent/callback/hr?code=c&state=s`;
   const onward = `http://localhost:${other.port}/landed`;
   send(response, 302, { location: request.url.includes('leads_on') || request.url.includes('state=') ? onward : back });
@@ -76,6 +83,11 @@ const us = await serve((request, response, body) => {
   const { pathname } = new URL(request.url, 'http://localhost');
   if (pathname === '/favicon.ico') return send(response, 404, {});
   note('us', request, body);
+  if (pathname === '/consent/signed-in/corp' && !bend.leave) {
+    const onward = `http://localhost:${other.port}/landed`;
+    return send(response, 303, headersOf('see_other').map(([key, value]) => [key, key === 'location' ? onward : value]).flat());
+  }
+  if (pathname === '/consent/signed-in/corp') return send(response, 200, headersOf('leave').flat(), page('leave'));
   if (pathname === '/consent/start') {
     const headers = headersOf('see_other').map(([key, value]) => [key, key === 'location' ? value + (bend.query ?? '') : value]);
     if (bend.leave) return send(response, 200, headersOf('leave').flat(), page('leave'));
@@ -296,6 +308,27 @@ async function whole(from, { policy, query, leave, until }) {
   return told;
 }
 
+/** From the form of a server that signs users in to another server, by way of ours. */
+async function between(leave) {
+  seen.length = 0;
+  bend = { leave };
+  const context = await browser.createBrowserContext();
+  const opened = await tab(context);
+  await opened.goto(`http://localhost:${login.port}/form`);
+  let blocked = null;
+  if (leave) {
+    await press(opened, 'landed');
+  } else {
+    const told = new Promise((resolve) => opened.on('console', (message) => /form-action/.test(message.text()) && resolve(message.text())));
+    await reach(opened, 'button');
+    await opened.keyboard.press('Enter');
+    blocked = (await told).replaceAll(/\d{4,5}/g, 'PORT');
+  }
+  const title = await opened.title();
+  await context.close();
+  return { blocked, title, passed: came('us', '/consent/signed-in').length, landed: came('other', '/landed').length };
+}
+
 /** A page that puts ours in a frame, and one that posts our form. */
 async function misused() {
   bend = {};
@@ -322,6 +355,7 @@ async function goEachWay() {
     unnamed: await whole('chat', { policy: (text) => text.replace(/http:\/\/localhost:\d+ /, '') }),
     leads_on: await whole('chat', { query: '&leads_on=1' }),
     leave: await whole('chat', { leave: true, until: 'landed' }),
+    between: [await between(false), await between(true)],
     misused: await misused(),
   };
 }

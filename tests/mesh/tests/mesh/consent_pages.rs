@@ -57,6 +57,11 @@ async fn lead_somewhere(_mesh: &'static Mesh) -> Result<()> {
     // A page that leaves by itself is in nobody's way, and its URL arrives as it was.
     let urls: Vec<&Value> = way["leave"]["servers"].as_array().into_iter().flatten().map(|request| &request["url"]).collect();
     ensure!(urls == ["/auth?client_id=attache&response_type=code&state=a%22b", "/landed"], "{urls:?}");
+    // A redirect of ours behind the form of a server that signs users in is held against that server's policy, which knows us alone.
+    let [redirected, left] = [&way["between"][0], &way["between"][1]];
+    ensure!(redirected["blocked"].to_string().contains("form-action") && redirected["title"] == "Sign in", "{redirected:#}");
+    ensure!(redirected["passed"] == 1 && redirected["landed"] == 0, "{redirected:#}");
+    ensure!(left["title"] == "Elsewhere" && left["passed"] == 1 && left["landed"] == 1, "{left:#}");
     let misused = &way["misused"];
     ensure!(misused["framed"] == json!([false]), "another site has our page in a frame: {misused:#}");
     let forged = json!({"site": "cross-site", "origin": "http://localhost:PORT", "cookie": null});
