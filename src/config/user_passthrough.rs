@@ -1,6 +1,6 @@
 //! `user_passthrough`: calls that go to a remote agent as the user, with a token that the user agreed to (RFC 6749 section 4.1).
 
-use super::{Config, ConfigError, Connection, Credential, OauthApp, Subject, TokenParameters};
+use super::{Config, ConfigError, Connection, Credential, OauthApp, Subject, TokenParameters, voucher};
 use serde::Deserialize;
 
 /// Each user signs in once at the remote agent's authorization server; calls go there with that user's token.
@@ -188,6 +188,10 @@ impl Config {
             if !is_segment(name) {
                 return fail("oauth", "the name is a part of the redirect URI: it must have letters, digits, and - . _ ~ only");
             }
+            let named = self.issuers.iter().enumerate().filter(|(_, issuer)| own.subject.issuers.contains(&issuer.name));
+            if let Some((place, issuer)) = named.into_iter().find(|(_, issuer)| !issuer.claims.tells_kind) {
+                return Err(voucher::kind_unsaid(&format!("{at}.subject.issuers"), &format!("issuers[{place}]"), issuer.preset.is_none()));
+            }
             match own.bind {
                 Bind::SignIn => {
                     if let Some(issuer) = own.subject.issuers.iter().find(|issuer| consent.sign_in_at(issuer).is_none()) {
@@ -243,7 +247,7 @@ mod tests {
                 "authentication": {"client_secret_basic": {"secret": "client"}}})
         };
         json!({
-            "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"],
+            "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"remote": {"uri": "https://corp.example/jwks", "cluster": "corp"}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
             "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {}},
@@ -295,6 +299,11 @@ mod tests {
             (format!("{OWN}/scopes"), json!(["a b"]), format!("{AT}.scopes[0]: a scope is one word")),
             (format!("{OWN}/bind"), json!("id_token"), format!("{AT}.bind: is id_token: the app's issuer")),
             (format!("{OWN}/bind"), json!("cookie"), format!("{AT}.bind: unknown variant")),
+            (
+                "/issuers/0/claims".to_owned(),
+                json!({}),
+                format!("{AT}.subject.issuers: nothing says which tokens of issuers[0] are users'"),
+            ),
             ("/consent".to_owned(), Value::Null, format!("{AT}.consent: needs the member consent")),
             ("/hold_headers".to_owned(), json!(false), format!("{AT}.consent: needs hold_headers")),
             (
