@@ -14,18 +14,20 @@ pub fn start(frame: &Frame<'_>, access: &Access<'_>, sign_in: Option<&str>, unti
     page.raw("<p>");
     match access.client {
         Some(client) => page.name(client).raw(" wants to use the agent "),
-        None => page.raw("A conversation of yours wants to use the agent "),
+        None => page.raw("A program in a conversation of yours wants to use the agent "),
     };
     page.name(access.connection)
         .raw(" in your name. If you did not ask for anything like that, close this page: nothing is allowed then.</p>\n");
     facts(&mut page, access, "Permissions");
-    page.raw("<h2>What comes next</h2>\n<ol>\n");
-    if let Some(host) = sign_in {
-        page.raw("<li>You sign in at ")
-            .name(host)
-            .raw(", with the account that you use in the conversation. This way nobody else can use your link.</li>\n");
-    }
-    page.raw("<li>").fill("{} asks whether you allow this. There you can still say no.</li>\n</ol>\n", access.server);
+    page.raw("<h2>What comes next</h2>\n");
+    match sign_in {
+        Some(host) => {
+            page.raw("<ol>\n<li>You sign in at ").name(host);
+            page.raw(", with the account that you use in the conversation. This way nobody else can use your link.</li>\n");
+            page.fill("<li>{} asks whether you allow this. There you can still say no.</li>\n</ol>\n", access.server)
+        }
+        None => page.fill("<p>You sign in at {}, which asks whether you allow this. There you can still say no.</p>\n", access.server),
+    };
     button(&mut page, frame, fields, false, "Continue to ", sign_in.unwrap_or(access.server));
     page.raw("<p class=\"small\">This link works until ").time(until);
     let minutes = until.since(frame.now).as_secs().div_ceil(60);
@@ -102,5 +104,5 @@ fn button(page: &mut Html, frame: &Frame<'_>, fields: Fields<'_>, again: bool, l
     if again {
         page.raw("<input type=\"hidden\" name=\"again\" value=\"1\">\n");
     }
-    page.raw("<p><button>").raw(label).raw("<bdi>").text(host).raw("</bdi></button></p>\n</form>\n");
+    page.raw("<button>").raw(label).raw("<bdi>").bounded(host, 256).raw("</bdi></button>\n</form>\n");
 }

@@ -13,7 +13,7 @@ main.good{border-top-color:var(--good)}
 main.bad{border-top-color:var(--bad)}
 h1{margin:0 0 1rem;font-size:1.6rem;line-height:1.25}
 h2{margin:1.75rem 0 .5rem;font-size:1.05rem}
-p,ol,ul,dl,blockquote{margin:0 0 1rem}
+p,ol,ul,dl,form,blockquote{margin:0 0 1rem}
 ol,ul{padding-left:1.4rem}
 li{margin:.25rem 0}
 dl{padding:1rem;border:1px solid var(--line);border-radius:.5rem}
@@ -21,14 +21,14 @@ dt{color:var(--soft);font-size:.9rem}
 dd{margin:0 0 .75rem}
 dd:last-child,dd ul,main>:last-child{margin-bottom:0}
 .small{color:var(--soft);font-size:.9rem}
-code{font-family:ui-monospace,monospace;font-size:.9em}
+code{font-family:ui-monospace,monospace;font-size:.9rem}
 blockquote{padding-left:1rem;border-left:.25rem solid var(--line)}
 button,a.go{display:inline-block;padding:.7rem 1.3rem;border:2px solid transparent;border-radius:.5rem;background:var(--go);color:var(--on);font:inherit;font-weight:600;text-decoration:none;cursor:pointer}
 :focus-visible{outline:3px solid var(--ink);outline-offset:3px}
 ";
 
 /// The hash of [`STYLE`] as `style-src` names it.
-pub const STYLE_HASH: &str = "sha256-YvWR1fv6/TVGdro8IfsVq050Rm2CdpmejKyJYOMUYUE=";
+pub const STYLE_HASH: &str = "sha256-iFDESqYLW8A7667YM97qhwODA4MLV2nt3YrqN0lPiwM=";
 
 /// A page that grows.
 #[derive(Debug, Default)]

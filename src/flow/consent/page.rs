@@ -60,7 +60,7 @@ pub enum Page<'a> {
     Denied {
         /// Its host.
         server: &'a str,
-        /// Its `error_description`, as it came.
+        /// Its `error_description`, as it came: only where the answer is one to this browser, since others could put words in its mouth.
         words: Option<&'a str>,
     },
     /// An authorization server refuses, or fails.

@@ -8,7 +8,7 @@ pub enum Fault<'a> {
     Said {
         /// Its code, as it came.
         error: &'a str,
-        /// Its words, as they came.
+        /// Its words, as they came: only where the answer is one to this browser, since others could put words in its mouth.
         words: Option<&'a str>,
     },
     /// Its token endpoint cannot be reached.
@@ -67,7 +67,7 @@ pub const ERRORS: [Told; 23] = [
         "{} does not know one of the permissions that were asked for, or does not give it to you or to this service.",
     ),
     row("server_error", Mender::Later, "{} had a fault of its own."),
-    row("temporarily_unavailable", Mender::Later, "{} is too busy right now, or is being worked on."),
+    row("temporarily_unavailable", Mender::Later, "{} is too busy right now, or under maintenance."),
     row("interaction_required", Mender::You, "{} needs to ask you something, and had no opportunity to."),
     row("login_required", Mender::You, "{} needs you to sign in, and had no opportunity to ask."),
     row("account_selection_required", Mender::You, "{} needs you to choose one of your accounts, and had no opportunity to ask."),

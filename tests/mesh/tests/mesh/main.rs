@@ -11,6 +11,7 @@ mod browser;
 mod cards;
 mod command;
 mod configuration;
+mod consent_pages;
 mod credentials;
 mod credentials_asserted;
 mod credentials_certificates;
@@ -121,6 +122,7 @@ fn main() -> ExitCode {
     live_load::add(&mut suite);
     reload::add(&mut suite);
     configuration::add(&mut suite);
+    consent_pages::add(&mut suite);
     live_update::add(&mut suite);
     hold::add(&mut suite);
     audiences::add(&mut suite);
