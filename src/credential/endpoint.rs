@@ -1,6 +1,7 @@
 //! Token endpoints: what is sent to them (RFC 6749 sections 2.3 and 3.2), and what of their answers is believed
 //! (sections 5.1 and 5.2).
 
+use super::answer::{NOT_IN_THE_FUTURE, access_token, good, is_token, object, said_lifetime};
 use super::assertion;
 use super::secrets::{SecretError, Secrets};
 use super::signing::Unsigned;
@@ -209,77 +210,6 @@ pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result
     Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
 }
 
-/// The tokens of a user who agreed (RFC 6749 section 5.1, OpenID Connect Core 1.0 section 3.1.3.3).
-#[derive(Debug)]
-pub struct UserTokens {
-    /// The access token.
-    pub access: SecretString,
-    /// How long it is good, counted from the moment it was asked for, if the answer says that.
-    pub lifetime: Option<Duration>,
-    /// With what a new one is asked for, if the server gave that.
-    pub refresh: Option<SecretString>,
-    /// Who agreed, not verified.
-    pub id_token: Option<SecretString>,
-}
-
-/// Reads the answer to a code or a refresh token.
-///
-/// # Errors
-/// As [`read`].
-pub fn read_user(status: u16, body: &[u8], now: UnixTime) -> Result<UserTokens, (Failure, String)> {
-    let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
-    good(status, body)?;
-    let answer = object(body).map_err(unavailable)?;
-    let access = access_token(&answer).map_err(unavailable)?;
-    let is_bearer = answer.get("token_type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
-    if !is_bearer {
-        return Err(unavailable("answered with a token that is not of type Bearer, or does not say its type"));
-    }
-    let is_unsaid = ["expires_in", "expires_on"].iter().all(|name| matches!(answer.get(*name), None | Some(Value::Null)));
-    let said = if is_unsaid { None } else { Some(said_lifetime(&answer, now).ok_or_else(|| unavailable(NOT_IN_THE_FUTURE))?) };
-    let other = |name: &str| match answer.get(name).and_then(Value::as_str) {
-        Some(token) if is_token(token) => Ok(Some(SecretString::from(token.to_owned()))),
-        Some(_) => Err(unavailable("answered with a refresh_token or id_token that is no token")),
-        None => Ok(None),
-    };
-    Ok(UserTokens {
-        access: SecretString::from(access.to_owned()),
-        lifetime: said,
-        refresh: other("refresh_token")?,
-        id_token: other("id_token")?,
-    })
-}
-
-const NOT_IN_THE_FUTURE: &str = "answered with an expires_in or expires_on that is not in the future";
-
-/// Whether an answer has tokens, by its status.
-fn good(status: u16, body: &[u8]) -> Result<(), (Failure, String)> {
-    match status {
-        200 => Ok(()),
-        300..=399 => Err((Failure::Unavailable, format!("answered with status {status}; redirects are not followed"))),
-        // 429 and 408 are no verdict on what was asked.
-        400..=499 if !matches!(status, 408 | 429) => Err(complaint(status, body)),
-        _ => Err((Failure::Unavailable, format!("answered with status {status}"))),
-    }
-}
-
-fn object(body: &[u8]) -> Result<serde_json::Map<String, Value>, &'static str> {
-    let answer: UniqueObject = serde_json::from_slice(body).map_err(|_| "answered with something that is not a JSON object")?;
-    Ok(answer.0)
-}
-
-fn access_token(answer: &serde_json::Map<String, Value>) -> Result<&str, &'static str> {
-    match answer.get("access_token").and_then(Value::as_str) {
-        None => Err("answered without an access_token"),
-        Some(token) if !is_token(token) => Err("answered with an access_token that no header can carry"),
-        Some(token) => Ok(token),
-    }
-}
-
-fn is_token(token: &str) -> bool {
-    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
-}
-
 /// The JWT that is the whole answer. Whoever gets it verifies it; only its `exp` matters here.
 fn read_jwt(body: &[u8], now: UnixTime) -> Result<Issued, &'static str> {
     let text = std::str::from_utf8(body).ok().map(str::trim_end).filter(|text| is_token(text));
@@ -301,52 +231,6 @@ fn lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Du
         (Some(Value::Null) | None, Some(Value::Null) | None) => Some(UNSAID_LIFETIME),
         _ => said_lifetime(answer, now).map(|lifetime| lifetime.min(LONGEST_LIFETIME)),
     }
-}
-
-/// The lifetime that `answer` states. `None` if that makes no sense, or the time is over.
-fn said_lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Duration> {
-    let seconds = |value: &Value| match value {
-        Value::Number(number) => number.as_u64(),
-        // Azure's endpoints write numbers as texts.
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 20 => text.parse().ok(),
-        _ => None,
-    };
-    let lifetime = match (answer.get("expires_in"), answer.get("expires_on")) {
-        (Some(expires_in), _) if *expires_in != Value::Null => Duration::from_secs(seconds(expires_in)?),
-        (_, expires_on) => UnixTime::from_secs(seconds(expires_on?)?).since(now),
-    };
-    (lifetime > Duration::ZERO).then_some(lifetime)
-}
-
-/// What an error answer says (RFC 6749 section 5.2).
-fn complaint(status: u16, body: &[u8]) -> (Failure, String) {
-    let answer: UniqueObject = serde_json::from_slice(body).unwrap_or_default();
-    let word = |name: &str| answer.0.get(name).and_then(Value::as_str).filter(|word| is_code(word));
-    let Some(error) = word("error") else {
-        return (Failure::Refused, format!("answered with status {status} and no OAuth error"));
-    };
-    let more = word("suberror");
-    let failure = match error {
-        "consent_required" | "interaction_required" | "login_required" | "account_selection_required" => Failure::Consent,
-        "invalid_grant" if more.is_some_and(|more| matches!(more, "consent_required" | "basic_action")) => Failure::Consent,
-        "invalid_grant" => Failure::Grant,
-        "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable,
-        _ => Failure::Refused,
-    };
-    let entra = answer.0.get("error_description").and_then(Value::as_str).and_then(entra_code);
-    let details: String = [more, entra.as_deref()].into_iter().flatten().map(|detail| format!(" ({detail})")).collect();
-    (failure, format!("answered with status {status}, error {error}{details}"))
-}
-
-/// Whether `word` is a code, and not a text in which anything could stand.
-fn is_code(word: &str) -> bool {
-    (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-/// The number that Entra begins its descriptions with, such as `AADSTS7000215`.
-fn entra_code(description: &str) -> Option<String> {
-    let number: String = description.strip_prefix("AADSTS")?.chars().take_while(char::is_ascii_digit).take(12).collect();
-    (!number.is_empty()).then(|| format!("AADSTS{number}"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! What a user agreed to: the tokens that one server gave for it, as they lie in the store, sealed.
 
-use super::endpoint::{UserTokens, digest};
+use super::endpoint::digest;
 use super::user::User;
+use super::user_tokens::UserTokens;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};

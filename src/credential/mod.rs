@@ -1,5 +1,6 @@
 //! With what we call: the credentials that connections attach, where they come from, and how long they are kept.
 
+mod answer;
 pub mod assertion;
 pub mod authorize;
 pub mod cache;
@@ -16,6 +17,7 @@ pub mod source;
 pub mod static_header;
 pub mod tag_keys;
 pub mod user;
+pub mod user_tokens;
 
 /// What tells one token from all others: a digest of connection, method, client, subject, actor, scopes and audience.
 pub type Key = [u8; 32];

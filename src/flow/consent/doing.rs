@@ -2,8 +2,8 @@
 
 use super::owner::{Owner, Turn};
 use crate::credential::authorize::Tie;
-use crate::credential::endpoint::UserTokens;
 use crate::credential::link::Link;
+use crate::credential::user_tokens::UserTokens;
 use crate::flow::event::Reply;
 use crate::flow::event::call::Want;
 use crate::flow::refusal::denial::Denial;

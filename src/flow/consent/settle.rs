@@ -7,9 +7,9 @@ use super::site::{Around, Site};
 use crate::config::Bind;
 use crate::credential::Failure;
 use crate::credential::authorize::Tie;
-use crate::credential::endpoint::UserTokens;
 use crate::credential::grant::{self, Grant};
 use crate::credential::link::{Link, Passage, Stage};
+use crate::credential::user_tokens::UserTokens;
 use crate::flow::event::Effect;
 use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
@@ -122,7 +122,9 @@ impl<'a> Site<'a> {
             Sought::No(fault) => self.unknown(&link, around, server, fault, effects),
             Sought::Here(()) => {
                 let tie = self.tie(&link);
-                let mut reply = super::see_other(&self.to_agree(around, &tie, false));
+                // No redirect: behind the form of an issuer's own page a browser may follow it nowhere but here.
+                let location = self.to_agree(around, &tie, false);
+                let mut reply = self.plain(&Page::Leave { server: around.server(), location: &location });
                 self.give(&Passage { link, stage: Stage::Agreeing(tie) }, &mut reply);
                 Next::Answer(reply)
             }

@@ -5,10 +5,10 @@ use crate::credential::grant::Grant;
 use crate::credential::user::User;
 use crate::credential::{Failure, Key};
 use crate::flow::event::call::Call;
-use crate::flow::supply::grants::work::Work;
 use crate::flow::supply::vault::operation::{Session, Version};
 use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
+use secrecy::SecretString;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -61,6 +61,21 @@ pub struct Entry {
     pub used: UnixTime,
     /// Somebody got the token that there is.
     pub in_use: bool,
+}
+
+/// What is under way with a grant.
+#[derive(Debug)]
+pub enum Work {
+    /// It is read. With a refresh token: that one was refused.
+    Reading(Option<SecretString>),
+    /// It is leased, to be renewed.
+    Leasing(Box<Grant>),
+    /// The server was asked for new tokens.
+    Renewing(Box<Grant>, Version, UnixTime),
+    /// It is written; with a failure: as it was, since there are no new tokens.
+    Saving(Box<Grant>, Option<Failure>),
+    /// It is removed.
+    Dropping,
 }
 
 /// What the vault says of a grant.

@@ -2,7 +2,8 @@
 //! that asked for it has ended: a code can be redeemed once.
 
 use crate::credential::Failure;
-use crate::credential::endpoint::{TokenRequest, UserTokens, read_user};
+use crate::credential::endpoint::TokenRequest;
+use crate::credential::user_tokens::{UserTokens, read_user};
 use crate::flow::event::call::{Answer, Call};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Done, Fault, Operation, Session, Step};

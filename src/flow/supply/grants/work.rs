@@ -3,13 +3,13 @@
 
 use crate::config::{Connection, OauthApp};
 use crate::credential::cache::Token;
-use crate::credential::endpoint::read_user;
 use crate::credential::grant::{Grant, asked};
 use crate::credential::user::GrantKey;
+use crate::credential::user_tokens::read_user;
 use crate::credential::{Failure, Key};
 use crate::flow::event::call::{Answer, Call};
 use crate::flow::supply::grants::Grants;
-use crate::flow::supply::grants::entries::{Entry, FOLLOWING, Known, is_ending};
+use crate::flow::supply::grants::entries::{Entry, FOLLOWING, Known, Work, is_ending};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Step, Version};
 use crate::wire::time::UnixTime;
@@ -19,21 +19,6 @@ use std::time::Duration;
 
 /// How much longer than its calls may take a grant is leased.
 const LEASE: Duration = Duration::from_secs(8);
-
-/// What is under way with a grant.
-#[derive(Debug)]
-pub enum Work {
-    /// It is read. With a refresh token: that one was refused.
-    Reading(Option<SecretString>),
-    /// It is leased, to be renewed.
-    Leasing(Box<Grant>),
-    /// The server was asked for new tokens.
-    Renewing(Box<Grant>, Version, UnixTime),
-    /// It is written; with a failure: as it was, since there are no new tokens.
-    Saving(Box<Grant>, Option<Failure>),
-    /// It is removed.
-    Dropping,
-}
 
 /// What comes after a step.
 enum After {
