@@ -91,6 +91,20 @@ impl Supply {
         self.obtain_that(index, which, caller, waited, context)
     }
 
+    /// The caller of connection `index`, by the token that it presents. As [`Supply::obtain`].
+    pub(in crate::flow) fn presented(
+        &self,
+        index: usize,
+        token: &SecretString,
+        waited: &[Want],
+        context: &Verifying<'_>,
+    ) -> Result<Subject, Box<Obtained>> {
+        let Some(connection) = self.config().connections.get(index) else {
+            return Err(Box::new(Refused::sought(Reason::Unmatched, None)));
+        };
+        Search { supply: self, index, connection, which: Which::Own, credential: &connection.credential, waited, context }.verify(token)
+    }
+
     /// The same for one of its credentials.
     pub(super) fn obtain_that(
         &self,
@@ -287,6 +301,7 @@ impl Search<'_> {
     }
 }
 
-fn bearer(token: &SecretString) -> (String, SecretString) {
+/// The header that has `token`.
+pub(in crate::flow) fn bearer(token: &SecretString) -> (String, SecretString) {
     ("authorization".to_owned(), secrets::prefixed("Bearer ", token))
 }

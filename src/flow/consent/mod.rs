@@ -1,0 +1,16 @@
+//! Users who authorize a connection in their browser: what they read, what they send, and the cookie that tells them apart.
+
+mod ask;
+mod asked;
+pub mod cookie;
+pub mod form;
+mod frame;
+mod head;
+mod html;
+mod id_token;
+pub mod page;
+mod site;
+mod told;
+pub mod visit;
+
+pub use head::see_other;
