@@ -96,7 +96,11 @@ fn answer(asked: &Asked, route: &str, body: &[u8], challenges: bool) -> Reply {
     if challenges {
         return render(Denial::until_agreed(consent));
     }
-    let own = named.task.as_deref().and_then(LocalId::parse).filter(|id| id.is_for(&bound(Subject::Task), &mac));
+    let own = named
+        .task
+        .as_deref()
+        .and_then(LocalId::parse)
+        .filter(|id| id.is_for(&bound(Subject::Task), &|parts, half| mac(parts).starts_with(half)));
     let index = match (own, begins) {
         (Some(_), _) if asked.operation == Operation::CancelTask => 4,
         (Some(id), _) => id.flow()[0],
