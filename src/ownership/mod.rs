@@ -21,7 +21,7 @@ pub use answer::Answer;
 pub use asked::{Listed, listed_body};
 pub use body::{Problem, RequestBody};
 pub use list::List;
-pub use local_id::{Bound, LocalId, Mac};
+pub use local_id::{Bound, IsMac, LocalId, Mac};
 pub use naming::{Named, Naming};
 pub use places::Places;
 pub use plans::Plans;

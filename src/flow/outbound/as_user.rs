@@ -184,7 +184,7 @@ impl Outbound {
     fn own_id(&self, subject: Subject, id: Option<&str>, acting: &Acting<'_>, context: &Context<'_>) -> Result<Option<LocalId>, Denial> {
         let Some(id) = id.and_then(LocalId::parse) else { return Ok(None) };
         let bound = Bound { subject, caller: &acting.key, connection: &self.connection.name };
-        let is_own = context.runtime.supply().ring().is_some_and(|ring| id.is_for(&bound, &|place| ring.mac(place)));
+        let is_own = context.runtime.supply().ring().is_some_and(|ring| id.is_for(&bound, &|place, half| ring.is_half(place, half)));
         if is_own { Ok(Some(id)) } else { Err(Denial::new(Reason::TaskNotFound)) }
     }
 

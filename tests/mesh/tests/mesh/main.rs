@@ -47,6 +47,7 @@ mod layouts;
 mod leaving;
 mod live_load;
 mod live_update;
+mod local_tasks;
 mod marks;
 mod media_types;
 mod names;
@@ -170,6 +171,7 @@ fn main() -> ExitCode {
     observability::add(&mut suite);
     traces::add(&mut suite);
     task_states::add(&mut suite);
+    local_tasks::add(&mut suite);
     http1::add(&mut suite);
     http2::add(&mut suite);
     grpc::add(&mut suite);
