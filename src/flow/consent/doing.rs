@@ -56,17 +56,17 @@ impl Doing {
 
 /// What comes next.
 pub(super) enum Next {
-    Wait(Doing),
+    Wait(Box<Doing>),
     Answer(Reply),
-    Refuse(Denial),
+    Refuse(Box<Denial>),
 }
 
 impl From<Turn> for Next {
     fn from(turn: Turn) -> Self {
         match turn {
-            Turn::Wait(owner) => Self::Wait(Doing::Serving(owner)),
+            Turn::Wait(owner) => Self::Wait(Box::new(Doing::Serving(owner))),
             Turn::Answer(reply) => Self::Answer(reply),
-            Turn::Refuse(denial) => Self::Refuse(denial),
+            Turn::Refuse(denial) => Self::Refuse(Box::new(denial)),
         }
     }
 }

@@ -196,8 +196,11 @@ fn remove(key: GrantKey, version: Version, grant: Grant, context: &Context<'_>) 
 fn shown(id: &[u8; 16], grant: &Grant, now: UnixTime) -> Value {
     let mut shown = json!({"id": base64url::encode(id), "connection": grant.connection, "client": grant.user.client,
         "scopes": grant.scopes, "agreed_at": grant.agreed.rfc3339()});
-    if grant.refresh.is_none() && grant.until >= now {
-        shown["expires_at"] = json!(grant.until.rfc3339());
+    if grant.refresh.is_none()
+        && grant.until >= now
+        && let Some(shown) = shown.as_object_mut()
+    {
+        shown.insert("expires_at".to_owned(), grant.until.rfc3339().into());
     }
     shown
 }

@@ -4,13 +4,14 @@ use super::doing::{Doing, Next};
 use super::id_token;
 use super::page::{Fault as Refusal, Page};
 use super::site::{Around, Site};
+use super::steps::RETRY;
 use crate::config::Bind;
 use crate::credential::Failure;
 use crate::credential::authorize::Tie;
 use crate::credential::grant::{self, Grant};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::user_tokens::UserTokens;
-use crate::flow::event::Effect;
+use crate::flow::event::{Effect, Reply};
 use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::sought::Sought;
@@ -23,15 +24,15 @@ impl<'a> Site<'a> {
     pub fn settled(&self, doing: Doing, effects: &mut Vec<Effect>) -> Next {
         let supply = self.context.runtime.supply();
         match doing {
-            Doing::Form(body) => Next::Wait(Doing::Form(body)),
+            Doing::Form(body) => Next::Wait(Box::new(Doing::Form(body))),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
                 Ok(around) => Next::Answer(self.start(around, &link, &text)),
-                Err(next) => next,
+                Err(reply) => Next::Answer(*reply),
             },
             Doing::Leaving(job, link, again) => match self.stands(job, &link) {
                 Ok(around) => self.leave(around, link, again),
-                Err(next) => next,
+                Err(reply) => Next::Answer(*reply),
             },
             Doing::SigningIn(job, link, tie) => match supply.outcome(job) {
                 Some(Outcome::Tokens(Ok((UserTokens { id_token: Some(token), .. }, _)))) => self.judge(link, tie, token, true, effects),
@@ -44,7 +45,7 @@ impl<'a> Site<'a> {
             Doing::Counting(job, link, tie, code) => match (supply.outcome(job), self.around(&link)) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => self.redeem(around, link, tie, &code, effects),
                 (Some(Outcome::Stored(Ok(Done::Conflict(_)))), _) => Next::Answer(Site::end(&link, self.plain(&Page::Used))),
-                (_, Err(next)) => next,
+                (_, Err(reply)) => Next::Answer(*reply),
                 _ => self.later(),
             },
             Doing::Refusing(job, link, words) => match supply.outcome(job) {
@@ -77,7 +78,7 @@ impl<'a> Site<'a> {
     }
 
     /// What `link` leads to, if the vault says that its flow has not ended.
-    fn stands(&self, job: u64, link: &Link) -> Result<Around<'a>, Next> {
+    fn stands(&self, job: u64, link: &Link) -> Result<Around<'a>, Box<Reply>> {
         let supply = self.context.runtime.supply();
         let page = match supply.outcome(job) {
             Some(Outcome::Stored(Ok(Done::Found(None)))) => return self.around(link),
@@ -85,9 +86,9 @@ impl<'a> Site<'a> {
                 Some(Ended::Cancelled) => Page::Cancelled,
                 _ => Page::Used,
             },
-            _ => return Err(self.later()),
+            _ => return Err(Box::new(self.plain(&Page::Unavailable { retry: RETRY }))),
         };
-        Err(Next::Answer(Site::end(link, self.plain(&page))))
+        Err(Box::new(Site::end(link, self.plain(&page))))
     }
 
     /// Sends the browser to where its user shows who it is, or agrees.
@@ -95,12 +96,12 @@ impl<'a> Site<'a> {
         let tie = self.tie(&link);
         let (stage, location, server) = match (around.own.bind, self.sign_in(&link)) {
             (Bind::SignIn, Some(sign_in)) => {
-                let location = self.to_sign_in(sign_in, &link, &tie, again);
+                let location = self.sign_in_uri(sign_in, &link, &tie, again);
                 (Stage::SigningIn(tie), location, sign_in.authorization_endpoint.authority())
             }
             (Bind::SignIn, None) => return Next::Answer(self.plain(&Page::BadLink)),
             (Bind::IdToken | Bind::Link, _) => {
-                let location = self.to_agree(around, &tie, again);
+                let location = self.agree_uri(around, &tie, again);
                 (Stage::Agreeing(tie), location, around.server())
             }
         };
@@ -113,17 +114,17 @@ impl<'a> Site<'a> {
     fn judge(&self, link: Link, tie: Tie, token: SecretString, may_wait: bool, effects: &mut Vec<Effect>) -> Next {
         let around = match self.around(&link) {
             Ok(around) => around,
-            Err(next) => return next,
+            Err(reply) => return Next::Answer(*reply),
         };
         let Some(sign_in) = self.sign_in(&link) else { return Next::Answer(self.plain(&Page::BadLink)) };
         let server = sign_in.authorization_endpoint.authority();
         match id_token::judge(token.expose_secret(), &link, &sign_in.client.client_id, &tie.nonce, may_wait, self.context) {
-            Sought::Wait(want) => Next::Wait(Doing::Judging(want, link, tie, token)),
+            Sought::Wait(want) => Next::Wait(Box::new(Doing::Judging(want, link, tie, token))),
             Sought::No(fault) => self.unknown(&link, around, server, fault, effects),
             Sought::Here(()) => {
                 let tie = self.tie(&link);
                 // No redirect: behind the form of an issuer's own page a browser may follow it nowhere but here.
-                let location = self.to_agree(around, &tie, false);
+                let location = self.agree_uri(around, &tie, false);
                 let mut reply = self.plain(&Page::Leave { server: around.server(), location: &location });
                 self.give(&Passage { link, stage: Stage::Agreeing(tie) }, &mut reply);
                 Next::Answer(reply)
@@ -166,7 +167,7 @@ impl<'a> Site<'a> {
         if around.own.bind == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
             match id_token::judge(token, &link, &around.app.client.client_id, &tie.nonce, may_wait, self.context) {
-                Sought::Wait(want) => return Next::Wait(Doing::Knowing(want, link, tie, tokens)),
+                Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
                 Sought::No(fault) => return self.unknown(&link, around, around.server(), fault, effects),
                 Sought::Here(()) => {}
             }

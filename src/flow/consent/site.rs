@@ -157,7 +157,7 @@ impl<'a> Site<'a> {
     }
 
     /// Where the user of `link` signs in; `again`: with another account than before.
-    pub fn to_sign_in(&self, sign_in: &SignIn, link: &Link, tie: &Tie, again: bool) -> String {
+    pub fn sign_in_uri(&self, sign_in: &SignIn, link: &Link, tie: &Tie, again: bool) -> String {
         let redirect_uri = self.consent.uri(&["/signed-in/", &link.issuer].concat());
         let asking = Asking {
             endpoint: &sign_in.authorization_endpoint,
@@ -171,7 +171,7 @@ impl<'a> Site<'a> {
     }
 
     /// Where the user of `link` agrees.
-    pub fn to_agree(&self, around: Around<'_>, tie: &Tie, again: bool) -> String {
+    pub fn agree_uri(&self, around: Around<'_>, tie: &Tie, again: bool) -> String {
         let redirect_uri = self.consent.uri(&["/callback/", around.name].concat());
         let own = around.app.authorization_parameters.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let again = (again && !around.app.authorization_parameters.0.contains_key("prompt")).then_some(("prompt", "login"));

@@ -7,7 +7,7 @@ use super::page::{Fault as Refusal, Page};
 use super::site::{Around, Site, flow_of};
 use crate::credential::authorize::Tie;
 use crate::credential::link::{Link, Passage, Stage};
-use crate::flow::event::{Effect, Level};
+use crate::flow::event::{Effect, Level, Reply};
 use crate::flow::supply::grants::flows::Ended;
 
 /// After how many seconds another try makes sense.
@@ -15,7 +15,7 @@ pub(super) const RETRY: u32 = 5;
 
 impl<'a> Site<'a> {
     pub fn wait(&self, job: Option<u64>, doing: impl FnOnce(u64) -> Doing) -> Next {
-        job.map_or_else(|| self.later(), |job| Next::Wait(doing(job)))
+        job.map_or_else(|| self.later(), |job| Next::Wait(Box::new(doing(job))))
     }
 
     pub fn later(&self) -> Next {
@@ -23,11 +23,11 @@ impl<'a> Site<'a> {
     }
 
     /// What `link` leads to, if it still works.
-    pub fn around(&self, link: &Link) -> Result<Around<'a>, Next> {
+    pub fn around(&self, link: &Link) -> Result<Around<'a>, Box<Reply>> {
         if self.now() >= link.ends() || link.issued > self.now().plus(std::time::Duration::from_secs(60)) {
-            return Err(Next::Answer(Site::end(link, self.plain(&Page::Expired))));
+            return Err(Box::new(Site::end(link, self.plain(&Page::Expired))));
         }
-        Around::of(link, self.config()).ok_or_else(|| Next::Answer(self.plain(&Page::BadLink)))
+        Around::of(link, self.config()).ok_or_else(|| Box::new(self.plain(&Page::BadLink)))
     }
 
     /// A link is opened: this changes nothing, since previewers open links, too.
@@ -35,8 +35,8 @@ impl<'a> Site<'a> {
         let Some((text, link)) = text.and_then(|text| Some((text, Link::open(self.ring, text)?))) else {
             return Next::Answer(self.plain(&Page::BadLink));
         };
-        if let Err(next) = self.around(&link) {
-            return next;
+        if let Err(reply) = self.around(&link) {
+            return Next::Answer(*reply);
         }
         let job = self.context.runtime.supply().look_at_flow(link.flow, self.now());
         self.wait(job, |job| Doing::Looking(job, text.to_owned(), link))
@@ -56,8 +56,8 @@ impl<'a> Site<'a> {
         if !is_own || passage.link != link {
             return Next::Answer(self.plain(&Page::StateMismatch));
         }
-        if let Err(next) = self.around(&link) {
-            return next;
+        if let Err(reply) = self.around(&link) {
+            return Next::Answer(*reply);
         }
         let again = form.get("again").is_some();
         let job = self.context.runtime.supply().look_at_flow(link.flow, self.now());
@@ -65,12 +65,12 @@ impl<'a> Site<'a> {
     }
 
     /// The browser comes back with an answer: its cookie, if that fits.
-    fn returning(&self, query: Option<&Parameters>, tie_of: fn(Stage) -> Option<Tie>) -> Result<(Link, Tie), Next> {
-        let mismatch = || Next::Answer(self.plain(&Page::StateMismatch));
+    fn returning(&self, query: Option<&Parameters>, tie_of: fn(Stage) -> Option<Tie>) -> Result<(Link, Tie), Box<Reply>> {
+        let mismatch = || Box::new(self.plain(&Page::StateMismatch));
         let state = query.and_then(|query| query.get("state")).ok_or_else(mismatch)?;
         let flow = state.split('.').next().and_then(crate::wire::base64url::decode).and_then(|bytes| bytes.try_into().ok());
         let flow = flow.map(Flow::new).ok_or_else(mismatch)?;
-        let Some(Passage { link, stage }) = self.passage(flow) else { return Err(Next::Answer(self.plain(&Page::NoCookie))) };
+        let Some(Passage { link, stage }) = self.passage(flow) else { return Err(Box::new(self.plain(&Page::NoCookie))) };
         let tie = tie_of(stage).filter(|tie| is_same(&tie.state, state)).ok_or_else(mismatch)?;
         Ok((link, tie))
     }
@@ -80,7 +80,7 @@ impl<'a> Site<'a> {
         let returned = self.returning(query, |stage| if let Stage::SigningIn(tie) = stage { Some(tie) } else { None });
         let (link, tie) = match returned {
             Ok(returned) => returned,
-            Err(next) => return next,
+            Err(reply) => return Next::Answer(*reply),
         };
         let (Some(query), Some(sign_in)) = (query, self.sign_in(&link).filter(|_| link.issuer == name)) else {
             return Next::Answer(self.plain(&Page::StateMismatch));
@@ -90,8 +90,8 @@ impl<'a> Site<'a> {
         if query.get("iss").is_some_and(|iss| issuer.is_none_or(|issuer| issuer.recognize(iss).is_none())) {
             return Next::Answer(Site::end(&link, self.plain(&Page::MixUp { server })));
         }
-        if let Err(next) = self.around(&link) {
-            return next;
+        if let Err(reply) = self.around(&link) {
+            return Next::Answer(*reply);
         }
         if let Some(error) = query.get("error") {
             effects.push(self.tells(&link, &["the sign-in ended with the error ", word(error)].concat()));
@@ -115,11 +115,11 @@ impl<'a> Site<'a> {
         let returned = self.returning(query, |stage| if let Stage::Agreeing(tie) = stage { Some(tie) } else { None });
         let (link, tie) = match returned {
             Ok(returned) => returned,
-            Err(next) => return next,
+            Err(reply) => return Next::Answer(*reply),
         };
         let around = match self.around(&link) {
             Ok(around) => around,
-            Err(next) => return next,
+            Err(reply) => return Next::Answer(*reply),
         };
         let Some(query) = query.filter(|_| around.name == name) else { return Next::Answer(self.plain(&Page::StateMismatch)) };
         let server = around.server();

@@ -58,7 +58,7 @@ pub(in crate::flow) fn begin(
         Asked::Begin if !form::is_form(head.headers) || !is_own_origin(head, &site) || end_of_stream => {
             Next::Answer(site.plain(&Page::StateMismatch))
         }
-        Asked::Begin => Next::Wait(Doing::Form(Vec::new())),
+        Asked::Begin => Next::Wait(Box::new(Doing::Form(Vec::new()))),
         Asked::SignedIn(name, query) => site.signed_in(&name, query.ok().as_ref(), effects),
         Asked::Answered(name, query) => site.answered(&name, query.ok().as_ref(), effects),
         Asked::Grants(act) => Owner::begin(head, act, context, effects).into(),
@@ -118,13 +118,13 @@ impl Visit {
                 body.extend_from_slice(&chunk);
                 match Parameters::parse(&body) {
                     _ if body.len() > MOST_BYTES => Next::Answer(site.plain(&Page::StateMismatch)),
-                    _ if !end => Next::Wait(Doing::Form(body)),
+                    _ if !end => Next::Wait(Box::new(Doing::Form(body))),
                     form => site.begin(form.ok().as_ref()),
                 }
             }
             (Event::BodyWithheld, Doing::Form(_)) => return withheld(None, effects),
             (Event::Settled, doing) => site.settled(doing, effects),
-            (_, doing) => Next::Wait(doing),
+            (_, doing) => Next::Wait(Box::new(doing)),
         };
         Self::go_on(Rc::clone(&browser), next, context, effects)
     }
@@ -140,7 +140,7 @@ impl Visit {
                 Next::Refuse(denial) => return answer(&denial.at("consent"), Some(Binding::HttpJson), &Id::default(), effects),
                 Next::Wait(doing) => doing,
             };
-            let visit = Self { browser: Rc::clone(&browser), doing };
+            let visit = Self { browser: Rc::clone(&browser), doing: *doing };
             match visit.awaits() {
                 Some(Want::Job(job)) if context.runtime.supply().is_done(job) => {
                     let Some(site) = site(context, &browser) else { return plain(&browser, context, effects) };

@@ -113,7 +113,7 @@ impl Outbound {
         if let Some(task) = &task
             && !matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage)
         {
-            return self.find_local(task, &named, &acting, context, effects);
+            return self.find_local(task, &acting, context, effects);
         }
         match self.grant(&acting, context) {
             Look::Here(token) => {
@@ -210,14 +210,7 @@ impl Outbound {
     }
 
     /// A question about a task of ours.
-    fn find_local(
-        &mut self,
-        task: &LocalId,
-        named: &Named,
-        acting: &Acting<'_>,
-        context: &Context<'_>,
-        effects: &mut Vec<Effect>,
-    ) -> Found {
+    fn find_local(&mut self, task: &LocalId, acting: &Acting<'_>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Found {
         if !matches!(acting.operation, Operation::GetTask | Operation::SubscribeToTask | Operation::CancelTask) {
             let denial = Denial::new(Reason::PushNotOffered).advise("This task waits for its user: it sends no push notifications.");
             return Err(refuse(denial.for_version(acting.version)));
@@ -239,8 +232,7 @@ impl Outbound {
             (None, _) if context.now >= task.time().plus(LIFETIME) => LocalState::Failed,
             (None, _) => LocalState::AuthRequired,
         };
-        let id = named.task.clone().unwrap_or_default();
-        let reply = self.local(state, task, &id, None, acting, context, effects)?;
+        let reply = self.local((state, task), None, acting, context, effects)?;
         effects.push(Effect::Note(Note::Allowed));
         Ok(Next::Answer(reply))
     }
@@ -264,7 +256,7 @@ impl Outbound {
         }
         let Some(job) = state.job else { return Err(refuse(self.no_grant(Failure::Unavailable, effects))) };
         match supply.outcome(job) {
-            None if !self.waited.contains(&Want::Job(job)) => return Ok(Err(self.wait(Want::Job(job), effects))),
+            None if !self.waited.contains(&Want::Job(job)) => Ok(Err(self.wait(Want::Job(job), effects))),
             Some(Outcome::Stored(Ok(Done::Found(found)))) => {
                 let ended = found.and_then(|found| supply.read_flow(flow, &found.bytes));
                 self.as_user.get_or_insert_default().flow = Some(ended);
@@ -319,8 +311,7 @@ impl Outbound {
         if !is_sent || acting.own.consent == ConsentForm::Challenge {
             return Err(refuse(Denial::until_agreed(consent).at(&self.connection.name).for_version(acting.version)));
         }
-        let text = id.text();
-        let reply = self.local(LocalState::AuthRequired, &id, &text, Some((consent, named)), acting, context, effects)?;
+        let reply = self.local((LocalState::AuthRequired, &id), Some((consent, named)), acting, context, effects)?;
         effects.push(Effect::SetState("attache.reason", Reason::ConsentRequired.code().to_owned()));
         effects.push(Effect::Note(Note::Refused(Reason::ConsentRequired, Some(acting.binding), None)));
         Ok(Next::Answer(reply))
@@ -348,9 +339,7 @@ impl Outbound {
     /// The answer for a task of ours.
     fn local(
         &self,
-        state: LocalState,
-        id: &LocalId,
-        text: &str,
+        (state, id): (LocalState, &LocalId),
         asked: Option<(Consent, &Named)>,
         acting: &Acting<'_>,
         context: &Context<'_>,
@@ -389,7 +378,8 @@ impl Outbound {
         };
         let data = consent.as_ref().map(|consent| self.data(consent, acting, context));
         let since = if state == LocalState::AuthRequired { id.time() } else { context.now };
-        let task = LocalTask { id: text, context: &context_id, state, text: &says, data, time: since, consent };
+        let text = id.text();
+        let task = LocalTask { id: &text, context: &context_id, state, text: &says, data, time: since, consent };
         let request = self.reader.as_ref().and_then(|reader| reader.id()).unwrap_or_default();
         task.answer(acting.operation, acting.binding, acting.version, &request)
             .map_err(|denial| refuse(denial.at(name).for_version(acting.version)))
