@@ -2,11 +2,13 @@
 //! codes of the endpoint are.
 
 use super::Failure;
-use super::endpoint::MAX_TOKEN_BYTES;
 use crate::wire::json::UniqueObject;
 use crate::wire::time::UnixTime;
 use serde_json::Value;
 use std::time::Duration;
+
+/// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 pub(super) const NOT_IN_THE_FUTURE: &str = "answered with an expires_in or expires_on that is not in the future";
 

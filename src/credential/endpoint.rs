@@ -1,6 +1,7 @@
 //! Token endpoints: what is sent to them (RFC 6749 sections 2.3 and 3.2), and what of their answers is believed
 //! (sections 5.1 and 5.2).
 
+pub use super::answer::MAX_TOKEN_BYTES;
 use super::answer::{NOT_IN_THE_FUTURE, access_token, good, is_token, object, said_lifetime};
 use super::assertion;
 use super::secrets::{SecretError, Secrets};
@@ -20,8 +21,6 @@ use std::time::Duration;
 
 /// Longest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The type of an ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant).
 pub const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// How long a token is used whose answer does not say (RFC 6749 section 5.1 only recommends that it does).
