@@ -86,6 +86,7 @@ mod tokens;
 mod tour;
 mod traces;
 mod upgrade;
+mod vault;
 mod vectors;
 mod waiting;
 mod watching;
@@ -187,6 +188,7 @@ fn main() -> ExitCode {
     ratelimit::add(&mut suite);
     command::add(&mut suite);
     upgrade::add(&mut suite);
+    vault::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);
