@@ -22,7 +22,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// How it is started.
 #[derive(Default)]
-pub struct Options<'a> {
+pub struct Options {
     /// How many members there are; one, if it says nothing.
     pub members: usize,
     /// Turns authentication on, with users `root` and [`USER`].
@@ -32,7 +32,7 @@ pub struct Options<'a> {
     /// Bytes that the database may have.
     pub quota: Option<u64>,
     /// Clients come over TLS, to a certificate of this authority for `localhost`.
-    pub tls: Option<&'a Authority>,
+    pub tls: Option<Arc<Authority>>,
 }
 
 /// The user that may read and write keys that begin with [`PREFIX`].
@@ -43,7 +43,7 @@ pub const PREFIX: &str = "attache/";
 /// A running etcd. Dropping it kills its members.
 pub struct Etcd {
     members: Vec<Member>,
-    tls: bool,
+    tls: Option<Arc<Authority>>,
     passwords: Option<(String, String)>,
 }
 
@@ -58,7 +58,7 @@ struct Member {
 
 impl Etcd {
     /// Starts it, and waits until all members are healthy.
-    pub async fn start(options: Options<'_>) -> Result<Self> {
+    pub async fn start(options: Options) -> Result<Self> {
         let scheme = if options.tls.is_some() { "https" } else { "http" };
         let members = options.members.max(1);
         let ports = (0..members).map(|_| Ok((Reserved::new()?, Reserved::new()?))).collect::<Result<Vec<_>>>()?;
@@ -69,7 +69,7 @@ impl Etcd {
         shared.extend(["--socket-reuse-port", "--unsafe-no-fsync", "--log-level=warn"].map(str::to_owned));
         shared.extend(options.token_ttl.map(|time| format!("--auth-token-ttl={}", time.as_secs())));
         shared.extend(options.quota.map(|bytes| format!("--quota-backend-bytes={bytes}")));
-        if let Some(authority) = options.tls {
+        if let Some(authority) = &options.tls {
             authority.issue("etcd", &[], &["localhost"])?.put(place::logs(), &names[0])?;
             let file = |extension: &str| place::logs().join(&names[0]).with_extension(extension).display().to_string();
             shared.extend([format!("--cert-file={}", file("pem")), format!("--key-file={}", file("key"))]);
@@ -89,9 +89,9 @@ impl Etcd {
             let process = Mutex::new(spawn(name, &command)?);
             started.push(Member { name: name.clone(), command, client, _peer: peer, process });
         }
-        let mut etcd = Self { members: started, tls: options.tls.is_some(), passwords: None };
+        let mut etcd = Self { members: started, tls: options.tls, passwords: None };
         for member in 0..members {
-            etcd.healthy(member, options.tls).await?;
+            etcd.healthy(member).await?;
         }
         if options.users {
             etcd.add_users().await?;
@@ -129,7 +129,7 @@ impl Etcd {
         let found = &self.members[member];
         let process = spawn(&place::unique("etcd-again"), &found.command)?;
         *found.process.lock().unwrap_or_else(PoisonError::into_inner) = process;
-        self.healthy(member, None).await
+        self.healthy(member).await
     }
 
     /// The member that leads.
@@ -158,29 +158,29 @@ impl Etcd {
         Ok(reply.json())
     }
 
-    async fn send(&self, member: usize, call: &Call) -> Result<Reply> {
-        ensure!(!self.tls, "ask it over TLS, with its authority");
-        tokio::time::timeout(ANSWER, call.send(self.members[member].client.port())).await?
+    /// Sends a call to a member, over TLS if it speaks that.
+    pub async fn send(&self, member: usize, call: &Call) -> Result<Reply> {
+        let port = self.members[member].client.port();
+        let sent = async {
+            match &self.tls {
+                Some(authority) => authority.send(call, port, None).await,
+                None => call.send(port).await,
+            }
+        };
+        tokio::time::timeout(ANSWER, sent).await?
     }
 
     fn process(&self, member: usize) -> Arc<Process> {
         self.members[member].process.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    async fn healthy(&self, member: usize, authority: Option<&Authority>) -> Result<()> {
-        let (process, port) = (self.process(member), self.members[member].client.port());
+    async fn healthy(&self, member: usize) -> Result<()> {
+        let process = self.process(member);
         let what = format!("{} to be healthy", process.name());
         let healthy = wait::until(&what, START, async || {
             ensure!(process.ended().is_none(), "etcd ended");
-            let call = Call::get("/health");
-            let asked = async {
-                match authority {
-                    Some(authority) => authority.send(&call, port, None).await,
-                    None => call.send(port).await,
-                }
-            };
-            let reply = tokio::time::timeout(ANSWER, asked).await;
-            Ok(reply.is_ok_and(|reply| reply.is_ok_and(|reply| reply.json()["health"] == "true")).then_some(()))
+            let reply = self.send(member, &Call::get("/health")).await;
+            Ok(reply.is_ok_and(|reply| reply.json()["health"] == "true").then_some(()))
         });
         healthy.await.with_context(|| process.tail())
     }

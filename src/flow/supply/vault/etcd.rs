@@ -270,10 +270,13 @@ impl Session for Asked {
 
 impl Asked {
     /// There was no answer to go by.
-    fn failed(self: Box<Self>, fault: Fault, now: UnixTime) -> Step {
+    fn failed(&self, fault: Fault, now: UnixTime) -> Step {
         if let Stage::Authenticating = self.stage {
             self.entry.entered(Err(fault.clone()), now);
         }
         Step::Done(Err(fault))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! the filter; here it is what etcd does with what it is asked.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -13,6 +14,7 @@ use attache::wire::time::UnixTime;
 use attache_mesh::etcd::{Etcd, Options, PREFIX, USER};
 use attache_mesh::http;
 use attache_mesh::mesh::Mesh;
+use attache_mesh::tls::Authority;
 use attache_mesh::wait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +33,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 struct Worker {
     store: Store,
     ports: Vec<u16>,
+    /// Of its certificate, if etcd is asked over TLS.
+    authority: Option<Arc<Authority>>,
     calls: RefCell<Vec<String>>,
     /// The clock is so far ahead.
     ahead: Cell<Duration>,
@@ -49,7 +53,7 @@ impl Worker {
 
     fn of(etcd: &Etcd, settings: serde_json::Value) -> Result<Self> {
         let GrantStore::Etcd(config) = serde_json::from_value(json!({"etcd": settings}))? else { bail!("no etcd") };
-        Ok(Self { store: Store::new(config), ports: etcd.ports(), calls: RefCell::default(), ahead: Cell::default() })
+        Ok(Self { store: Store::new(config), ports: etcd.ports(), authority: None, calls: RefCell::default(), ahead: Cell::default() })
     }
 
     fn with(self, password: &str) -> Self {
@@ -80,7 +84,14 @@ impl Worker {
         }
         let count = self.calls.borrow().len();
         self.calls.borrow_mut().push(header(":path"));
-        let reply = tokio::time::timeout(call.timeout, request.send(self.ports[count % self.ports.len()])).await;
+        let port = self.ports[count % self.ports.len()];
+        let sent = async {
+            match &self.authority {
+                Some(authority) => authority.send(&request, port, None).await,
+                None => request.send(port).await,
+            }
+        };
+        let reply = tokio::time::timeout(call.timeout, sent).await;
         let reply = reply.map_err(|_| "no answer in time")?.map_err(|error| format!("{error:#}"))?;
         if reply.body.len() > call.most { Err("too long".to_owned()) } else { Ok((reply.status, reply.body.to_vec())) }
     }
@@ -328,6 +339,20 @@ async fn users(_: &Mesh) -> Result<()> {
     Ok(())
 }
 
+async fn tls(_: &Mesh) -> Result<()> {
+    let authority = Arc::new(Authority::new("etcd's authority")?);
+    let etcd = Etcd::start(Options { users: true, tls: Some(authority.clone()), ..Options::default() }).await?;
+    let mut worker = Worker::new(&etcd, Some(etcd.password()?))?;
+    worker.authority = Some(authority);
+    let version = worker.written(grant(1, 1), b"1", Over::Absent).await?;
+    ensure!(is(worker.read(grant(1, 1)).await?.as_ref(), b"1", version));
+    // Without TLS nothing is said, and nothing sent that counts.
+    worker.authority = None;
+    let done = worker.ask(Operation::Read(grant(1, 1))).await?;
+    ensure!(matches!(done, Err(Fault::Unavailable(_))), "{done:?}");
+    Ok(())
+}
+
 async fn members_fail(_: &Mesh) -> Result<()> {
     let etcd = Etcd::start(Options { members: 3, ..Options::default() }).await?;
     let mut worker = Worker::new(&etcd, None)?;
@@ -404,6 +429,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("vault::what_ends_is_gone_and_etcd_removes_it", expire);
     suite.add("vault::a_write_whose_answer_was_lost_can_be_repeated", lost_answers);
     suite.add("vault::a_user_of_etcd_authenticates_again", users);
+    suite.add("vault::etcd_is_asked_over_tls", tls);
     suite.add("vault::a_member_that_dies_is_not_missed_and_a_minority_says_nothing", members_fail);
     suite.add("vault::a_full_etcd_takes_nothing_and_gives_all", full);
 }
