@@ -2,14 +2,14 @@
 # Installs what the build and the tests need beyond cargo, python3, node with npm, and a C compiler.
 # It goes to a cache that the user's clones share (ATTACHE_CACHE, else XDG_CACHE_HOME/attache, else ~/.cache/attache);
 # .tools/ holds links into it. Every make target calls this; with all there it takes a second.
-# setup.sh build: without what only tests use (Prometheus, a registry), which not every machine can have.
+# setup.sh build: without what only tests use (Prometheus, etcd, a registry), which not every machine can have.
 set -uo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=$root/.tools
 cache=${ATTACHE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/attache}
 
-for part in common rust python envoy deny node release prometheus; do
+for part in common rust python envoy deny node release prometheus etcd; do
     # shellcheck source=/dev/null
     . "$root/tools/setup/$part.sh"
 done
@@ -48,6 +48,7 @@ install_all() {
     if [ "$1" = all ]; then
         setup_release
         setup_prometheus
+        setup_etcd
     fi
     wait "$runner" || exit 1
     trap - EXIT

@@ -10,7 +10,7 @@ cache=$scratch/cache
 passed=0
 failed=0
 
-for part in common envoy rust prometheus; do
+for part in common envoy rust prometheus etcd; do
     # shellcheck source=/dev/null
     . "$root/tools/setup/$part.sh"
 done
@@ -91,6 +91,15 @@ rm "$scratch/half-prom/promtool"
 expect "a Prometheus on PATH is taken" "$scratch/prom" "$(prometheus_of "$scratch/prom")"
 expect "an old one is not" debian "$(prometheus_of "$scratch/old-prom")"
 expect "nor one without promtool" debian "$(prometheus_of "$scratch/half-prom")"
+
+# etcd_of FOLDER MACHINE: what is chosen where it is on PATH of such a machine.
+etcd_of() { (PATH=$1:$scratch/system choose_etcd "$2"); }
+an_etcd() { program "$1/etcd" "echo 'etcd Version: $2'; echo 'Git SHA: 0123'"; }
+an_etcd "$scratch/etcd" 3.6.4
+an_etcd "$scratch/old-etcd" 3.4.23
+expect "an etcd on PATH is taken" "$scratch/etcd/etcd" "$(etcd_of "$scratch/etcd" x86_64)"
+expect "an old one is not" wheel "$(etcd_of "$scratch/old-etcd" x86_64)"
+expect "nor is a wheel on another machine" debian "$(etcd_of "$scratch/old-etcd" aarch64)"
 
 # wasm_std RUSTUP DEBIAN APT AFTER: what setup tries and takes on a machine where the target of the toolchain on PATH
 # (RUSTUP) and Debian's compiler (DEBIAN) are there or not, and apt offers it or not; AFTER lists what installs.

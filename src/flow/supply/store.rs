@@ -193,7 +193,7 @@ impl Supply {
     #[must_use]
     pub fn remembering_on(mut self, board: Rc<dyn Board>) -> Self {
         if let Some(grants) = &mut self.grants {
-            grants.open(&self.config, &board);
+            grants.open(&self.config, &self.outgoing.secrets.borrow(), &board);
         }
         Self { witness: Witness::on(board), ..self }
     }

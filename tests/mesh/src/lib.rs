@@ -10,6 +10,7 @@ pub mod connections;
 pub mod drawn;
 pub mod envoy;
 pub mod envoy_file;
+pub mod etcd;
 pub mod event_stream;
 pub mod http;
 pub mod layout;

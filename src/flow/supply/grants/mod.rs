@@ -52,8 +52,8 @@ impl Grants {
     }
 
     /// The same with the vault that `config` names; workers share what lies on `board`.
-    pub(super) fn open(&mut self, config: &Config, board: &Rc<dyn Board>) {
-        self.vault = config.consent.as_ref().and_then(|consent| vault::open(&consent.store, board));
+    pub(super) fn open(&mut self, config: &Config, secrets: &Secrets, board: &Rc<dyn Board>) {
+        self.vault = config.consent.as_ref().map(|consent| vault::open(&consent.store, board, secrets));
     }
 }
 

@@ -2,9 +2,13 @@
 
 use crate::flow::event::call::{Answer, Call};
 use crate::wire::time::UnixTime;
+use std::fmt;
 
 /// Most bytes of a value: twice what a token endpoint may answer would be too much.
 pub const MAX_VALUE_BYTES: usize = 64 * 1024;
+
+/// Most grants of one user that are listed.
+pub const MAX_GRANTS: usize = 256;
 
 /// A digest, or random bits. Values are spread by it, so that it must be even.
 pub type Id = [u8; 16];
@@ -113,7 +117,7 @@ pub enum Done {
     Conflict(Option<Found>),
     /// It is not there any more.
     Removed,
-    /// A user's grants, each with which one it is.
+    /// A user's grants, each with which one it is; no more than [`MAX_GRANTS`].
     Listed(Vec<(Id, Found)>),
 }
 
@@ -131,6 +135,8 @@ pub enum Fault {
 pub enum Step {
     /// A call has to be made: its answer goes to the session.
     Call(Call, Box<dyn Session>),
+    /// Another session of this store does what this one waits for: it is resumed as soon as an answer to any of them has come.
+    Wait(Box<dyn Session>),
     /// That was all.
     Done(Result<Done, Fault>),
 }
@@ -141,8 +147,10 @@ pub trait Store {
     fn begin(&self, operation: Operation, now: UnixTime) -> Step;
 }
 
-/// An operation that waits for the answer to its call.
-pub trait Session: std::fmt::Debug {
-    /// Goes on with the answer.
+/// An operation that is under way.
+pub trait Session: fmt::Debug {
+    /// Goes on with the answer to its call.
     fn answered(self: Box<Self>, answer: Answer<'_>, now: UnixTime) -> Step;
+    /// Goes on after it had to wait.
+    fn resumed(self: Box<Self>, now: UnixTime) -> Step;
 }

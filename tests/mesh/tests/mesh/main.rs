@@ -91,6 +91,7 @@ mod tour;
 mod traces;
 mod upgrade;
 mod user_passthrough;
+mod vault;
 mod vectors;
 mod waiting;
 mod watching;
@@ -197,6 +198,7 @@ fn main() -> ExitCode {
     command::add(&mut suite);
     upgrade::add(&mut suite);
     user_passthrough::add(&mut suite);
+    vault::add(&mut suite);
     vectors::add(&mut suite);
     waiting::add(&mut suite);
     router::add(&mut suite);

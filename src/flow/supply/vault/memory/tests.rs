@@ -62,7 +62,7 @@ fn two(grants: u32) -> (Rc<Shared>, Rc<Memory>, Rc<Memory>) {
 fn done(memory: &Memory, operation: Operation, now: u64) -> Result<Done, Fault> {
     match memory.begin(operation, at(now)) {
         Step::Done(done) => done,
-        Step::Call(..) => panic!("memory calls nobody"),
+        Step::Call(..) | Step::Wait(_) => panic!("memory calls nobody"),
     }
 }
 
