@@ -3,6 +3,7 @@
 //   GET  /control/stats      {"authorization" (requests), "granted" and "refused" (token requests by grant type), "granted_to" (by user
 //                            and grant type), "revocation" (requests), "reused" (refresh tokens that were used twice), "jwks"}
 //   GET  /control/requests   the last 1000 requests for authorization and tokens: {"endpoint", "params", "client"}
+//   GET  /control/jwks       the server's keys, for who cannot speak TLS with it
 //   GET  /control/keys       {"attache-signed": its private key in PEM}
 //   POST /control/token      {"user", "client_id", "resource", "scope", …}: the token answer of a code flow in which the user has
 //                            signed in and allowed everything; the other members are parameters of the authorization request
@@ -180,6 +181,8 @@ export class Control {
         return this.#stats;
       case 'GET /control/requests':
         return { requests: this.#requests };
+      case 'GET /control/jwks':
+        return JSON.parse((await this.#ask('GET', '/jwks')).text);
       case 'GET /control/keys':
         return Object.fromEntries(Object.entries(this.signers).map(([client, { pem }]) => [client, pem]));
       case 'GET /control/ciba':

@@ -162,6 +162,11 @@ impl UserServer {
         told["requests"].as_array().cloned().with_context(|| format!("no requests in {told}"))
     }
 
+    /// Where its keys are in the clear.
+    pub fn jwks_uri(&self) -> String {
+        format!("http://127.0.0.1:{}/control/jwks", self.control)
+    }
+
     /// The private key (PEM) of client `attache-signed`.
     pub async fn client_key(&self) -> Result<String> {
         let told = self.ask(Call::get("/control/keys")).await?;

@@ -58,6 +58,7 @@ mod ownership;
 mod page;
 mod pages;
 mod parties;
+mod parties_agents;
 mod parties_browser;
 mod policy;
 mod projected;
@@ -115,6 +116,7 @@ fn main() -> ExitCode {
     tour::add(&mut suite);
     page::add(&mut suite);
     parties::add(&mut suite);
+    parties_agents::add(&mut suite);
     parties_browser::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);

@@ -13,6 +13,7 @@ use attache_mesh::user_server::{BACKCHANNEL, CIBA_GRANT, DEVICE, DEVICE_GRANT, J
 use attache_mesh::wait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::Method;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -235,6 +236,16 @@ async fn offline_access(_mesh: &'static Mesh) -> Result<()> {
     let reply = parties.server.post(TOKEN, &[&form[..], &[("code_verifier", VERIFIER)]].concat()).await?;
     let tokens = Tokens::of(reply.json())?;
     ensure!(!tokens.access.contains('.') && tokens.refresh.is_some(), "{}", tokens.answer);
+    // A refresh is the same: with the resource there is a JWT.
+    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token(&tokens)?)];
+    let tokens = Tokens::of(parties.server.post(TOKEN, &form).await?.json())?;
+    ensure!(!tokens.access.contains('.'), "{}", tokens.answer);
+    let tokens = Tokens::of(parties.refresh(refresh_token(&tokens)?).await?.json())?;
+    ensure!(claims(&tokens.access)?["aud"] == RESOURCE, "{}", tokens.answer);
+    // Errors are a page for who likes that better.
+    let call = Call::new(Method::POST, TOKEN).header("accept", "text/html, application/json").body("");
+    let reply = call.header("content-type", "application/x-www-form-urlencoded").send(parties.server.port).await?;
+    ensure!(reply.status == 400 && reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{}", reply.text());
     Ok(())
 }
 
