@@ -51,6 +51,11 @@ impl Options {
         self.set("redirect", uri)
     }
 
+    /// Takes users of a [`crate::visitor::Visitor`] without pages.
+    pub fn quick(self) -> Self {
+        self.set("quick", "yes")
+    }
+
     /// How long access tokens live, in seconds.
     pub fn lifetime(self, seconds: u32) -> Self {
         self.set("lifetime", seconds.to_string())

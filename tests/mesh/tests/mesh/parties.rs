@@ -9,7 +9,10 @@ use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::person::{Browser, Page, Person, parameters};
 use attache_mesh::stand_in::{Answer, StandIn};
-use attache_mesh::user_server::{BACKCHANNEL, CIBA_GRANT, DEVICE, DEVICE_GRANT, JWKS, Options, REVOCATION, TOKEN, Tokens, UserServer};
+use attache_mesh::user_server::{
+    BACKCHANNEL, CIBA_GRANT, DEVICE, DEVICE_GRANT, JWKS, Options, REVOCATION, TOKEN, Tokens, UserServer, form as form_of,
+};
+use attache_mesh::visitor::Visitor;
 use attache_mesh::wait;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -393,6 +396,66 @@ async fn outages(_mesh: &'static Mesh) -> Result<()> {
     Ok(())
 }
 
+/// Many users of a server that asks nobody: by redirects alone, each with tokens of their own.
+async fn many_users(_mesh: &'static Mesh) -> Result<()> {
+    let callback = StandIn::start(Answer::new("200 OK", "text/html", "<h1>Back</h1>")).await?;
+    let redirect = format!("http://consent.example.com:{}/callback", callback.port);
+    let server = UserServer::start("quick-server", &Options::default().redirect(&redirect).quick()).await?;
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let asked = [("response_type", "code"), ("client_id", "attache"), ("redirect_uri", &redirect), ("scope", SCOPE), ("nonce", NONCE)];
+    let more = [("prompt", "consent"), ("resource", RESOURCE), ("code_challenge", &challenge), ("code_challenge_method", "S256")];
+    let link = server.authorization(&[&asked[..], &more].concat());
+    for number in 0..100 {
+        let user = format!("user-{number}");
+        let mut visitor = Visitor::new(&user, &[("consent.example.com", callback.port)]);
+        let back = visitor.open(&link).await?;
+        ensure!(back.url.starts_with(&redirect) && back.reply.text() == "<h1>Back</h1>", "{back:?}");
+        let back = parameters(&back.url);
+        let form = [("grant_type", "authorization_code"), ("code", &back["code"]), ("redirect_uri", &redirect)];
+        let reply = server.post(TOKEN, &[&form[..], &[("code_verifier", VERIFIER), ("resource", RESOURCE)]].concat()).await?;
+        let tokens = Tokens::of(reply.json())?;
+        let said = claims(&tokens.access)?;
+        ensure!(said["sub"] == user && said["scope"] == "tasks.read" && tokens.refresh.is_some(), "{said}");
+        ensure!(claims(tokens.id.as_deref().context("no ID token")?)?["sub"] == user);
+    }
+    // Without the parameter everybody is asked, as ever.
+    let reply = Call::get(link.split_once(&server.port.to_string()).context("no port")?.1).send(server.port).await?;
+    ensure!(reply.status == 303 && reply.header("location").is_some_and(|at| at.starts_with("/interaction/")), "{:?}", reply.headers);
+    Ok(())
+}
+
+/// Clients that are known in other ways: by PKCE alone, and by a secret in the form.
+async fn other_clients(_mesh: &'static Mesh) -> Result<()> {
+    let redirect = "http://127.0.0.1:9/callback";
+    let own = json!({"client_id": "own", "client_secret": "a secret: of/its+own", "redirect_uris": [redirect], "token_endpoint_auth_method": "client_secret_post",
+        "grant_types": ["authorization_code"], "response_types": ["code"]});
+    let options = Options::default().redirect(redirect).set("client", own.to_string()).quick();
+    let server = UserServer::start("client-server", &options).await?;
+    let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER));
+    let credentials =
+        [("attache-public", ""), ("attache-post", "attache-post-secret"), ("own", "a secret: of/its+own"), ("own", "another")];
+    for (client, secret) in credentials {
+        let asked =
+            [("response_type", "code"), ("client_id", client), ("redirect_uri", redirect), ("scope", "openid"), ("quick_user", "ann")];
+        let link = server.authorization(&[&asked[..], &[("code_challenge", &challenge), ("code_challenge_method", "S256")]].concat());
+        let reply = Call::get(link.trim_start_matches(&server.issuer)).send(server.port).await?;
+        let back = parameters(reply.header("location").context("no location")?);
+        let mut form =
+            vec![("grant_type", "authorization_code"), ("code", &back["code"]), ("redirect_uri", redirect), ("code_verifier", VERIFIER)];
+        form.push(("client_id", client));
+        form.extend((!secret.is_empty()).then_some(("client_secret", secret)));
+        let call = Call::new(Method::POST, TOKEN).header("content-type", "application/x-www-form-urlencoded").body(form_of(&form));
+        let reply = call.send(server.port).await?;
+        if secret == "another" {
+            ensure!(reply.status == 401 && reply.json()["error"] == "invalid_client", "{} {}", reply.status, reply.text());
+        } else {
+            let tokens = Tokens::of(reply.json())?;
+            ensure!(tokens.refresh.is_some() == (client != "own"), "{client}: {}", tokens.answer);
+        }
+    }
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("parties::a_code_flow_gives_tokens_of_who_signed_in", a_code_flow);
     suite.add("parties::refresh_tokens_rotate_and_reuse_ends_the_family", refresh_tokens_rotate);
@@ -403,5 +466,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("parties::ciba_is_approved_or_denied", ciba);
     suite.add("parties::users_have_tokens_of_their_own", tokens_of_users);
     suite.add("parties::entra_names_users_for_each_client", entra);
+    suite.add("parties::many_users_come_without_a_browser", many_users);
+    suite.add("parties::clients_are_known_as_they_registered", other_clients);
     suite.add("parties::servers_are_down_for_a_while", outages);
 }
