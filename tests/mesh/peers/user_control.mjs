@@ -15,6 +15,7 @@
 //   POST /control/fail?path=P&status=N&times=M   the next M requests to P are answered with that status
 //   POST /control/response   {"iss": …}: parameters of authorization responses from now on, other than they would be; null leaves one away
 //   POST /control/id_token   {"nonce": …}: the same for the claims of ID tokens
+//   POST /control/answer?grant_type=G   {"refresh_token": …}: the same for token answers to that grant type
 
 import { randomBytes, createHash } from 'node:crypto';
 import { request as overHttp } from 'node:http';
@@ -36,6 +37,7 @@ export class Control {
   #failing = [];
   #response = {};
   #claims = {};
+  #answers = {};
   #waiting = new Map();
 
   constructor(known) {
@@ -62,6 +64,8 @@ export class Control {
     });
     provider.use(async (ctx, next) => {
       await next();
+      const answer = ctx.body?.access_token && this.#answers[ctx.oidc?.params?.grant_type];
+      if (answer) ctx.body = bent(ctx.body, answer);
       if (ctx.body?.id_token && Object.keys(this.#claims).length) ctx.body = { ...ctx.body, id_token: await this.#signed(ctx.body.id_token) };
     });
   }
@@ -207,6 +211,9 @@ export class Control {
         return {};
       case 'POST /control/id_token':
         this.#claims = body;
+        return {};
+      case 'POST /control/answer':
+        this.#answers[query.get('grant_type')] = body;
         return {};
       default:
         return undefined;

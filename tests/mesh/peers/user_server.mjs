@@ -11,6 +11,7 @@
 //   --client JSON         one more client, in the words of OpenID Connect's registration
 //   --lifetime S          of access tokens, in seconds
 //   --refresh WHEN        refresh tokens: `always`, `offline` (with scope offline_access, which needs prompt=consent), `never`
+//   --rotate no           a refresh gives the same refresh token again
 //   --interval S          for polls (device flow, CIBA): named in the answer, and an earlier poll is answered slow_down
 //   --ping URI            the clients of CIBA are called there (https) when the user has decided; without it they poll
 //   --ping-port N --ping-ca FILE   that URI's server is at 127.0.0.1:N, and known by this certificate (PEM)
@@ -41,7 +42,7 @@ const { Control } = await import('./user_control.mjs');
 
 const DEFAULTS = {
   ...{ port: '0', keys: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
-  ...{ lifetime: '600', refresh: 'always', interval: '', entra: '' },
+  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', interval: '', entra: '' },
   ...{ ping: '', 'ping-port': '', 'ping-ca': '', quick: '' },
 };
 const args = options(DEFAULTS);
@@ -169,7 +170,7 @@ function configuration(keys, signers, control) {
       names: { session: `_session_${port}`, interaction: `_interaction_${port}`, resume: `_resume_${port}` },
     },
     pkce: { required: () => true },
-    rotateRefreshToken: true,
+    rotateRefreshToken: args.rotate !== 'no',
     issueRefreshToken: async (_ctx, client, source) =>
       args.refresh !== 'never' && client.grantTypeAllowed('refresh_token') && (args.refresh === 'always' || source.scopes.has('offline_access')),
     expiresWithSession: async () => false,

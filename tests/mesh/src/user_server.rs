@@ -223,6 +223,11 @@ impl UserServer {
         self.ask(Call::post("/control/id_token", claims)).await.map(drop)
     }
 
+    /// The same for the members of token answers to a grant type.
+    pub async fn bend_answer(&self, grant_type: &str, members: &Value) -> Result<()> {
+        self.ask(Call::post(format!("/control/answer?{}", form(&[("grant_type", grant_type)])), members)).await.map(drop)
+    }
+
     async fn order(&self, path: &str, query: &[(&str, &str)]) -> Result<()> {
         self.ask(Call::new(Method::POST, format!("{path}?{}", form(query)))).await.map(drop)
     }

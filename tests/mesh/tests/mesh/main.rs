@@ -60,6 +60,7 @@ mod pages;
 mod parties;
 mod parties_agents;
 mod parties_browser;
+mod parties_servers;
 mod policy;
 mod projected;
 mod providers;
@@ -118,6 +119,7 @@ fn main() -> ExitCode {
     parties::add(&mut suite);
     parties_agents::add(&mut suite);
     parties_browser::add(&mut suite);
+    parties_servers::add(&mut suite);
     jwks::add(&mut suite);
     live_load::add(&mut suite);
     reload::add(&mut suite);
