@@ -60,7 +60,7 @@ impl TokenRequest {
 /// What a grant asks for, without who asks.
 #[derive(Debug)]
 pub struct Grant<'a> {
-    /// `grant_type`.
+    /// `grant_type`; empty for a request that has none.
     pub kind: &'static str,
     /// Its own parameters.
     pub parameters: Vec<(&'a str, &'a str)>,
@@ -77,7 +77,10 @@ impl Grant<'_> {
     /// The secret that has no value, and why.
     pub fn request(&self, client: &Client, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
         let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", self.kind);
+        // A token is given up without one (RFC 7009 section 2.1).
+        if !self.kind.is_empty() {
+            form.append_pair("grant_type", self.kind);
+        }
         for (name, value) in &self.parameters {
             form.append_pair(name, value);
         }
@@ -185,24 +188,12 @@ pub enum Answers {
 /// repeated.
 pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
     let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
-    match status {
-        200 => {}
-        300..=399 => return Err((Failure::Unavailable, format!("answered with status {status}; redirects are not followed"))),
-        // 429 and 408 are no verdict on what was asked.
-        400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
-        _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
-    }
+    good(status, body)?;
     if answers == Answers::Jwt {
         return read_jwt(body, now).map_err(unavailable);
     }
-    let UniqueObject(answer): UniqueObject =
-        serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
-    let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
-        return Err(unavailable("answered without an access_token"));
-    };
-    if !is_token(token) {
-        return Err(unavailable("answered with an access_token that no header can carry"));
-    }
+    let answer = object(body).map_err(unavailable)?;
+    let token = access_token(&answer).map_err(unavailable)?;
     let word = |name: &str| answer.get(name).and_then(Value::as_str);
     let is_id_jag = answers == Answers::IdJag;
     if is_id_jag && word("issued_token_type") != Some(ID_JAG) {
@@ -214,9 +205,75 @@ pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result
         Some(_) => return Err(unavailable("answered with a token that is not of type Bearer")),
         None => return Err(unavailable("answered without a token_type")),
     }
-    let lifetime =
-        lifetime(&answer, now).ok_or_else(|| unavailable("answered with an expires_in or expires_on that is not in the future"))?;
+    let lifetime = lifetime(&answer, now).ok_or_else(|| unavailable(NOT_IN_THE_FUTURE))?;
     Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
+}
+
+/// The tokens of a user who agreed (RFC 6749 section 5.1, OpenID Connect Core 1.0 section 3.1.3.3).
+#[derive(Debug)]
+pub struct UserTokens {
+    /// The access token.
+    pub access: SecretString,
+    /// How long it is good, counted from the moment it was asked for, if the answer says that.
+    pub lifetime: Option<Duration>,
+    /// With what a new one is asked for, if the server gave that.
+    pub refresh: Option<SecretString>,
+    /// Who agreed, not verified.
+    pub id_token: Option<SecretString>,
+}
+
+/// Reads the answer to a code or a refresh token.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_user(status: u16, body: &[u8], now: UnixTime) -> Result<UserTokens, (Failure, String)> {
+    let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
+    good(status, body)?;
+    let answer = object(body).map_err(unavailable)?;
+    let access = access_token(&answer).map_err(unavailable)?;
+    let is_bearer = answer.get("token_type").and_then(Value::as_str).is_some_and(|kind| kind.eq_ignore_ascii_case("Bearer"));
+    if !is_bearer {
+        return Err(unavailable("answered with a token that is not of type Bearer, or does not say its type"));
+    }
+    let is_unsaid = ["expires_in", "expires_on"].iter().all(|name| matches!(answer.get(*name), None | Some(Value::Null)));
+    let said = if is_unsaid { None } else { Some(said_lifetime(&answer, now).ok_or_else(|| unavailable(NOT_IN_THE_FUTURE))?) };
+    let other = |name: &str| match answer.get(name).and_then(Value::as_str) {
+        Some(token) if is_token(token) => Ok(Some(SecretString::from(token.to_owned()))),
+        Some(_) => Err(unavailable("answered with a refresh_token or id_token that is no token")),
+        None => Ok(None),
+    };
+    Ok(UserTokens {
+        access: SecretString::from(access.to_owned()),
+        lifetime: said,
+        refresh: other("refresh_token")?,
+        id_token: other("id_token")?,
+    })
+}
+
+const NOT_IN_THE_FUTURE: &str = "answered with an expires_in or expires_on that is not in the future";
+
+/// Whether an answer has tokens, by its status.
+fn good(status: u16, body: &[u8]) -> Result<(), (Failure, String)> {
+    match status {
+        200 => Ok(()),
+        300..=399 => Err((Failure::Unavailable, format!("answered with status {status}; redirects are not followed"))),
+        // 429 and 408 are no verdict on what was asked.
+        400..=499 if !matches!(status, 408 | 429) => Err(complaint(status, body)),
+        _ => Err((Failure::Unavailable, format!("answered with status {status}"))),
+    }
+}
+
+fn object(body: &[u8]) -> Result<serde_json::Map<String, Value>, &'static str> {
+    let answer: UniqueObject = serde_json::from_slice(body).map_err(|_| "answered with something that is not a JSON object")?;
+    Ok(answer.0)
+}
+
+fn access_token(answer: &serde_json::Map<String, Value>) -> Result<&str, &'static str> {
+    match answer.get("access_token").and_then(Value::as_str) {
+        None => Err("answered without an access_token"),
+        Some(token) if !is_token(token) => Err("answered with an access_token that no header can carry"),
+        Some(token) => Ok(token),
+    }
 }
 
 fn is_token(token: &str) -> bool {
@@ -240,6 +297,14 @@ fn read_jwt(body: &[u8], now: UnixTime) -> Result<Issued, &'static str> {
 
 /// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
 fn lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Duration> {
+    match (answer.get("expires_in"), answer.get("expires_on")) {
+        (Some(Value::Null) | None, Some(Value::Null) | None) => Some(UNSAID_LIFETIME),
+        _ => said_lifetime(answer, now).map(|lifetime| lifetime.min(LONGEST_LIFETIME)),
+    }
+}
+
+/// The lifetime that `answer` states. `None` if that makes no sense, or the time is over.
+fn said_lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Duration> {
     let seconds = |value: &Value| match value {
         Value::Number(number) => number.as_u64(),
         // Azure's endpoints write numbers as texts.
@@ -247,11 +312,10 @@ fn lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Du
         _ => None,
     };
     let lifetime = match (answer.get("expires_in"), answer.get("expires_on")) {
-        (Some(Value::Null) | None, Some(Value::Null) | None) => return Some(UNSAID_LIFETIME),
         (Some(expires_in), _) if *expires_in != Value::Null => Duration::from_secs(seconds(expires_in)?),
         (_, expires_on) => UnixTime::from_secs(seconds(expires_on?)?).since(now),
     };
-    (lifetime > Duration::ZERO).then(|| lifetime.min(LONGEST_LIFETIME))
+    (lifetime > Duration::ZERO).then_some(lifetime)
 }
 
 /// What an error answer says (RFC 6749 section 5.2).

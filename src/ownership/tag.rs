@@ -251,7 +251,7 @@ pub(super) fn over(key: &Code, parts: &[&[u8]]) -> Code {
     code
 }
 
-const fn letter(subject: Subject) -> u8 {
+pub(super) const fn letter(subject: Subject) -> u8 {
     match subject {
         Subject::Task => b't',
         Subject::Context => b'c',

@@ -5,6 +5,7 @@ use crate::flow::event::call::{Call, Want};
 use crate::flow::event::interest::Wait;
 use crate::flow::event::{Level, metric};
 use crate::flow::supply::board::{Board, Notes};
+use crate::flow::supply::grants;
 use crate::flow::supply::shared::{Choice, Note};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::token_notes::TokenChoice;
@@ -375,7 +376,8 @@ impl<W: Clone> Desk<W> {
         if supply.has_due_questions() || !self.news.is_empty() || !self.asked.is_empty() {
             Some(NEXT)
         } else {
-            (!self.followed.is_empty()).then_some(FOLLOWING)
+            let follows = supply.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follow());
+            (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| follows.then_some(grants::entries::FOLLOWING))
         }
     }
 

@@ -33,6 +33,7 @@ pub mod refusal;
 pub mod report;
 pub mod same;
 mod shared_envoy;
+pub mod sign_in;
 pub mod stand_in;
 pub mod tls;
 pub mod told;

@@ -186,6 +186,13 @@ pub async fn page(url: &str, screenshot: Option<&Path>) -> Result<Value> {
     told("page", command).await
 }
 
+/// What somebody sees (`part` is `look`) and does (`way`) at the pages of consent in `folder`: see `peers/look_at_pages.mjs`.
+pub async fn look_at_pages(folder: &Path, part: &str) -> Result<Value> {
+    let mut command = node("look_at_pages.mjs");
+    command.arg("--pages").arg(folder).args(["--part", part]);
+    told("look-at-pages", command).await
+}
+
 /// The line that a program prints which runs once.
 async fn told(name: &str, command: Command) -> Result<Value> {
     let _turn = process::turn_to_run().await;
