@@ -38,8 +38,9 @@ const args = options({ map: [], trust: [], steps: '', port: '0' });
 /** Less than those wait who have sent a step. */
 const PATIENCE = 50_000;
 const POLL = 20;
-/** oidc-provider sends some forms by script: the page is on its way to the next one. */
+/** oidc-provider sends some forms by script, other pages go on by themselves: such a page is on its way to the next one. */
 const ON_ITS_WAY = 'Submitting Callback';
+const REFRESHES = 'meta[http-equiv="refresh" i][content^="0"]';
 
 const maps = args.map.map((one) => one.split('='));
 const certificates = args.trust.map((file) => new X509Certificate(readFileSync(file)));
@@ -129,8 +130,9 @@ class Tab {
 
   async #isOnItsWay() {
     try {
-      const [title, state] = await this.page.evaluate(() => [document.title, document.readyState]);
-      return title === ON_ITS_WAY || state !== 'complete';
+      const look = (selector) => [document.title, document.readyState, document.querySelector(selector) !== null];
+      const [title, state, refreshes] = await this.page.evaluate(look, REFRESHES);
+      return title === ON_ITS_WAY || state !== 'complete' || refreshes;
     } catch {
       return true;
     }

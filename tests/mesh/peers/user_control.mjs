@@ -3,6 +3,7 @@
 //   GET  /control/stats      {"authorization" (requests), "granted" and "refused" (token requests by grant type), "granted_to" (by user
 //                            and grant type), "revocation" (requests), "reused" (refresh tokens that were used twice), "jwks"}
 //   GET  /control/requests   the last 1000 requests for authorization and tokens: {"endpoint", "params", "client"}
+//   GET  /control/jwks       the server's keys, for who cannot speak TLS with it
 //   GET  /control/keys       {"attache-signed": its private key in PEM}
 //   POST /control/token      {"user", "client_id", "resource", "scope", …}: the token answer of a code flow in which the user has
 //                            signed in and allowed everything; the other members are parameters of the authorization request
@@ -14,6 +15,7 @@
 //   POST /control/fail?path=P&status=N&times=M   the next M requests to P are answered with that status
 //   POST /control/response   {"iss": …}: parameters of authorization responses from now on, other than they would be; null leaves one away
 //   POST /control/id_token   {"nonce": …}: the same for the claims of ID tokens
+//   POST /control/answer?grant_type=G   {"refresh_token": …}: the same for token answers to that grant type
 
 import { randomBytes, createHash } from 'node:crypto';
 import { request as overHttp } from 'node:http';
@@ -35,6 +37,7 @@ export class Control {
   #failing = [];
   #response = {};
   #claims = {};
+  #answers = {};
   #waiting = new Map();
 
   constructor(known) {
@@ -61,6 +64,8 @@ export class Control {
     });
     provider.use(async (ctx, next) => {
       await next();
+      const answer = ctx.body?.access_token && this.#answers[ctx.oidc?.params?.grant_type];
+      if (answer) ctx.body = bent(ctx.body, answer);
       if (ctx.body?.id_token && Object.keys(this.#claims).length) ctx.body = { ...ctx.body, id_token: await this.#signed(ctx.body.id_token) };
     });
   }
@@ -180,6 +185,8 @@ export class Control {
         return this.#stats;
       case 'GET /control/requests':
         return { requests: this.#requests };
+      case 'GET /control/jwks':
+        return JSON.parse((await this.#ask('GET', '/jwks')).text);
       case 'GET /control/keys':
         return Object.fromEntries(Object.entries(this.signers).map(([client, { pem }]) => [client, pem]));
       case 'GET /control/ciba':
@@ -204,6 +211,9 @@ export class Control {
         return {};
       case 'POST /control/id_token':
         this.#claims = body;
+        return {};
+      case 'POST /control/answer':
+        this.#answers[query.get('grant_type')] = body;
         return {};
       default:
         return undefined;

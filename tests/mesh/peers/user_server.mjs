@@ -11,10 +11,13 @@
 //   --client JSON         one more client, in the words of OpenID Connect's registration
 //   --lifetime S          of access tokens, in seconds
 //   --refresh WHEN        refresh tokens: `always`, `offline` (with scope offline_access, which needs prompt=consent), `never`
+//   --rotate no           a refresh gives the same refresh token again
 //   --interval S          for polls (device flow, CIBA): named in the answer, and an earlier poll is answered slow_down
 //   --ping URI            the clients of CIBA are called there (https) when the user has decided; without it they poll
 //   --ping-port N --ping-ca FILE   that URI's server is at 127.0.0.1:N, and known by this certificate (PEM)
 //   --entra TENANT        claims as Microsoft Entra has them: `tid`, `oid`, and a `sub` that is another for each client
+//   --quick yes           authorization requests may have `quick_user=U`: U is signed in and allows everything, without a page. For
+//                         thousands of users; the rest of the flow is as ever
 //   --keys FILE           keeps the signing key
 //   --tls FILE --origin URL   speaks TLS (FILE is {"cert", "key", "ca"} in PEM) as URL, a host that browsers are told to find here
 //
@@ -39,8 +42,8 @@ const { Control } = await import('./user_control.mjs');
 
 const DEFAULTS = {
   ...{ port: '0', keys: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
-  ...{ lifetime: '600', refresh: 'always', interval: '', entra: '' },
-  ...{ ping: '', 'ping-port': '', 'ping-ca': '' },
+  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', interval: '', entra: '' },
+  ...{ ping: '', 'ping-port': '', 'ping-ca': '', quick: '' },
 };
 const args = options(DEFAULTS);
 
@@ -123,6 +126,25 @@ async function findAccount(_ctx, subject) {
   return { accountId, claims };
 }
 
+/** For `--quick`: a parameter of the authorization request in place of the pages. */
+const quick = {
+  extraParams: {
+    quick_user(ctx, user) {
+      if (user) ctx.oidc.session.loginAccount({ accountId: user, transient: true });
+    },
+  },
+  async loadExistingGrant(ctx) {
+    const { params, resourceServers, account, client, requestParamScopes, requestParamOIDCScopes } = ctx.oidc;
+    const grantId = ctx.oidc.result?.consent?.grantId ?? ctx.oidc.session.grantIdFor(client.clientId);
+    if (grantId || !params.quick_user) return grantId && provider.Grant.find(grantId);
+    const grant = new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
+    grant.addOIDCScope([...requestParamOIDCScopes].join(' '));
+    for (const resource of Object.keys(resourceServers)) grant.addResourceScope(resource, [...requestParamScopes].join(' '));
+    await grant.save();
+    return grant;
+  },
+};
+
 function configuration(keys, signers, control) {
   return {
     adapter: (model) => store.of(model),
@@ -133,6 +155,7 @@ function configuration(keys, signers, control) {
     conformIdTokenClaims: false,
     findAccount,
     ...(args.ping && { fetch: fetchAt }),
+    ...(args.quick && quick),
     extraTokenClaims: (_ctx, token) => (token.accountId ? entraClaims(token.accountId) : undefined),
     subjectTypes: args.entra ? ['public', 'pairwise'] : ['public'],
     sectorIdentifierUriValidate: () => false,
@@ -147,7 +170,7 @@ function configuration(keys, signers, control) {
       names: { session: `_session_${port}`, interaction: `_interaction_${port}`, resume: `_resume_${port}` },
     },
     pkce: { required: () => true },
-    rotateRefreshToken: true,
+    rotateRefreshToken: args.rotate !== 'no',
     issueRefreshToken: async (_ctx, client, source) =>
       args.refresh !== 'never' && client.grantTypeAllowed('refresh_token') && (args.refresh === 'always' || source.scopes.has('offline_access')),
     expiresWithSession: async () => false,

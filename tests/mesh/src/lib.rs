@@ -44,5 +44,6 @@ mod tour_methods;
 pub mod tour_wallet;
 pub mod user_server;
 pub mod verdicts;
+pub mod visitor;
 pub mod wait;
 pub mod wiretap;

@@ -5,12 +5,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use http::Method;
 use serde_json::Value;
 
 use crate::http::Call;
 use crate::place;
 use crate::process::{self, Process};
+use crate::user_server::UserServer;
 
 /// Python imports of an SDK take seconds when both cores are busy.
 const START: Duration = Duration::from_secs(240);
@@ -29,6 +32,13 @@ impl Agent {
     pub async fn requests(&self) -> Result<Vec<Value>> {
         let told = Call::get("/control/requests").send(self.port).await?.json();
         told["requests"].as_array().cloned().with_context(|| format!("no requests in {told}"))
+    }
+
+    /// From now on a partner's agent refuses `all` tokens, those that it has `seen` until now, or `none`, although they are good.
+    pub async fn refuse(&self, tokens: &str) -> Result<()> {
+        let reply = Call::new(Method::POST, format!("/control/refuse?tokens={tokens}")).send(self.port).await?;
+        ensure!(reply.is_success(), "{} {}", reply.status, reply.text());
+        Ok(())
     }
 
     /// How many of them hold `mark` in path or query.
@@ -136,6 +146,17 @@ pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     let mut command = python("py-1.0", "partner.py");
     command.env("PARTNER_EXPECTED_KEY", key);
     agent("partner", stating(command, url_file)).await
+}
+
+/// Starts the agent of a partner who has users, of A2A 1.0 or 0.3: it wants access tokens of `server` for `audience` and echoes whose it
+/// got (`subject`, `client`, `scope`). `scope` are scopes that they must have.
+pub async fn partner_of_users(version: &str, server: &UserServer, audience: &str, scope: &str) -> Result<Agent> {
+    let mut command = match version {
+        "1.0" => python("py-1.0", "agent_1_0.py"),
+        _ => python("py-0.3", "agent_0_3.py"),
+    };
+    command.args(["--issuer", &server.issuer, "--audience", audience, "--jwks", &server.jwks_uri(), "--scope", scope]);
+    agent(&format!("partner-of-users-{version}"), command).await
 }
 
 /// Starts servers that tell how they read requests: a script of the peers' folder.
@@ -271,6 +292,20 @@ impl Sdk {
         let [task, context] = ids;
         let arguments = ["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--task", task, "--context", context];
         self.run(&arguments, Some(token)).await
+    }
+
+    /// The same where a message goes on in a task and context that are there already (`continue`, `continue_stream`): an empty one is
+    /// not named.
+    pub async fn call_within(self, ids: [&str; 2], url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        let place = if binding == "grpc" { "--grpc-target" } else { "--url" };
+        let [task, context] = ids;
+        self.run(&[place, url, "--ops", ops, "--binding", binding, "--task", task, "--context", context], token).await
+    }
+
+    /// The same with another text in place of `hello`; over gRPC `url` is a host with its port.
+    pub async fn call_saying(self, text: &str, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        let place = if binding == "grpc" { "--grpc-target" } else { "--url" };
+        self.run(&[place, url, "--ops", ops, "--binding", binding, "--text", text], token).await
     }
 
     /// What becomes of each of `tries`, a list of `{op, …}` in JSON: see `peers/README.md`. Each has a client of its own.

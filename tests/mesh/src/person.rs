@@ -86,6 +86,11 @@ impl Person<'_> {
         self.step(&json!({"do": "open", "url": url})).await
     }
 
+    /// The same, but does not go to a page whose URL begins with `prefix`: that URL is the value.
+    pub async fn open_until(&self, url: &str, prefix: &str) -> Result<String> {
+        self.held(&json!({"do": "open", "url": url, "hold": prefix})).await
+    }
+
     /// Presses the button, or follows the link, with this text.
     pub async fn press(&self, button: &str) -> Result<Page> {
         self.step(&json!({"do": "press", "button": button})).await
@@ -93,8 +98,12 @@ impl Person<'_> {
 
     /// The same, but does not go to a page whose URL begins with `prefix`. That URL is the value: with a code that was not used yet.
     pub async fn press_until(&self, button: &str, prefix: &str) -> Result<String> {
-        let page = self.step(&json!({"do": "press", "button": button, "hold": prefix})).await?;
-        page.held().map(str::to_owned).with_context(|| format!("{button} did not lead to {prefix}: {}", page.0))
+        self.held(&json!({"do": "press", "button": button, "hold": prefix})).await
+    }
+
+    async fn held(&self, step: &Value) -> Result<String> {
+        let page = self.step(step).await?;
+        page.held().map(str::to_owned).with_context(|| format!("{step} did not lead there: {}", page.0))
     }
 
     /// Writes into fields of the page, by their names.

@@ -51,6 +51,11 @@ impl Options {
         self.set("redirect", uri)
     }
 
+    /// Takes users of a [`crate::visitor::Visitor`] without pages.
+    pub fn quick(self) -> Self {
+        self.set("quick", "yes")
+    }
+
     /// How long access tokens live, in seconds.
     pub fn lifetime(self, seconds: u32) -> Self {
         self.set("lifetime", seconds.to_string())
@@ -162,6 +167,11 @@ impl UserServer {
         told["requests"].as_array().cloned().with_context(|| format!("no requests in {told}"))
     }
 
+    /// Where its keys are in the clear.
+    pub fn jwks_uri(&self) -> String {
+        format!("http://127.0.0.1:{}/control/jwks", self.control)
+    }
+
     /// The private key (PEM) of client `attache-signed`.
     pub async fn client_key(&self) -> Result<String> {
         let told = self.ask(Call::get("/control/keys")).await?;
@@ -211,6 +221,11 @@ impl UserServer {
     /// The same for the claims of ID tokens, which are signed as ever.
     pub async fn bend_id_token(&self, claims: &Value) -> Result<()> {
         self.ask(Call::post("/control/id_token", claims)).await.map(drop)
+    }
+
+    /// The same for the members of token answers to a grant type.
+    pub async fn bend_answer(&self, grant_type: &str, members: &Value) -> Result<()> {
+        self.ask(Call::post(format!("/control/answer?{}", form(&[("grant_type", grant_type)])), members)).await.map(drop)
     }
 
     async fn order(&self, path: &str, query: &[(&str, &str)]) -> Result<()> {

@@ -20,6 +20,7 @@ const CONSENT: &str = "consent.example.com";
 /// An Envoy that speaks TLS as the consent host would: a page, with a cookie for it alone; `/ping` goes to the server at `pinged`.
 async fn consent_host(server: &Identity, pinged: u16) -> Result<Envoy> {
     let page = "<!doctype html><title>Consent</title><h1 style='color: red'>Consent</h1><a href='/next'>Next</a>";
+    let leave = "<!doctype html><meta http-equiv='refresh' content='0;url=/after'><title>Leave</title><h1>Leave</h1>";
     let answer = |body: &str| json!({"status": 200, "body": {"inline_string": body}});
     let header = |name: &str, value: &str| json!({"header": {"key": name, "value": value}});
     let root = json!({
@@ -38,6 +39,8 @@ async fn consent_host(server: &Identity, pinged: u16) -> Result<Envoy> {
                     "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [
                         {"match": {"path": "/strict"}, "direct_response": answer(page), "response_headers_to_add": [
                             header("content-type", "text/html"), header("content-security-policy", "default-src 'none'")]},
+                        {"match": {"path": "/leave"}, "direct_response": answer(leave), "response_headers_to_add": [
+                            header("content-type", "text/html")]},
                         {"match": {"path": "/ping"}, "route": {"cluster": "pinged"}},
                         {"match": {"prefix": "/"}, "direct_response": answer(page), "response_headers_to_add": [
                             header("content-type", "text/html"), header("referrer-policy", "no-referrer"),
@@ -81,6 +84,9 @@ async fn hosts_over_tls(_mesh: &'static Mesh) -> Result<()> {
     let page = ann.press("Next").await?;
     ensure!(page.hops()[0]["referer"].is_null(), "{page:?}");
     ensure!(ann.evaluate("document.cookie").await? == "");
+    // A page that goes on by itself is not the end of a step.
+    let page = ann.open(&format!("https://{CONSENT}/leave")).await?;
+    ensure!(page.heading() == "Consent" && page.url().ends_with("/after") && page.hops().len() == 2, "{page:?}");
     let picture = place::logs().join(place::unique("consent.png"));
     ann.screenshot(&picture, 800, 600).await?;
     ensure!(std::fs::read(&picture)?.starts_with(b"\x89PNG"));
