@@ -59,7 +59,8 @@ impl Supply {
         match want {
             Want::Introspection(key) => self.introspections().borrow().jobs.contains_key(&key),
             Want::Grant(key) => self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follows(&key)),
-            Want::Keys(_) | Want::Card(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) | Want::Job(_) => false,
+            Want::Job(number) => self.job_waits(number),
+            Want::Keys(_) | Want::Card(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => false,
         }
     }
 

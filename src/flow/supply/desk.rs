@@ -376,8 +376,7 @@ impl<W: Clone> Desk<W> {
         if supply.has_due_questions() || !self.news.is_empty() || !self.asked.is_empty() {
             Some(NEXT)
         } else {
-            let follows = supply.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follow());
-            (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| follows.then_some(grants::entries::FOLLOWING))
+            (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| supply.follows_grants().then_some(grants::entries::FOLLOWING))
         }
     }
 

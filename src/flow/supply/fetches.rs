@@ -38,7 +38,7 @@ impl Supply {
             Want::Token(key) => self.begin_token(&key, now),
             Want::RemoteCard(index) => self.begin_remote(index, now),
             Want::Grant(key) => self.begin_grant(&key, now),
-            Want::Job(number) => self.next_of_job(number),
+            Want::Job(number) => self.begin_job(number, now),
         }
     }
 

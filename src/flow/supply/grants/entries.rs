@@ -136,12 +136,17 @@ impl Entry {
         now.since(failed) >= pause || now < failed
     }
 
+    /// Whether what is under way had to wait, and goes on now.
+    pub(super) fn resumes(&self, now: UnixTime) -> bool {
+        self.work.is_some() && self.again.is_some_and(|again| now >= again)
+    }
+
     fn is_due(&self, now: UnixTime) -> bool {
-        if self.work.is_some() || !self.has_rested(now) {
-            return false;
-        }
         if let Some(again) = self.again {
             return now >= again;
+        }
+        if self.work.is_some() || !self.has_rested(now) {
+            return false;
         }
         match &self.known {
             _ if self.unsaved.is_some() => true,

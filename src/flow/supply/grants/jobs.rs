@@ -28,6 +28,8 @@ struct Job {
     since: UnixTime,
     state: State,
     next: Option<Call>,
+    /// It goes on when the store has done something else.
+    waits: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +66,7 @@ impl Jobs {
             return None;
         }
         self.count = self.count.wrapping_add(1);
-        self.all.insert(self.count, Job { since: now, state, next });
+        self.all.insert(self.count, Job { since: now, state, next, waits: false });
         Some(self.count)
     }
 }
@@ -75,6 +77,13 @@ impl Supply {
         let grants = self.grants.as_ref()?;
         let (state, next) = match grants.vault.as_ref()?.begin(operation, now) {
             Step::Call(call, session) => (State::Storing(Some(session)), Some(call)),
+            Step::Wait(session) => {
+                let number = grants.jobs.borrow_mut().add(State::Storing(Some(session)), None, now)?;
+                if let Some(job) = grants.jobs.borrow_mut().all.get_mut(&number) {
+                    job.waits = true;
+                }
+                return Some(number);
+            }
             Step::Done(done) => (State::Done(Outcome::Stored(done)), None),
         };
         grants.jobs.borrow_mut().add(state, next, now)
@@ -115,6 +124,41 @@ impl Supply {
         self.grants.as_ref()?.jobs.borrow_mut().all.get_mut(&number)?.next.take()
     }
 
+    /// Begins job `number`, or goes on with one that had to wait: the call to make.
+    pub(in crate::flow::supply) fn begin_job(&self, number: u64, now: UnixTime) -> Option<Call> {
+        let mut jobs = self.grants.as_ref()?.jobs.borrow_mut();
+        let job = jobs.all.get_mut(&number)?;
+        if !std::mem::take(&mut job.waits) {
+            return job.next.take();
+        }
+        let State::Storing(session) = &mut job.state else { return None };
+        match session.take()?.resumed(now) {
+            Step::Call(call, next) => {
+                *session = Some(next);
+                Some(call)
+            }
+            Step::Wait(next) => {
+                (*session, job.waits) = (Some(next), true);
+                None
+            }
+            Step::Done(done) => {
+                job.state = State::Done(Outcome::Stored(done));
+                None
+            }
+        }
+    }
+
+    /// Jobs that had to wait.
+    pub(super) fn due_jobs(&self) -> Vec<u64> {
+        let jobs = self.grants.as_ref().map(|grants| grants.jobs.borrow());
+        jobs.map_or_else(Vec::new, |jobs| jobs.all.iter().filter(|(_, job)| job.waits).map(|(number, _)| *number).collect())
+    }
+
+    /// Whether job `number` had to wait.
+    pub(in crate::flow::supply) fn job_waits(&self, number: u64) -> bool {
+        self.grants.as_ref().is_some_and(|grants| grants.jobs.borrow().all.get(&number).is_some_and(|job| job.waits))
+    }
+
     /// An answer for job `number` has come.
     ///
     /// # Errors
@@ -127,6 +171,10 @@ impl Supply {
             State::Storing(session) => match session.take().map(|session| session.answered(answer, now)) {
                 Some(Step::Call(call, next)) => {
                     (*session, job.next) = (Some(next), Some(call));
+                    return Ok(());
+                }
+                Some(Step::Wait(next)) => {
+                    (*session, job.waits) = (Some(next), true);
                     return Ok(());
                 }
                 Some(Step::Done(done)) => Outcome::Stored(done),

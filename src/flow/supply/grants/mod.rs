@@ -91,8 +91,14 @@ impl Supply {
         self.outgoing.nonces.next(now)
     }
 
+    /// Whether anything of grants waits for a moment: a store, or who renews one elsewhere.
+    pub(super) fn follows_grants(&self) -> bool {
+        self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follow()) || !self.due_jobs().is_empty()
+    }
+
     pub(super) fn due_grants(&self, now: UnixTime) -> Vec<Want> {
-        self.grants.as_ref().map_or_else(Vec::new, |grants| grants.entries.borrow().due(now).map(Want::Grant).collect())
+        let Some(grants) = &self.grants else { return Vec::new() };
+        grants.entries.borrow().due(now).map(Want::Grant).chain(self.due_jobs().into_iter().map(Want::Job)).collect()
     }
 
     /// The token of what `user` granted at connection `index`. `waited`: it was waited for.

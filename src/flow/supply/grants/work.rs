@@ -45,12 +45,16 @@ impl Supply {
     pub(in crate::flow::supply) fn begin_grant(&self, key: &Key, now: UnixTime) -> Option<Call> {
         let grants = self.grants.as_ref()?;
         let mut entries = grants.entries.borrow_mut();
-        let entry = entries.0.get_mut(key).filter(|entry| entry.work.is_none() && entry.has_rested(now))?;
+        let entry = entries.0.get_mut(key).filter(|entry| entry.resumes(now) || entry.work.is_none() && entry.has_rested(now))?;
         entry.again = None;
         let mut bench = self.bench(grants, key, entry.connection, now)?;
-        let after = match entry.unsaved.take() {
-            Some((grant, version)) => bench.save(entry, grant, version, None),
-            None => bench.read(entry, None),
+        let after = match (entry.session.take(), entry.unsaved.take()) {
+            (Some(session), unsaved) => {
+                entry.unsaved = unsaved;
+                bench.go_on(entry, session.resumed(now))
+            }
+            (None, Some((grant, version))) => bench.save(entry, grant, version, None),
+            (None, None) => bench.read(entry, None),
         };
         self.end(bench, after)
     }
@@ -145,6 +149,10 @@ impl Bench<'_> {
             Step::Call(call, session) => {
                 entry.session = Some(session);
                 return After::Call(call);
+            }
+            Step::Wait(session) => {
+                (entry.session, entry.again) = (Some(session), Some(self.now.plus(FOLLOWING)));
+                return After::End;
             }
             Step::Done(done) => done,
         };
