@@ -1,6 +1,6 @@
 //! Where a whole configuration has credentials, and what of it is allowed but an operator should know.
 
-use super::{Agent, CardSource, Config, Connection, Credential, KeyPlace, Pin, Scheme};
+use super::{Agent, Bind, CardSource, Config, Connection, Credential, GrantStore, KeyPlace, Pin, Scheme};
 use crate::wire::sorted::SortedSet;
 use crate::wire::steering;
 use std::rc::Rc;
@@ -85,7 +85,20 @@ impl Config {
                 agent.name
             )
         });
-        let told = early.into_iter().chain(kept).chain(unpinned).chain(shown).chain(without_url).chain(late);
+        let memory = self.consent.as_ref().filter(|consent| matches!(consent.store, GrantStore::Memory(_))).map(|_| {
+            "consent.store: is memory: users agree anew when this Envoy restarts, and a link that another Envoy made does not work here"
+                .to_owned()
+        });
+        let unbound =
+            self.connections.iter().enumerate().filter(|(_, own)| own.user_passthrough().is_some_and(|own| own.bind == Bind::Link));
+        let unbound = unbound.map(|(index, connection)| {
+            format!(
+                "connections[{index}].credential.user_passthrough.bind: is link: whoever gets a link for {:?} can agree in its caller's place, \
+                 with an account of theirs",
+                connection.name
+            )
+        });
+        let told = early.into_iter().chain(memory).chain(unbound).chain(kept).chain(unpinned).chain(shown).chain(without_url).chain(late);
         told.chain(self.idle()).chain(self.unused.iter().cloned())
     }
 }

@@ -75,6 +75,7 @@ impl Config {
             webhook.target.check_ports(&format!("webhooks[{index}].match"), ports)?;
         }
         self.check_published()?;
+        self.check_user_passthrough()?;
         Ok(ports)
     }
 }

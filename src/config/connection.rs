@@ -55,7 +55,7 @@ pub struct Connection {
     pub other: Other,
     /// What is attached: `{"header": {"name": "x-api-key", "value": {"secret": "partner_key"}}}`, with `"prefix": "Bearer "` if something
     /// stands before the secret; `{"none": {}}`; or one of `headers`, `query`, `cookie`, `client_credentials`, `managed_identity`,
-    /// `token_exchange`, `on_behalf_of`, `identity_assertion`, `passthrough`, `auto`: see [outbound calls](outbound.md); for
+    /// `token_exchange`, `on_behalf_of`, `identity_assertion`, `passthrough`, `user_passthrough`, `auto`: see [outbound calls](outbound.md); for
     /// notifications [`signed_jwt`](push-notifications.md#signed-tokens).
     pub credential: Credential,
     /// Puts a token into push-notification configurations that name your webhook, see [push](configuration.md#push).

@@ -3,7 +3,8 @@
 use super::client::{Client, ClientAuthentication, TokenEndpoint, TokenParameters};
 use super::secret::named;
 use super::{
-    Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, SignedJwt, choice, duration, terms,
+    Choice, ConfigError, Google, HttpUri, IdentityAssertion, Issuer, NamedCredential, Secret, SecretRef, SignedJwt, UserPassthrough,
+    choice, duration, terms,
 };
 use crate::wire::header;
 use crate::wire::sorted::SortedMap;
@@ -35,6 +36,9 @@ pub enum Credential {
     IdentityAssertion(Box<IdentityAssertion>),
     /// The caller's own token, if it names the remote agent as its audience.
     Passthrough(Passthrough),
+    /// The user's own token of the remote agent's authorization server: each user signs in and agrees once, see [user
+    /// passthrough](user-passthrough.md).
+    UserPassthrough(Box<UserPassthrough>),
     /// For notifications: a JWT that this side signs for each.
     SignedJwt(Box<SignedJwt>),
     /// None, on purpose.
@@ -316,6 +320,7 @@ impl Credential {
             Self::OnBehalfOf(_) => "on_behalf_of",
             Self::IdentityAssertion(_) => "identity_assertion",
             Self::Passthrough(_) => "passthrough",
+            Self::UserPassthrough(_) => "user_passthrough",
             Self::SignedJwt(_) => "signed_jwt",
             Self::None(_) => "none",
             Self::Auto(_) => "auto",
@@ -331,7 +336,8 @@ impl Credential {
             | Self::TokenExchange(_)
             | Self::OnBehalfOf(_)
             | Self::IdentityAssertion(_)
-            | Self::Passthrough(_) => true,
+            | Self::Passthrough(_)
+            | Self::UserPassthrough(_) => true,
             Self::Header(_) | Self::Headers(_) | Self::Query(_) | Self::Cookie(_) | Self::SignedJwt(_) | Self::None(_) | Self::Auto(_) => {
                 false
             }
@@ -356,6 +362,7 @@ impl Credential {
             Self::OnBehalfOf(exchange) => Some(&exchange.subject),
             Self::IdentityAssertion(own) => Some(&own.subject),
             Self::Passthrough(passthrough) => Some(&passthrough.subject),
+            Self::UserPassthrough(own) => Some(&own.subject),
             _ => None,
         }
     }
@@ -407,6 +414,7 @@ impl Credential {
                 own.check(&format!("{at}.signed_jwt"))?;
                 known("signed_jwt.key.secret".to_owned(), &own.key.secret)?;
             }
+            Self::UserPassthrough(own) => own.check(&format!("{at}.user_passthrough"))?,
             Self::Passthrough(_) | Self::None(_) => {}
             Self::Auto(choices) => return choice::check(choices, &format!("{at}.auto"), secrets, issuers),
         }

@@ -1,6 +1,6 @@
 //! Where grants of users are kept: in the memory of one Envoy, or in etcd, for all that share it.
 
-use super::secret::named;
+use super::secret::named_at_once;
 use super::{ConfigError, HttpUri, Secret, SecretRef, duration};
 use crate::wire::sorted::SortedMap;
 use serde::Deserialize;
@@ -71,6 +71,15 @@ pub struct EtcdStore {
 }
 
 impl GrantStore {
+    /// For how long a worker believes what it read. Memory costs next to nothing to read, so that little is gained by more.
+    #[must_use]
+    pub const fn remember(&self) -> Duration {
+        match self {
+            Self::Memory(_) => Duration::from_secs(1),
+            Self::Etcd(etcd) => etcd.remember,
+        }
+    }
+
     /// Checks what stands at `at`.
     ///
     /// # Errors
@@ -110,7 +119,7 @@ impl EtcdStore {
             (Some(user), _) if user.is_empty() => return fail("user", "must not be empty"),
             (Some(_), None) => return fail("password", "is missing: user and password go together"),
             (None, Some(_)) => return fail("user", "is missing: user and password go together"),
-            (Some(_), Some(password)) => drop(named(&format!("{at}.password.secret"), &password.secret, secrets)?),
+            (Some(_), Some(password)) => drop(named_at_once(&format!("{at}.password.secret"), &password.secret, secrets)?),
             (None, None) => {}
         }
         if self.remember > MAX_REMEMBERED {

@@ -62,6 +62,10 @@ pub(super) fn unused(config: &Config, json: &[u8]) -> Vec<String> {
     for name in config.secrets().keys().filter(|name| !used.secrets.contains(&name.as_str())) {
         said.push(format!("secrets.{name}: nothing uses it"));
     }
+    let apps = || config.connections.iter().filter_map(|connection| connection.user_passthrough()?.app.as_ref());
+    for name in config.oauth_apps.0.keys().filter(|name| !apps().any(|used| &used == name)) {
+        said.push(format!("oauth_apps.{name}: no connection uses it"));
+    }
     said
 }
 

@@ -13,6 +13,7 @@ mod choice;
 mod claims;
 mod client;
 mod connection;
+mod consent;
 mod credential;
 mod document_headers;
 mod duration;
@@ -33,6 +34,7 @@ mod keys;
 mod limits;
 mod named_credential;
 mod notifications;
+mod oauth_app;
 mod offer;
 mod other_path;
 mod pin;
@@ -55,6 +57,7 @@ mod target;
 mod tasks;
 mod terms;
 mod uri;
+mod user_passthrough;
 mod versions;
 mod voucher;
 mod waiting;
@@ -70,6 +73,7 @@ pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
 pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
 pub use connection::{Connection, Other};
+pub use consent::{Consent, SignIn};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
     Passthrough, Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
@@ -88,6 +92,7 @@ pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use named_credential::{KeyName, NamedCredential};
 pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
+pub use oauth_app::OauthApp;
 pub use offer::{BindingPaths, Offer, Offers};
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
@@ -107,6 +112,7 @@ pub use target::{HostPattern, Match, PathPrefix, Ports, Unmatched};
 pub use tasks::{Mark, Owned, Tasks};
 pub use terms::{OwnTerms, Terms};
 pub use uri::HttpUri;
+pub use user_passthrough::{Bind, ConsentForm, Identity, UserPassthrough};
 pub use voucher::Voucher;
 pub use waiting::Fairness;
 pub use webhook::{JtiUse, Webhook};
@@ -143,6 +149,14 @@ pub struct Config {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub webhooks: Vec<Rc<Webhook>>,
+    /// Where users agree that calls go to remote agents in their name, for connections with [`user_passthrough`](user-passthrough.md).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required for `user_passthrough`")))]
+    pub consent: Option<Box<Consent>>,
+    /// Registrations at authorization servers that several connections share, by name.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, OauthApp>", extend("x-default" = "`{}`")))]
+    pub oauth_apps: UniqueMap<OauthApp>,
     /// Public keys that this listener serves, with which receivers verify [signed notifications](push-notifications.md#published-keys).
     #[serde(default)]
     pub published_keys: Option<PublishedKeys>,

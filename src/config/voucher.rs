@@ -126,14 +126,7 @@ impl<'c> Vouchers<'c> {
         });
         match of_issuers.chain(of_schemes).next() {
             None => Ok(()),
-            Some((place, may_have_preset)) => {
-                let preset = if may_have_preset { "the \"preset\" of its provider, or " } else { "" };
-                let reason = format!(
-                    "nothing says which tokens of {place} are users' and which services'. Add there {preset}a claim that only one of the \
-                     two has: \"claims\": {{\"user_marker\": [\"…\"]}} or {{\"service_marker\": [\"…\"]}}"
-                );
-                Err(ConfigError::new(at, reason))
-            }
+            Some((place, may_have_preset)) => Err(kind_unsaid(at, &place, may_have_preset)),
         }
     }
 
@@ -163,6 +156,16 @@ pub(super) fn unknown_scheme(wanted: &[String], schemes: &SortedMap<String, Sche
         Some(Scheme::None(_)) => Some((index, format!("scheme {name:?} asks for nothing, so nobody has a name there"))),
         Some(_) => None,
     })
+}
+
+/// The error at `at` that tokens of `place` may not say whether they are a user's.
+pub(super) fn kind_unsaid(at: &str, place: &str, may_have_preset: bool) -> ConfigError {
+    let preset = if may_have_preset { "the \"preset\" of its provider, or " } else { "" };
+    let reason = format!(
+        "nothing says which tokens of {place} are users' and which services'. Add there {preset}a claim that only one of the two has: \
+         \"claims\": {{\"user_marker\": [\"…\"]}} or {{\"service_marker\": [\"…\"]}}"
+    );
+    ConfigError::new(at, reason)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Token endpoints: what is sent to them (RFC 6749 sections 2.3 and 3.2), and what of their answers is believed
 //! (sections 5.1 and 5.2).
 
+pub use super::answer::MAX_TOKEN_BYTES;
+use super::answer::{NOT_IN_THE_FUTURE, access_token, good, is_token, object, said_lifetime};
 use super::assertion;
 use super::secrets::{SecretError, Secrets};
 use super::signing::Unsigned;
@@ -19,8 +21,6 @@ use std::time::Duration;
 
 /// Longest answer that is read.
 pub const MAX_ANSWER_BYTES: usize = 64 * 1024;
-/// Longest token that is attached: what Envoy takes in headers at all by default is four times that.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// The type of an ID-JAG (draft-ietf-oauth-identity-assertion-authz-grant).
 pub const ID_JAG: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// How long a token is used whose answer does not say (RFC 6749 section 5.1 only recommends that it does).
@@ -60,7 +60,7 @@ impl TokenRequest {
 /// What a grant asks for, without who asks.
 #[derive(Debug)]
 pub struct Grant<'a> {
-    /// `grant_type`.
+    /// `grant_type`; empty for a request that has none.
     pub kind: &'static str,
     /// Its own parameters.
     pub parameters: Vec<(&'a str, &'a str)>,
@@ -77,7 +77,10 @@ impl Grant<'_> {
     /// The secret that has no value, and why.
     pub fn request(&self, client: &Client, secrets: &Secrets, now: UnixTime, serial: &Key) -> Result<TokenRequest, (String, SecretError)> {
         let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", self.kind);
+        // A token is given up without one (RFC 7009 section 2.1).
+        if !self.kind.is_empty() {
+            form.append_pair("grant_type", self.kind);
+        }
         for (name, value) in &self.parameters {
             form.append_pair(name, value);
         }
@@ -185,24 +188,12 @@ pub enum Answers {
 /// repeated.
 pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result<Issued, (Failure, String)> {
     let unavailable = |cause: &str| (Failure::Unavailable, cause.to_owned());
-    match status {
-        200 => {}
-        300..=399 => return Err((Failure::Unavailable, format!("answered with status {status}; redirects are not followed"))),
-        // 429 and 408 are no verdict on what was asked.
-        400..=499 if !matches!(status, 408 | 429) => return Err(complaint(status, body)),
-        _ => return Err((Failure::Unavailable, format!("answered with status {status}"))),
-    }
+    good(status, body)?;
     if answers == Answers::Jwt {
         return read_jwt(body, now).map_err(unavailable);
     }
-    let UniqueObject(answer): UniqueObject =
-        serde_json::from_slice(body).map_err(|_| unavailable("answered with something that is not a JSON object"))?;
-    let Some(token) = answer.get("access_token").and_then(Value::as_str) else {
-        return Err(unavailable("answered without an access_token"));
-    };
-    if !is_token(token) {
-        return Err(unavailable("answered with an access_token that no header can carry"));
-    }
+    let answer = object(body).map_err(unavailable)?;
+    let token = access_token(&answer).map_err(unavailable)?;
     let word = |name: &str| answer.get(name).and_then(Value::as_str);
     let is_id_jag = answers == Answers::IdJag;
     if is_id_jag && word("issued_token_type") != Some(ID_JAG) {
@@ -214,13 +205,8 @@ pub fn read(answers: Answers, status: u16, body: &[u8], now: UnixTime) -> Result
         Some(_) => return Err(unavailable("answered with a token that is not of type Bearer")),
         None => return Err(unavailable("answered without a token_type")),
     }
-    let lifetime =
-        lifetime(&answer, now).ok_or_else(|| unavailable("answered with an expires_in or expires_on that is not in the future"))?;
+    let lifetime = lifetime(&answer, now).ok_or_else(|| unavailable(NOT_IN_THE_FUTURE))?;
     Ok(Issued { value: SecretString::from(token.to_owned()), lifetime })
-}
-
-fn is_token(token: &str) -> bool {
-    (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The JWT that is the whole answer. Whoever gets it verifies it; only its `exp` matters here.
@@ -240,49 +226,10 @@ fn read_jwt(body: &[u8], now: UnixTime) -> Result<Issued, &'static str> {
 
 /// How long the token is good. `None` if what is said about it makes no sense, or the time is over.
 fn lifetime(answer: &serde_json::Map<String, Value>, now: UnixTime) -> Option<Duration> {
-    let seconds = |value: &Value| match value {
-        Value::Number(number) => number.as_u64(),
-        // Azure's endpoints write numbers as texts.
-        Value::String(text) if text.bytes().all(|byte| byte.is_ascii_digit()) && text.len() < 20 => text.parse().ok(),
-        _ => None,
-    };
-    let lifetime = match (answer.get("expires_in"), answer.get("expires_on")) {
-        (Some(Value::Null) | None, Some(Value::Null) | None) => return Some(UNSAID_LIFETIME),
-        (Some(expires_in), _) if *expires_in != Value::Null => Duration::from_secs(seconds(expires_in)?),
-        (_, expires_on) => UnixTime::from_secs(seconds(expires_on?)?).since(now),
-    };
-    (lifetime > Duration::ZERO).then(|| lifetime.min(LONGEST_LIFETIME))
-}
-
-/// What an error answer says (RFC 6749 section 5.2).
-fn complaint(status: u16, body: &[u8]) -> (Failure, String) {
-    let answer: UniqueObject = serde_json::from_slice(body).unwrap_or_default();
-    let word = |name: &str| answer.0.get(name).and_then(Value::as_str).filter(|word| is_code(word));
-    let Some(error) = word("error") else {
-        return (Failure::Refused, format!("answered with status {status} and no OAuth error"));
-    };
-    let more = word("suberror");
-    let failure = match error {
-        "consent_required" | "interaction_required" | "login_required" | "account_selection_required" => Failure::Consent,
-        "invalid_grant" if more.is_some_and(|more| matches!(more, "consent_required" | "basic_action")) => Failure::Consent,
-        "invalid_grant" => Failure::Grant,
-        "temporarily_unavailable" | "server_error" | "slow_down" => Failure::Unavailable,
-        _ => Failure::Refused,
-    };
-    let entra = answer.0.get("error_description").and_then(Value::as_str).and_then(entra_code);
-    let details: String = [more, entra.as_deref()].into_iter().flatten().map(|detail| format!(" ({detail})")).collect();
-    (failure, format!("answered with status {status}, error {error}{details}"))
-}
-
-/// Whether `word` is a code, and not a text in which anything could stand.
-fn is_code(word: &str) -> bool {
-    (1..=64).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-}
-
-/// The number that Entra begins its descriptions with, such as `AADSTS7000215`.
-fn entra_code(description: &str) -> Option<String> {
-    let number: String = description.strip_prefix("AADSTS")?.chars().take_while(char::is_ascii_digit).take(12).collect();
-    (!number.is_empty()).then(|| format!("AADSTS{number}"))
+    match (answer.get("expires_in"), answer.get("expires_on")) {
+        (Some(Value::Null) | None, Some(Value::Null) | None) => Some(UNSAID_LIFETIME),
+        _ => said_lifetime(answer, now).map(|lifetime| lifetime.min(LONGEST_LIFETIME)),
+    }
 }
 
 #[cfg(test)]

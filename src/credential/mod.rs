@@ -1,8 +1,12 @@
 //! With what we call: the credentials that connections attach, where they come from, and how long they are kept.
 
+mod answer;
 pub mod assertion;
+pub mod authorize;
 pub mod cache;
 pub mod endpoint;
+pub mod grant;
+pub mod link;
 pub mod managed_identity;
 pub mod push_token;
 pub mod seal;
@@ -11,6 +15,9 @@ pub mod signed_jwt;
 pub mod signing;
 pub mod source;
 pub mod static_header;
+pub mod tag_keys;
+pub mod user;
+pub mod user_tokens;
 
 /// What tells one token from all others: a digest of connection, method, client, subject, actor, scopes and audience.
 pub type Key = [u8; 32];

@@ -90,6 +90,12 @@ impl KeyRing {
         self.keys().any(|key| key.code_of(place).verify_slice(code).is_ok())
     }
 
+    /// The same of the first half of one, which RFC 2104 section 5 lets stand for the whole.
+    #[must_use]
+    pub fn is_half(&self, place: &[&[u8]], half: &[u8; 16]) -> bool {
+        self.keys().any(|key| key.code_of(place).verify_truncated_left(half).is_ok())
+    }
+
     fn keys(&self) -> impl Iterator<Item = &Key> {
         std::iter::once(&self.first).chain(&self.others)
     }
@@ -256,6 +262,8 @@ mod tests {
         assert!(opened(&after, place, &first).is_none() && opened(&before, place, &second).is_none());
         assert!(during.is_mac(place, &before.mac(place)) && after.is_mac(place, &during.mac(place)));
         assert!(!after.is_mac(place, &before.mac(place)));
+        let half = *before.mac(place).first_chunk().unwrap();
+        assert!(during.is_half(place, &half) && !after.is_half(place, &half));
         // The same name with another text behind it is another key.
         let other = ring(&[("a", NEW.1)]).unwrap();
         assert!(opened(&other, place, &first).is_none() && !other.is_mac(place, &before.mac(place)));
@@ -268,6 +276,9 @@ mod tests {
         assert!(ring.is_mac(&[b"ann"], &code));
         assert!(!ring.is_mac(&[b"ann"], &[]) && !ring.is_mac(&[b"ann"], &code[..31]) && !ring.is_mac(&[b"ann"], &[0; 32]));
         assert!(!ring.is_mac(&[b"ann"], &[&code[..], &[0]].concat()));
+        let half = *code.first_chunk().unwrap();
+        assert!(ring.is_half(&[b"ann"], &half) && !ring.is_half(&[b"bob"], &half) && !ring.is_half(&[b"ann"], &[0; 16]));
+        assert!(!ring.is_half(&[b"ann"], code.last_chunk().unwrap()));
     }
 
     #[test]

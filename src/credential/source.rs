@@ -87,6 +87,7 @@ impl<'a> Source<'a> {
             | Credential::Query(_)
             | Credential::Cookie(_)
             | Credential::Passthrough(_)
+            | Credential::UserPassthrough(_)
             | Credential::SignedJwt(_)
             | Credential::None(_)
             | Credential::Auto(_) => None,

@@ -1,6 +1,7 @@
 //! The head of a request: whom it is for, whether it can be meant, and which machine goes on with it.
 
 use crate::config::{Config, Unmatched};
+use crate::flow::consent::visit;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
@@ -57,6 +58,10 @@ pub(in crate::flow) fn begin(
             return answer(&denial, None, &Id::default(), effects).into();
         }
     };
+    if visit::is_meant(&head, context) {
+        let (stage, step) = staged(visit::begin(&head, end_of_stream, context, effects));
+        return Begun::As(stage, step);
+    }
     if let Some(reply) = metadata::answer(&head, context.runtime, context.now).or_else(|| published_keys::answer(&head, context.runtime)) {
         effects.push(Effect::Reply(reply));
         return Begun::As(Stage::Done, Step::Pause);

@@ -144,6 +144,7 @@ impl Exchange {
             (Stage::Inbound(inbound), event) => staged(inbound.on(event, context, &mut effects, &mut self.expected)),
             (Stage::Outbound(outbound), event) => staged(outbound.on(event, context, &mut effects, &mut self.sent)),
             (Stage::Webhook(arriving), event) => staged(arriving.on(event, context, &mut effects)),
+            (Stage::Visiting(visit), event) => staged(visit.on(event, context, &mut effects)),
             (Stage::Refusing(denial, reader), event) => refusing(denial, reader, &event, &mut effects),
             (Stage::Watching(watched), Event::RequestBody { bytes, end, chunk }) => {
                 watching(watched, (bytes, end, &chunk), context, &mut effects)
@@ -190,6 +191,7 @@ impl Exchange {
             Stage::Inbound(inbound) => rest(inbound.reads()),
             Stage::Outbound(outbound) => rest(outbound.reads()),
             Stage::Webhook(arriving) => rest(arriving.reads()),
+            Stage::Visiting(visit) => rest(visit.reads()),
             Stage::Refusing(..) => Reading::ForId,
             Stage::Watching(..) => Reading::Passing,
             Stage::New | Stage::Unread(_) | Stage::Passing(_) | Stage::Done => Reading::Nothing,
@@ -225,16 +227,23 @@ impl Exchange {
 
     /// Whether there is no verdict yet, so that the proxy still holds what came of the body.
     const fn is_undecided(&self) -> bool {
-        matches!(self.stage, Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Refusing(..))
+        matches!(
+            self.stage,
+            Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Visiting(_) | Stage::Refusing(..)
+        )
     }
 
     fn interest(&self) -> Interest {
         let request = match &self.stage {
             Stage::New | Stage::Done => Read::Nothing,
             Stage::Passing(_) => Read::Count,
-            Stage::Unread(_) | Stage::Inbound(_) | Stage::Outbound(_) | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Watching(_) => {
-                Read::New
-            }
+            Stage::Unread(_)
+            | Stage::Inbound(_)
+            | Stage::Outbound(_)
+            | Stage::Webhook(_)
+            | Stage::Visiting(_)
+            | Stage::Refusing(..)
+            | Stage::Watching(_) => Read::New,
         };
         let (headers, response) = match (self.answered, &self.expected) {
             (Answered::No, Some(expected)) if expected.reads() => (true, Read::New),
@@ -256,7 +265,7 @@ impl Exchange {
             Stage::Inbound(inbound) => inbound.growth(),
             Stage::Watching(watched) => watched.owned.as_ref().map_or(0, |owned| owned.growth()),
             Stage::Outbound(outbound) => outbound.growth(),
-            Stage::New | Stage::Webhook(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
+            Stage::New | Stage::Webhook(_) | Stage::Visiting(_) | Stage::Refusing(..) | Stage::Passing(_) | Stage::Done => 0,
         }
     }
 
@@ -274,6 +283,7 @@ impl Exchange {
             Stage::Webhook(arriving) => {
                 Wait { until: arriving.awaits(), seat: arriving.seat(), body: body(arriving.awaits_body()), answer: false }
             }
+            Stage::Visiting(visit) => Wait { until: visit.awaits(), body: body(visit.awaits_body()), ..Wait::default() },
             Stage::Refusing(..) => Wait { body: body(true), ..Wait::default() },
             Stage::New | Stage::Watching(_) | Stage::Passing(_) | Stage::Done => {
                 let answer = self.answered == Answered::No && self.expected.as_ref().is_some_and(Expected::awaits_body);

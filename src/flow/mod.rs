@@ -3,6 +3,7 @@
 mod auth_required;
 pub mod begin;
 pub mod callers;
+pub mod consent;
 pub mod event;
 pub mod exchange;
 pub mod inbound;

@@ -1,5 +1,6 @@
 //! How far a request has come.
 
+use crate::flow::consent::visit::Visit;
 use crate::flow::event::call::Want;
 use crate::flow::event::{Effect, Step};
 use crate::flow::inbound::state::Inbound;
@@ -29,6 +30,8 @@ pub(in crate::flow) enum Stage {
     Outbound(Box<Outbound>),
     /// A notification for a webhook, not decided yet.
     Webhook(Box<Arriving>),
+    /// A browser whose user is asked to agree.
+    Visiting(Box<Visit>),
     /// Refused; only the id of the JSON-RPC request is waited for.
     Refusing(Box<Denial>, Box<Reader>),
     /// A request that went on before its end; the rest must not contradict what was decided.
@@ -75,6 +78,12 @@ impl From<Box<Inbound>> for Stage {
 impl From<Box<Outbound>> for Stage {
     fn from(machine: Box<Outbound>) -> Self {
         Self::Outbound(machine)
+    }
+}
+
+impl From<Box<Visit>> for Stage {
+    fn from(machine: Box<Visit>) -> Self {
+        Self::Visiting(machine)
     }
 }
 

@@ -105,6 +105,20 @@ fn places(list: List) -> Rc<Places> {
     Rc::new(Places::of_messages(plan, places))
 }
 
+/// The places of what a request is about: of a message that is sent, its own task and context.
+pub(super) fn named(operation: Operation, version: Version) -> Option<Rc<Places>> {
+    let mut list = request(operation, version)?;
+    if matches!(operation, Operation::SendMessage | Operation::SendStreamingMessage) {
+        list.retain(|(path, _)| matches!(path.as_slice(), [One(_), One(_)]));
+    }
+    Some(places(list))
+}
+
+/// The places of every id in a message that is sent.
+pub(super) fn sent(version: Version) -> Option<Rc<Places>> {
+    request(Operation::SendMessage, version).map(places)
+}
+
 /// The places of every method's messages. Made once for all agents.
 #[derive(Debug)]
 pub struct Methods {

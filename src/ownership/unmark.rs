@@ -54,7 +54,7 @@ impl Unmarking {
 
 /// Where the member begins whose value would come next, with the comma before it; whether it is the first. Its name has no quote
 /// or backslash in it, so that its quotes are the last two.
-fn before_member(text: &[u8]) -> Option<(usize, bool)> {
+pub(super) fn before_member(text: &[u8]) -> Option<(usize, bool)> {
     let name = before_blanks(text).strip_suffix(b":")?;
     let name = before_blanks(name).strip_suffix(b"\"")?;
     let before = before_blanks(name.get(..name.iter().rposition(|byte| *byte == b'"')?)?);

@@ -97,15 +97,24 @@ pub struct ErrorInfo<'a> {
     pub metadata: &'a [(&'a str, &'a str)],
 }
 
-/// The value of `grpc-status-details-bin`: `google.rpc.Status` with `code`, `message` and one detail, as base64.
-/// The message is plain here; in `grpc-message` it is percent-encoded, which Envoy does.
-#[must_use]
-pub fn status_details(code: u8, message: &str, info: ErrorInfo<'_>) -> String {
-    STANDARD_NO_PAD.encode(status(code, message, info))
+/// Where somebody can do something about it: `google.rpc.Help` with one link.
+#[derive(Clone, Copy, Debug)]
+pub struct Help<'a> {
+    /// What the link offers.
+    pub description: &'a str,
+    /// The link.
+    pub url: &'a str,
 }
 
-/// `google.rpc.Status` with one detail, as protobuf.
-fn status(code: u8, message: &str, info: ErrorInfo<'_>) -> Vec<u8> {
+/// The value of `grpc-status-details-bin`: `google.rpc.Status` with `code`, `message` and its details, as base64.
+/// The message is plain here; in `grpc-message` it is percent-encoded, which Envoy does.
+#[must_use]
+pub fn status_details(code: u8, message: &str, info: ErrorInfo<'_>, help: Option<Help<'_>>) -> String {
+    STANDARD_NO_PAD.encode(status(code, message, info, help))
+}
+
+/// `google.rpc.Status`, as protobuf.
+fn status(code: u8, message: &str, info: ErrorInfo<'_>, help: Option<Help<'_>>) -> Vec<u8> {
     let mut error_info = Writer::default();
     error_info.bytes(1, info.reason.as_bytes());
     error_info.bytes(2, info.domain.as_bytes());
@@ -115,19 +124,32 @@ fn status(code: u8, message: &str, info: ErrorInfo<'_>) -> Vec<u8> {
         entry.bytes(2, value.as_bytes());
         error_info.bytes(3, &entry.end());
     }
-    let mut any = Writer::default();
-    any.bytes(1, b"type.googleapis.com/google.rpc.ErrorInfo");
-    any.bytes(2, &error_info.end());
     let mut out = Writer::default();
     out.varint(1, code.into());
     out.bytes(2, message.as_bytes());
-    out.bytes(3, &any.end());
+    out.bytes(3, &any(b"type.googleapis.com/google.rpc.ErrorInfo", &error_info.end()));
+    if let Some(help) = help {
+        let mut link = Writer::default();
+        link.bytes(1, help.description.as_bytes());
+        link.bytes(2, help.url.as_bytes());
+        let mut links = Writer::default();
+        links.bytes(1, &link.end());
+        out.bytes(3, &any(b"type.googleapis.com/google.rpc.Help", &links.end()));
+    }
     out.end()
+}
+
+/// `google.protobuf.Any`.
+fn any(kind: &[u8], message: &[u8]) -> Vec<u8> {
+    let mut any = Writer::default();
+    any.bytes(1, kind);
+    any.bytes(2, message);
+    any.end()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ErrorInfo, Operation, STANDARD_NO_PAD, Version, is_content_type, is_protobuf, is_service, route, status_details};
+    use super::{ErrorInfo, Help, Operation, STANDARD_NO_PAD, Version, is_content_type, is_protobuf, is_service, route, status_details};
     use base64::Engine;
 
     #[test]
@@ -210,15 +232,20 @@ mod tests {
     #[test]
     fn details_of_a_refusal() {
         let info = ErrorInfo { reason: "R", domain: "attache", metadata: &[("reason", "r")] };
-        let bytes = STANDARD_NO_PAD.decode(status_details(16, "No token.", info)).unwrap();
+        let bytes = STANDARD_NO_PAD.decode(status_details(16, "No token.", info, None)).unwrap();
         let mut want = b"\x08\x10\x12\x09No token.\x1a\x45\x0a\x28type.googleapis.com/google.rpc.ErrorInfo".to_vec();
         want.extend_from_slice(b"\x12\x19\x0a\x01R\x12\x07attache\x1a\x0b\x0a\x06reason\x12\x01r");
+        assert_eq!(bytes, want);
+        let help = Help { description: "sign in", url: "https://a.example/?l=x" };
+        let bytes = STANDARD_NO_PAD.decode(status_details(16, "No token.", info, Some(help))).unwrap();
+        want.extend_from_slice(b"\x1a\x4a\x0a\x23type.googleapis.com/google.rpc.Help");
+        want.extend_from_slice(b"\x12\x23\x0a\x21\x0a\x07sign in\x12\x16https://a.example/?l=x");
         assert_eq!(bytes, want);
     }
 
     #[test]
     fn long_fields_have_long_lengths() {
-        let details = status_details(13, &"x".repeat(300), ErrorInfo { reason: "", domain: "", metadata: &[] });
+        let details = status_details(13, &"x".repeat(300), ErrorInfo { reason: "", domain: "", metadata: &[] }, None);
         let bytes = STANDARD_NO_PAD.decode(details).unwrap();
         assert_eq!(&bytes[..6], b"\x08\x0d\x12\xac\x02x");
     }

@@ -444,6 +444,9 @@ fn effect(effect: &Effect) -> Value {
         Effect::Fetch(Want::Secret(index)) => json!(format!("fetch secret {index}")),
         Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
         Effect::Fetch(Want::RemoteCard(connection)) => json!(format!("fetch the card of connection {connection}")),
+        Effect::Fetch(Want::Grant(_)) => json!("fetch a grant"),
+        Effect::Fetch(Want::Job(_)) => json!("fetch for one request"),
+        Effect::CountConsent { connection, outcome } => json!(format!("count {outcome} of {connection}")),
         Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
         Effect::Log(level, text) => logged(*level, text),
         Effect::Reply(reply) => {

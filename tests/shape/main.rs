@@ -39,7 +39,7 @@ const FLOW: [&[&str]; 14] = [
     &["meter.rs"],
     &["auth_required.rs"],
     &["progress.rs"],
-    &["inbound", "outbound", "webhook"],
+    &["inbound", "outbound", "webhook", "consent"],
     &["stage.rs"],
     &["begin.rs"],
     &["exchange.rs"],

@@ -174,6 +174,7 @@ impl Played {
                 | Effect::RemoveResponseHeader(_)
                 | Effect::ReplaceResponseBody(_)
                 | Effect::CountUse { .. }
+                | Effect::CountConsent { .. }
                 | Effect::SetState(..)
                 | Effect::Fetch(_)
                 | Effect::Note(_) => {}

@@ -21,6 +21,10 @@ pub enum Want {
     Token([u8; 32]),
     /// The card of the remote agent of this connection (index).
     RemoteCard(usize),
+    /// What a user granted (the key of the grant).
+    Grant([u8; 32]),
+    /// Something that is done once, for one request (its number).
+    Job(u64),
 }
 
 /// A call to make.

@@ -51,6 +51,13 @@ pub enum Effect {
         /// Where this one came from.
         origin: &'static str,
     },
+    /// Add one to the counter of answers of users who were asked to agree.
+    CountConsent {
+        /// The connection's name.
+        connection: String,
+        /// What came of it: `granted`, `denied` or `wrong_user`.
+        outcome: &'static str,
+    },
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch this unless a fetch is under way: it goes to the [`Desk`](crate::flow::supply::desk::Desk).

@@ -114,6 +114,8 @@ pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
         Want::Secret(_) => "attache_secret_fetches.",
         Want::Token(_) => "attache_token_fetches.",
         Want::RemoteCard(_) => "attache_remote_card_fetches.",
+        Want::Grant(_) => "attache_grant_calls.",
+        Want::Job(_) => "attache_consent_calls.",
     };
     named(metric, &[whose, outcome(succeeded)], "total")
 }
@@ -126,6 +128,12 @@ const fn outcome(succeeded: bool) -> (&'static str, &'static str) {
 #[must_use]
 pub fn credential_uses(connection: &str, method: &str, origin: &str) -> String {
     named("attache_credentials.", &[("connection", connection), ("method", method), ("from", origin)], "total")
+}
+
+/// The name of the counter of answers of users who were asked to agree.
+#[must_use]
+pub fn consents(connection: &str, outcome: &str) -> String {
+    named("attache_consents.", &[("connection", connection), ("outcome", outcome)], "total")
 }
 
 /// The name of the counter of requests for tokens that ended like this.

@@ -107,6 +107,7 @@ reasons! {
     CredentialRefused "credential_refused" BAD_GATEWAY "The authorization server gives this connection no credential: tell its operator."
     SubjectRefused "subject_refused" INVALID_TOKEN "The authorization server does not exchange this token: get a new one."
     ConsentRequired "consent_required" INVALID_TOKEN "The user must sign in or agree first: let the user do that, then try again with a new token."
+    UserRequired "user_required" INSUFFICIENT_SCOPE "Calls go there in the name of a user: call with the token of a user, not with that of a service."
     ConnectionMismatch "connection_mismatch" INTERNAL "The proxy would have sent this elsewhere than its connection says: tell its operator."
     HeadersNotHeld "headers_not_held" INTERNAL "The proxy in front of this agent is not configured to hold headers: tell its operator."
 }

@@ -10,6 +10,7 @@ use crate::flow::event::{Effect, Value};
 use crate::flow::outbound::endorsed::Body;
 use crate::flow::outbound::leaving::CallKind;
 use crate::flow::outbound::state::Outbound;
+use crate::flow::outbound::whole::Whole;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::inspect;
 use crate::flow::setup::runtime::Context;
@@ -30,7 +31,7 @@ impl Outbound {
             // The body tells.
             None => true,
         };
-        if self.endorsed.is_some() && may_grow && !self.bodiless { MAX_GROWTH } else { 0 }
+        if self.connection.push.is_some() && may_grow && !self.bodiless { MAX_GROWTH } else { 0 }
     }
 
     /// Sees to a configuration in a call for `operation`. `false`: all of the body is needed first.
@@ -44,40 +45,27 @@ impl Outbound {
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<bool, Denial> {
-        let (Some(operation), Some(endorsed)) = (operation.filter(|operation| may_hold(*operation)), &mut self.endorsed) else {
+        let Some(operation) = operation.filter(|operation| self.connection.push.is_some() && may_hold(*operation)) else {
+            self.settle_whole();
             return Ok(true);
         };
+        if self.endorsed.as_ref().is_none_or(|endorsed| endorsed.is_judged()) {
+            return Ok(true);
+        }
         let as_event = self.place == CallKind::Jsonrpc && version == Version::V0_3 && operation == Operation::SendStreamingMessage;
         let limit = self.connection.push.as_ref().map_or(0, |push| push.max_body_bytes);
         let refuse = |denial: Denial| Denial { as_event, ..denial.for_version(version) };
-        match &mut endorsed.body {
-            Body::Fine | Body::Changed(_) => return Ok(true),
-            _ if self.call.is_encoded() => return Err(refuse(Denial::new(Reason::EncodingRefused))),
-            Body::TooLong => return Err(refuse(too_long())),
-            _ if self.announced.is_some_and(|length| length > limit) => return Err(refuse(too_long())),
-            Body::Held { is_wanted, .. } if !self.ended => {
-                *is_wanted = true;
-                return Ok(false);
-            }
-            Body::Unread if !self.ended => {
-                endorsed.body = Body::Held { bytes: Vec::new(), is_wanted: true };
-                return Ok(false);
-            }
-            Body::Held { .. } | Body::Unread => {}
-        }
-        let bytes = match std::mem::take(&mut endorsed.body) {
-            Body::Held { bytes, .. } => bytes,
-            _ => Vec::new(),
+        let bytes = match self.whole(limit).map_err(refuse)? {
+            Whole::Later => return Ok(false),
+            Whole::Here(bytes) => bytes,
         };
-        // What does not come cannot be judged.
-        if u64::try_from(bytes.len()).ok() != Some(self.held) {
-            return Err(refuse(Denial::new(Reason::BodyMalformed)));
-        }
         let changed = self.changed(&bytes, operation, version, context).map_err(refuse)?;
-        if let Some(endorsed) = &mut self.endorsed {
-            effects.extend(changed.as_ref().map(|_| Effect::Note(Note::Endorsed)));
-            endorsed.body = changed.map_or(Body::Fine, Body::Changed);
+        effects.extend(changed.as_ref().map(|_| Effect::Note(Note::Endorsed)));
+        self.keep_whole(bytes);
+        if let (Some(endorsed), Some(changed)) = (&mut self.endorsed, changed) {
+            endorsed.body = Body::Changed(changed);
         }
+        self.settle_whole();
         Ok(true)
     }
 
@@ -161,11 +149,6 @@ fn party<'c>(caller: &'c Caller, config: &'c Config) -> Option<Party<'c>> {
     let (subject, client) = (caller.subject.as_deref(), caller.client.as_deref());
     subject.or(client)?;
     Some(Party { origin: caller.origin.authority(config)?, tenant: caller.tenant.as_deref(), subject, client })
-}
-
-fn too_long() -> Denial {
-    Denial::new(Reason::BodyTooLarge)
-        .advise("The body is too long for a call that may ask for push notifications here: send a shorter one.")
 }
 
 /// The refusal of a configuration that does not lead to our webhook.

@@ -1,16 +1,20 @@
-//! What is known of a call that may hold a push-notification configuration, and what is kept of its body.
+//! What is kept of the body of a call that is looked at as a whole: it may hold a push-notification configuration, or ids of ours.
 
 use crate::config::Connection;
 use crate::identity::Caller;
 use std::fmt;
 use std::rc::Rc;
 
-/// What is known of a call that may hold a push-notification configuration.
+/// What is known of such a call.
 #[derive(Debug, Default)]
 pub(super) struct Endorsed {
     /// Who calls.
     pub caller: Option<Rc<Caller>>,
     pub body: Body,
+    /// What is held of the body is not what came.
+    pub is_altered: bool,
+    /// Most bytes that are held.
+    limit: u64,
 }
 
 /// The body of such a call.
@@ -43,9 +47,12 @@ impl fmt::Debug for Body {
 }
 
 impl Endorsed {
-    /// What is known at first of a call through `connection`; nothing where no configuration gets a token.
+    /// What is known at first of a call through `connection`; nothing where no body is looked at as a whole.
     pub fn of(connection: &Connection) -> Option<Box<Self>> {
-        connection.push.is_some().then(Box::default)
+        let push = connection.push.as_ref().map(|push| push.max_body_bytes);
+        let own = connection.user_passthrough().map(|own| own.max_body_bytes);
+        let limit = push.max(own)?;
+        Some(Box::new(Self { limit, ..Self::default() }))
     }
 
     /// From now on the body is kept.
@@ -75,11 +82,11 @@ impl Endorsed {
         matches!(self.body, Body::Fine | Body::Changed(_))
     }
 
-    /// Keeps a part of the body, up to `limit` bytes.
-    pub fn keep(&mut self, chunk: &[u8], limit: u64) {
+    /// Keeps a part of the body, up to the limit.
+    pub fn keep(&mut self, chunk: &[u8]) {
         if let Body::Held { bytes, .. } = &mut self.body {
             bytes.extend_from_slice(chunk);
-            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > limit {
+            if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.limit {
                 self.body = Body::TooLong;
             }
         }

@@ -2,10 +2,10 @@
 
 use crate::config::{Connection, Other};
 use crate::flow::callers::authorize::{Admission, admit};
-use crate::flow::event::Effect;
 use crate::flow::event::call::Want;
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
+use crate::flow::event::{Effect, Reply};
 use crate::flow::outbound::leaving::{CallKind, not_a2a};
 use crate::flow::outbound::negotiate;
 use crate::flow::outbound::state::{MOST_WAITS, Outbound, denial};
@@ -27,6 +27,8 @@ pub(super) enum Next {
     Go(Box<Attachment>, Version, Option<Operation>),
     /// It is not A2A, and goes out as it is.
     Pass,
+    /// It is answered here.
+    Answer(Reply),
     Refuse(Denial),
     Wait(Want),
     /// The same before the caller is known.
@@ -116,6 +118,9 @@ impl Outbound {
             note(version, effects);
         }
         permit(operation, &connection).map_err(refuse)?;
+        if let (Some(own), Some(operation)) = (connection.user_passthrough(), operation) {
+            return self.find_as_user(own, (version, operation), context, effects);
+        }
         if !self.endorse(operation, version, context, effects).map_err(refuse)? {
             return Ok(Next::Read);
         }

@@ -53,6 +53,7 @@ pub(in crate::flow) fn begin(
         caller,
         subject: subject(head, &connection),
         endorsed: Endorsed::of(&connection),
+        as_user: None,
         connection,
         waited: Vec::new(),
         pause: None,
@@ -161,8 +162,8 @@ impl Outbound {
         if let Some(reader) = &mut self.reader {
             self.wrong = reader.read(chunk, self.ended).err();
         }
-        if let (Some(endorsed), Some(push)) = (&mut self.endorsed, &self.connection.push) {
-            endorsed.keep(chunk, push.max_body_bytes);
+        if let Some(endorsed) = &mut self.endorsed {
+            endorsed.keep(chunk);
         }
     }
 
@@ -216,6 +217,10 @@ impl Outbound {
             Next::Pass => {
                 effects.push(Effect::Note(Note::Allowed));
                 (Progress::Done, Step::Continue)
+            }
+            Next::Answer(reply) => {
+                effects.push(Effect::Reply(reply));
+                (Progress::Done, Step::Pause)
             }
             Next::Refuse(denial) => self.turn_away(denial, context, effects),
             Next::Sit(want) => {
@@ -393,7 +398,11 @@ impl Sent {
             format!("connection {:?}: the {receiver} answered {status} to the credential ({}): {hint}", connection.name, self.method);
         effects.push(Effect::Log(Level::Warn, text));
         if let (401, Some((key, token))) = (status, self.token.take()) {
-            context.runtime.supply().reject(&key, &token, context.now);
+            let supply = context.runtime.supply();
+            match connection.user_passthrough() {
+                Some(_) => supply.refuse_grant(&key, &token, context.now),
+                None => supply.reject(&key, &token, context.now),
+            }
         }
     }
 }

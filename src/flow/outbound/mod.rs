@@ -1,5 +1,6 @@
 //! Calls to remote agents: what they are, in which version they go, and the credential that goes with them.
 
+pub mod as_user;
 mod endorse;
 mod endorsed;
 pub mod finding;
@@ -9,3 +10,4 @@ pub mod negotiate;
 pub mod notice;
 pub mod notifying;
 pub mod state;
+mod whole;

@@ -47,7 +47,7 @@ pub(in crate::flow) fn check(asked: Option<(Operation, Option<Version>)>, versio
     match asked {
         Some((operation, Some(belongs))) if belongs != version => {
             let advice = format!("{} belongs to A2A {belongs} as it is sent; here A2A {version} is spoken.", operation.name());
-            Err(Denial { versions: Some(version.as_str().to_owned()), ..Denial::new(Reason::VersionMismatch).advise(advice) })
+            Err(Denial { versions: Some(version.as_str().into()), ..Denial::new(Reason::VersionMismatch).advise(advice) })
         }
         _ => Ok(()),
     }
@@ -71,5 +71,5 @@ fn not_offered(error: NotOffered, offers: &Offers) -> Denial {
         some => format!("The remote agent does not offer this version in this binding. It offers {some}."),
     };
     let denial = Denial::new(Reason::VersionNotSupported).advise(advice);
-    Denial { versions: Some(offers.versions()).filter(|versions| !versions.is_empty()), ..denial }
+    Denial { versions: Some(offers.versions()).filter(|versions| !versions.is_empty()).map(String::into_boxed_str), ..denial }
 }

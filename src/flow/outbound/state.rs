@@ -6,6 +6,7 @@ use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level};
+use crate::flow::outbound::as_user::AsUser;
 use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::leaving::{Call, CallKind};
 use crate::flow::outbound::notice::Notice;
@@ -49,6 +50,8 @@ pub struct Outbound {
     pub(super) reader: Option<Box<Reader>>,
     /// What becomes of a push-notification configuration, where such get tokens.
     pub(super) endorsed: Option<Box<Endorsed>>,
+    /// What is found out of a call that goes as its user.
+    pub(super) as_user: Option<Box<AsUser>>,
     /// The body is no JSON-RPC request; with the id to answer with.
     pub(super) wrong: Option<Box<(Denial, Id)>>,
     /// Bytes of the body that the proxy holds.

@@ -29,6 +29,8 @@ pub struct Said<'a> {
     pub description: &'a str,
     /// Scopes that would do.
     pub scopes: &'a [String],
+    /// Where the user can do something about it (`error_uri` of RFC 6750 section 3); empty for nowhere.
+    pub link: &'a str,
 }
 
 impl Challenges {
@@ -60,6 +62,9 @@ impl Challenges {
             if !said.error.is_empty() {
                 parameters.push(("error", said.error));
                 parameters.push(("error_description", said.description));
+            }
+            if !said.link.is_empty() {
+                parameters.push(("error_uri", said.link));
             }
             let scopes = said.scopes.join(" ");
             if !scopes.is_empty() {
@@ -135,7 +140,7 @@ mod tests {
             keys: vec![(KeyPlace::Header, "x-api-key".into()), (KeyPlace::Query, "k\"ey".into())],
             metadata: Some("https://a.example/.well-known/oauth-protected-resource/a".into()),
         };
-        let said = Said { realm: "ex\"pense", error: "invalid_token", description: "No.", scopes: &["a".into(), "b".into()] };
+        let said = Said { realm: "ex\"pense", error: "invalid_token", description: "No.", scopes: &["a".into(), "b".into()], link: "" };
         assert_eq!(
             all.headers(&said),
             [
@@ -143,6 +148,13 @@ mod tests {
                 r#"Basic realm="ex?pense", charset="UTF-8""#,
                 r#"ApiKey realm="ex?pense", in="header", name="x-api-key""#,
                 r#"ApiKey realm="ex?pense", in="query", name="k?ey""#,
+            ]
+        );
+        let consent = Said { link: "https://consent.example/start?link=a\"b", scopes: &[], ..said };
+        assert_eq!(
+            Challenges::of_tokens().headers(&consent),
+            [
+                r#"Bearer realm="ex?pense", error="invalid_token", error_description="No.", error_uri="https://consent.example/start?link=a?b""#
             ]
         );
         assert!(all.advice().ends_with("an API key in the query parameter k\"ey; or a client certificate."), "{}", all.advice());

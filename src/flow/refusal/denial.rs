@@ -5,7 +5,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::refusal::challenge::{Challenges, Said};
 use crate::protocol::envelope::Id;
 use crate::protocol::error::A2aError;
-use crate::protocol::grpc::ErrorInfo;
+use crate::protocol::grpc::{ErrorInfo, Help};
 use crate::protocol::{Binding, Version, grpc};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
@@ -15,6 +15,18 @@ const A2A: &str = "a2a-protocol.org";
 
 /// `allow` of a refusal (RFC 9110 section 10.2.1).
 pub const ALLOWED: &str = "GET, HEAD, POST, DELETE";
+
+/// What a consent link offers.
+const LINK_OFFERS: &str = "Sign in and agree";
+
+/// Where the user can agree, so that the same request is not refused again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Consent {
+    /// The URL. It is for this caller's user, so that no log and no record has it.
+    pub link: String,
+    /// Until when it can be opened, as RFC 3339 writes it.
+    pub expires_at: String,
+}
 
 /// One refusal, before it is put into a binding.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +40,7 @@ pub struct Denial {
     /// Scopes that would do, for challenges.
     pub scopes: Vec<String>,
     /// Versions that would do, for version errors, as a list with commas.
-    pub versions: Option<String>,
+    pub versions: Option<Box<str>>,
     /// The caller reads an event stream and nothing else: clients of 0.3 do over JSON-RPC.
     pub as_event: bool,
     /// The caller speaks A2A 0.3, as far as that is known.
@@ -39,6 +51,8 @@ pub struct Denial {
     pub is_for_posts: bool,
     /// What is wrong, for the operator's record. No caller reads it.
     pub detail: Option<Box<str>>,
+    /// Where the user can agree, if that would help.
+    pub consent: Option<Box<Consent>>,
 }
 
 impl Denial {
@@ -56,7 +70,15 @@ impl Denial {
             challenges: None,
             is_for_posts: false,
             detail: None,
+            consent: None,
         }
+    }
+
+    /// The refusal of a call for whose user there is no grant yet. The link is also in its text, for those who read nothing else.
+    #[must_use]
+    pub fn until_agreed(consent: Consent) -> Self {
+        let advice = format!("The user must sign in or agree first: let the user open {} and then try again.", consent.link);
+        Self { consent: Some(Box::new(consent)), ..Self::new(Reason::ConsentRequired).advise(advice) }
     }
 
     /// The same where the record says `detail`, if there is one.
@@ -76,7 +98,8 @@ impl Denial {
             Reason::HeadersNotHeld => Some("the plugin's config lacks allow_on_headers_stop_iteration: true".to_owned()),
             _ => None,
         };
-        let advice = || (self.advice != self.reason.advice()).then(|| self.advice.clone());
+        // A link is not for records.
+        let advice = || (self.consent.is_none() && self.advice != self.reason.advice()).then(|| self.advice.clone());
         self.detail.as_deref().map(str::to_owned).or_else(advice).or_else(usual)
     }
 
@@ -116,12 +139,12 @@ impl Denial {
         let body = match binding {
             Some(Binding::Grpc) => self.advice.clone(),
             Some(Binding::Jsonrpc) => {
-                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": [self.json_info()]});
+                let error = json!({"code": class.jsonrpc, "message": self.advice, "data": self.json_details()});
                 // The id is JSON text already and must come back unchanged.
                 format!(r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#, id.as_json())
             }
             Some(Binding::HttpJson) | None => json!({"error": {
-                "code": class.http, "status": class.status.name(), "message": self.advice, "details": [self.json_info()]
+                "code": class.http, "status": class.status.name(), "message": self.advice, "details": self.json_details()
             }})
             .to_string(),
         };
@@ -131,7 +154,9 @@ impl Denial {
             _ => vec![("content-type", kind.to_owned()), ("cache-control", "no-store".to_owned())],
         };
         if let Some(error) = class.challenge {
-            let said = Said { realm: self.realm.as_deref().unwrap_or("attache"), error, description: &self.advice, scopes: &self.scopes };
+            let realm = self.realm.as_deref().unwrap_or("attache");
+            let link = self.consent.as_ref().map_or("", |consent| &consent.link);
+            let said = Said { realm, error, description: &self.advice, scopes: &self.scopes, link };
             let lines = self.challenges.as_ref().map_or_else(|| Challenges::of_tokens().headers(&said), |known| known.headers(&said));
             headers.extend(lines.into_iter().map(|line| ("www-authenticate", line)));
         }
@@ -171,32 +196,43 @@ impl Denial {
         };
         let mut metadata = vec![("reason", self.reason.code().to_owned())];
         if let Some(versions) = &self.versions {
-            metadata.push(("supportedVersions", versions.clone()));
+            metadata.push(("supportedVersions", versions.to_string()));
         }
         if !self.scopes.is_empty() {
             metadata.push(("scope", self.scopes.join(" ")));
         }
+        if let Some(consent) = &self.consent {
+            metadata.push(("link", consent.link.clone()));
+            metadata.push(("expiresAt", consent.expires_at.clone()));
+        }
         (reason, domain, metadata)
     }
 
-    /// The same as JSON.
-    fn json_info(&self) -> Value {
+    /// The same as JSON, and what helps.
+    fn json_details(&self) -> Value {
         let (reason, domain, metadata) = self.error_info();
         let metadata: Map<String, Value> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
-        json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})
+        let mut details =
+            vec![json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})];
+        if let Some(consent) = &self.consent {
+            let link = json!({"description": LINK_OFFERS, "url": consent.link});
+            details.push(json!({"@type": "type.googleapis.com/google.rpc.Help", "links": [link]}));
+        }
+        details.into()
     }
 
     /// The same as `grpc-status-details-bin`.
     fn grpc_details(&self, code: u8) -> String {
         let (reason, domain, metadata) = self.error_info();
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata })
+        let help = self.consent.as_ref().map(|consent| Help { description: LINK_OFFERS, url: &consent.link });
+        grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata }, help)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Challenges, Denial, Id, Reason};
+    use super::{Binding, Challenges, Consent, Denial, Id, Reason};
     use crate::protocol::envelope;
     use serde_json::Value;
 
@@ -234,6 +270,36 @@ mod tests {
         let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
         assert!(challenge.starts_with(r#"Bearer realm="ex?pense", error="insufficient_scope", error_description=""#), "{challenge}");
         assert!(challenge.ends_with(r#", scope="agent:execute""#), "{challenge}");
+    }
+
+    #[test]
+    fn a_link_is_in_every_form_and_in_no_record() {
+        let link = "https://consent.example/consent/start?link=L".to_owned();
+        let denial = Denial::until_agreed(Consent { link: link.clone(), expires_at: "2026-01-02T03:04:05.000000Z".into() }).at("hr");
+        for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson)] {
+            let reply = denial.render(binding, &Id::default());
+            let body: Value = serde_json::from_str(&reply.body).unwrap();
+            let details = body.pointer("/error/data").or(body.pointer("/error/details")).unwrap();
+            assert_eq!(reply.status, 401);
+            assert_eq!(details[0]["reason"], "CONSENT_REQUIRED");
+            assert_eq!(
+                (&details[0]["metadata"]["link"], &details[0]["metadata"]["expiresAt"]),
+                (&Value::from(&*link), &"2026-01-02T03:04:05.000000Z".into())
+            );
+            assert_eq!(
+                (&details[1]["@type"], &details[1]["links"][0]["url"]),
+                (&"type.googleapis.com/google.rpc.Help".into(), &Value::from(&*link))
+            );
+            assert!(body["error"]["message"].as_str().unwrap().contains(&link));
+            let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
+            assert!(challenge.starts_with(r#"Bearer realm="hr", error="invalid_token", "#), "{challenge}");
+            assert!(challenge.ends_with(&format!(r#", error_uri="{link}""#)), "{challenge}");
+        }
+        let reply = denial.render(Some(Binding::Grpc), &Id::default());
+        assert_eq!(reply.grpc_status, Some(16));
+        assert!(reply.body.contains(&link));
+        assert_eq!(denial.told(), None);
+        assert_eq!(denial.because(Some("no grant".into())).told().as_deref(), Some("no grant"));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn classify(
     cards: &CardPaths,
     body_follows: bool,
 ) -> Result<Classified, Denial> {
-    let versioned = |denial: Denial| Denial { versions: Some(offered(agent)), ..denial };
+    let versioned = |denial: Denial| Denial { versions: Some(offered(agent).into()), ..denial };
     let mut doubt = None;
     let mut object = |denial: Denial| {
         if !is_shadowed(agent, denial.reason) {

@@ -39,16 +39,7 @@ impl Places {
         names.sort_unstable();
         names.dedup();
         let mut effects: Vec<Effect> = names.into_iter().map(|name| Effect::RemoveHeader(name.to_owned().into())).collect();
-        if self.cookies.iter().any(|own| api_key::cookies(headers).any(|(name, _)| name == own.as_bytes())) {
-            let others = api_key::cookies(headers).filter(|(name, _)| !self.cookies.iter().any(|own| own.as_bytes() == *name));
-            let pair = |(name, value)| Some(format!("{}={}", std::str::from_utf8(name).ok()?, std::str::from_utf8(value).ok()?));
-            let others: Vec<String> = others.filter_map(pair).collect();
-            // Setting a header replaces its first line only.
-            effects.push(Effect::RemoveHeader("cookie".into()));
-            if !others.is_empty() {
-                effects.push(Effect::SetHeader("cookie".into(), Value::Text(others.join("; "))));
-            }
-        }
+        effects.extend(without_cookies(headers, &|name| self.cookies.iter().any(|own| own.as_bytes() == name)));
         effects
     }
 
@@ -69,6 +60,22 @@ impl Places {
         let kept: Vec<&str> = query.split('&').filter(|pair| !is_key(pair)).collect();
         Some(if kept.is_empty() { path.to_owned() } else { format!("{path}?{}", kept.join("&")) })
     }
+}
+
+/// What removes the cookies of which `is_ours` is true, and leaves the others; nothing if there are none of ours.
+#[must_use]
+pub fn without_cookies(headers: &Headers, is_ours: &dyn Fn(&[u8]) -> bool) -> Vec<Effect> {
+    if !api_key::cookies(headers).any(|(name, _)| is_ours(name)) {
+        return Vec::new();
+    }
+    let pair = |(name, value)| Some(format!("{}={}", str::from_utf8(name).ok()?, str::from_utf8(value).ok()?));
+    let others: Vec<String> = api_key::cookies(headers).filter(|(name, _)| !is_ours(name)).filter_map(pair).collect();
+    // Setting a header replaces its first line only.
+    let mut effects = vec![Effect::RemoveHeader("cookie".into())];
+    if !others.is_empty() {
+        effects.push(Effect::SetHeader("cookie".into(), Value::Text(others.join("; "))));
+    }
+    effects
 }
 
 /// Whether a server that reads `_` as `-` would take `name` for `own`.

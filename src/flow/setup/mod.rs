@@ -7,5 +7,4 @@ pub mod resource;
 pub mod runtime;
 pub mod signing;
 pub mod statement;
-mod tag_keys;
 pub mod webhook;

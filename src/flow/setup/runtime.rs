@@ -21,6 +21,7 @@ use crate::flow::supply::seats::{Clients, Seat};
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
+use crate::ownership::Naming;
 use crate::protocol::envelope::Questions;
 use crate::protocol::notification::Notifications;
 use crate::protocol::task_state;
@@ -49,6 +50,8 @@ pub struct Runtime {
     envelope: Rc<Questions>,
     notifications: Rc<Notifications>,
     task_states: Option<Rc<task_state::Plans>>,
+    /// Only where calls go as their users.
+    naming: Option<Naming>,
 }
 
 /// What a state machine is given besides the event.
@@ -101,6 +104,7 @@ impl Runtime {
         let notifications = Rc::default();
         config.published_keys.as_ref().map_or(Ok(()), signing::check_published)?;
         let task_states = config.audit.auth_required.then(Rc::default);
+        let naming = config.consent.is_some().then(Naming::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
         Ok(Self {
@@ -117,6 +121,7 @@ impl Runtime {
             envelope: Rc::default(),
             notifications,
             task_states,
+            naming,
         })
     }
 
@@ -244,6 +249,12 @@ impl Runtime {
     #[must_use]
     pub const fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// Where requests name tasks and contexts, for connections that call as their users.
+    #[must_use]
+    pub const fn naming(&self) -> Option<&Naming> {
+        self.naming.as_ref()
     }
 
     /// What is asked of the bodies of notifications.

@@ -4,9 +4,9 @@ use crate::config;
 use crate::config::{Config, ConfigError};
 use crate::credential::push_token::Keys;
 use crate::credential::secrets::Secrets;
+use crate::credential::tag_keys;
 use crate::flow::event::target::Target;
 use crate::flow::request::policy::Policy;
-use crate::flow::setup::tag_keys;
 use std::ops::Deref;
 use std::rc::Rc;
 

@@ -56,7 +56,12 @@ impl Supply {
     /// Whether `want` waits for its turn, or is under way: [`Supply::due`] says when it begins.
     #[must_use]
     pub fn has_turn(&self, want: Want) -> bool {
-        matches!(want, Want::Introspection(key) if self.introspections().borrow().jobs.contains_key(&key))
+        match want {
+            Want::Introspection(key) => self.introspections().borrow().jobs.contains_key(&key),
+            Want::Grant(key) => self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follows(&key)),
+            Want::Job(number) => self.job_waits(number),
+            Want::Keys(_) | Want::Card(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => false,
+        }
     }
 
     /// Begins to ask: the call to make, or `None` if it is under way.

@@ -133,7 +133,11 @@ impl Supply {
         let serial = self.outgoing.nonces.next(now);
         let secrets = self.outgoing.secrets.borrow();
         let request = source.request(&parties, &secrets, now, &serial);
-        let request = request.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?;
+        self.signed(request.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?)
+    }
+
+    /// `request` with its assertion, if it has one that is still to be signed.
+    pub(super) fn signed(&self, request: TokenRequest) -> Result<TokenRequest, (Failure, String)> {
         match (&request.unsigned, &self.outgoing.signer) {
             (None, _) => Ok(request),
             (Some(unsigned), Some(signer)) => {

@@ -5,6 +5,7 @@ use crate::flow::event::call::{Call, Want};
 use crate::flow::event::interest::Wait;
 use crate::flow::event::{Level, metric};
 use crate::flow::supply::board::{Board, Notes};
+use crate::flow::supply::grants;
 use crate::flow::supply::shared::{Choice, Note};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::token_notes::TokenChoice;
@@ -375,7 +376,7 @@ impl<W: Clone> Desk<W> {
         if supply.has_due_questions() || !self.news.is_empty() || !self.asked.is_empty() {
             Some(NEXT)
         } else {
-            (!self.followed.is_empty()).then_some(FOLLOWING)
+            (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| supply.follows_grants().then_some(grants::entries::FOLLOWING))
         }
     }
 

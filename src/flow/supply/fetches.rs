@@ -24,6 +24,7 @@ impl Supply {
             .chain(self.due_credentials(now))
             .chain(self.due_remotes(now))
             .chain(self.due_questions())
+            .chain(self.due_grants(now))
             .collect()
     }
 
@@ -36,6 +37,8 @@ impl Supply {
             Want::Secret(index) => self.begin_secret(index, now),
             Want::Token(key) => self.begin_token(&key, now),
             Want::RemoteCard(index) => self.begin_remote(index, now),
+            Want::Grant(key) => self.begin_grant(&key, now),
+            Want::Job(number) => self.begin_job(number, now),
         }
     }
 
@@ -43,6 +46,8 @@ impl Supply {
     pub fn proceed(&self, want: Want) -> Option<Call> {
         match want {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
+            Want::Grant(key) => self.proceed_grant(&key),
+            Want::Job(number) => self.next_of_job(number),
             Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
         }
     }
@@ -68,6 +73,8 @@ impl Supply {
             Want::Secret(index) => self.complete_secret(index, answer, now),
             Want::Token(key) => self.complete_token(&key, answer, now),
             Want::RemoteCard(index) => self.complete_remote(index, answer, caching, now),
+            Want::Grant(key) => self.complete_grant(&key, answer, now),
+            Want::Job(number) => self.complete_job(number, answer, now),
         }
     }
 
@@ -92,7 +99,13 @@ impl Supply {
     pub fn terms(&self, want: Want) -> Option<Terms> {
         match want {
             Want::Keys(index) => self.keyrings.borrow().terms(index, self.config.issuers.get(index)?),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
+            Want::Card(_)
+            | Want::Introspection(_)
+            | Want::Secret(_)
+            | Want::Token(_)
+            | Want::RemoteCard(_)
+            | Want::Grant(_)
+            | Want::Job(_) => None,
         }
     }
 
@@ -103,7 +116,13 @@ impl Supply {
     pub fn adopt(&self, want: Want, answer: Answer<'_>, at: UnixTime) -> Result<(), String> {
         match want {
             Want::Keys(index) => self.complete_keys(index, at, |keyrings, issuer| keyrings.adopt(index, issuer, answer, at)),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => Ok(()),
+            Want::Card(_)
+            | Want::Introspection(_)
+            | Want::Secret(_)
+            | Want::Token(_)
+            | Want::RemoteCard(_)
+            | Want::Grant(_)
+            | Want::Job(_) => Ok(()),
         }
     }
 

@@ -5,6 +5,7 @@ pub mod board;
 pub mod credentials;
 pub mod desk;
 pub mod fetches;
+pub mod grants;
 pub mod introspect;
 pub mod keys;
 pub mod lane;

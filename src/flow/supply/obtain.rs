@@ -1,19 +1,20 @@
 //! The search for a connection's credential: what is at hand is attached, what is not is waited for once, and what cannot be had
 //! is refused.
 
-use crate::config::{Connection, Credential, HeaderCredential, OwnTerms, SignedJwt, Which};
+use crate::config::{Config, Connection, Credential, HeaderCredential, OwnTerms, SignedJwt, Which};
 use crate::credential::cache::{Lookup, Token};
 use crate::credential::secrets::SecretError;
 use crate::credential::signed_jwt::About;
 use crate::credential::source::{Parties, Source};
+use crate::credential::user::User;
 use crate::credential::{Failure, Key, secrets, signed_jwt, static_header};
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::store::{Supply, Verifying};
 use crate::flow::supply::tokens::{Job, Subject};
-use crate::identity::Caller;
 use crate::identity::verify::{Accepted, Taken};
+use crate::identity::{Caller, Kind};
 use crate::wire::kept::Wait;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
@@ -89,6 +90,37 @@ impl Supply {
     pub fn obtain(&self, index: usize, caller: Option<&SecretString>, waited: &[Want], context: &Verifying<'_>) -> Obtained {
         let which = self.chosen(index, context.now).map_or(Which::Own, Which::Choice);
         self.obtain_that(index, which, caller, waited, context)
+    }
+
+    /// The caller of connection `index`, by the token that it presents. As [`Supply::obtain`].
+    pub(in crate::flow) fn presented(
+        &self,
+        index: usize,
+        token: &SecretString,
+        waited: &[Want],
+        context: &Verifying<'_>,
+    ) -> Result<Subject, Box<Obtained>> {
+        let Some(connection) = self.config().connections.get(index) else {
+            return Err(Box::new(Refused::sought(Reason::Unmatched, None)));
+        };
+        Search { supply: self, index, connection, which: Which::Own, credential: &connection.credential, waited, context }.verify(token)
+    }
+
+    /// Whose grants are asked for, by the token with which that user calls through any connection that calls as its users.
+    pub(in crate::flow) fn owner(&self, token: &SecretString, waited: &[Want], context: &Verifying<'_>) -> Sought<Rc<Caller>> {
+        let config = self.config();
+        let own = config.connections.iter().filter_map(|connection| connection.user_passthrough());
+        let names: Vec<&String> = own.flat_map(|own| &own.subject.issuers).collect();
+        let named = config.issuers.iter().enumerate().filter(|(_, issuer)| names.contains(&&issuer.name));
+        let taken: Vec<Taken> = named.map(|(issuer, known)| Taken { scheme: usize::MAX, issuer, terms: Rc::clone(&known.terms) }).collect();
+        let text = token.expose_secret();
+        let known = self.recall(text);
+        let ask = |may_wait| self.authenticate((text, known.as_deref()), &taken, may_wait, context);
+        let found = match ask(true) {
+            Sought::Wait(want) if waited.contains(&want) => ask(false),
+            other => other,
+        };
+        found.map(|accepted| accepted.caller)
     }
 
     /// The same for one of its credentials.
@@ -287,6 +319,17 @@ impl Search<'_> {
     }
 }
 
-fn bearer(token: &SecretString) -> (String, SecretString) {
+/// The header that has `token`.
+pub(in crate::flow) fn bearer(token: &SecretString) -> (String, SecretString) {
     ("authorization".to_owned(), secrets::prefixed("Bearer ", token))
+}
+
+/// The user who calls; `None` for a service, and for a token that names nobody.
+pub(in crate::flow) fn acting_user(caller: &Caller, config: &Config) -> Option<User> {
+    if caller.kind != Kind::User {
+        return None;
+    }
+    let (_, issuer) = caller.origin.authority(config)?;
+    let subject = caller.subject.clone().filter(|subject| !subject.is_empty())?;
+    Some(User { issuer: issuer.to_owned(), tenant: caller.tenant.clone(), subject, client: caller.client.clone() })
 }

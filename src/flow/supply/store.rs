@@ -6,6 +6,7 @@ use crate::credential::secrets::Secrets;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::{Effect, metric};
 use crate::flow::supply::board::Board;
+use crate::flow::supply::grants::Grants;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
 use crate::flow::supply::seats::{Clients, Seats};
@@ -36,6 +37,8 @@ pub struct Supply {
     pub(super) config: Rc<Config>,
     pub(super) sources: Sources,
     pub(super) outgoing: Outgoing,
+    /// What users granted, where any do.
+    pub(in crate::flow) grants: Option<Grants>,
     pub(super) keyrings: RefCell<Keyrings>,
     pub(super) remembered: RefCell<Remembered>,
     pub(super) introspections: RefCell<Introspections>,
@@ -71,11 +74,13 @@ impl Supply {
         let keyrings = Keyrings::new(&config, &secrets)?;
         let sources = Sources::new(&config)?;
         let warnings = sources.warnings(&config).chain(keyrings.warnings(&config)).collect();
+        let grants = Grants::new(&config, &secrets)?;
         let outgoing = Outgoing::new(&config, secrets)?;
         Ok(Self {
             config,
             sources,
             outgoing,
+            grants,
             keyrings: RefCell::new(keyrings),
             remembered: RefCell::default(),
             introspections: RefCell::default(),
@@ -186,7 +191,10 @@ impl Supply {
 
     /// The same where workers tell each other on `board` what they have seen.
     #[must_use]
-    pub fn remembering_on(self, board: Rc<dyn Board>) -> Self {
+    pub fn remembering_on(mut self, board: Rc<dyn Board>) -> Self {
+        if let Some(grants) = &mut self.grants {
+            grants.open(&self.config, &self.outgoing.secrets.borrow(), &board);
+        }
         Self { witness: Witness::on(board), ..self }
     }
 

@@ -16,6 +16,12 @@ impl Supply {
             }
             Want::Secret(index) => ("secret", self.config().secrets().keys().nth(index).map_or("none", String::as_str)),
             Want::Token(key) => ("connection", self.token_of(&key).map_or("none", |(connection, _)| connection)),
+            Want::Grant(key) => {
+                let index = self.grants.as_ref().and_then(|grants| grants.entries.borrow().connection(&key));
+                let connection = index.and_then(|index| self.config().connections.get(index));
+                ("connection", connection.map_or("none", |connection| &connection.name))
+            }
+            Want::Job(_) => ("connection", "none"),
             Want::RemoteCard(index) => ("connection", self.config().connections.get(index).map_or("none", |connection| &connection.name)),
         }
     }

@@ -16,8 +16,9 @@ pub struct Seen<'a> {
     pub text: Option<&'a str>,
 }
 
-/// `message` with the texts that `replace` gives for what is seen, or `None` for what stays; of a message only `None` has a meaning. The
-/// places of `plan` are messages and texts. What comes out has at most `most` bytes.
+/// `message` with the texts that `replace` gives for what is seen, or `None` for what stays; of a message only `None` has a meaning. With an
+/// empty text the field is left out: where it is there once and in no oneof, that means the same. The places of `plan` are messages and
+/// texts. What comes out has at most `most` bytes.
 ///
 /// # Errors
 /// The first fault of the message, or what `replace` says.
@@ -56,6 +57,7 @@ fn inside<E: From<Fault>>(
             let told = if wanted.keep.is_some() { replace(Seen { asked: Asked(child), text })? } else { None };
             match (text, told) {
                 (Some(_), None) => out.raw(as_it_is),
+                (Some(_), Some(other)) if other.is_empty() => {}
                 (Some(_), Some(other)) => out.bytes(number, other.as_bytes()),
                 (None, _) => out.bytes(number, &inside(plan, child, bytes, most, replace)?),
             }
@@ -120,6 +122,12 @@ mod tests {
         assert_eq!((out, seen.as_slice()), (message(&long), &expected[..]));
         assert_eq!(play(&message(&long), &long, "id", 2000).unwrap().0, message(short));
         assert_eq!(play(&message(short), "none", "", 2000).unwrap().0, message(short));
+        let mut within = Writer::default();
+        within.bytes(3, b"a");
+        within.bytes(3, b"");
+        let mut whole = Writer::default();
+        whole.bytes(2, &within.end());
+        assert_eq!(play(b"\x0a\x02id\x12\x09\x1a\x01a\x1a\x02id\x1a\0", "id", "", 2000).unwrap().0, whole.end());
         assert_eq!(play(b"", "id", "", 0), Ok((Vec::new(), Vec::new())));
     }
 

@@ -1,11 +1,13 @@
 """An A2A 0.3 agent on the official SDK that echoes each request, over JSON-RPC at `/`, HTTP+JSON at `/v1/`
 and gRPC on a port of its own.
 
-    python agent_0_3.py [--port N] [--url-file F]
+    python agent_0_3.py [--port N] [--url-file F] [--issuer URL --audience URL [--jwks URL] [--scope S]]
 
 A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
 REPORT_SECONDS that it still works, so that who subscribes to the task hears of it. One that begins with `auth`
-leaves it waiting for credentials.
+leaves it waiting for credentials; what follows `auth ` is a link that the status message has as text and as data.
+
+With `--issuer` it is the agent of a partner who has users: it wants their access tokens, and its echo says whose it got (`bearer.py`).
 """
 
 import asyncio
@@ -24,6 +26,7 @@ from a2a.types import (
     AgentInterface,
     AgentSkill,
     ContentTypeNotSupportedError,
+    DataPart,
     HTTPAuthSecurityScheme,
     InvalidParamsError,
     InvalidRequestError,
@@ -40,7 +43,7 @@ from a2a.types import (
 from a2a.utils import new_task
 from a2a.utils.errors import ServerError
 
-from serving import CALL, RECEIVED, arguments, bidden, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, bidden, echo, link_of, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -62,7 +65,9 @@ class Echo(AgentExecutor):
             await asyncio.sleep(REPORT_SECONDS)
             await updater.start_work()
         if text.startswith('auth'):
-            await updater.requires_auth()
+            link = link_of(text)
+            parts = [Part(root=TextPart(text=f'Open {link} first.')), Part(root=DataPart(data={'link': link}))]
+            await updater.requires_auth(updater.new_agent_message(parts) if link else None)
             return
         await updater.complete()
 

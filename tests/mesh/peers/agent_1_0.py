@@ -1,18 +1,20 @@
 """An A2A 1.0 agent on the official SDK that echoes each request, over JSON-RPC at `/`, HTTP+JSON beside it
 and gRPC on a port of its own.
 
-    python agent_1_0.py [--port N] [--url-file F] [--sample]
+    python agent_1_0.py [--port N] [--url-file F] [--sample] [--issuer URL --audience URL [--jwks URL] [--scope S]]
 
 A message that begins with `wait` leaves its task working until it is cancelled; the agent says every
 REPORT_SECONDS that it still works, so that who subscribes to the task hears of it. One that begins with `auth`
-leaves it waiting for credentials.
+leaves it waiting for credentials; what follows `auth ` is a link that the status message has as text and as data.
+
+With `--issuer` it is the agent of a partner who has users: it wants their access tokens, and its echo says whose it got (`bearer.py`).
 """
 
 import asyncio
 from argparse import Namespace
 from collections.abc import Callable
 
-from a2a.helpers import new_task_from_user_message, new_text_part
+from a2a.helpers import new_data_part, new_task_from_user_message, new_text_part
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler, GrpcHandler
@@ -38,7 +40,7 @@ from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
 from a2a.utils.errors import JSON_RPC_ERROR_CODE_MAP
 from starlette.applications import Starlette
 
-from serving import CALL, RECEIVED, arguments, bidden, echo, public_url, serve
+from serving import CALL, RECEIVED, arguments, bidden, echo, link_of, public_url, serve
 
 REPORT_SECONDS = 0.25
 
@@ -63,7 +65,9 @@ class Echo(AgentExecutor):
             await asyncio.sleep(REPORT_SECONDS)
             await updater.start_work()
         if text.startswith('auth'):
-            await updater.requires_auth()
+            link = link_of(text)
+            parts = [new_text_part(f'Open {link} first.'), new_data_part({'link': link})] if link else []
+            await updater.requires_auth(updater.new_agent_message(parts) if link else None)
             return
         await updater.complete()
 

@@ -6,7 +6,7 @@ import * as grpc from '@grpc/grpc-js';
 import { options } from './process.mjs';
 
 const OPERATIONS = ['card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list', 'list_all'].concat(
-  ['push_send', 'push_set', 'push_get', 'push_list', 'push_delete'],
+  ['push_send', 'push_set', 'push_get', 'push_list', 'push_delete', 'continue', 'continue_stream'],
 );
 const BINDINGS = { jsonrpc: 'JSONRPC', http_json: 'HTTP+JSON', grpc: 'GRPC' };
 const POLL_MS = 20;
@@ -49,9 +49,9 @@ export function clientOptions() {
   };
 }
 
-/** One result: the state of the task and the agent's answer, which is JSON. */
+/** One result: the state of the task and the agent's last answer, which is JSON: a task that went on has several. */
 function answer(state, texts, more) {
-  return { state, echo: texts.length ? JSON.parse(texts.join('')) : null, ...more };
+  return { state, echo: texts.length ? JSON.parse(texts.at(-1)) : null, ...more };
 }
 
 /** A request otherwise than the SDK wrote it, unless it is for a card: `bend` says how. */
@@ -105,8 +105,8 @@ function grpcCalls(headers, refusal, bend) {
  *
  * `connect(options, fetchImpl)` of each client looks up the card (for gRPC it makes one) and gives an object with:
  * `card`; `state(task)`; `texts(artifacts)`; `kind(event)` and `read(event)` of a stream event, the latter giving
- * those of `{state, task, artifacts}` that the event tells; `json` with `task`, `event`, `hook` and `card`, which write what the
- * SDK read; and of the SDK `send(text, wait, hook, content)`, `stream(text, content)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
+ * those of `{state, task, context, said, artifacts}` that the event tells; `said(status)` gives the parts of its message; `json` with `task`, `event`, `hook` and `card`, which write what the
+ * SDK read; and of the SDK `send(text, wait, hook, content)` (`content.within` are the ids of a task and context), `stream(text, content)`, `get(id)`, `cancel(id)`, `subscribe(id)`,
  * `extended()`, `list(contextId)`, `push` with `set(id, hook)`, `get(id, hookId)`, `list(id)` and `delete(id, hookId)`.
  */
 export async function run(connect, createAuthenticatingFetchWithRetry) {
@@ -131,6 +131,8 @@ async function talk(connect, createAuthenticatingFetchWithRetry, args) {
     const response = await fetch(...bent(args.bend, ...request));
     if (!response.ok) {
       refusal.status = response.status;
+      const challenge = response.headers.get('www-authenticate');
+      if (challenge !== null) refusal.challenge = challenge;
       const text = await response.clone().text();
       try {
         refusal.body = JSON.parse(text);
@@ -159,12 +161,14 @@ async function talk(connect, createAuthenticatingFetchWithRetry, args) {
 
 async function converse(agent, args, results) {
   const told = (task) =>
-    answer(agent.state(task), agent.texts(task.artifacts ?? []), { task: task.id, answer: agent.json.task(task) });
+    answer(agent.state(task), agent.texts(task.artifacts ?? []), {
+      ...{ task: task.id, context: task.contextId, said: agent.said(task.status), answer: agent.json.task(task) },
+    });
   const collect = async (events, onEvent = async () => {}) => {
     const kinds = [];
     const allTold = [];
     const artifacts = new Map();
-    let seen = { state: null, task: null };
+    let seen = { state: null, task: null, context: null, said: [] };
     for await (const event of events) {
       kinds.push(agent.kind(event));
       allTold.push(agent.json.event(event));
@@ -174,7 +178,8 @@ async function converse(agent, args, results) {
       await onEvent(kinds);
     }
     const texts = agent.texts([...artifacts.values()]);
-    return answer(seen.state, texts, { task: seen.task, events: kinds, answer: allTold });
+    const { state, ...rest } = seen;
+    return answer(state, texts, { ...rest, events: kinds, answer: allTold });
   };
   // A task that works until it is cancelled, and has said what it has to say.
   const started = async () => {
@@ -187,12 +192,20 @@ async function converse(agent, args, results) {
   const listed = async () => ({ answer: (await agent.push.list(await about())).map(agent.json.hook) });
 
   const content = { parts: args.parts, data: args.data };
+  // Where a message goes on: the task and context that are named, or those of the last send.
+  const within = async () => {
+    if (args.task || args.context) return { ...(args.task && { taskId: args.task }), ...(args.context && { contextId: args.context }) };
+    known ??= await agent.send(args.text, true);
+    return { taskId: known.id, contextId: known.contextId };
+  };
   let known;
   let hook = { id: 'set', ...HOOK };
   const operations = {
     card: async () => agent.card,
     send: async () => told((known = await agent.send(args.text, true, undefined, content))),
     stream: async () => collect(agent.stream(args.text, content)),
+    continue: async () => told(await agent.send(args.text, true, undefined, { within: await within() })),
+    continue_stream: async () => collect(agent.stream(args.text, { within: await within() })),
     get: async () => {
       if (!args.task) known ??= await agent.send(args.text, true);
       return told(await agent.get(args.task || known.id));

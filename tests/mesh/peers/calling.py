@@ -14,10 +14,13 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 import httpx
+from google.protobuf.json_format import MessageToDict
+from google.rpc import error_details_pb2  # noqa: F401 (makes the details readable)
+from google.rpc.status_pb2 import Status
 
 OPERATIONS = (
     *('card', 'send', 'stream', 'get', 'cancel', 'subscribe', 'extended', 'list', 'list_all', 'pages'),
-    *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete'),
+    *('push_send', 'push_set', 'push_get', 'push_list', 'push_delete', 'continue', 'continue_stream'),
 )
 
 HOOK = json.loads(os.environ.get('HOOK', '{"url": "https://hooks.example.com/x", "token": "for-the-hook"}'))
@@ -36,8 +39,8 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument('--grpc-target', metavar='HOST:PORT', help='where to call for grpc; no card is looked up')
     parser.add_argument('--tenant', default='', help='tenant of the interface for grpc; only client_1_0.py knows it')
     parser.add_argument('--ops', default='send', help=f'comma separated, of {", ".join(OPERATIONS)}')
-    parser.add_argument('--task', metavar='ID', help='what get, cancel, subscribe and push_ are about, in place of a new one')
-    parser.add_argument('--context', metavar='ID', help='whose tasks list lists, in place of those of the last one that was sent')
+    parser.add_argument('--task', metavar='ID', help='what get, cancel, subscribe, push_ and continue are about, in place of a new one')
+    parser.add_argument('--context', metavar='ID', help='whose tasks list lists, and where continue goes on, in place of the last one')
     parser.add_argument('--card-first', action='store_true', help='fetch the card before anything names a version')
     parser.add_argument('--card-path', metavar='PATH', help='where the card is below --url, in place of the well-known path')
     parser.add_argument('--text', default='hello', help='what send and stream say')
@@ -61,9 +64,15 @@ class Refusal:
     status: int | None = None
     body: object = None
 
+    def __init__(self) -> None:
+        self.more: dict[str, object] = {}
+        """The challenges of an answer, the details of a gRPC call: only where there are any."""
+
     async def note(self, response: httpx.Response) -> None:
         if not response.is_success:
             self.status = response.status_code
+            if challenges := response.headers.get_list('www-authenticate'):
+                self.more['challenge'] = ', '.join(challenges)
             try:
                 self.body = json.loads(await response.aread())
             except ValueError:
@@ -74,6 +83,9 @@ class Refusal:
         for cause in (error, error.__cause__):
             if isinstance(cause, grpc.aio.AioRpcError):
                 self.status, self.body = cause.code().value[0], cause.details()
+                for name, value in cause.trailing_metadata() or ():
+                    if name == 'grpc-status-details-bin':
+                        self.more['details'] = MessageToDict(Status.FromString(value)).get('details', [])
 
 
 class Bending(httpx.AsyncHTTPTransport):
@@ -153,8 +165,8 @@ def channels(args: argparse.Namespace) -> Callable[[str], grpc.aio.Channel]:
 
 
 def answer(state: str | None, texts: list[str], **more) -> dict:
-    """One result: the state of the task and the agent's answer, which is JSON."""
-    return {'state': state, 'echo': json.loads(''.join(texts)) if texts else None, **more}
+    """One result: the state of the task and the agent's last answer, which is JSON: a task that went on has several."""
+    return {'state': state, 'echo': json.loads(texts[-1]) if texts else None, **more}
 
 
 async def until(task: Callable[[], Awaitable], holds: Callable[[object], bool]) -> None:
@@ -177,6 +189,7 @@ def told(error: Exception, refusal: Refusal) -> dict:
         'code': code().value[0] if callable(code) else code,
         'status': refusal.status,
         'body': refusal.body,
+        **refusal.more,
     }
 
 

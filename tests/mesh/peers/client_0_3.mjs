@@ -19,8 +19,12 @@ const texts = (artifacts) =>
 
 const part = (text, data) => (data ? { kind: 'data', data: { text } } : { kind: 'text', text });
 
-const request = (text, wait, hook, { parts = 1, data = false } = {}) => ({
-  message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: Array(parts).fill(part(text, data)) },
+// The parts of a status message: a text or data each, as the SDK read them.
+const said = (status) =>
+  (status?.message?.parts ?? []).flatMap((one) => (['text', 'data'].includes(one.kind) ? [{ [one.kind]: one[one.kind] }] : []));
+
+const request = (text, wait, hook, { parts = 1, data = false, within = {} } = {}) => ({
+  message: { kind: 'message', messageId: randomUUID(), role: 'user', parts: Array(parts).fill(part(text, data)), ...within },
   configuration: { blocking: wait, ...(hook && { pushNotificationConfig: hook }) },
 });
 
@@ -59,12 +63,14 @@ await run(async (args, fetchImpl) => {
     },
     state: (task) => task.status.state,
     texts,
+    said,
     kind: (event) => event.kind.replaceAll('-', '_'),
     read: (event) => ({
       task: event.taskId ?? event.id,
+      context: event.contextId,
       ...(event.kind === 'task' && { artifacts: event.artifacts ?? [] }),
       ...(event.kind === 'artifact-update' && { artifacts: [event.artifact] }),
-      ...(event.status && { state: event.status.state }),
+      ...(event.status && { state: event.status.state, said: said(event.status) }),
     }),
     json: { task: same, event: same, hook: same, card: same },
     send: (text, wait, hook, content) => client.sendMessage(request(text, wait, hook, content)),

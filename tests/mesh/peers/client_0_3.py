@@ -37,9 +37,9 @@ BINDINGS = {
 }
 
 
-def message(text: str, parts: int = 1, data: bool = False) -> Message:
+def message(text: str, parts: int = 1, data: bool = False, within: dict | None = None) -> Message:
     part = Part(root=DataPart(data={'text': text}) if data else TextPart(text=text))
-    return Message(message_id=str(uuid.uuid4()), role=Role.user, parts=[part] * parts)
+    return Message(message_id=str(uuid.uuid4()), role=Role.user, parts=[part] * parts, **(within or {}))
 
 
 def told(model) -> dict:
@@ -51,25 +51,32 @@ def artifact_text(artifact: Artifact) -> str:
     return ''.join(get_text_parts(artifact.parts))
 
 
+def said(spoken: Message | None) -> list[dict]:
+    """The parts of a status message: a text or data each, as the SDK read them."""
+    parts = [part.root for part in spoken.parts] if spoken else []
+    return [{part.kind: part.data if part.kind == 'data' else part.text} for part in parts if part.kind in ('text', 'data')]
+
+
 def task_answer(task: Task, **more) -> dict:
+    more |= {'context': task.context_id, 'said': said(task.status.message)}
     texts = [artifact_text(artifact) for artifact in task.artifacts or []]
     return answer(task.status.state.value, texts, task=task.id, answer=told(task), **more)
 
 
 async def collect(events, on_event=None) -> dict:
     """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
-    kinds, all_told, texts, state, task_id = [], [], {}, None, None
+    kinds, all_told, texts, state, task_id, context, parts = [], [], {}, None, None, None, []
     async for task, update in events:
         kinds.append('task' if update is None else update.kind.replace('-', '_'))
         all_told.append(told(update or task))
-        task_id, state = task.id, task.status.state.value
+        task_id, context, state, parts = task.id, task.context_id, task.status.state.value, said(task.status.message)
         if update is None:
             texts = {artifact.artifact_id: artifact_text(artifact) for artifact in task.artifacts or []}
         if isinstance(update, TaskArtifactUpdateEvent):
             texts[update.artifact.artifact_id] = artifact_text(update.artifact)
         if on_event:
             await on_event(kinds)
-    return answer(state, list(texts.values()), task=task_id, events=kinds, answer=all_told)
+    return answer(state, list(texts.values()), task=task_id, context=context, said=parts, events=kinds, answer=all_told)
 
 
 def grpc_card(target: str) -> AgentCard:
@@ -144,6 +151,15 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             events = streams.send_message(message(args.text, parts=args.parts, data=args.data))
             results[op] = await collect(events)
+        elif op in ('continue', 'continue_stream'):
+            known = known or (None if args.task or args.context else await send(args.text))
+            within = {'task_id': args.task or None, 'context_id': args.context or None}
+            if known:
+                within = {'task_id': known.id, 'context_id': known.context_id}
+            if op == 'continue':
+                results[op] = task_answer(await send(args.text, within=within))
+            else:
+                results[op] = await collect(streams.send_message(message(args.text, within=within)))
         elif op == 'get':
             known = known or (None if args.task else await send(args.text))
             asked = TaskQueryParams(id=args.task or known.id)

@@ -33,9 +33,13 @@ const texts = (artifacts) =>
 const stateOf = (status) =>
   taskStateToJSON(status.state).replace('TASK_STATE_', '').toLowerCase().replaceAll('_', '-');
 
-const request = (text, wait, hook, { parts = 1, data = false } = {}) =>
+// The parts of a status message: a text or data each, as the SDK read them.
+const said = (status) =>
+  (status?.message?.parts ?? []).flatMap(({ content }) => (['text', 'data'].includes(content?.$case) ? [{ [content.$case]: content.value }] : []));
+
+const request = (text, wait, hook, { parts = 1, data = false, within = {} } = {}) =>
   SendMessageRequest.fromJSON({
-    message: { messageId: randomUUID(), role: 'ROLE_USER', parts: Array(parts).fill(data ? { data: { text } } : { text }) },
+    message: { messageId: randomUUID(), role: 'ROLE_USER', parts: Array(parts).fill(data ? { data: { text } } : { text }), ...within },
     configuration: { returnImmediately: !wait, ...(hook && { taskPushNotificationConfig: hook }) },
   });
 
@@ -71,12 +75,14 @@ await run(async (args, fetchImpl) => {
     },
     state: (task) => stateOf(task.status),
     texts,
+    said,
     kind: ({ payload }) => payload.$case.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`),
     read: ({ payload: { $case, value } }) => ({
       task: value.taskId ?? value.id,
+      context: value.contextId,
       ...($case === 'task' && { artifacts: value.artifacts }),
       ...($case === 'artifactUpdate' && { artifacts: [value.artifact] }),
-      ...(value.status && { state: stateOf(value.status) }),
+      ...(value.status && { state: stateOf(value.status), said: said(value.status) }),
     }),
     json: {
       task: Task.toJSON,

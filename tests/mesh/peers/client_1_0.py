@@ -42,10 +42,11 @@ BINDINGS = {
 }
 
 
-def request(text: str, parts: int = 1, data: bool = False, **configuration) -> SendMessageRequest:
+def request(text: str, parts: int = 1, data: bool = False, within: dict | None = None, **configuration) -> SendMessageRequest:
     part = Part(data=Value(string_value=text)) if data else Part(text=text)
+    message = Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[part] * parts, **(within or {}))
     return SendMessageRequest(
-        message=Message(message_id=str(uuid.uuid4()), role=Role.ROLE_USER, parts=[part] * parts),
+        message=message,
         configuration=SendMessageConfiguration(**configuration),
     )
 
@@ -55,14 +56,20 @@ def state_of(value: int) -> str:
     return TaskState.Name(value).removeprefix('TASK_STATE_').lower().replace('_', '-')
 
 
+def said(message: Message) -> list[dict]:
+    """The parts of a status message: a text or data each, as the SDK read them."""
+    return [{kind: MessageToDict(part)[kind]} for part in message.parts if (kind := part.WhichOneof('content'))]
+
+
 def task_answer(task: Task, **more) -> dict:
     texts = [get_artifact_text(artifact) for artifact in task.artifacts]
+    more |= {'context': task.context_id, 'said': said(task.status.message)}
     return answer(state_of(task.status.state), texts, task=task.id, answer=MessageToDict(task), **more)
 
 
 async def collect(events, on_event=None) -> dict:
     """Reads a stream to its end: the kinds of its events, the last state, the text of the artifacts."""
-    kinds, told, texts, state, task_id = [], [], {}, None, None
+    kinds, told, texts, state, task_id, context, parts = [], [], {}, None, None, None, []
     async for event in events:
         kind = event.WhichOneof('payload')
         body = getattr(event, kind)
@@ -74,10 +81,10 @@ async def collect(events, on_event=None) -> dict:
         if kind == 'artifact_update':
             texts[body.artifact.artifact_id] = get_artifact_text(body.artifact)
         if kind in ('task', 'status_update'):
-            state = state_of(body.status.state)
+            state, context, parts = state_of(body.status.state), body.context_id, said(body.status.message)
         if on_event:
             await on_event(kinds)
-    return answer(state, list(texts.values()), task=task_id, events=kinds, answer=told)
+    return answer(state, list(texts.values()), task=task_id, context=context, said=parts, events=kinds, answer=told)
 
 
 async def every_page(calls) -> dict:
@@ -160,6 +167,15 @@ async def conversation(args, http, results) -> None:
         elif op == 'stream':
             events = streams.send_message(request(args.text, parts=args.parts, data=args.data))
             results[op] = await collect(events)
+        elif op in ('continue', 'continue_stream'):
+            known = known or (None if args.task or args.context else await send(args.text))
+            within = {'task_id': args.task or '', 'context_id': args.context or ''}
+            if known:
+                within = {'task_id': known.id, 'context_id': known.context_id}
+            if op == 'continue':
+                results[op] = task_answer(await send(args.text, within=within))
+            else:
+                results[op] = await collect(streams.send_message(request(args.text, within=within)))
         elif op == 'get':
             known = known or (None if args.task else await send(args.text))
             asked = GetTaskRequest(id=args.task or known.id)

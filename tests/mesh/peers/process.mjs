@@ -13,9 +13,9 @@ export function options(defaults) {
   return parseArgs({ options: known, strict: true }).values;
 }
 
-/** Says on stdout that the peer listens. */
-export function ready(port) {
-  process.stdout.write(`READY ${JSON.stringify({ port })}\n`);
+/** Says on stdout that the peer listens, and on which other ports it does. */
+export function ready(port, more = {}) {
+  process.stdout.write(`READY ${JSON.stringify({ port, ...more })}\n`);
 }
 
 /** Ends the process on SIGTERM and SIGINT without waiting for idle connections. */

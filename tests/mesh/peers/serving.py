@@ -25,7 +25,7 @@ CALL: ContextVar[dict] = ContextVar('call')
 
 
 def arguments(description: str) -> argparse.Namespace:
-    """Reads `--port`, `--url-file`, `--sample` and `--layouts`."""
+    """Reads `--port`, `--url-file`, `--sample`, `--layouts`, and what a token must be if there is an `--issuer`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument('--port', type=int, default=0)
     parser.add_argument(
@@ -41,7 +41,13 @@ def arguments(description: str) -> argparse.Namespace:
     parser.add_argument(
         '--layouts', action='store_true', help='0.3: agents in the layouts of frameworks, in place of the one at the root'
     )
+    parser.add_argument('--issuer', help='whose JWT access tokens are wanted; their subject is told in the echo')
+    parser.add_argument('--audience', help='what they must be for')
+    parser.add_argument('--jwks', metavar='URL', help='where their keys are, in place of /jwks of the issuer')
+    parser.add_argument('--scope', default='', help='scopes that they must have')
     args = parser.parse_args()
+    if bool(args.issuer) != bool(args.audience):
+        parser.error('--issuer and --audience belong together')
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING)
     args.listener = socket.create_server(('127.0.0.1', args.port))
     args.own_url = f'http://127.0.0.1:{args.listener.getsockname()[1]}'
@@ -86,11 +92,21 @@ def received_call(details: grpc.HandlerCallDetails) -> dict:
 
 
 def echo(agent: str, text: str, request: dict, **understood: str) -> str:
-    """The answer of every agent: who answers, what was asked, the request as it arrived, and what the SDK understood of it."""
+    """The answer of every agent: who answers, what was asked, the request as it arrived, whose token it showed if the agent wants one,
+    and what the SDK understood of it."""
+    shown = {name: request[name] for name in ('subject', 'client', 'scope') if name in request}
     return json.dumps(
-        {'agent': agent, 'text': text, 'headers': request['headers'], 'path': request['path'], **understood}
+        {'agent': agent, 'text': text, 'headers': request['headers'], 'path': request['path'], **shown, **understood}
     )
 
+
+def link_of(text: str) -> str | None:
+    """The link that an agent is told to give to whom it asks for credentials: what follows `auth ` in a message."""
+    return text.removeprefix('auth ') if text.startswith('auth ') else None
+
+
+REFUSE = '/control/refuse'
+"""Where an agent with `--issuer` is told to refuse tokens."""
 
 SAYS = 'x-agent-says'
 """A request with this header, the code of an error over JSON-RPC, is answered with that error."""
@@ -142,6 +158,8 @@ class Recorder:
             await self.app(scope, receive, send)
         elif scope['path'] == '/control/requests':
             await self._tell(send)
+        elif scope['path'] == REFUSE:
+            await self.app(scope, receive, send)
         else:
             scope[RECEIVED] = received(scope)
             self.requests.append(scope[RECEIVED])
@@ -189,6 +207,14 @@ def serve(
     With `add_service` it also listens for gRPC, on a free port.
     """
     requests = deque(maxlen=1000)
+    interceptors: list[grpc.aio.ServerInterceptor] = [CallRecorder(requests)]
+    if args.issuer:
+        # Only here: the others should not wait until it is loaded.
+        from bearer import CallTokenRequired, TokenRequired, Tokens
+
+        tokens = Tokens(args)
+        app = TokenRequired(app, tokens, RECEIVED, REFUSE)
+        interceptors.append(CallTokenRequired(tokens, CALL))
     # An idle connection stays: one that is closed just when Envoy uses it again fails a request.
     config = uvicorn.Config(
         Recorder(app, requests),
@@ -201,7 +227,7 @@ def serve(
     async def run() -> None:
         if add_service is None:
             return await Server(config, {}).serve(sockets=[args.listener])
-        calls = grpc.aio.server(interceptors=[CallRecorder(requests)])
+        calls = grpc.aio.server(interceptors=interceptors)
         add_service(calls)
         port = calls.add_insecure_port('127.0.0.1:0')
         await calls.start()

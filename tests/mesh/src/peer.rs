@@ -5,12 +5,15 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use http::Method;
 use serde_json::Value;
 
 use crate::http::Call;
 use crate::place;
 use crate::process::{self, Process};
+use crate::user_server::UserServer;
 
 /// Python imports of an SDK take seconds when both cores are busy.
 const START: Duration = Duration::from_secs(240);
@@ -29,6 +32,13 @@ impl Agent {
     pub async fn requests(&self) -> Result<Vec<Value>> {
         let told = Call::get("/control/requests").send(self.port).await?.json();
         told["requests"].as_array().cloned().with_context(|| format!("no requests in {told}"))
+    }
+
+    /// From now on a partner's agent refuses `all` tokens, those that it has `seen` until now, or `none`, although they are good.
+    pub async fn refuse(&self, tokens: &str) -> Result<()> {
+        let reply = Call::new(Method::POST, format!("/control/refuse?tokens={tokens}")).send(self.port).await?;
+        ensure!(reply.is_success(), "{} {}", reply.status, reply.text());
+        Ok(())
     }
 
     /// How many of them hold `mark` in path or query.
@@ -138,6 +148,17 @@ pub async fn partner(key: &str, url_file: Option<&Path>) -> Result<Agent> {
     agent("partner", stating(command, url_file)).await
 }
 
+/// Starts the agent of a partner who has users, of A2A 1.0 or 0.3: it wants access tokens of `server` for `audience` and echoes whose it
+/// got (`subject`, `client`, `scope`). `scope` are scopes that they must have.
+pub async fn partner_of_users(version: &str, server: &UserServer, audience: &str, scope: &str) -> Result<Agent> {
+    let mut command = match version {
+        "1.0" => python("py-1.0", "agent_1_0.py"),
+        _ => python("py-0.3", "agent_0_3.py"),
+    };
+    command.args(["--issuer", &server.issuer, "--audience", audience, "--jwks", &server.jwks_uri(), "--scope", scope]);
+    agent(&format!("partner-of-users-{version}"), command).await
+}
+
 /// Starts servers that tell how they read requests: a script of the peers' folder.
 pub async fn readers(script: &str) -> Result<Agent> {
     let command = match script {
@@ -163,6 +184,13 @@ pub async fn page(url: &str, screenshot: Option<&Path>) -> Result<Value> {
         command.arg("--screenshot").arg(file);
     }
     told("page", command).await
+}
+
+/// What somebody sees (`part` is `look`) and does (`way`) at the pages of consent in `folder`: see `peers/look_at_pages.mjs`.
+pub async fn look_at_pages(folder: &Path, part: &str) -> Result<Value> {
+    let mut command = node("look_at_pages.mjs");
+    command.arg("--pages").arg(folder).args(["--part", part]);
+    told("look-at-pages", command).await
 }
 
 /// The line that a program prints which runs once.
@@ -264,6 +292,20 @@ impl Sdk {
         let [task, context] = ids;
         let arguments = ["--grpc-target", &target, "--ops", ops, "--binding", "grpc", "--task", task, "--context", context];
         self.run(&arguments, Some(token)).await
+    }
+
+    /// The same where a message goes on in a task and context that are there already (`continue`, `continue_stream`): an empty one is
+    /// not named.
+    pub async fn call_within(self, ids: [&str; 2], url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        let place = if binding == "grpc" { "--grpc-target" } else { "--url" };
+        let [task, context] = ids;
+        self.run(&[place, url, "--ops", ops, "--binding", binding, "--task", task, "--context", context], token).await
+    }
+
+    /// The same with another text in place of `hello`; over gRPC `url` is a host with its port.
+    pub async fn call_saying(self, text: &str, url: &str, token: Option<&str>, ops: &str, binding: &str) -> Result<Value> {
+        let place = if binding == "grpc" { "--grpc-target" } else { "--url" };
+        self.run(&[place, url, "--ops", ops, "--binding", binding, "--text", text], token).await
     }
 
     /// What becomes of each of `tries`, a list of `{op, …}` in JSON: see `peers/README.md`. Each has a client of its own.

@@ -49,6 +49,11 @@ impl Identity {
         replace_file(&folder.join(format!("{name}.pem")), &self.chain)
     }
 
+    /// Its certificate, in a file.
+    pub fn file(&self) -> Result<PathBuf> {
+        write("certificate.pem", &self.chain)
+    }
+
     /// The certificate and its key in files, as Envoy reads them.
     pub fn in_files(&self) -> Result<Value> {
         let (chain, key) = (write("certificate.pem", &self.chain)?, write("certificate.key", &self.key)?);
@@ -130,6 +135,12 @@ impl Authority {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.certificate, &self.key)?;
         Ok(Identity { digest: Sha256::digest(certificate.der()).into(), chain: certificate.pem(), key: key.serialize_pem() })
+    }
+
+    /// What `peers/user_server.mjs` reads that speaks TLS as `server`.
+    pub fn user_server_file(&self, server: &Identity) -> Result<PathBuf> {
+        let text = json!({"cert": server.chain, "key": server.key, "ca": self.certificate.pem()});
+        write("tls.json", &text.to_string())
     }
 
     /// Makes the first listener of `file` speak TLS as `server`; clients may bring a certificate of this authority, and no

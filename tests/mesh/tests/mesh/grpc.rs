@@ -7,6 +7,8 @@ use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::peer::{Agent, Sdk};
 use attache_mesh::{raw, told};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -78,6 +80,9 @@ pub async fn refused(envoy: &Envoy, call: &Call, status: u8, reason: &str) -> Re
     ensure!(reply.header("content-type") == Some("application/grpc"), "{}", seen());
     ensure!(reply.header("grpc-status") == Some(status.to_string().as_str()), "wanted {status}: {}", seen());
     ensure!(reply.header("grpc-message").is_some_and(|message| !message.is_empty()), "{}", seen());
+    // What the filter gives as a header comes in the only headers that there are, which are the trailers.
+    let details = reply.header("grpc-status-details-bin").and_then(|value| STANDARD_NO_PAD.decode(value).ok());
+    ensure!(details.is_some_and(|details| details.starts_with(&[8, status])), "{}", seen());
     envoy.refusal_logged(start, reason).await?;
     Ok(reply)
 }

@@ -1,7 +1,7 @@
 //! The values of keys that the filter signs with for itself.
 
+use super::secrets::Secrets;
 use crate::config::{ConfigError, TagKey};
-use crate::credential::secrets::Secrets;
 use secrecy::{ExposeSecret, SecretString};
 
 /// Fewest characters of a key.
@@ -11,11 +11,7 @@ const MIN_TAG_KEY: usize = 32;
 ///
 /// # Errors
 /// If one is too short.
-pub(super) fn values<'s>(
-    at: &str,
-    keys: &'s [TagKey],
-    secrets: &'s Secrets,
-) -> Result<Option<Vec<(&'s str, &'s SecretString)>>, ConfigError> {
+pub fn values<'s>(at: &str, keys: &'s [TagKey], secrets: &'s Secrets) -> Result<Option<Vec<(&'s str, &'s SecretString)>>, ConfigError> {
     let mut values = Vec::with_capacity(keys.len());
     for (place, key) in keys.iter().enumerate() {
         match secrets.value(&key.secret) {

@@ -1,0 +1,93 @@
+//! Registrations at authorization servers in which users agree that this side acts for them (RFC 6749 section 4.1, RFC 7636).
+
+use super::{Client, ConfigError, HttpUri, TokenEndpoint, TokenParameters};
+use crate::wire::json::UniqueMap;
+use serde::Deserialize;
+
+/// Parameters of the authorization request that this side sets itself.
+const OURS: [&str; 11] = [
+    "response_type",
+    "response_mode",
+    "client_id",
+    "redirect_uri",
+    "scope",
+    "resource",
+    "state",
+    "nonce",
+    "code_challenge",
+    "code_challenge_method",
+    "request",
+];
+
+/// A client of an authorization server at which users sign in and agree.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
+#[serde(deny_unknown_fields)]
+pub struct OauthApp {
+    /// What the server calls itself (`issuer` of its metadata, RFC 8414). An answer whose `iss` (RFC 9207) is another is refused.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "unknown: an answer with `iss` is refused")))]
+    pub issuer: Option<String>,
+    /// Whether its answers must name it by `iss`: `true` where its metadata says `authorization_response_iss_parameter_supported`.
+    #[serde(default)]
+    pub require_iss: bool,
+    /// Where users sign in and agree, in their browsers.
+    pub authorization_endpoint: HttpUri,
+    /// Who asks for tokens. Register the redirect URI `<public_url><path>/callback/<name of the app>` for it.
+    pub client: Client,
+    /// Where tokens are renewed, if that is not `client.token_endpoint`.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`client.token_endpoint`")))]
+    pub refresh_endpoint: Option<TokenEndpoint>,
+    /// Where a grant is revoked that the user gives up (RFC 7009).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none: the grant is only forgotten here")))]
+    pub revocation_endpoint: Option<TokenEndpoint>,
+    /// What users are asked to agree to, unless the connection says it. Many servers give a refresh token only for `offline_access`.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$")), extend("default" = [])))]
+    pub scopes: Vec<String>,
+    /// Further parameters of the authorization request, such as `{"prompt": "consent"}`.
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>", extend("x-default" = "`{}`")))]
+    pub authorization_parameters: UniqueMap<String>,
+}
+
+impl OauthApp {
+    /// Checks what it says, but not its secret.
+    pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
+        let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
+        if self.issuer.as_ref().is_some_and(String::is_empty) {
+            return fail("issuer", "must not be empty");
+        }
+        if self.require_iss && self.issuer.is_none() {
+            return fail("issuer", "is missing: require_iss needs it");
+        }
+        check_authorization_endpoint(at, &self.authorization_endpoint)?;
+        self.client.check(&format!("{at}.client"))?;
+        for (member, endpoint) in [("refresh_endpoint", &self.refresh_endpoint), ("revocation_endpoint", &self.revocation_endpoint)] {
+            if let Some(endpoint) = endpoint {
+                endpoint.check(&format!("{at}.{member}"))?;
+            }
+        }
+        let scopes = TokenParameters { scopes: self.scopes.clone(), ..TokenParameters::default() };
+        scopes.check(at)?;
+        match self.authorization_parameters.0.keys().find(|name| name.is_empty() || OURS.contains(&name.as_str())) {
+            Some(name) => Err(ConfigError::new(format!("{at}.authorization_parameters"), format!("{name:?} cannot be given here"))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A browser is sent there with parameters of ours.
+pub(super) fn check_authorization_endpoint(at: &str, endpoint: &HttpUri) -> Result<(), ConfigError> {
+    // RFC 6749 section 3.1: it may have a query, and that is kept.
+    let query = endpoint.path().split_once('?').map_or("", |(_, query)| query);
+    match query.split('&').filter_map(|pair| pair.split('=').next()).find(|name| OURS.contains(name)) {
+        Some(name) => {
+            let reason = format!("its query has {name}, which is set for each request");
+            Err(ConfigError::new(format!("{at}.authorization_endpoint"), reason))
+        }
+        None => Ok(()),
+    }
+}

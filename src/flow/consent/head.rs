@@ -1,0 +1,116 @@
+//! The head of every answer to a browser: nothing is kept, framed, guessed or told to others, and no script runs.
+
+use super::html::STYLE_HASH;
+use crate::flow::event::reply::Reply;
+
+/// What every answer has, whatever it is. With the opener policy a page that opened ours in a window has no hold on that window any more,
+/// so that it cannot lead it elsewhere on the way; a redirect keeps that.
+const ALWAYS: [(&str, &str); 8] = [
+    ("referrer-policy", "no-referrer"),
+    ("cache-control", "no-store"),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=()"),
+    ("x-robots-tag", "noindex"),
+];
+
+/// A page. `onward` are URLs of the servers to which its form may lead, by way of a redirect, if it has a form: Chromium holds redirects
+/// against `form-action`, too.
+#[must_use]
+pub fn page(status: u16, onward: Option<&[&str]>, body: String) -> Reply {
+    let mut form = String::from("; form-action ");
+    match onward {
+        None => form.push_str("'none'"),
+        Some(urls) => {
+            form.push_str("'self'");
+            for origin in urls.iter().filter_map(|url| origin(url)) {
+                form.push(' ');
+                form.push_str(origin);
+            }
+        }
+    }
+    let mut reply = answer(status, &form, body);
+    reply.headers.push(("content-type", "text/html; charset=utf-8".to_owned()));
+    reply
+}
+
+/// A redirect of the browser to `location`, which it fetches by GET whatever it did before (RFC 9110 section 15.4.4). `location` is a URL of the
+/// configuration with parameters that are encoded; characters that no URL has are left out, so that it cannot end its line.
+#[must_use]
+pub fn see_other(location: &str) -> Reply {
+    let mut reply = answer(303, "; form-action 'none'", String::new());
+    reply.headers.push(("location", location.chars().filter(char::is_ascii_graphic).collect()));
+    reply
+}
+
+fn answer(status: u16, form: &str, body: String) -> Reply {
+    let policy = ["default-src 'none'; style-src '", STYLE_HASH, "'", form, "; frame-ancestors 'none'; base-uri 'none'"].concat();
+    let mut headers = Vec::with_capacity(12);
+    headers.push(("content-security-policy", policy));
+    headers.extend(ALWAYS.iter().map(|(name, value)| (*name, (*value).to_owned())));
+    Reply { status, grpc_status: None, headers, body }
+}
+
+/// Scheme, host and port of a URL, as a policy can name them.
+fn origin(url: &str) -> Option<&str> {
+    let start = url.find("://")?.saturating_add(3);
+    let rest = url.get(start..)?;
+    let end = rest.find(['/', '?', '#']).map_or(url.len(), |end| start.saturating_add(end));
+    let origin = url.get(..end)?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    (end > start && origin.get(start..)?.bytes().all(is_plain)).then_some(origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::html::{STYLE, STYLE_HASH};
+    use super::{origin, page, see_other};
+    use base64::Engine as _;
+    use sha2::{Digest as _, Sha256};
+
+    #[test]
+    fn the_policy_names_the_style_that_pages_have() {
+        let digest = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE));
+        assert_eq!(STYLE_HASH, format!("sha256-{digest}"));
+    }
+
+    fn policy(onward: Option<&[&str]>) -> String {
+        page(200, onward, String::new()).headers.into_iter().find(|(name, _)| *name == "content-security-policy").unwrap().1
+    }
+
+    #[test]
+    fn a_form_leads_to_us_and_to_the_servers_that_are_named() {
+        let urls =
+            ["https://login.corp.example/auth?x=1", "http://127.0.0.1:81", "https://a.example; script-src *", "nonsense", "https:///a"];
+        assert!(
+            policy(Some(&urls)).contains("; form-action 'self' https://login.corp.example http://127.0.0.1:81; frame-ancestors 'none'")
+        );
+        assert!(policy(Some(&[])).contains("; form-action 'self'; "));
+        assert!(policy(None).contains("; form-action 'none'; "));
+        for odd in ["https://a.example,b", "https://user@a.example/", "https://a b/", "https://é.example/", "https://*/", ""] {
+            assert_eq!(origin(odd), None, "{odd}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_has_one_line_and_the_same_protection() {
+        let reply = see_other("https://a.example/auth?x=1\r\nset-cookie: a=b\u{2028}é");
+        assert_eq!((reply.status, reply.body.as_str()), (303, ""));
+        let value = |name: &str| reply.headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("location"), Some("https://a.example/auth?x=1set-cookie:a=b"));
+        assert_eq!(value("referrer-policy"), Some("no-referrer"));
+        assert_eq!(value("cache-control"), Some("no-store"));
+        assert!(value("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    }
+
+    #[test]
+    fn no_header_is_there_twice() {
+        let mut names: Vec<&str> = page(200, None, String::new()).headers.iter().map(|(name, _)| *name).collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

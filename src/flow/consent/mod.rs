@@ -1,0 +1,20 @@
+//! Users who authorize a connection in their browser: what they read, what they send, and the cookie that tells them apart.
+
+mod ask;
+mod asked;
+pub mod cookie;
+mod doing;
+pub mod form;
+mod frame;
+mod head;
+mod html;
+mod id_token;
+mod owner;
+pub mod page;
+mod settle;
+mod site;
+mod steps;
+mod told;
+pub mod visit;
+
+pub use head::see_other;

@@ -1,0 +1,169 @@
+//! Calls that go as their users: an organization whose users call, a partner whose users agree, an Envoy between, and browsers.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::connections::outbound;
+use crate::envoy::{Envoy, Options};
+use crate::envoy_file::EnvoyFile;
+use crate::http::{Call, Reply, message_1_0, rpc};
+use crate::mesh::Mesh;
+use crate::person::Browser;
+use crate::tls::Authority;
+use crate::user_server::{self, UserServer};
+
+/// Where browsers reach the filter.
+pub const CONSENT: &str = "https://consent.example.com";
+/// For whom callers' tokens are.
+pub const ORCHESTRATOR: &str = "https://orchestrator.example";
+/// For whom the partner's tokens are.
+pub const HR: &str = "https://hr.example";
+/// What seals grants in tests.
+pub const KEY: &str = "consent-key-of-tests-0123456789abcdefghij";
+
+/// All of them.
+pub struct SignIn {
+    pub corp: UserServer,
+    pub partner: UserServer,
+    pub envoy: Envoy,
+    pub browser: Browser,
+}
+
+/// What differs from the usual.
+#[derive(Default)]
+pub struct Other {
+    /// Members of `user_passthrough`.
+    pub passthrough: Value,
+    /// Members of `consent`.
+    pub consent: Value,
+    /// Members of the app.
+    pub app: Value,
+    /// Of the partner's server.
+    pub partner: user_server::Options,
+    /// Of the organization's server.
+    pub corp: user_server::Options,
+    /// Of Envoy.
+    pub envoy: Options,
+}
+
+fn merge(into: &mut Value, other: &Value) {
+    for (name, value) in other.as_object().into_iter().flatten() {
+        into[name] = value.clone();
+    }
+}
+
+impl SignIn {
+    /// Starts them.
+    pub async fn start(mesh: &Mesh, name: &str, other: Other) -> Result<Self> {
+        let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
+        let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
+        let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
+        let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
+        let authority = Authority::new("consent")?;
+        let server = authority.issue("consent", &[], &["consent.example.com"])?;
+        let file = file(mesh, &corp, &partner, &other, &authority, &server)?;
+        let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
+        let envoy = Envoy::start(name, &file, options).await?;
+        let port = envoy.port_of("consent").await?;
+        let trusted: Vec<PathBuf> = vec![server.file()?];
+        let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
+        Ok(Self { corp, partner, envoy, browser })
+    }
+
+    /// The token of the organization with which an agent calls for `user`.
+    pub async fn token(&self, user: &str) -> Result<String> {
+        Ok(self.corp.tokens(user, ORCHESTRATOR, "agent:execute").await?.access)
+    }
+
+    /// What the partner's agent answers to a message of `user`, or the filter.
+    pub async fn send(&self, user: &str, text: &str) -> Result<Reply> {
+        message(text, &json!({})).bearer(&self.token(user).await?).send(self.envoy.port()).await
+    }
+
+    /// The link that a message of `user` is answered with.
+    pub async fn link(&self, user: &str) -> Result<String> {
+        let reply = self.send(user, "hello").await?;
+        link(&reply.json()["result"]["task"]).with_context(|| reply.text())
+    }
+
+    /// `user` opens `link` and agrees to everything; the heading of the last page.
+    pub async fn agree(&self, user: &str, link: &str) -> Result<String> {
+        let person = self.browser.person(user);
+        let page = person.open(link).await?;
+        page.ensure_clean()?;
+        ensure!(page.heading() == "An agent asks for access", "{page:?}");
+        let page = person.press(&format!("Continue to {}", self.corp.issuer.trim_start_matches("http://"))).await?;
+        ensure!(page.heading() == "Sign in", "{page:?}");
+        let page = person.sign_in(user).await?;
+        ensure!(page.heading() == "Allow access", "{page:?}");
+        let page = person.allow().await?;
+        ensure!(page.heading() == "Sign in", "{page:?}");
+        person.sign_in(user).await?;
+        let page = person.allow().await?;
+        page.ensure_clean()?;
+        Ok(page.heading().to_owned())
+    }
+}
+
+/// A call that sends `text`; `ids` are members of the message.
+pub fn message(text: &str, ids: &Value) -> Call {
+    let mut params = message_1_0(text);
+    merge(&mut params["message"], ids);
+    Call::post("/", &rpc(json!(text), "SendMessage", params)).host("hr.example.com").version("1.0")
+}
+
+/// The link in the status message of a task.
+pub fn link(task: &Value) -> Result<String> {
+    ensure!(task["status"]["state"] == "TASK_STATE_AUTH_REQUIRED", "no task that waits: {task}");
+    let parts = task["status"]["message"]["parts"].as_array().context("no parts")?;
+    let data = parts.iter().find_map(|part| part["data"]["link"].as_str()).with_context(|| format!("no link in {task}"))?;
+    let text = parts.iter().find_map(|part| part["text"].as_str()).context("no text")?;
+    ensure!(text.contains(data) && data.starts_with(&format!("{CONSENT}/consent/start?link=")), "{task}");
+    Ok(data.to_owned())
+}
+
+fn file(
+    mesh: &Mesh,
+    corp: &UserServer,
+    partner: &UserServer,
+    other: &Other,
+    authority: &Authority,
+    server: &crate::tls::Identity,
+) -> Result<EnvoyFile> {
+    let client = |at: &UserServer, cluster: &str| {
+        json!({"token_endpoint": {"uri": at.uri(user_server::TOKEN), "cluster": cluster}, "client_id": "attache",
+            "authentication": {"client_secret_basic": {"secret": "attache"}}})
+    };
+    let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": [HR]});
+    merge(&mut own, &other.passthrough);
+    let connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
+        "pin": {"clusters": ["remote"]}, "credential": {"user_passthrough": own}});
+    let secrets = json!({"consent": {"env": "CONSENT_KEY"}, "attache": {"env": "ATTACHE_SECRET"}});
+    let clusters = [("corp", corp.port), ("hr-server", partner.port)];
+    let mut file = outbound(mesh, &[connection], &secrets, &clusters)?;
+    file.edit_plugin(|plugin| {
+        plugin["issuers"] = json!([{"name": "corp", "issuer": corp.issuer, "audiences": [ORCHESTRATOR], "claims": {"user_marker": ["scope"]},
+            "jwks": {"remote": {"uri": corp.uri(user_server::JWKS), "cluster": "corp"}}}]);
+        let mut consent = json!({"public_url": CONSENT, "keys": [{"id": "k1", "secret": "consent"}], "store": {"memory": {}},
+            "sign_in": [{"issuer": "corp", "authorization_endpoint": corp.uri(user_server::AUTHORIZATION), "client": client(corp, "corp")}]});
+        merge(&mut consent, &other.consent);
+        plugin["consent"] = consent;
+        let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
+            "client": client(partner, "hr-server"), "scopes": ["openid", "tasks.read"],
+            "revocation_endpoint": {"uri": partner.uri(user_server::REVOCATION), "cluster": "hr-server"}});
+        merge(&mut app, &other.app);
+        plugin["oauth_apps"] = json!({ "hr": app });
+    })?;
+    // Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
+    let listeners = file.listeners_mut()?;
+    let mut browsers = listeners.first().context("no listener")?.clone();
+    browsers["name"] = json!("consent");
+    listeners.insert(0, browsers);
+    authority.guard(&mut file, server)?;
+    let listeners = file.listeners_mut()?;
+    let browsers = listeners.remove(0);
+    listeners.push(browsers);
+    Ok(file)
+}
