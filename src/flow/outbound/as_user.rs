@@ -55,6 +55,9 @@ struct Acting<'a> {
     binding: Binding,
 }
 
+/// What callers read whose body is too long.
+const TOO_LONG: &str = "The body is too long for a call that goes as its user: send a shorter one.";
+
 type Found = Result<Next, Box<Next>>;
 
 fn refuse(denial: Denial) -> Box<Next> {
@@ -94,7 +97,7 @@ impl Outbound {
         }
         let state = self.as_user.get_or_insert_default();
         if state.named.is_none() {
-            let bytes = match self.whole(own.max_body_bytes).map_err(|denial| refuse(denial.for_version(version)))? {
+            let bytes = match self.whole(own.max_body_bytes, TOO_LONG).map_err(|denial| refuse(denial.for_version(version)))? {
                 Whole::Later => return Ok(Next::Read),
                 Whole::Here(bytes) => bytes,
             };
