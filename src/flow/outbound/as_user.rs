@@ -32,17 +32,6 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
-/// What is found out of a call on its way.
-#[derive(Debug, Default)]
-pub(in crate::flow) struct AsUser {
-    /// What it names, once its body is there.
-    named: Option<Named>,
-    /// What the store is asked about our own task.
-    job: Option<u64>,
-    /// What it says: how the flow ended, if it did.
-    flow: Option<Option<Ended>>,
-}
-
 /// A user who calls through a connection.
 struct Acting<'a> {
     own: &'a UserPassthrough,
