@@ -32,17 +32,6 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
-/// What is found out of a call on its way.
-#[derive(Debug, Default)]
-pub(in crate::flow) struct AsUser {
-    /// What it names, once its body is there.
-    named: Option<Named>,
-    /// What the store is asked about our own task.
-    job: Option<u64>,
-    /// What it says: how the flow ended, if it did.
-    flow: Option<Option<Ended>>,
-}
-
 /// A user who calls through a connection.
 struct Acting<'a> {
     own: &'a UserPassthrough,
@@ -54,6 +43,9 @@ struct Acting<'a> {
     operation: Operation,
     binding: Binding,
 }
+
+/// What callers read whose body is too long.
+const TOO_LONG: &str = "The body is too long for a call that goes as its user: send a shorter one.";
 
 type Found = Result<Next, Box<Next>>;
 
@@ -94,7 +86,7 @@ impl Outbound {
         }
         let state = self.as_user.get_or_insert_default();
         if state.named.is_none() {
-            let bytes = match self.whole(own.max_body_bytes).map_err(|denial| refuse(denial.for_version(version)))? {
+            let bytes = match self.whole(own.max_body_bytes, TOO_LONG).map_err(|denial| refuse(denial.for_version(version)))? {
                 Whole::Later => return Ok(Next::Read),
                 Whole::Here(bytes) => bytes,
             };

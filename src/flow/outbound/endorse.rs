@@ -23,6 +23,9 @@ use percent_encoding::percent_decode_str;
 use secrecy::ExposeSecret;
 use std::iter::once;
 
+/// What callers read whose body is too long.
+const TOO_LONG: &str = "The body is too long for a call that may ask for push notifications here: send a shorter one.";
+
 impl Outbound {
     /// By how many bytes the body may grow.
     pub(in crate::flow) fn growth(&self) -> usize {
@@ -55,17 +58,19 @@ impl Outbound {
         let as_event = self.place == CallKind::Jsonrpc && version == Version::V0_3 && operation == Operation::SendStreamingMessage;
         let limit = self.connection.push.as_ref().map_or(0, |push| push.max_body_bytes);
         let refuse = |denial: Denial| Denial { as_event, ..denial.for_version(version) };
-        let bytes = match self.whole(limit).map_err(refuse)? {
+        let bytes = match self.whole(limit, TOO_LONG).map_err(refuse)? {
             Whole::Later => return Ok(false),
             Whole::Here(bytes) => bytes,
         };
         let changed = self.changed(&bytes, operation, version, context).map_err(refuse)?;
         effects.extend(changed.as_ref().map(|_| Effect::Note(Note::Endorsed)));
-        self.keep_whole(bytes);
-        if let (Some(endorsed), Some(changed)) = (&mut self.endorsed, changed) {
-            endorsed.body = Body::Changed(changed);
+        if let Some(endorsed) = &mut self.endorsed {
+            endorsed.body = match changed {
+                Some(changed) => Body::Changed(changed),
+                None if endorsed.is_altered => Body::Changed(bytes),
+                None => Body::Fine,
+            };
         }
-        self.settle_whole();
         Ok(true)
     }
 

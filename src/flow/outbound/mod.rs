@@ -1,5 +1,6 @@
 //! Calls to remote agents: what they are, in which version they go, and the credential that goes with them.
 
+mod acting;
 pub mod as_user;
 mod endorse;
 mod endorsed;

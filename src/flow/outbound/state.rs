@@ -6,7 +6,7 @@ use crate::flow::callers::credentials::Credentials;
 use crate::flow::event::call::Want;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Level};
-use crate::flow::outbound::as_user::AsUser;
+use crate::flow::outbound::acting::AsUser;
 use crate::flow::outbound::endorsed::Endorsed;
 use crate::flow::outbound::leaving::{Call, CallKind};
 use crate::flow::outbound::notice::Notice;

@@ -14,16 +14,16 @@ pub(super) enum Whole {
 }
 
 impl Outbound {
-    /// The whole body, up to `limit` bytes. Who takes it gives it back: [`Outbound::keep_whole`].
+    /// The whole body, up to `limit` bytes; `too_long` is what callers read otherwise. Who takes it gives it back: [`Outbound::keep_whole`].
     ///
     /// # Errors
     /// If it cannot be looked at.
-    pub(super) fn whole(&mut self, limit: u64) -> Result<Whole, Denial> {
+    pub(super) fn whole(&mut self, limit: u64, too_long: &'static str) -> Result<Whole, Denial> {
         let Some(endorsed) = &mut self.endorsed else { return Ok(Whole::Here(Vec::new())) };
         match &mut endorsed.body {
             _ if self.call.is_encoded() => return Err(Denial::new(Reason::EncodingRefused)),
-            Body::TooLong => return Err(too_long()),
-            _ if self.announced.is_some_and(|length| length > limit) => return Err(too_long()),
+            Body::TooLong => return Err(Denial::new(Reason::BodyTooLarge).advise(too_long)),
+            _ if self.announced.is_some_and(|length| length > limit) => return Err(Denial::new(Reason::BodyTooLarge).advise(too_long)),
             Body::Held { is_wanted, .. } if !self.ended => {
                 *is_wanted = true;
                 return Ok(Whole::Later);
@@ -77,9 +77,4 @@ impl Outbound {
         }
         Ok(())
     }
-}
-
-fn too_long() -> Denial {
-    Denial::new(Reason::BodyTooLarge)
-        .advise("The body is too long for a call that is looked at as a whole before it leaves: send a shorter one.")
 }

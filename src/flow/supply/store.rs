@@ -6,7 +6,7 @@ use crate::credential::secrets::Secrets;
 use crate::flow::event::metric::Tally;
 use crate::flow::event::{Effect, metric};
 use crate::flow::supply::board::Board;
-use crate::flow::supply::grants::Grants;
+use crate::flow::supply::grants::kept::Grants;
 use crate::flow::supply::introspect::Introspections;
 use crate::flow::supply::keys::Keyrings;
 use crate::flow::supply::seats::{Clients, Seats};

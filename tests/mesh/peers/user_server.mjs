@@ -76,6 +76,12 @@ const objectId = (account) => {
 };
 const entraClaims = (account) => (args.entra ? { tid: args.entra, oid: objectId(account) } : {});
 
+/** When the user signed in (RFC 9068 section 2.2.1): tokens of services do not have it. */
+function signedIn({ oidc: { entities } }) {
+  const { authTime } = entities.AuthorizationCode ?? entities.RefreshToken ?? entities.DeviceCode ?? {};
+  return authTime && { auth_time: authTime };
+}
+
 /** Accounts by the subjects that pairwise clients know them by: an `id_token_hint` has one of those. */
 const bySubject = new Map();
 
@@ -156,7 +162,7 @@ function configuration(keys, signers, control) {
     findAccount,
     ...(args.ping && { fetch: fetchAt }),
     ...(args.quick && quick),
-    extraTokenClaims: (_ctx, token) => (token.accountId ? entraClaims(token.accountId) : undefined),
+    extraTokenClaims: (ctx, token) => (token.accountId ? { ...entraClaims(token.accountId), ...signedIn(ctx) } : undefined),
     subjectTypes: args.entra ? ['public', 'pairwise'] : ['public'],
     sectorIdentifierUriValidate: () => false,
     async pairwiseIdentifier(_ctx, accountId, { clientId }) {

@@ -99,6 +99,7 @@ pub const ALL: &[Refusal] = &[
     row("overloaded", 503, -32053, "UNAVAILABLE"),
     row("credential_refused", 502, -32053, "UNAVAILABLE"),
     row("subject_refused", 401, -32050, "UNAUTHENTICATED"),
+    row("user_required", 403, -32051, "PERMISSION_DENIED"),
     row("consent_required", 401, -32050, "UNAUTHENTICATED"),
     row("connection_mismatch", 500, -32603, "INTERNAL"),
     row("headers_not_held", 500, -32603, "INTERNAL"),

@@ -214,7 +214,7 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
         file.address("etcd", other.etcd[0])?["load_assignment"]["endpoints"] = json!([{"lb_endpoints": members}]);
     }
     file.edit_plugin(|plugin| {
-        plugin["issuers"] = json!([{"name": "corp", "issuer": corp.issuer, "audiences": [ORCHESTRATOR], "claims": {"user_marker": ["scope"]},
+        plugin["issuers"] = json!([{"name": "corp", "issuer": corp.issuer, "audiences": [ORCHESTRATOR], "claims": {"user_marker": ["auth_time"]},
             "jwks": {"remote": {"uri": corp.uri(user_server::JWKS), "cluster": "corp"}}}]);
         let mut consent = json!({"public_url": CONSENT, "keys": [{"id": "k1", "secret": "consent"}], "store": {"memory": {}},
             "sign_in": [{"issuer": "corp", "authorization_endpoint": corp.uri(user_server::AUTHORIZATION), "client": client(corp, "corp")}]});

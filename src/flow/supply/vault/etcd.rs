@@ -19,6 +19,7 @@ use crate::flow::supply::vault::operation::{
 use crate::wire::base64url;
 use crate::wire::time::UnixTime;
 use secrecy::SecretString;
+use std::fmt;
 use std::rc::Rc;
 
 /// Bytes of an answer with one value, in base64, with what stands around it.
@@ -31,8 +32,13 @@ const MEMBERS: u8 = 3;
 const SLOW_MEMBERS: u8 = 2;
 
 /// An etcd.
-#[derive(Debug)]
 pub struct Etcd(Rc<Entry>);
+
+impl fmt::Debug for Etcd {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Etcd")
+    }
+}
 
 impl Etcd {
     /// The one that is configured so.
@@ -76,7 +82,6 @@ impl Store for Etcd {
 }
 
 /// An operation that etcd is asked to do.
-#[derive(Debug)]
 struct Asked {
     entry: Rc<Entry>,
     work: Work,
@@ -91,7 +96,7 @@ struct Asked {
     unanswered: u8,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Stage {
     /// A token.
     Authenticating,
@@ -101,7 +106,6 @@ enum Stage {
     Asking,
 }
 
-#[derive(Debug)]
 enum Work {
     Read {
         key: String,

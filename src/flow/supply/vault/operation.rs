@@ -148,9 +148,15 @@ pub trait Store {
 }
 
 /// An operation that is under way.
-pub trait Session: fmt::Debug {
+pub trait Session {
     /// Goes on with the answer to its call.
     fn answered(self: Box<Self>, answer: Answer<'_>, now: UnixTime) -> Step;
     /// Goes on after it had to wait.
     fn resumed(self: Box<Self>, now: UnixTime) -> Step;
+}
+
+impl fmt::Debug for dyn Session {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Session")
+    }
 }

@@ -31,13 +31,14 @@ async fn tokens_of_users(_mesh: &'static Mesh) -> Result<()> {
         let tokens = server.tokens(user, "https://orchestrator.example", "openid agent:execute").await?;
         let said = claims(&tokens.access)?;
         ensure!(said["sub"] == user && said["client_id"] == "orchestrator" && said["iss"] == server.issuer, "{said}");
+        ensure!(said["auth_time"].is_u64(), "{said}");
         ensure!(claims(tokens.id.as_deref().context("no ID token")?)?["sub"] == user);
     }
     ensure!(server.tokens("nobody", "https://orchestrator.example", "openid").await.is_err());
     let service = [("grant_type", "client_credentials"), ("resource", "https://orchestrator.example"), ("scope", "agent:execute")];
     let told = server.post_as("service", TOKEN, &service).await?.json();
     let said = claims(told["access_token"].as_str().with_context(|| told.to_string())?)?;
-    ensure!(said["sub"] == "service" && said["client_id"] == "service", "{said}");
+    ensure!(said["sub"] == "service" && said["client_id"] == "service" && said.get("auth_time").is_none(), "{said}");
     let keys = Call::get(JWKS).send(server.port).await?.json();
     ensure!(keys["keys"][0]["kid"] == header(told["access_token"].as_str().unwrap_or_default())?["kid"], "{keys}");
 

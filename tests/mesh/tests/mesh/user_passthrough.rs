@@ -1,9 +1,12 @@
 //! Calls that go as their users: each signs in once and agrees, and nobody else can use what it granted.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use attache_mesh::authorization::claims;
+use attache_mesh::canary;
 use attache_mesh::mesh::Mesh;
-use attache_mesh::sign_in::{HR, Other, SignIn, link, message};
+use attache_mesh::refusal::{self, Form};
+use attache_mesh::sign_in::{HR, ORCHESTRATOR, Other, SignIn, message};
+use attache_mesh::user_server::TOKEN;
 use serde_json::json;
 
 use crate::credentials::token;
@@ -24,7 +27,13 @@ async fn two_users(mesh: &'static Mesh) -> Result<()> {
     }
     ensure!(tokens[0] != tokens[1], "two users with one token");
     ensure!(house.partner.granted("ann", "authorization_code").await? == 1, "one code");
-    let _ = (link, message("", &json!({})));
+    // Who is no user has nobody who could agree.
+    let form = [("grant_type", "client_credentials"), ("resource", ORCHESTRATOR), ("scope", "agent:execute")];
+    let service = house.corp.post_as("service", TOKEN, &form).await?.json();
+    let own = service["access_token"].as_str().with_context(|| service.to_string())?;
+    canary::keep(own);
+    let reply = message("no user", &json!({})).bearer(own).send(house.envoy.port()).await?;
+    refusal::check(&reply, "user_required", &Form::Rpc(json!("no user")))?;
     Ok(())
 }
 

@@ -11,7 +11,6 @@ use serde_json::Value;
 const MAX_COMPLAINT: usize = 160;
 
 /// A value that etcd has.
-#[derive(Debug)]
 pub struct Record {
     pub key: Vec<u8>,
     /// Of its last change.
@@ -43,7 +42,6 @@ impl Record {
 }
 
 /// What etcd did.
-#[derive(Debug)]
 pub struct Answer(Value);
 
 impl Answer {
@@ -87,7 +85,7 @@ fn number(value: &Value) -> Option<u64> {
 }
 
 /// Why etcd did not do it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     /// Its database is as large as it may be.
     Full,

@@ -10,7 +10,6 @@ use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -33,7 +32,6 @@ pub struct Entry {
 }
 
 /// How far the authentication is.
-#[derive(Debug)]
 enum State {
     None,
     /// A session asks, until then at the latest.
@@ -44,7 +42,6 @@ enum State {
 }
 
 /// What a session is to do that wants to ask etcd something.
-#[derive(Debug)]
 pub enum Turn {
     /// Ask, with this token if there is one.
     Ask(Option<Token>),
@@ -54,12 +51,6 @@ pub enum Turn {
     Wait,
     /// Give up.
     Fail(Fault),
-}
-
-impl fmt::Debug for Entry {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Entry").field("config", &self.config).finish_non_exhaustive()
-    }
 }
 
 impl Entry {

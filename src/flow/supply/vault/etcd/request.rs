@@ -22,14 +22,13 @@ const LONGEST: Duration = Duration::from_secs(315_360_000);
 pub const PAGE: usize = 16;
 
 /// A request: path and body.
-#[derive(Debug)]
 pub struct Request {
     pub path: &'static str,
     pub body: Value,
 }
 
 /// The lease of all values that end within the same minutes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Lease(u64);
 
 impl Lease {

@@ -1,0 +1,15 @@
+//! What is known of a call that goes as its user, while something is waited for.
+
+use crate::flow::supply::grants::flows::Ended;
+use crate::ownership::Named;
+
+/// What is found out of a call on its way.
+#[derive(Debug, Default)]
+pub(in crate::flow) struct AsUser {
+    /// What it names, once its body is there.
+    pub(super) named: Option<Named>,
+    /// What the store is asked about our own task.
+    pub(super) job: Option<u64>,
+    /// What it says: how the flow ended, if it did.
+    pub(super) flow: Option<Option<Ended>>,
+}
