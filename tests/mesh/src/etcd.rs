@@ -134,7 +134,12 @@ impl Etcd {
 
     /// The member that leads.
     pub async fn leader(&self) -> Result<usize> {
-        for member in 0..self.members.len() {
+        self.leader_but(self.members.len()).await
+    }
+
+    /// The same where nothing is asked of member `lost`.
+    pub async fn leader_but(&self, lost: usize) -> Result<usize> {
+        for member in (0..self.members.len()).filter(|member| *member != lost) {
             let status = self.ask(member, "/v3/maintenance/status", &json!({})).await?;
             if status["leader"] == status["header"]["member_id"] {
                 return Ok(member);

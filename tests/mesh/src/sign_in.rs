@@ -10,9 +10,10 @@ use crate::envoy::{Envoy, Options};
 use crate::envoy_file::EnvoyFile;
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::Mesh;
-use crate::person::Browser;
-use crate::tls::Authority;
+use crate::person::{Browser, Page, Person, parameters};
+use crate::tls::{Authority, Identity};
 use crate::user_server::{self, UserServer};
+use crate::{canary, place};
 
 /// Where browsers reach the filter.
 pub const CONSENT: &str = "https://consent.example.com";
@@ -29,6 +30,10 @@ pub struct SignIn {
     pub partner: UserServer,
     pub envoy: Envoy,
     pub browser: Browser,
+    /// Paths of all requests, as Envoy logs them.
+    pub access_log: PathBuf,
+    file: EnvoyFile,
+    options: Options,
 }
 
 /// What differs from the usual.
@@ -40,6 +45,12 @@ pub struct Other {
     pub consent: Value,
     /// Members of the app.
     pub app: Value,
+    /// Members of the connection.
+    pub connection: Value,
+    /// The port of the remote agent, if it is not that of the mesh.
+    pub remote: Option<u16>,
+    /// Grants lie in the etcd whose members have these ports.
+    pub etcd: Vec<u16>,
     /// Of the partner's server.
     pub partner: user_server::Options,
     /// Of the organization's server.
@@ -63,13 +74,24 @@ impl SignIn {
         let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
         let authority = Authority::new("consent")?;
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
-        let file = file(mesh, &corp, &partner, &other, &authority, &server)?;
+        let mut file = file(mesh, &corp, &partner, &other)?;
+        let access_log = place::logs().join(place::unique("access-sign-in.log"));
+        let format = "%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH)% %RESPONSE_CODE%\n";
+        file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": access_log, "log_format": {"text_format_source": {"inline_string": format}}}}]);
+        add_browsers(&mut file, &authority, &server)?;
         let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
-        let envoy = Envoy::start(name, &file, options).await?;
+        let envoy = Envoy::start(name, &file, options.clone()).await?;
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser })
+        Ok(Self { corp, partner, envoy, browser, access_log, file, options })
+    }
+
+    /// One more Envoy with the same configuration.
+    pub async fn another(&self, name: &str) -> Result<Envoy> {
+        Envoy::start(name, &self.file, self.options.clone()).await
     }
 
     /// The token of the organization with which an agent calls for `user`.
@@ -79,18 +101,37 @@ impl SignIn {
 
     /// What the partner's agent answers to a message of `user`, or the filter.
     pub async fn send(&self, user: &str, text: &str) -> Result<Reply> {
-        message(text, &json!({})).bearer(&self.token(user).await?).send(self.envoy.port()).await
+        self.send_by(&self.envoy, user, text).await
+    }
+
+    /// The same by way of another Envoy.
+    pub async fn send_by(&self, envoy: &Envoy, user: &str, text: &str) -> Result<Reply> {
+        message(text, &json!({})).bearer(&self.token(user).await?).send(envoy.port()).await
+    }
+
+    /// The task that a message of `user` is answered with.
+    pub async fn asked(&self, user: &str) -> Result<Value> {
+        let reply = self.send(user, "hello").await?;
+        let task = reply.json()["result"]["task"].take();
+        link(&task).with_context(|| reply.text())?;
+        Ok(task)
     }
 
     /// The link that a message of `user` is answered with.
     pub async fn link(&self, user: &str) -> Result<String> {
-        let reply = self.send(user, "hello").await?;
-        link(&reply.json()["result"]["task"]).with_context(|| reply.text())
+        link(&self.asked(user).await?)
     }
 
-    /// `user` opens `link` and agrees to everything; the heading of the last page.
-    pub async fn agree(&self, user: &str, link: &str) -> Result<String> {
-        let person = self.browser.person(user);
+    /// The state of task `id`, asked for by `user`, or the reason why there is none.
+    pub async fn state(&self, user: &str, id: &Value) -> Result<String> {
+        let get = Call::post("/", &rpc(json!("get"), "GetTask", json!({ "id": id }))).host("hr.example.com").version("1.0");
+        let reply = get.bearer(&self.token(user).await?).send(self.envoy.port()).await?;
+        let state = reply.json()["result"]["status"]["state"].as_str().map(str::to_owned);
+        state.or_else(|| reply.reason()).with_context(|| reply.text())
+    }
+
+    /// `person` opens `link` and signs in as `user` at the organization; the page after that.
+    pub async fn sign_in(&self, person: &Person<'_>, user: &str, link: &str) -> Result<Page> {
         let page = person.open(link).await?;
         page.ensure_clean()?;
         ensure!(page.heading() == "An agent asks for access", "{page:?}");
@@ -99,11 +140,36 @@ impl SignIn {
         let page = person.sign_in(user).await?;
         ensure!(page.heading() == "Allow access", "{page:?}");
         let page = person.allow().await?;
-        ensure!(page.heading() == "Sign in", "{page:?}");
-        person.sign_in(user).await?;
+        keep_codes(&page);
+        Ok(page)
+    }
+
+    /// `user`, whose browser knows nobody, opens `link` and comes to where the partner asks for consent.
+    pub async fn arrive(&self, user: &str, link: &str) -> Result<Person<'_>> {
+        let person = self.browser.person(user);
+        let page = self.sign_in(&person, user, link).await?;
+        ensure!(page.heading() == "Sign in" && page.url().starts_with(&self.partner.issuer), "{page:?}");
+        let page = person.sign_in(user).await?;
+        ensure!(page.heading() == "Allow access", "{page:?}");
+        Ok(person)
+    }
+
+    /// `user` opens `link` and agrees to everything; the heading of the last page. Their browser is empty before and after that.
+    pub async fn agree(&self, user: &str, link: &str) -> Result<String> {
+        let person = self.arrive(user, link).await?;
         let page = person.allow().await?;
         page.ensure_clean()?;
+        keep_codes(&page);
+        person.leave().await?;
         Ok(page.heading().to_owned())
+    }
+}
+
+/// No code and no state of what led to `page` may be in any log.
+fn keep_codes(page: &Page) {
+    for hop in page.hops() {
+        let parameters = parameters(hop["url"].as_str().unwrap_or_default());
+        ["code", "state"].iter().filter_map(|name| parameters.get(*name)).for_each(|secret| canary::keep(secret));
     }
 }
 
@@ -121,33 +187,40 @@ pub fn link(task: &Value) -> Result<String> {
     let data = parts.iter().find_map(|part| part["data"]["link"].as_str()).with_context(|| format!("no link in {task}"))?;
     let text = parts.iter().find_map(|part| part["text"].as_str()).context("no text")?;
     ensure!(text.contains(data) && data.starts_with(&format!("{CONSENT}/consent/start?link=")), "{task}");
+    parameters(data).values().for_each(|secret| canary::keep(secret));
     Ok(data.to_owned())
 }
 
-fn file(
-    mesh: &Mesh,
-    corp: &UserServer,
-    partner: &UserServer,
-    other: &Other,
-    authority: &Authority,
-    server: &crate::tls::Identity,
-) -> Result<EnvoyFile> {
+fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> Result<EnvoyFile> {
     let client = |at: &UserServer, cluster: &str| {
         json!({"token_endpoint": {"uri": at.uri(user_server::TOKEN), "cluster": cluster}, "client_id": "attache",
             "authentication": {"client_secret_basic": {"secret": "attache"}}})
     };
     let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": [HR]});
     merge(&mut own, &other.passthrough);
-    let connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
+    let mut connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
         "pin": {"clusters": ["remote"]}, "credential": {"user_passthrough": own}});
+    merge(&mut connection, &other.connection);
     let secrets = json!({"consent": {"env": "CONSENT_KEY"}, "attache": {"env": "ATTACHE_SECRET"}});
     let clusters = [("corp", corp.port), ("hr-server", partner.port)];
     let mut file = outbound(mesh, &[connection], &secrets, &clusters)?;
+    if let Some(port) = other.remote {
+        file.cluster("remote", port)?;
+    }
+    if !other.etcd.is_empty() {
+        file.copy_cluster("remote", "etcd")?;
+        let address = |port: &u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
+        let members: Vec<Value> = other.etcd.iter().map(|port| json!({"endpoint": {"address": address(port)}})).collect();
+        file.address("etcd", other.etcd[0])?["load_assignment"]["endpoints"] = json!([{"lb_endpoints": members}]);
+    }
     file.edit_plugin(|plugin| {
         plugin["issuers"] = json!([{"name": "corp", "issuer": corp.issuer, "audiences": [ORCHESTRATOR], "claims": {"user_marker": ["auth_time"]},
             "jwks": {"remote": {"uri": corp.uri(user_server::JWKS), "cluster": "corp"}}}]);
         let mut consent = json!({"public_url": CONSENT, "keys": [{"id": "k1", "secret": "consent"}], "store": {"memory": {}},
             "sign_in": [{"issuer": "corp", "authorization_endpoint": corp.uri(user_server::AUTHORIZATION), "client": client(corp, "corp")}]});
+        if !other.etcd.is_empty() {
+            consent["store"] = json!({"etcd": {"uri": "http://etcd.example:2379", "cluster": "etcd", "remember": "1s"}});
+        }
         merge(&mut consent, &other.consent);
         plugin["consent"] = consent;
         let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
@@ -156,14 +229,18 @@ fn file(
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;
-    // Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
+    Ok(file)
+}
+
+/// Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
+fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity) -> Result<()> {
     let listeners = file.listeners_mut()?;
     let mut browsers = listeners.first().context("no listener")?.clone();
     browsers["name"] = json!("consent");
     listeners.insert(0, browsers);
-    authority.guard(&mut file, server)?;
+    authority.guard(file, server)?;
     let listeners = file.listeners_mut()?;
     let browsers = listeners.remove(0);
     listeners.push(browsers);
-    Ok(file)
+    Ok(())
 }

@@ -26,6 +26,10 @@ use std::rc::Rc;
 const MOST: usize = MAX_VALUE_BYTES.saturating_mul(3).saturating_div(2);
 /// Most calls of one operation.
 const CALLS: u8 = 24;
+/// Most members that are asked the same where one is not there: all of a cluster that may lose two of five.
+const MEMBERS: u8 = 3;
+/// The same where one takes the call and does not answer in time: each costs its time.
+const SLOW_MEMBERS: u8 = 2;
 
 /// An etcd.
 pub struct Etcd(Rc<Entry>);
@@ -71,7 +75,8 @@ impl Store for Etcd {
             }
             Operation::List { user } => Work::List { beginning: request::of_user(prefix, &user), last: None, found: Vec::new() },
         };
-        let asked = Asked { entry: Rc::clone(&self.0), work, stage: Stage::Asking, token: None, is_renewed: false, calls: 0 };
+        let asked =
+            Asked { entry: Rc::clone(&self.0), work, stage: Stage::Asking, token: None, is_renewed: false, calls: 0, unanswered: 0 };
         Box::new(asked).go_on(now)
     }
 }
@@ -87,6 +92,8 @@ struct Asked {
     /// Whether a token was refused before.
     is_renewed: bool,
     calls: u8,
+    /// How many calls a member did not answer.
+    unanswered: u8,
 }
 
 #[derive(Clone, Copy)]
@@ -201,7 +208,7 @@ impl Asked {
             },
             Stage::Leasing(lease) => self.entry.note(lease, true),
             Stage::Asking => {
-                if let Some(done) = self.work.settle(answer, now) {
+                if let Some(done) = self.work.settle(answer, self.unanswered > 0, now) {
                     return Step::Done(done);
                 }
             }
@@ -211,13 +218,17 @@ impl Asked {
 }
 
 impl Work {
-    /// What came of it, if that was all.
-    fn settle(&mut self, answer: &Answer, now: UnixTime) -> Option<Result<Done, Fault>> {
+    /// What came of it, if that was all. `again`: it was asked for before, and may have been done without an answer.
+    fn settle(&mut self, answer: &Answer, again: bool, now: UnixTime) -> Option<Result<Done, Fault>> {
         match self {
             Self::Read { .. } => Some(Ok(Done::Found(answer.records().into_iter().next().and_then(|record| record.found(now))))),
             Self::Write { .. } if answer.succeeded() => Some(answer.written().map(Done::Written)),
-            Self::Write { over, revision, .. } => {
+            Self::Write { over, revision, value, .. } => {
                 let record = answer.records().into_iter().next();
+                if let Some(own) = record.as_ref().filter(|record| again && record.is(value)) {
+                    // No two seals are the same: nobody else has written this.
+                    return Some(Ok(Done::Written(Version::new(own.revision))));
+                }
                 let last = record.as_ref().map_or(0, |record| record.revision);
                 let found = record.and_then(|record| record.found(now));
                 if *over == Over::Absent && found.is_none() {
@@ -256,7 +267,14 @@ impl Work {
 }
 
 impl Session for Asked {
-    fn answered(self: Box<Self>, answer: call::Answer<'_>, now: UnixTime) -> Step {
+    fn answered(mut self: Box<Self>, answer: call::Answer<'_>, now: UnixTime) -> Step {
+        if self.is_for_another(&answer) {
+            self.unanswered = self.unanswered.saturating_add(1);
+            if let Stage::Authenticating = self.stage {
+                self.entry.left();
+            }
+            return self.go_on(now);
+        }
         match answer {
             Ok((200, body)) => match Answer::read(body) {
                 Ok(answer) => self.done(&answer, now),
@@ -273,6 +291,17 @@ impl Session for Asked {
 }
 
 impl Asked {
+    /// Whether another member may answer in place of the one that was asked: Envoy says 503 for one that takes no call, and so does one
+    /// that has no leader. Envoy's next call goes to the next of them, and whatever is asked twice is done once.
+    fn is_for_another(&self, answer: &call::Answer<'_>) -> bool {
+        let most = match answer {
+            Ok((502 | 503, _)) => MEMBERS,
+            Ok((504, _)) | Err(_) if !matches!(self.stage, Stage::Authenticating) => SLOW_MEMBERS,
+            _ => 0,
+        };
+        self.unanswered.saturating_add(1) < most
+    }
+
     /// There was no answer to go by.
     fn failed(&self, fault: Fault, now: UnixTime) -> Step {
         if let Stage::Authenticating = self.stage {

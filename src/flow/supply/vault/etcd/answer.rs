@@ -1,5 +1,6 @@
 //! What etcd answers, as its JSON gateway writes it: what is empty or zero is left out.
 
+use crate::flow::supply::vault::etcd::request;
 use crate::flow::supply::vault::operation::{Fault, Found, Version};
 use crate::wire::time::UnixTime;
 use base64::Engine as _;
@@ -26,6 +27,11 @@ impl Record {
             Some((UnixTime::from_bytes(*until), rest.to_vec()))
         });
         Some(Self { key: bytes("key")?, revision: number(value.get("mod_revision")?)?, content })
+    }
+
+    /// Whether this was written as `value`.
+    pub fn is(&self, value: &str) -> bool {
+        self.content.as_ref().is_some_and(|(until, bytes)| request::value(bytes, *until) == value)
     }
 
     /// What is found of it.

@@ -85,6 +85,11 @@ impl Entry {
         }
     }
 
+    /// The member that was asked for a token is not there.
+    pub fn left(&self) {
+        *self.state.borrow_mut() = State::None;
+    }
+
     /// The authentication has ended.
     pub fn entered(&self, token: Result<&str, Fault>, now: UnixTime) {
         *self.state.borrow_mut() = match token {

@@ -1,12 +1,12 @@
 //! What the store makes of answers that etcd gives seldom or never, and of places that look alike. Real members answer in the mesh
 //! (`tests/mesh/tests/mesh/vault.rs`).
 
-use super::request::{Lease, key};
+use super::request::{Lease, key, value};
 use super::{CALLS, Etcd, MOST};
 use crate::config::GrantStore;
 use crate::flow::event::call::Call;
 use crate::flow::event::value::Value;
-use crate::flow::supply::vault::operation::{Done, Fault, Operation, Over, Place, Session, Step, Store};
+use crate::flow::supply::vault::operation::{Done, Fault, Operation, Over, Place, Session, Step, Store, Version};
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::json;
@@ -145,11 +145,50 @@ fn what_is_no_answer_of_etcd_is_none() {
             let (done, calls) = play(&etcd(false), writing(Over::Any), status, body);
             let Err(Fault::Unavailable(why)) = done else { panic!("{status} {body}") };
             assert!(why.starts_with(&format!("etcd: it answers {status}")) && why.is_ascii() && !why.contains('\u{1b}'), "{why}");
-            assert_eq!(calls, 1);
+            // Where a member is not there, others are asked.
+            assert_eq!(
+                calls,
+                match status {
+                    502 | 503 => 3,
+                    504 => 2,
+                    _ => 1,
+                }
+            );
         }
     }
     let long = format!("{{\"error\":\"{}\"}}", "x".repeat(5000));
     assert!(matches!(play(&etcd(false), writing(Over::Any), 500, &long).0, Err(Fault::Unavailable(why)) if why.len() < 250));
+}
+
+#[test]
+fn another_member_is_asked_where_one_is_gone() {
+    let gone = || Ok((503, &b"upstream connect error"[..]));
+    let store = etcd(true);
+    let (_, session) = call(store.begin(Operation::Read(PLACE), at(0)));
+    let (next, session) = call(session.answered(gone(), at(0)));
+    assert_eq!(path(&next), "/v3/auth/authenticate");
+    let (next, session) = call(session.answered(Ok((200, br#"{"token":"t.1"}"#)), at(0)));
+    assert_eq!(path(&next), "/v3/kv/range");
+    let (next, session) = call(session.answered(gone(), at(0)));
+    assert_eq!(path(&next), "/v3/kv/range");
+    assert_eq!(done(session.answered(Ok((200, b"{}")), at(0))), Ok(Done::Found(None)));
+
+    // A write whose answer was lost is there already: it is found to be that. What somebody else wrote is a conflict.
+    for (bytes, is_own) in [(b"sealed", true), (b"other!", false)] {
+        let (_, session) = call(etcd(false).begin(writing(Over::Absent), at(0)));
+        let (first, session) = call(session.answered(Ok((200, b"{}")), at(0)));
+        let (second, session) = call(session.answered(Err("timeout".to_owned()), at(0)));
+        let (Some(Value::Text(first)), Some(Value::Text(second))) = (&first.body, &second.body) else { panic!("no bodies") };
+        assert_eq!(first, second);
+        let value = value(bytes, Lease::of(at(100), at(0)).1);
+        let there = json!({"responses": [{"response_range": {"kvs": [{"key": "YQ==", "value": value, "mod_revision": "7"}]}}]});
+        let came = done(session.answered(Ok((200, there.to_string().as_bytes())), at(0)));
+        if is_own {
+            assert_eq!(came, Ok(Done::Written(Version::new(7))));
+        } else {
+            assert!(matches!(came, Ok(Done::Conflict(Some(_)))), "{came:?}");
+        }
+    }
 }
 
 #[test]

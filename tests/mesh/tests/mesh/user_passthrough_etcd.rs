@@ -1,0 +1,104 @@
+//! Grants in a real etcd of three members, which Envoys share: through the loss of a member, of an Envoy, and of the majority.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use attache_mesh::envoy::Options as EnvoyOptions;
+use attache_mesh::etcd::{Etcd, Options};
+use attache_mesh::mesh::Mesh;
+use attache_mesh::refusal::{self, Form};
+use attache_mesh::sign_in::{Other, SignIn, link};
+use attache_mesh::wait;
+use http::Method;
+use serde_json::json;
+
+use crate::credentials::token;
+use crate::suite::Suite;
+use crate::user_passthrough_grants::grants_at;
+
+const LIMIT: Duration = Duration::from_secs(60);
+/// Longer than a worker believes what it read.
+const FORGOTTEN: Duration = Duration::from_millis(1500);
+
+async fn shared(mesh: &'static Mesh) -> Result<()> {
+    let etcd = Etcd::start(Options { members: 3, ..Options::default() }).await?;
+    let house =
+        SignIn::start(mesh, "shared", Other { etcd: etcd.ports(), envoy: EnvoyOptions::default().own(), ..Other::default() }).await?;
+    let second = house.another("shared-second").await?;
+
+    // Who agreed at one has agreed at the other, with one token; also by a link that the other made.
+    ensure!(house.agree("ann", &house.link("ann").await?).await? == "Access is allowed");
+    let anns = token(&house.send("ann", "first").await?)?;
+    ensure!(token(&house.send_by(&second, "ann", "second").await?)? == anns, "each Envoy has a token of its own");
+    let reply = house.send_by(&second, "bob", "hello").await?;
+    ensure!(house.agree("bob", &link(&reply.json()["result"]["task"])?).await? == "Access is allowed");
+    let bobs = token(&house.send_by(&second, "bob", "second").await?)?;
+    ensure!(bobs != anns && token(&house.send("bob", "first").await?)? == bobs);
+
+    // What lies there tells nobody anything.
+    let all = etcd.ask(0, "/v3/kv/range", &json!({"key": "AA==", "range_end": "AA=="})).await?.to_string();
+    ensure!(all.contains("\"value\"") && attache_mesh::canary::find(&all).is_none(), "{all}");
+
+    // A member is lost, and it is the one that leads. What was remembered is read again, time after time.
+    let lost = etcd.leader().await?;
+    etcd.kill(lost);
+    wait::until("another leader", LIMIT, async || Ok(etcd.leader_but(lost).await.ok())).await?;
+    for round in 0..3 {
+        tokio::time::sleep(FORGOTTEN).await;
+        for envoy in [&house.envoy, &second] {
+            let reply = house.send_by(envoy, "ann", "one is lost").await?;
+            ensure!(reply.status == 200, "round {round}: {} {}\n{}", reply.status, reply.text(), envoy.log());
+            ensure!(token(&reply)? == anns);
+        }
+    }
+
+    // An Envoy starts again: nobody is asked.
+    second.stop();
+    drop(second);
+    let second = house.another("shared-again").await?;
+    for (user, own) in [("ann", &anns), ("bob", &bobs)] {
+        let reply = house.send_by(&second, user, "again").await?;
+        ensure!(token(&reply).with_context(|| format!("{}\n{}", reply.text(), second.log()))? == *own);
+    }
+    ensure!(house.partner.stats().await?["granted"]["authorization_code"] == 2, "somebody was asked again");
+
+    // The majority is lost: a refusal, for those who have agreed and for those who have not. Nobody is asked, nobody gets a token.
+    let next = (lost + 1) % 3;
+    etcd.kill(next);
+    for envoy in [&house.envoy, &second] {
+        let reply = wait::until("a refusal", LIMIT, async || {
+            let reply = house.send_by(envoy, "ann", "lost").await?;
+            Ok((reply.status != 200).then_some(reply))
+        });
+        refusal::check(&reply.await?, "credential_unavailable", &Form::Rpc(json!("lost")))?;
+    }
+    let reply = house.send("user-1", "lost").await?;
+    refusal::check(&reply, "credential_unavailable", &Form::Rpc(json!("lost")))?;
+
+    // It is back, with all that it had.
+    tokio::try_join!(etcd.revive(lost), etcd.revive(next))?;
+    for envoy in [&house.envoy, &second] {
+        let reply = wait::until("a token", LIMIT, async || {
+            let reply = house.send_by(envoy, "ann", "back").await?;
+            Ok((reply.status == 200).then_some(reply))
+        });
+        ensure!(token(&reply.await?)? == anns);
+    }
+
+    // What is given up at one is given up at the other, once that has forgotten what it read.
+    let own = house.token("bob").await?;
+    let listed = grants_at(&second, &own, Method::GET, "").await?.json();
+    let id = listed["grants"][0]["id"].as_str().with_context(|| listed.to_string())?;
+    ensure!(grants_at(&second, &own, Method::DELETE, &format!("/{id}")).await?.status == 204);
+    wait::until("a question", LIMIT, async || {
+        let reply = house.send("bob", "given up").await?;
+        Ok(link(&reply.json()["result"]["task"]).ok())
+    })
+    .await?;
+    ensure!(token(&house.send("ann", "the last").await?)? == anns);
+    Ok(())
+}
+
+pub fn add(suite: &mut Suite) {
+    suite.add("user_passthrough_etcd::grants_are_shared_by_envoys_and_outlive_them_and_a_member", shared);
+}
