@@ -38,6 +38,9 @@ pub(in crate::flow) fn is_meant(head: &Head<'_>, context: &Context<'_>) -> bool 
     consent.is_some_and(|consent| crate::wire::path::host(consent.public_url.authority()).as_deref() == Some(head.authority.host()))
 }
 
+/// Few requests are a browser's: what the others run through stays small.
+#[cold]
+#[inline(never)]
 pub(in crate::flow) fn begin(
     head: &Head<'_>,
     end_of_stream: bool,
@@ -110,6 +113,8 @@ impl Visit {
         matches!(self.doing, Doing::Form(_))
     }
 
+    #[cold]
+    #[inline(never)]
     pub(in crate::flow) fn on(self: Box<Self>, event: Event, context: &Context<'_>, effects: &mut Vec<Effect>) -> (Progress<Self>, Step) {
         let Self { browser, doing } = *self;
         let Some(site) = site(context, &browser) else { return plain(&browser, context, effects) };

@@ -55,6 +55,7 @@ fn refuse(denial: Denial) -> Box<Next> {
 
 impl Outbound {
     /// What becomes of a call that goes as its user.
+    #[inline(never)]
     pub(super) fn find_as_user(
         &mut self,
         own: &UserPassthrough,
