@@ -85,6 +85,23 @@ async fn shared(mesh: &'static Mesh) -> Result<()> {
         ensure!(token(&reply.await?)? == anns);
     }
 
+    // A member that takes calls and answers none is as good as lost, for as long as its calls may take.
+    let silent = etcd.leader().await?;
+    etcd.pause(silent);
+    let found = async {
+        wait::until("another leader", LIMIT, async || Ok(etcd.leader_but(silent).await.ok())).await?;
+        for round in 0..3 {
+            tokio::time::sleep(FORGOTTEN).await;
+            let reply = house.send("ann", "one is silent").await?;
+            ensure!(reply.status == 200, "round {round}: {} {}\n{}", reply.status, reply.text(), house.envoy.log());
+            ensure!(token(&reply)? == anns);
+        }
+        Ok(())
+    };
+    let found = found.await;
+    etcd.go_on(silent);
+    found?;
+
     // What is given up at one is given up at the other, once that has forgotten what it read.
     let own = house.token("bob").await?;
     let listed = grants_at(&second, &own, Method::GET, "").await?.json();
@@ -99,6 +116,35 @@ async fn shared(mesh: &'static Mesh) -> Result<()> {
     Ok(())
 }
 
+/// An etcd that takes nothing more gives what it has. Nobody agrees in vain: no code is redeemed whose tokens could not be kept.
+async fn full(mesh: &'static Mesh) -> Result<()> {
+    let etcd = Etcd::start(Options { quota: Some(1 << 20), ..Options::default() }).await?;
+    let house = SignIn::start(mesh, "full", Other { etcd: etcd.ports(), ..Other::default() }).await?;
+    ensure!(house.agree("ann", &house.link("ann").await?).await? == "Access is allowed");
+    let anns = token(&house.send("ann", "before").await?)?;
+    let own = house.link("bob").await?;
+    let bob = house.arrive("bob", &own).await?;
+    let large = "A".repeat(100_000);
+    for number in 0_u8.. {
+        let key = format!("ZmlsbC0{}", char::from(b'A' + number));
+        if let Err(error) = etcd.ask(0, "/v3/kv/put", &json!({"key": key, "value": large})).await {
+            ensure!(error.to_string().contains("database space exceeded"), "{error}");
+            break;
+        }
+        ensure!(number < 25, "it takes more than it may");
+    }
+
+    let page = bob.allow().await?;
+    ensure!(page.heading() == "This does not work right now" && page.status() == Some(503), "{page:?}");
+    ensure!(house.partner.granted("bob", "authorization_code").await? == 0, "a code was redeemed in vain");
+    house.envoy.logged(&["consent.store: is full"]).await?;
+    tokio::time::sleep(FORGOTTEN).await;
+    ensure!(token(&house.send("ann", "full").await?)? == anns);
+    house.asked("bob").await?;
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("user_passthrough_etcd::a_full_etcd_keeps_what_it_has_and_nobody_agrees_in_vain", full);
     suite.add("user_passthrough_etcd::grants_are_shared_by_envoys_and_outlive_them_and_a_member", shared);
 }

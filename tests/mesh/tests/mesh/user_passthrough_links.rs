@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use attache_mesh::authorization::claims;
 use attache_mesh::canary;
 use attache_mesh::mesh::Mesh;
+use attache_mesh::person::parameters;
 use attache_mesh::sign_in::{CONSENT, Other, SignIn, link};
 use attache_mesh::wait;
 use serde_json::json;
@@ -32,7 +34,7 @@ async fn of_others(mesh: &'static Mesh) -> Result<()> {
     // She goes on with the same link, in a browser that held no flow before. Her answer is worth nothing in other browsers.
     let ann = house.arrive("ann", &stolen).await?;
     let answer = ann.press_until("Allow", &format!("{CONSENT}/consent/callback/hr")).await?;
-    attache_mesh::person::parameters(&answer).values().for_each(|secret| canary::keep(secret));
+    parameters(&answer).values().for_each(|secret| canary::keep(secret));
     for (thief, heading) in [("bob", "This answer is not for your browser"), ("carol", "Your browser did not keep our cookie")] {
         let page = house.browser.person(thief).open(&answer).await?;
         ensure!(page.heading() == heading && page.status() == Some(400), "{thief}: {page:?}");
@@ -93,7 +95,35 @@ async fn denied(mesh: &'static Mesh) -> Result<()> {
     Ok(())
 }
 
+/// Where the connection says so on purpose, a link is for whoever has it; and here it comes in a refusal.
+async fn for_all(mesh: &'static Mesh) -> Result<()> {
+    let other = Other { passthrough: json!({"bind": "link", "consent": "challenge"}), ..Other::default() };
+    let house = SignIn::start(mesh, "links-for-all", other).await?;
+    house.envoy.logged(&["connections[0].credential.user_passthrough.bind: is link"]).await?;
+    let reply = house.send("ann", "challenge").await?;
+    ensure!(reply.status == 401 && reply.reason().as_deref() == Some("consent_required"), "{} {}", reply.status, reply.text());
+    let info = reply.error_info().context("no details")?;
+    let link = info["metadata"]["link"].as_str().with_context(|| info.to_string())?;
+    parameters(link).values().for_each(|secret| canary::keep(secret));
+    let challenge = reply.header("www-authenticate").context("no challenge")?;
+    ensure!(challenge.contains(&format!("error_uri=\"{link}\"")), "{challenge}");
+
+    // Nobody signs in at the organization: the partner is all that asks.
+    let bob = house.browser.person("bob");
+    ensure!(bob.open(link).await?.heading() == "An agent asks for access");
+    let page = bob.press(&format!("Continue to {}", house.partner.issuer.trim_start_matches("http://"))).await?;
+    ensure!(page.heading() == "Sign in" && page.url().starts_with(&house.partner.issuer), "{page:?}");
+    bob.sign_in("bob").await?;
+    let page = bob.allow().await?;
+    ensure!(page.heading() == "Access is allowed", "{page:?}");
+    ensure!(claims(&token(&house.send("ann", "now").await?)?)?["sub"] == "bob");
+    ensure!(house.send("bob", "and he").await?.reason().as_deref() == Some("consent_required"), "what he granted is for her calls");
+    ensure!(canary::find(&house.envoy.log()).is_none(), "{}", house.envoy.log());
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
     suite.add("user_passthrough_links::are_of_no_use_to_others", of_others);
     suite.add("user_passthrough_links::lead_to_a_denial_that_the_task_tells", denied);
+    suite.add("user_passthrough_links::are_for_all_where_a_connection_says_so", for_all);
 }
