@@ -50,192 +50,195 @@ fn each_user_agrees_once_and_calls_go_with_the_own_token() {
     assert!(asked.iter().all(|form| form.contains("code_verifier=")), "{asked:?}");
 }
 
-/// What somebody does to a flow of ann's, and what the last page says. Whatever it is: ann's calls have no token afterwards.
+type Meddle = fn(&mut Land, &str) -> Answer;
+
+/// What somebody does to a flow of ann's, and what the last page says.
+const MEDDLED: &[(&str, Meddle, &str)] = &[
+    ("a link that is none", |land, _| Browser::default().get(land, "/consent/start?link=abc"), "This link does not work"),
+    (
+        "a link with one letter changed",
+        |land, link| {
+            let (head, last) = link.split_at(link.len() - 1);
+            Browser::default().get(land, &format!("{head}{}", if last == "A" { "B" } else { "A" }))
+        },
+        "This link does not work",
+    ),
+    (
+        "a link that was opened too late",
+        |land, link| {
+            land.pass(600);
+            Browser::default().get(land, link)
+        },
+        "This link has run out",
+    ),
+    (
+        "a form without the cookie",
+        |land, link| {
+            let page = Browser::default().get(land, link);
+            Browser::default().submit(land, &page)
+        },
+        "Your browser did not keep our cookie",
+    ),
+    (
+        "a form with another csrf",
+        |land, link| {
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            browser.post(land, &[("link", &field(&page, "link")), ("csrf", "guessed")])
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "a form from another site",
+        |land, link| {
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            browser.header("origin", "https://evil.example");
+            browser.submit(land, &page)
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "a form with the link of another flow",
+        |land, link| {
+            let other = land::link(&land.send("bob", &json!({})).task());
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            browser.get(land, &other);
+            browser.post(land, &[("link", &query(&other, "link")), ("csrf", &field(&page, "csrf"))])
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "somebody else signs in",
+        |land, link| back_as(land, link, &[("code", "bob"), ("iss", "https://corp.example")]),
+        "This link is for another account",
+    ),
+    (
+        "somebody signs in who looks alike",
+        |land, link| back_as(land, link, &[("code", "Ann"), ("iss", "https://corp.example")]),
+        "This link is for another account",
+    ),
+    (
+        "the sign-in has another nonce",
+        |land, link| {
+            land.lie("nonce");
+            back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
+        },
+        "This did not work",
+    ),
+    (
+        "the sign-in is for another client",
+        |land, link| {
+            land.lie("aud");
+            back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
+        },
+        "This did not work",
+    ),
+    (
+        "the sign-in is signed by nobody",
+        |land, link| {
+            land.lie("signature");
+            back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
+        },
+        "This did not work",
+    ),
+    (
+        "the sign-in has expired",
+        |land, link| {
+            land.lie("exp");
+            back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
+        },
+        "This did not work",
+    ),
+    (
+        "the sign-in comes from another server",
+        |land, link| back_as(land, link, &[("code", "ann"), ("iss", "https://evil.example")]),
+        "This answer is not to be trusted",
+    ),
+    (
+        "the state is another",
+        |land, link| {
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            let there = location(&browser.submit(land, &page));
+            let state = format!("{}x", query(&there, "state"));
+            browser.get(land, &format!("/consent/signed-in/corp?code=ann&iss=https%3A%2F%2Fcorp.example&state={state}"))
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "the answer comes to another browser",
+        |land, link| {
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            let there = location(&browser.submit(land, &page));
+            Browser::default().get(land, &land.back_from(&there, SIGNED_IN, &[("code", "ann"), ("iss", "https://corp.example")]))
+        },
+        "Your browser did not keep our cookie",
+    ),
+    (
+        "the answer of the sign-in comes where users agree",
+        |land, link| {
+            let mut browser = Browser::default();
+            let page = browser.get(land, link);
+            let there = location(&browser.submit(land, &page));
+            browser.get(land, &land.back_from(&there, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]))
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "the user agreed at another server",
+        |land, link| agreed(land, link, CALLBACK, &[("code", "ann"), ("iss", "https://evil.example")]),
+        "This answer is not to be trusted",
+    ),
+    (
+        "the answer does not say where from",
+        |land, link| agreed(land, link, CALLBACK, &[("code", "ann")]),
+        "This answer is not to be trusted",
+    ),
+    (
+        "the answer comes to another app",
+        |land, link| agreed(land, link, "/consent/callback/other", &[("code", "ann"), ("iss", "https://hr.example")]),
+        "This answer is not for your browser",
+    ),
+    (
+        "the answer has two codes",
+        |land, link| {
+            let mut browser = signed_in(land, link);
+            let path = land.back_from(&browser.1, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]);
+            browser.0.get(land, &format!("{path}&code=bob"))
+        },
+        "This answer is not for your browser",
+    ),
+    (
+        "the server refuses the code",
+        |land, link| {
+            land.lie("code");
+            agreed(land, link, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")])
+        },
+        "This did not work",
+    ),
+    (
+        "the user says no",
+        |land, link| agreed(land, link, CALLBACK, &[("error", "access_denied"), ("iss", "https://hr.example")]),
+        "Access was not allowed",
+    ),
+    (
+        "another host asks",
+        |land, link| {
+            let mut browser = Browser::default();
+            browser.header(":authority", "hr.example.com");
+            browser.get(land, link)
+        },
+        "404 ",
+    ),
+];
+
+/// Whatever it is: ann's calls have no token afterwards.
 #[test]
 fn nobody_can_meddle() {
-    type Meddle = fn(&mut Land, &str) -> Answer;
-    let cases: &[(&str, Meddle, &str)] = &[
-        ("a link that is none", |land, _| Browser::default().get(land, "/consent/start?link=abc"), "This link does not work"),
-        (
-            "a link with one letter changed",
-            |land, link| {
-                let (head, last) = link.split_at(link.len() - 1);
-                Browser::default().get(land, &format!("{head}{}", if last == "A" { "B" } else { "A" }))
-            },
-            "This link does not work",
-        ),
-        (
-            "a link that was opened too late",
-            |land, link| {
-                land.pass(600);
-                Browser::default().get(land, link)
-            },
-            "This link has run out",
-        ),
-        (
-            "a form without the cookie",
-            |land, link| {
-                let page = Browser::default().get(land, link);
-                Browser::default().submit(land, &page)
-            },
-            "Your browser did not keep our cookie",
-        ),
-        (
-            "a form with another csrf",
-            |land, link| {
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                browser.post(land, &[("link", &field(&page, "link")), ("csrf", "guessed")])
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "a form from another site",
-            |land, link| {
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                browser.header("origin", "https://evil.example");
-                browser.submit(land, &page)
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "a form with the link of another flow",
-            |land, link| {
-                let other = land::link(&land.send("bob", &json!({})).task());
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                browser.get(land, &other);
-                browser.post(land, &[("link", &query(&other, "link")), ("csrf", &field(&page, "csrf"))])
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "somebody else signs in",
-            |land, link| back_as(land, link, &[("code", "bob"), ("iss", "https://corp.example")]),
-            "This link is for another account",
-        ),
-        (
-            "somebody signs in who looks alike",
-            |land, link| back_as(land, link, &[("code", "Ann"), ("iss", "https://corp.example")]),
-            "This link is for another account",
-        ),
-        (
-            "the sign-in has another nonce",
-            |land, link| {
-                land.lie("nonce");
-                back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
-            },
-            "This did not work",
-        ),
-        (
-            "the sign-in is for another client",
-            |land, link| {
-                land.lie("aud");
-                back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
-            },
-            "This did not work",
-        ),
-        (
-            "the sign-in is signed by nobody",
-            |land, link| {
-                land.lie("signature");
-                back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
-            },
-            "This did not work",
-        ),
-        (
-            "the sign-in has expired",
-            |land, link| {
-                land.lie("exp");
-                back_as(land, link, &[("code", "ann"), ("iss", "https://corp.example")])
-            },
-            "This did not work",
-        ),
-        (
-            "the sign-in comes from another server",
-            |land, link| back_as(land, link, &[("code", "ann"), ("iss", "https://evil.example")]),
-            "This answer is not to be trusted",
-        ),
-        (
-            "the state is another",
-            |land, link| {
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                let there = location(&browser.submit(land, &page));
-                let state = format!("{}x", query(&there, "state"));
-                browser.get(land, &format!("/consent/signed-in/corp?code=ann&iss=https%3A%2F%2Fcorp.example&state={state}"))
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "the answer comes to another browser",
-            |land, link| {
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                let there = location(&browser.submit(land, &page));
-                Browser::default().get(land, &land.back_from(&there, SIGNED_IN, &[("code", "ann"), ("iss", "https://corp.example")]))
-            },
-            "Your browser did not keep our cookie",
-        ),
-        (
-            "the answer of the sign-in comes where users agree",
-            |land, link| {
-                let mut browser = Browser::default();
-                let page = browser.get(land, link);
-                let there = location(&browser.submit(land, &page));
-                browser.get(land, &land.back_from(&there, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]))
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "the user agreed at another server",
-            |land, link| agreed(land, link, CALLBACK, &[("code", "ann"), ("iss", "https://evil.example")]),
-            "This answer is not to be trusted",
-        ),
-        (
-            "the answer does not say where from",
-            |land, link| agreed(land, link, CALLBACK, &[("code", "ann")]),
-            "This answer is not to be trusted",
-        ),
-        (
-            "the answer comes to another app",
-            |land, link| agreed(land, link, "/consent/callback/other", &[("code", "ann"), ("iss", "https://hr.example")]),
-            "This answer is not for your browser",
-        ),
-        (
-            "the answer has two codes",
-            |land, link| {
-                let mut browser = signed_in(land, link);
-                let path = land.back_from(&browser.1, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]);
-                browser.0.get(land, &format!("{path}&code=bob"))
-            },
-            "This answer is not for your browser",
-        ),
-        (
-            "the server refuses the code",
-            |land, link| {
-                land.lie("code");
-                agreed(land, link, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")])
-            },
-            "This did not work",
-        ),
-        (
-            "the user says no",
-            |land, link| agreed(land, link, CALLBACK, &[("error", "access_denied"), ("iss", "https://hr.example")]),
-            "Access was not allowed",
-        ),
-        (
-            "another host asks",
-            |land, link| {
-                let mut browser = Browser::default();
-                browser.header(":authority", "hr.example.com");
-                browser.get(land, link)
-            },
-            "404 ",
-        ),
-    ];
-    for (what, meddle, expected) in cases {
+    for (what, meddle, expected) in MEDDLED {
         let mut land = Land::new(&json!({}));
         let link = land::link(&land.send("ann", &json!({})).task());
         let answer = meddle(&mut land, &link);
@@ -344,9 +347,14 @@ fn a_token_is_renewed_once_and_a_grant_that_was_taken_back_is_asked_for_again() 
     assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-3");
     let renewed: Vec<String> = land.asked().into_iter().filter(|form| form.contains("refresh_token")).collect();
     assert!(renewed.len() == 2 && renewed[0].contains("refresh-ann-1") && renewed[1].contains("refresh-ann-2"), "{renewed:?}");
-    // The server is down: nothing is lost.
-    land.pass(301);
+    // The server is down: nothing is lost, and the token serves as long as it is good.
+    land.pass(245);
     land.lie("down");
+    for _ in 0..10 {
+        assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-3");
+        land.pass(5);
+    }
+    land.pass(10);
     assert_eq!(land.send("ann", &json!({})).reply().status, 503);
     land.tell_the_truth();
     land.pass(10);

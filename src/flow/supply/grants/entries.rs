@@ -55,6 +55,8 @@ pub struct Entry {
     pub failed: Option<(UnixTime, Failure)>,
     /// How many failed in a row.
     pub failures: u32,
+    /// When its server last gave no new token for a reason of its own.
+    pub unrenewed: Option<UnixTime>,
     /// Tokens that the vault did not take yet, and the version that they replace there.
     pub unsaved: Option<(Grant, Version)>,
     /// When somebody asked for it last.
@@ -116,6 +118,7 @@ impl Entry {
             again: None,
             failed: None,
             failures: 0,
+            unrenewed: None,
             unsaved: None,
             used: now,
             in_use: false,
@@ -141,6 +144,11 @@ impl Entry {
         self.work.is_some() && self.again.is_some_and(|again| now >= again)
     }
 
+    /// Whether its server is left alone for a moment, since it gave no token.
+    pub(super) fn spares(&self, now: UnixTime) -> bool {
+        self.unrenewed.is_some_and(|at| at <= now && now.since(at) < LONGEST_PAUSE)
+    }
+
     fn is_due(&self, now: UnixTime) -> bool {
         if let Some(again) = self.again {
             return now >= again;
@@ -150,7 +158,7 @@ impl Entry {
         }
         match &self.known {
             _ if self.unsaved.is_some() => true,
-            Known::Held(token, true) => self.in_use && is_ending(token.since, token.until, now),
+            Known::Held(token, true) => self.in_use && !self.spares(now) && is_ending(token.since, token.until, now),
             Known::Held(_, false) | Known::Absent | Known::Nothing => false,
         }
     }
@@ -226,6 +234,7 @@ impl Entries {
     pub fn changed(&mut self, key: &Key) {
         if let Some(entry) = self.0.get_mut(key) {
             (entry.known, entry.checked, entry.refused, entry.unsaved) = (Known::Nothing, None, false, None);
+            entry.unrenewed = None;
             (entry.failed, entry.failures) = (None, 0);
         }
     }

@@ -165,6 +165,11 @@ impl Bench<'_> {
                 entry.unsaved = None;
                 match failure {
                     None => self.hold(entry, &grant),
+                    // The token that there is serves as long as it is good.
+                    Some(_) if self.now < grant.until && !entry.refused => {
+                        entry.unrenewed = Some(self.now);
+                        self.hold(entry, &grant)
+                    }
                     Some(failure) => {
                         self.keep(entry, &grant);
                         self.fail(entry, failure, "")
@@ -202,7 +207,7 @@ impl Bench<'_> {
         let is_good = self.now < grant.until;
         let is_refused =
             entry.refused && matches!(&entry.known, Known::Held(own, _) if own.value.expose_secret() == grant.access.expose_secret());
-        if !is_refused && !is_ending(grant.since, grant.until, self.now) {
+        if !is_refused && (!is_ending(grant.since, grant.until, self.now) || is_good && entry.spares(self.now)) {
             return self.hold(entry, &grant);
         }
         if grant.refresh.is_none() {
@@ -259,6 +264,7 @@ impl Bench<'_> {
         match read {
             Ok(tokens) => {
                 let grant = grant.with(tokens, since);
+                entry.unrenewed = None;
                 // Its token is good at once, whatever becomes of the store.
                 self.keep(entry, &grant);
                 self.save(entry, grant, version, None)
