@@ -423,3 +423,10 @@ fn a_user_sees_what_was_granted_and_gives_it_up() {
     assert_eq!(land.own("ann", "DELETE", &path).reply().status, 404);
     assert_eq!(land.send("bob", &json!({})).bearer(), "access-bob-1");
 }
+
+#[test]
+fn without_random_numbers_nothing_is_granted() {
+    let mut land = Land::seeded(&json!({}), 0);
+    assert_eq!(land.send("ann", &json!({})).reply().status, 503);
+    assert_eq!(Browser::default().get(&mut land, "/consent/start?link=abc").reply().status, 503);
+}

@@ -161,6 +161,11 @@ pub fn location(answer: &Answer) -> String {
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
+        Self::seeded(own, 42)
+    }
+
+    /// The same on a host with these random numbers.
+    pub fn seeded(own: &Value, seed: u128) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -186,7 +191,7 @@ impl Land {
         secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
         secrets.insert("client", Some("client-secret".to_owned()));
         let board = Rc::new(Memory::default());
-        let runtime = Runtime::new(config, secrets).unwrap().seeded(42).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
+        let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
         let mut land =
             Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };

@@ -81,7 +81,10 @@ fn plain(browser: &Rc<Browser>, context: &Context<'_>, effects: &mut Vec<Effect>
         now: context.now,
         request: browser.request.as_deref(),
     };
-    effects.push(Effect::Log(Level::Warn, "consent.keys: a key has no value, so that nobody can agree: see secrets".to_owned()));
+    effects.push(Effect::Log(
+        Level::Warn,
+        "consent.keys: a key has no value (see secrets), or Envoy gives no random numbers: no user can agree".to_owned(),
+    ));
     effects.push(Effect::Reply(Page::Unavailable { retry: RETRY }.reply(&frame)));
     (Progress::Done, Step::Pause)
 }

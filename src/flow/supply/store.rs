@@ -219,8 +219,12 @@ impl Supply {
     /// The same, where remembered tokens are found by a hash with this seed, which callers cannot know, and what is to be used once
     /// is unlike what other workers use.
     #[must_use]
-    pub fn seeded(self, seed: u128) -> Self {
+    pub fn seeded(mut self, seed: u128) -> Self {
         self.outgoing.nonces.seed(seed);
+        // What a host gives that has no random numbers. Links and seals that can be guessed are worse than none.
+        if let (0, Some(grants)) = (seed, &mut self.grants) {
+            grants.ring = None;
+        }
         Self { remembered: RefCell::new(Remembered::default().seeded(seed)), ..self }
     }
 
