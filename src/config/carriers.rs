@@ -93,7 +93,7 @@ impl Config {
             self.connections.iter().enumerate().filter(|(_, own)| own.user_passthrough().is_some_and(|own| own.bind == Bind::Link));
         let unbound = unbound.map(|(index, connection)| {
             format!(
-                "connections[{index}].credential.user_passthrough.bind: is link: whoever gets a link for {:?} can agree in its caller's place, \
+                "connections[{index}].credential.user_passthrough.bind: is link: anyone who gets a link for {:?} can agree in its caller's place, \
                  with an account of theirs",
                 connection.name
             )

@@ -30,8 +30,8 @@ pub enum GrantStore {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
 pub struct MemoryStore {
-    /// For how many grants there is room, 64 to 65536; at most four times as many are kept. When there is no room, nobody gives another
-    /// consent until a grant ends. A change of this number forgets all of them.
+    /// For how many grants there is room, 64 to 65536; at most four times as many are kept. When there is no room, no user can
+    /// agree until a grant ends. A change of this number forgets all of them.
     #[serde(default = "MemoryStore::default_grants")]
     #[cfg_attr(feature = "schema", schemars(range(min = 64, max = 65536)))]
     pub grants: u32,
@@ -58,7 +58,7 @@ pub struct EtcdStore {
     /// The user of etcd that asks, where etcd has authentication on. It needs to read and write keys that begin with `prefix`, and no
     /// others.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "none: nobody is authenticated by a password")))]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1), extend("x-default" = "none: etcd is asked without authentication")))]
     pub user: Option<String>,
     /// That user's password. Both are given, or neither.
     #[serde(default)]

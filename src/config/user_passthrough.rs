@@ -53,7 +53,7 @@ pub enum Bind {
     SignIn,
     /// The authorization server is that issuer: its ID token says who agreed. Needs the scope `openid`.
     IdToken,
-    /// Not at all: whoever has the link can agree in the caller's place. The log warns of it.
+    /// Not at all: anyone who has the link can agree in the caller's place. The log warns of it.
     Link,
 }
 

@@ -122,7 +122,7 @@ impl Outbound {
         }
     }
 
-    /// A card is public: it is asked for as the user where the user has agreed, and else as nobody.
+    /// A card is public: it is asked for as the user where the user has agreed, and without a credential otherwise.
     fn find_card(&self, acting: &Acting<'_>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Found {
         let nothing = || Attachment { method: "user_passthrough", origin: "none", ..Attachment::asked() };
         let attachment = match self.grant(acting, context) {
