@@ -174,7 +174,7 @@ impl Land {
         let mut passthrough = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": ["https://hr.example.com"]});
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
-        let config = json!({
+        let mut config = json!({
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -186,6 +186,16 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
+        if own["bind"] == "id_token" {
+            // There is one server, at which users agree, too.
+            let app = &mut config["oauth_apps"]["hr"];
+            for (member, value) in
+                [("issuer", json!("https://corp.example")), ("authorization_endpoint", json!("https://corp.example/auth"))]
+            {
+                app[member] = value;
+            }
+            app["client"] = client("corp");
+        }
         let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         let mut secrets = Secrets::default();
         secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));

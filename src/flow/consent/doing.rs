@@ -1,5 +1,6 @@
 //! How far a visit has come.
 
+use super::id_token::Wrong;
 use super::owner::{Owner, Turn};
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
@@ -30,6 +31,8 @@ pub(super) enum Doing {
     Redeeming(u64, Link, Tie),
     /// Keys, to judge who agreed.
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
+    /// That the answer counts no more: it was not the caller who agreed.
+    Freeing(u64, Link, Wrong),
     /// That the grant is kept.
     Keeping(u64, Link),
     /// What a user is served who asks for its grants.
@@ -47,6 +50,7 @@ impl Doing {
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
+            | Self::Freeing(job, ..)
             | Self::Keeping(job, _) => Some(Want::Job(*job)),
             Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),

@@ -57,13 +57,20 @@ impl<'a> Site<'a> {
                 _ => self.later(),
             },
             Doing::Redeeming(job, link, tie) => match supply.outcome(job) {
-                Some(Outcome::Tokens(Ok(tokens))) => self.know(link, tie, Box::new(tokens), true, effects),
+                Some(Outcome::Tokens(Ok(tokens))) => self.know(link, tie, Box::new(tokens), true),
                 outcome => {
                     let server = Around::of(&link, self.config()).map_or("", |around| around.server());
                     self.refused(&link, server, outcome)
                 }
             },
-            Doing::Knowing(_, link, tie, tokens) => self.know(link, tie, tokens, false, effects),
+            Doing::Knowing(_, link, tie, tokens) => self.know(link, tie, tokens, false),
+            Doing::Freeing(job, link, fault) => {
+                drop(supply.outcome(job));
+                match self.around(&link) {
+                    Ok(around) => self.unknown(&link, around, around.server(), fault, effects),
+                    Err(reply) => Next::Answer(*reply),
+                }
+            }
             Doing::Keeping(job, link) => match (supply.outcome(job), Around::of(&link, self.config())) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Some(around)) => {
                     supply.changed_grant(&link.user.key(&link.connection, around.name));
@@ -162,13 +169,18 @@ impl<'a> Site<'a> {
     }
 
     /// The tokens are there: if it is the caller who agreed, they are kept.
-    fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool, effects: &mut Vec<Effect>) -> Next {
+    fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool) -> Next {
         let Some(around) = Around::of(&link, self.config()) else { return Next::Answer(self.plain(&Page::BadLink)) };
         if around.own.bind == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
             match id_token::judge(token, &link, &around.app.client.client_id, &tie.nonce, may_wait, self.context) {
                 Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
-                Sought::No(fault) => return self.unknown(&link, around, around.server(), fault, effects),
+                // The link is the caller's still: whoever else has it does not use it up.
+                Sought::No(fault) => {
+                    let place = Place::Flow { id: link.flow };
+                    let job = self.context.runtime.supply().store(Operation::Remove { place, version: None }, self.now());
+                    return self.wait(job, |job| Doing::Freeing(job, link, fault));
+                }
                 Sought::Here(()) => {}
             }
         }

@@ -79,10 +79,12 @@ async fn show_the_link(mesh: &Mesh, sdks: [Sdk; 2]) -> Result<()> {
     Ok(())
 }
 
-/// Over gRPC the answer of a filter has no message: the status has the link.
+/// Over gRPC the answer of a filter has no message: the status has the link. Once she has agreed the same calls go on, to an agent that
+/// knows whose token it got; and another user's do not.
 async fn over_grpc(mesh: &'static Mesh) -> Result<()> {
     let own = json!({"match": {"hosts": ["127.0.0.1"], "ports": "ignore", "path_prefix": "/"}});
-    let house = SignIn::start(mesh, "clients-grpc", Other { connection: own, ..Other::default() }).await?;
+    let other = Other { connection: own, verifies: true, by_grpc: true, ..Other::default() };
+    let house = SignIn::start(mesh, "clients-grpc", other).await?;
     let token = house.token("ann").await?;
     let mut link = None;
     for sdk in [Sdk::Python1_0, Sdk::Js1_0] {
@@ -102,6 +104,17 @@ async fn over_grpc(mesh: &'static Mesh) -> Result<()> {
         }
     }
     ensure!(house.agree("ann", &link.context("no link")?).await? == "Access is allowed");
+    let bobs = house.token("bob").await?;
+    for sdk in [Sdk::Python1_0, Sdk::Js1_0] {
+        let line = sdk.call_grpc(house.envoy.port(), Some(&token), "send,stream", &[]).await?;
+        ensure!(line["ok"] == true, "{line}");
+        for op in ["send", "stream"] {
+            let echo = &line["results"][op]["echo"];
+            ensure!(echo["subject"] == "ann" && echo["client"] == "attache" && echo["scope"] == "tasks.read", "{line}");
+        }
+        let line = sdk.call_grpc(house.envoy.port(), Some(&bobs), "send", &[]).await?;
+        ensure!(line["status"] == 16 && line["body"].as_str().is_some_and(|said| said.contains("/consent/start?link=")), "{line}");
+    }
     Ok(())
 }
 
