@@ -5,6 +5,8 @@
 
 #[path = "consent/land.rs"]
 mod land;
+#[path = "consent/shared.rs"]
+mod shared;
 
 use land::{Answer, Browser, CALLBACK, Land, SIGNED_IN, field, location, query};
 use serde_json::{Value, json};

@@ -1,10 +1,15 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
+#[path = "etcd.rs"]
+mod etcd;
+
+use etcd::Etcd;
+
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
-use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
-use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Want};
+use attache::flow::supply::desk::{Arrived, Desk, Errand, TICK, With};
+use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Wait, Want};
 use attache::identity::signature::Software;
 use attache::wire::base64url;
 use attache::wire::header::Headers;
@@ -21,6 +26,9 @@ use std::time::Duration;
 pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
 pub const CALLBACK: &str = "/consent/callback/hr";
+
+/// What seals grants and links.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// A proxy's shared data.
 #[derive(Default)]
@@ -61,6 +69,7 @@ pub struct Land {
     board: Rc<Memory>,
     now: UnixTime,
     servers: RefCell<Servers>,
+    etcd: RefCell<Etcd>,
 }
 
 /// What a request comes to.
@@ -166,6 +175,15 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
+        Self::storing(own, seed, &json!({"memory": {"grants": 64}}))
+    }
+
+    /// One whose grants lie in an etcd.
+    pub fn on_etcd() -> Self {
+        Self::storing(&json!({}), 42, &json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}}))
+    }
+
+    fn storing(own: &Value, seed: u128, store: &Value) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -178,7 +196,7 @@ impl Land {
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
-            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {"grants": 64}},
+            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": store,
                 "sign_in": [{"issuer": "corp", "authorization_endpoint": "https://corp.example/auth", "client": client("corp")}]},
             "oauth_apps": {"hr": {"issuer": "https://hr.example", "require_iss": true, "authorization_endpoint": "https://hr.example/auth",
                 "client": client("hr"), "scopes": ["openid", "tasks"],
@@ -198,13 +216,13 @@ impl Land {
         }
         let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         let mut secrets = Secrets::default();
-        secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
+        secrets.insert("key", Some(KEY.to_owned()));
         secrets.insert("client", Some("client-secret".to_owned()));
         let board = Rc::new(Memory::default());
         let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
-        let mut land =
-            Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
+        let (servers, etcd) = (RefCell::new(servers), RefCell::default());
+        let mut land = Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers, etcd };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -217,6 +235,16 @@ impl Land {
 
     pub fn tell_the_truth(&self) {
         self.lie("");
+    }
+
+    /// The etcd.
+    pub fn etcd(&self) -> std::cell::RefMut<'_, Etcd> {
+        self.etcd.borrow_mut()
+    }
+
+    /// In so many seconds.
+    pub const fn in_seconds(&self, seconds: u64) -> UnixTime {
+        self.now.plus(Duration::from_secs(seconds))
     }
 
     /// Forms that the token endpoints got.
@@ -307,6 +335,10 @@ impl Land {
             HeaderValue::Secret(secret) => secret.expose_secret().to_owned(),
         };
         let form = call.body.as_ref().map(text).unwrap_or_default();
+        if call.cluster == "etcd" {
+            let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap();
+            return self.etcd.borrow_mut().answer(&path, &form);
+        }
         let field = |name: &str| form_urlencoded::parse(form.as_bytes()).find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
         self.servers.borrow_mut().asked.push(form.clone());
         let lie = self.servers.borrow().lie;
@@ -320,6 +352,9 @@ impl Land {
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());
+        }
+        if lie == "etcd" && refresh.is_some() {
+            self.etcd.borrow_mut().is_away = true;
         }
         let user = match (&refresh, field("code")) {
             (Some(token), _) => token.split('-').nth(1).unwrap().replace('_', " "),
@@ -390,11 +425,40 @@ impl Land {
         panic!("it never ends");
     }
 
-    /// Fetches `want`, with all that follows.
+    /// Fetches `want`, with all that follows, until the desk says that it is there. Time passes where it has to.
     fn settle(&mut self, want: Want) {
+        self.desk.wait(0, Wait { until: Some(want), ..Wait::default() }, (), self.now);
         let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
         let mut errands = Vec::new();
         self.desk.fetch(want, &with, &mut errands);
+        for _ in 0..2000 {
+            self.run(errands);
+            if self.desk.next(self.runtime.supply()).is_some() {
+                self.desk.leave(0);
+                return;
+            }
+            errands = self.tick();
+        }
+        panic!("it waits for ever for {want:?}");
+    }
+
+    /// The host looks around, when it is time to.
+    fn tick(&mut self) -> Vec<Errand> {
+        self.now = self.now.plus(self.desk.rest(self.runtime.supply()).unwrap_or(TICK));
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.tick(&with)
+    }
+
+    /// The same for a while in which nobody calls.
+    pub fn idle(&mut self, times: u32) {
+        for _ in 0..times {
+            let errands = self.tick();
+            self.run(errands);
+        }
+    }
+
+    fn run(&mut self, errands: Vec<Errand>) {
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
         let mut errands = VecDeque::from(errands);
         while let Some(errand) = errands.pop_front() {
             if let Errand::Send(want, call) = errand {

@@ -336,7 +336,10 @@ impl<W: Clone> Desk<W> {
             }
             _ => {}
         }
-        self.settled(want);
+        // Who waits for what another does goes on waiting.
+        if !supply.has_turn(want) {
+            self.settled(want);
+        }
         errands
     }
 

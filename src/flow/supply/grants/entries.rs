@@ -59,6 +59,8 @@ pub struct Entry {
     pub unrenewed: Option<UnixTime>,
     /// Tokens that the vault did not take yet, and the version that they replace there.
     pub unsaved: Option<(Grant, Version)>,
+    /// The refresh token for which the last tokens were given.
+    pub replaced: Option<SecretString>,
     /// When somebody asked for it last.
     pub used: UnixTime,
     /// Somebody got the token that there is.
@@ -120,6 +122,7 @@ impl Entry {
             failures: 0,
             unrenewed: None,
             unsaved: None,
+            replaced: None,
             used: now,
             in_use: false,
         }
@@ -182,14 +185,15 @@ impl Entries {
         let Some(entry) = self.0.get_mut(&key) else { return Look::Failed(Failure::Unavailable) };
         entry.used = now;
         let is_idle = entry.work.is_none() && entry.again.is_none();
-        let is_fresh = entry.is_fresh(remember, now);
+        // What was read a moment ago is what there is, also where nobody may remember it.
+        let is_read = waited && is_idle;
+        let is_fresh = entry.is_fresh(remember, now) || is_read && entry.failed.is_none();
         match &entry.known {
             Known::Held(token, _) if is_fresh && now < token.until && !entry.refused => {
                 entry.in_use = true;
                 Look::Here(Rc::clone(token))
             }
-            // What was read a moment ago is what there is, also where nobody may remember it.
-            Known::Absent if waited && is_idle => Look::Absent,
+            Known::Absent if is_read => Look::Absent,
             _ if !is_idle && !waited => Look::Wait,
             _ => match entry.failed {
                 Some((_, failure)) if waited || !entry.has_rested(now) => Look::Failed(failure),

@@ -98,6 +98,7 @@ mod user_passthrough_etcd;
 mod user_passthrough_grants;
 mod user_passthrough_links;
 mod user_passthrough_renewal;
+mod user_passthrough_secrets;
 mod user_passthrough_storm;
 mod user_passthrough_ways;
 mod vault;
@@ -214,6 +215,7 @@ fn main() -> ExitCode {
     user_passthrough_grants::add(&mut suite);
     user_passthrough_links::add(&mut suite);
     user_passthrough_renewal::add(&mut suite);
+    user_passthrough_secrets::add(&mut suite);
     user_passthrough_storm::add(&mut suite);
     user_passthrough_ways::add(&mut suite);
     vault::add(&mut suite);

@@ -1,13 +1,15 @@
 //! Grants in a real etcd of three members, which Envoys share: through the loss of a member, of an Envoy, and of the majority.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use attache_mesh::envoy::Options as EnvoyOptions;
-use attache_mesh::etcd::{Etcd, Options};
+use attache_mesh::etcd::{Etcd, Options, USER};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::refusal::{self, Form};
-use attache_mesh::sign_in::{Other, SignIn, link};
+use attache_mesh::sign_in::{Edit, Other, SignIn, link};
+use attache_mesh::tls::{self, Authority};
 use attache_mesh::wait;
 use http::Method;
 use serde_json::json;
@@ -19,6 +21,8 @@ use crate::user_passthrough_grants::grants_at;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a worker believes what it read.
 const FORGOTTEN: Duration = Duration::from_millis(1500);
+/// How long etcd knows a token that nobody uses.
+const TOKEN_TTL: Duration = Duration::from_secs(2);
 
 async fn shared(mesh: &'static Mesh) -> Result<()> {
     let etcd = Etcd::start(Options { members: 3, ..Options::default() }).await?;
@@ -144,7 +148,39 @@ async fn full(mesh: &'static Mesh) -> Result<()> {
     Ok(())
 }
 
+/// etcd takes calls over TLS alone, by users that it knows: Envoy's cluster says how.
+async fn guarded(mesh: &'static Mesh) -> Result<()> {
+    let authority = Arc::new(Authority::new("etcd's authority")?);
+    let etcd = Etcd::start(Options { users: true, tls: Some(authority.clone()), token_ttl: Some(TOKEN_TTL), ..Options::default() }).await?;
+    let own = json!({"etcd": {"uri": "https://localhost:2379", "cluster": "etcd", "remember": "1s", "user": USER, "password": {"secret": "etcd"}}});
+    let edit: Edit = Box::new(move |file, _, _| {
+        tls::call_over(file, "etcd", &authority, None)?;
+        file.edit_plugin(|plugin| {
+            plugin["consent"]["store"] = own;
+            plugin["secrets"]["etcd"] = json!({"env": "ETCD_PASSWORD"});
+        })?;
+        let variables = &mut file.wasm()?["vm_config"]["environment_variables"]["host_env_keys"];
+        variables.as_array_mut().context("no variables")?.push(json!("ETCD_PASSWORD"));
+        Ok(())
+    });
+    let envoy = EnvoyOptions::default().env("ETCD_PASSWORD", etcd.password()?);
+    let house = SignIn::start(mesh, "guarded", Other { etcd: etcd.ports(), edit: Some(edit), envoy, ..Other::default() }).await?;
+    ensure!(house.agree("ann", &house.link("ann").await?).await? == "Access is allowed");
+    let anns = token(&house.send("ann", "first").await?)?;
+    // What lies there is read anew, also when the token of etcd has run out that nobody used.
+    tokio::time::sleep(TOKEN_TTL * 3).await;
+    ensure!(token(&house.send("ann", "again").await?)? == anns);
+    let own = house.token("ann").await?;
+    let listed = grants_at(&house.envoy, &own, Method::GET, "").await?.json();
+    let id = listed["grants"][0]["id"].as_str().with_context(|| listed.to_string())?;
+    ensure!(grants_at(&house.envoy, &own, Method::DELETE, &format!("/{id}")).await?.status == 204);
+    house.asked("ann").await?;
+    ensure!(!house.envoy.log().contains("no grant of a user"), "{}", house.envoy.log());
+    Ok(())
+}
+
 pub fn add(suite: &mut Suite) {
+    suite.add("user_passthrough_etcd::over_tls_by_a_user_of_etcd", guarded);
     suite.add("user_passthrough_etcd::a_full_etcd_keeps_what_it_has_and_nobody_agrees_in_vain", full);
     suite.add("user_passthrough_etcd::grants_are_shared_by_envoys_and_outlive_them_and_a_member", shared);
 }
