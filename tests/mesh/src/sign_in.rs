@@ -115,6 +115,13 @@ impl SignIn {
         Envoy::start(name, &self.file, self.options.clone()).await
     }
 
+    /// The same whose cluster for etcd has this member alone.
+    pub async fn another_at(&self, name: &str, member: u16) -> Result<Envoy> {
+        let mut file = self.file.clone();
+        file.cluster("etcd", member)?;
+        Envoy::start(name, &file, self.options.clone()).await
+    }
+
     /// The token of the organization with which an agent calls for `user`.
     pub async fn token(&self, user: &str) -> Result<String> {
         Ok(self.corp.tokens(user, ORCHESTRATOR, "agent:execute").await?.access)

@@ -21,6 +21,9 @@ use crate::user_passthrough_grants::grants_at;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Longer than a worker believes what it read.
 const FORGOTTEN: Duration = Duration::from_millis(1500);
+/// What keys of grants begin with, and what is behind them (`attache/g/`, `attache/g0`), in base64.
+const GRANTS: &str = "YXR0YWNoZS9nLw==";
+const BEHIND_GRANTS: &str = "YXR0YWNoZS9nMA==";
 /// How long etcd knows a token that nobody uses.
 const TOKEN_TTL: Duration = Duration::from_secs(2);
 
@@ -148,6 +151,55 @@ async fn full(mesh: &'static Mesh) -> Result<()> {
     Ok(())
 }
 
+/// An Envoy that is cut off from etcd while it renews a grant has the only tokens that are good. Others wait for them.
+async fn cut_off(mesh: &'static Mesh) -> Result<()> {
+    let etcd = Etcd::start(Options { members: 3, ..Options::default() }).await?;
+    let app = |plugin: &mut serde_json::Value| plugin["oauth_apps"]["hr"]["client"]["token_endpoint"]["timeout"] = json!("20s");
+    let edit: Edit = Box::new(move |file, _, _| file.edit_plugin(app));
+    let house = SignIn::start(mesh, "cut-off", Other { etcd: etcd.ports(), edit: Some(edit), ..Other::default() }).await?;
+    // It is cut off where it asks a member that pauses, and the two others go on.
+    let member = (etcd.leader().await? + 1) % 3;
+    let other = (member + 1) % 3;
+    let alone = house.another_at("cut-off-alone", etcd.ports()[member]).await?;
+    house.partner.bend_answer("authorization_code", &json!({"expires_in": 2})).await?;
+    ensure!(house.agree("ann", &house.link("ann").await?).await? == "Access is allowed");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    let lies = async || {
+        let all = etcd.ask(other, "/v3/kv/range", &json!({"key": GRANTS, "range_end": BEHIND_GRANTS})).await?;
+        let revision = all["kvs"][0]["mod_revision"].as_str().map(str::to_owned);
+        revision.with_context(|| format!("no grant: {all}"))
+    };
+    let before = lies().await?;
+    house.partner.pause();
+    let renewing = house.send_by(&alone, "ann", "renewing");
+    let cutting = async {
+        wait::until("a lease", LIMIT, async || Ok((lies().await? != before).then_some(()))).await?;
+        etcd.pause(member);
+        house.partner.resume();
+        anyhow::Ok(())
+    };
+    let (reply, cut) = tokio::join!(renewing, cutting);
+    house.partner.resume();
+    cut?;
+    let hers = token(&reply?)?;
+    alone.logged(&["new tokens of a user stay in this worker"]).await?;
+    ensure!(token(&house.send_by(&alone, "ann", "and again").await?)? == hers, "the new token is good at once");
+
+    // The other has an expired token, and leaves the old refresh token alone.
+    let waiting = house.send("ann", "elsewhere");
+    let mending = async {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        etcd.go_on(member);
+    };
+    let (reply, ()) = tokio::join!(waiting, mending);
+    let reply = reply?;
+    ensure!(token(&reply).with_context(|| format!("{}\n{}", reply.text(), house.envoy.log()))? == hers);
+    let stats = house.partner.stats().await?;
+    ensure!(stats["granted"] == json!({"authorization_code": 1, "refresh_token": 1}) && stats["reused"] == 0, "{stats}");
+    Ok(())
+}
+
 /// etcd takes calls over TLS alone, by users that it knows: Envoy's cluster says how.
 async fn guarded(mesh: &'static Mesh) -> Result<()> {
     let authority = Arc::new(Authority::new("etcd's authority")?);
@@ -180,6 +232,7 @@ async fn guarded(mesh: &'static Mesh) -> Result<()> {
 }
 
 pub fn add(suite: &mut Suite) {
+    suite.add("user_passthrough_etcd::who_is_cut_off_while_it_renews_keeps_the_tokens_for_all", cut_off);
     suite.add("user_passthrough_etcd::over_tls_by_a_user_of_etcd", guarded);
     suite.add("user_passthrough_etcd::a_full_etcd_keeps_what_it_has_and_nobody_agrees_in_vain", full);
     suite.add("user_passthrough_etcd::grants_are_shared_by_envoys_and_outlive_them_and_a_member", shared);
