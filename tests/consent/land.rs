@@ -1,8 +1,13 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
+#[path = "browser.rs"]
+mod browser;
 #[path = "etcd.rs"]
 mod etcd;
+#[path = "storm.rs"]
+mod storm;
 
+pub use browser::Browser;
 use etcd::Etcd;
 
 use attache::config::Config;
@@ -70,6 +75,8 @@ pub struct Land {
     now: UnixTime,
     servers: RefCell<Servers>,
     etcd: RefCell<Etcd>,
+    /// Nothing is fetched for calls.
+    holds: bool,
 }
 
 /// What a request comes to.
@@ -79,6 +86,8 @@ pub enum Answer {
     Reply(Reply),
     /// It goes on, with these headers and this body.
     On(Vec<(String, String)>, String),
+    /// It waits for this, where calls are held.
+    Waits(Want),
 }
 
 impl Answer {
@@ -90,7 +99,7 @@ impl Answer {
     pub fn reply(&self) -> &Reply {
         match self {
             Self::Reply(reply) => reply,
-            Self::On(..) => panic!("it went on: {self:?}"),
+            Self::On(..) | Self::Waits(_) => panic!("it went on: {self:?}"),
         }
     }
 
@@ -127,7 +136,7 @@ impl Answer {
     pub fn body(&self) -> &str {
         match self {
             Self::On(_, body) => body,
-            Self::Reply(_) => panic!("it did not go on: {self:?}"),
+            Self::Reply(_) | Self::Waits(_) => panic!("it did not go on: {self:?}"),
         }
     }
 }
@@ -222,7 +231,7 @@ impl Land {
         let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
         let (servers, etcd) = (RefCell::new(servers), RefCell::default());
-        let mut land = Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers, etcd };
+        let mut land = Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers, etcd, holds: false };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -406,6 +415,7 @@ impl Land {
             }
             event = match (outcome.step, outcome.interest.wait.until) {
                 (Step::Continue, _) if has_come || body.is_empty() => return Answer::On(sent, body),
+                (_, Some(want)) if self.holds => return Answer::Waits(want),
                 (_, Some(want)) => {
                     self.settle(want);
                     Event::Settled
@@ -458,75 +468,20 @@ impl Land {
     }
 
     fn run(&mut self, errands: Vec<Errand>) {
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
         let mut errands = VecDeque::from(errands);
         while let Some(errand) = errands.pop_front() {
             if let Errand::Send(want, call) = errand {
-                let (status, body) = self.serve(&call);
-                let headers = Headers::new(vec![(":status".to_owned(), status.to_string().into_bytes())]);
-                let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
-                errands.extend(self.desk.answered(want, &arrived, &with));
+                errands.extend(self.answer(want, &call));
             }
         }
     }
-}
 
-/// A browser.
-#[derive(Clone, Default)]
-pub struct Browser {
-    cookies: BTreeMap<String, String>,
-    headers: Vec<(String, String)>,
-}
-
-impl Browser {
-    /// From now on it sends this header, too, or in place of its own.
-    pub fn header(&mut self, name: &str, value: &str) {
-        self.headers.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn ask(&mut self, land: &mut Land, method: &str, path: &str, body: &str) -> Answer {
-        let mut headers: Vec<(String, String)> =
-            [(":method", method), (":path", path), (":authority", "consent.example")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
-        if !body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
-        }
-        if !self.cookies.is_empty() {
-            let list: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            headers.push(("cookie".to_owned(), list.join("; ")));
-        }
-        for (name, value) in &self.headers {
-            headers.retain(|(own, _)| own != name);
-            headers.push((name.clone(), value.clone()));
-        }
-        let answer = land.request(&headers, body);
-        if let Answer::Reply(reply) = &answer {
-            for (_, line) in reply.headers.iter().filter(|(name, _)| *name == "set-cookie") {
-                let (pair, rest) = line.split_once(';').unwrap();
-                let (name, value) = pair.split_once('=').unwrap();
-                match rest.contains("Max-Age=0") {
-                    true => drop(self.cookies.remove(name)),
-                    false => drop(self.cookies.insert(name.to_owned(), value.to_owned())),
-                }
-            }
-        }
-        answer
-    }
-
-    /// Opens a URL of the consent host, or a path of it.
-    pub fn get(&mut self, land: &mut Land, url: &str) -> Answer {
-        let path = url.strip_prefix("https://consent.example").unwrap_or(url);
-        self.ask(land, "GET", path, "")
-    }
-
-    /// Sends a form.
-    pub fn post(&mut self, land: &mut Land, fields: &[(&str, &str)]) -> Answer {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.ask(land, "POST", "/consent/start", &body)
-    }
-
-    /// Presses the button of a page.
-    pub fn submit(&mut self, land: &mut Land, page: &Answer) -> Answer {
-        let (link, csrf) = (field(page, "link"), field(page, "csrf"));
-        self.post(land, &[("link", &link), ("csrf", &csrf)])
+    /// A server answers `call`.
+    fn answer(&mut self, want: Want, call: &Call) -> Vec<Errand> {
+        let (status, body) = self.serve(call);
+        let headers = Headers::new(vec![(":status".to_owned(), status.to_string().into_bytes())]);
+        let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.answered(want, &arrived, &with)
     }
 }

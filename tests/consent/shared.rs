@@ -1,4 +1,4 @@
-//! Envoys that share an etcd: one renews the grant that another needs, or cannot say that it has.
+//! Envoys that share an etcd: one renews the grant that another needs, or cannot say that it has. And many users whose tokens end at once.
 
 use super::land::{Land, link};
 use super::{ALLOWED, agree};
@@ -98,4 +98,30 @@ fn new_tokens_replace_what_somebody_has_leased_since() {
     land.idle(20);
     assert_eq!(land.send("ann", &json!({})).bearer(), "access-of-another");
     assert_eq!(renewals(&land), 2);
+}
+
+#[test]
+fn a_server_is_asked_for_few_renewals_at_a_time_and_all_are_served() {
+    let mut land = Land::new(&json!({}));
+    let users: Vec<String> = (0..24).map(|number| format!("u{number}")).collect();
+    for user in &users {
+        let own = link(&land.send(user, &json!({})).task());
+        assert_eq!(agree(&mut land, user, &own), ALLOWED);
+    }
+    land.pass(301);
+    assert_eq!((land.storm(&users), renewals(&land)), (16, 24));
+    for user in &users {
+        assert_eq!(land.send(user, &json!({})).bearer(), format!("access-{user}-2"));
+    }
+    assert_eq!(renewals(&land), 24);
+    // A server that is down keeps nobody's place.
+    land.pass(301);
+    land.lie("down");
+    assert_eq!(land.storm(&users), 16);
+    land.tell_the_truth();
+    land.pass(10);
+    assert_eq!(land.storm(&users), 16);
+    for user in &users {
+        assert_eq!(land.send(user, &json!({})).bearer(), format!("access-{user}-3"));
+    }
 }

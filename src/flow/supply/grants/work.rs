@@ -8,7 +8,7 @@ use crate::credential::user::GrantKey;
 use crate::credential::user_tokens::read_user;
 use crate::credential::{Failure, Key};
 use crate::flow::event::call::{Answer, Call};
-use crate::flow::supply::grants::entries::{Entry, FOLLOWING, Known, Work, is_ending};
+use crate::flow::supply::grants::entries::{Entries, Entry, FOLLOWING, Known, Work, is_ending};
 use crate::flow::supply::grants::kept::Grants;
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Step, Version};
@@ -25,6 +25,8 @@ const LEASE: Duration = Duration::from_secs(60);
 enum After {
     /// This call.
     Call(Call),
+    /// The grant, of this version, is to be renewed.
+    Renewal(Box<Grant>, Version),
     /// Nothing: the work is done, or goes on later.
     End,
 }
@@ -57,6 +59,7 @@ impl Supply {
             (None, Some((grant, version))) => bench.save(entry, grant, version, None),
             (None, None) => bench.read(entry, None),
         };
+        let after = bench.in_turn(&mut entries, key, after);
         self.end(bench, after)
     }
 
@@ -69,9 +72,11 @@ impl Supply {
         let mut entries = grants.entries.borrow_mut();
         let Some(entry) = entries.0.get_mut(key) else { return Ok(()) };
         let Some(mut bench) = self.bench(grants, key, entry.connection, now) else { return Ok(()) };
-        let after = bench.answered(entry, answer);
         entry.next = None;
-        if let After::Call(call) = after {
+        let after = bench.answered(entry, answer);
+        if let After::Call(call) = bench.in_turn(&mut entries, key, after)
+            && let Some(entry) = entries.0.get_mut(key)
+        {
             entry.next = Some(call);
         }
         bench.said.pop().map_or(Ok(()), Err)
@@ -93,7 +98,7 @@ impl Supply {
         self.warnings.borrow_mut().extend(said);
         match after {
             After::Call(call) => Some(call),
-            After::End => None,
+            After::Renewal(..) | After::End => None,
         }
     }
 }
@@ -112,6 +117,27 @@ impl Bench<'_> {
         let Some(step) = step else { return self.fail(entry, Failure::Unavailable, "there is no store") };
         entry.work = Some(work);
         self.go_on(entry, step)
+    }
+
+    /// A renewal begins if there is room. If there is none its grant is read again when there is: others may have renewed it by then.
+    fn in_turn(&mut self, entries: &mut Entries, key: &Key, after: After) -> After {
+        let has_room = matches!(&after, After::Renewal(..)) && entries.room() > 0;
+        let Some(entry) = entries.0.get_mut(key) else { return After::End };
+        match after {
+            After::Renewal(grant, version) if has_room => {
+                entry.queues = false;
+                let step = self.write(&grant, version);
+                self.start(entry, Work::Leasing(grant), step)
+            }
+            After::Renewal(..) => {
+                (entry.queues, entry.again) = (true, Some(self.now));
+                After::End
+            }
+            after => {
+                entry.queues = entry.queues && entry.work.is_some();
+                after
+            }
+        }
     }
 
     fn read(&mut self, entry: &mut Entry, refused: Option<SecretString>) -> After {
@@ -232,8 +258,7 @@ impl Bench<'_> {
             return After::End;
         }
         let leased = Grant { lease: Some((self.worker(), self.now.plus(self.lease()))), ..grant };
-        let step = self.write(&leased, version);
-        self.start(entry, Work::Leasing(Box::new(leased)), step)
+        After::Renewal(Box::new(leased), version)
     }
 
     /// Whether `grant` is this user's, for what is asked for today.
