@@ -1,5 +1,7 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
+mod board;
+
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
@@ -9,6 +11,7 @@ use attache::identity::signature::Software;
 use attache::wire::base64url;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use board::Memory;
 use ed25519_dalek::{Signer as _, SigningKey};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -21,26 +24,6 @@ use std::time::Duration;
 pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
 pub const CALLBACK: &str = "/consent/callback/hr";
-
-/// A proxy's shared data.
-#[derive(Default)]
-struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Board for Memory {
-    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
-    }
-
-    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
-        let mut values = self.0.borrow_mut();
-        let known = values.get(name).map(|(_, version)| *version);
-        let is_free = version.is_none() || version == known;
-        if is_free {
-            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
-        }
-        is_free
-    }
-}
 
 /// Both servers.
 struct Servers {
@@ -57,6 +40,7 @@ struct Servers {
 
 pub struct Land {
     runtime: Runtime,
+    config: Value,
     desk: Desk<()>,
     board: Rc<Memory>,
     now: UnixTime,
@@ -158,6 +142,15 @@ pub fn location(answer: &Answer) -> String {
     link.split('"').next().unwrap().replace("&amp;", "&")
 }
 
+/// What `config` makes; workers share `board`.
+fn runtime(config: &Value, seed: u128, board: &Rc<Memory>) -> Runtime {
+    let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let mut secrets = Secrets::default();
+    secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
+    secrets.insert("client", Some("client-secret".to_owned()));
+    Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(board) as Rc<dyn Board>)
+}
+
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
@@ -166,6 +159,27 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
+        Self::with_app(own, &json!({}), seed)
+    }
+
+    /// The same where the server of `hr` says of itself where its endpoints are.
+    pub fn discovering() -> Self {
+        let discovery = json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
+        let client = json!({"client_id": "attache", "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let none = Value::Null;
+        let app = json!({"discovery": discovery, "client": client, "authorization_endpoint": none, "revocation_endpoint": none, "require_iss": false});
+        Self::with_app(&json!({}), &app, 42)
+    }
+
+    /// Envoy starts again. What lies on the board stays, as with another worker.
+    pub fn restart(&mut self) {
+        self.runtime = runtime(&self.config, 43, &self.board);
+        self.desk = Desk::default();
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.open(b"{}", &with);
+    }
+
+    fn with_app(own: &Value, app: &Value, seed: u128) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -174,7 +188,7 @@ impl Land {
         let mut passthrough = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": ["https://hr.example.com"]});
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
-        let config = json!({
+        let mut config = json!({
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -186,15 +200,12 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
-        let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        let mut secrets = Secrets::default();
-        secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
-        secrets.insert("client", Some("client-secret".to_owned()));
+        config["oauth_apps"]["hr"].as_object_mut().unwrap().extend(app.as_object().unwrap().clone());
         let board = Rc::new(Memory::default());
-        let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
+        let runtime = runtime(&config, seed, &board);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
         let mut land =
-            Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
+            Self { runtime, config, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -301,6 +312,13 @@ impl Land {
         self.servers.borrow_mut().asked.push(form.clone());
         let lie = self.servers.borrow().lie;
         let is_corp = call.cluster == "corp";
+        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/.well-known/openid-configuration") {
+            let issuer = if lie == "metadata" { "https://evil.example" } else { "https://hr.example" };
+            let at = |path: &str| format!("https://hr.example{path}");
+            let metadata = json!({"issuer": issuer, "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
+                "revocation_endpoint": at("/revoke"), "authorization_response_iss_parameter_supported": true});
+            return (200, metadata.to_string());
+        }
         let refresh = field("refresh_token");
         if lie == "down" {
             return (503, String::new());
@@ -385,6 +403,18 @@ impl Land {
         let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
         let mut errands = Vec::new();
         self.desk.fetch(want, &with, &mut errands);
+        self.run(errands);
+    }
+
+    /// What is done without anyone asking.
+    pub fn tick(&mut self) {
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        let errands = self.desk.tick(&with);
+        self.run(errands);
+    }
+
+    fn run(&mut self, errands: Vec<Errand>) {
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
         let mut errands = VecDeque::from(errands);
         while let Some(errand) = errands.pop_front() {
             if let Errand::Send(want, call) = errand {
