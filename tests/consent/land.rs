@@ -1,29 +1,28 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
-#[path = "browser.rs"]
+mod board;
 mod browser;
-#[path = "etcd.rs"]
 mod etcd;
-#[path = "storm.rs"]
-mod storm;
+mod work;
 
 pub use browser::Browser;
-use etcd::Etcd;
 
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
-use attache::flow::supply::desk::{Arrived, Desk, Errand, TICK, With};
-use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Wait, Want};
+use attache::flow::supply::desk::{Desk, With};
+use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::signature::Software;
 use attache::wire::base64url;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use board::Memory;
 use ed25519_dalek::{Signer as _, SigningKey};
+use etcd::Etcd;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -34,26 +33,6 @@ pub const CALLBACK: &str = "/consent/callback/hr";
 
 /// What seals grants and links.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
-
-/// A proxy's shared data.
-#[derive(Default)]
-struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Board for Memory {
-    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
-    }
-
-    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
-        let mut values = self.0.borrow_mut();
-        let known = values.get(name).map(|(_, version)| *version);
-        let is_free = version.is_none() || version == known;
-        if is_free {
-            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
-        }
-        is_free
-    }
-}
 
 /// Both servers.
 struct Servers {
@@ -70,6 +49,7 @@ struct Servers {
 
 pub struct Land {
     runtime: Runtime,
+    config: Value,
     desk: Desk<()>,
     board: Rc<Memory>,
     now: UnixTime,
@@ -176,6 +156,15 @@ pub fn location(answer: &Answer) -> String {
     link.split('"').next().unwrap().replace("&amp;", "&")
 }
 
+/// What `config` makes; workers share `board`.
+fn runtime(config: &Value, seed: u128, board: &Rc<Memory>) -> Runtime {
+    let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let mut secrets = Secrets::default();
+    secrets.insert("key", Some(KEY.to_owned()));
+    secrets.insert("client", Some("client-secret".to_owned()));
+    Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(board) as Rc<dyn Board>)
+}
+
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
@@ -184,15 +173,49 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
-        Self::storing(own, seed, &json!({"memory": {"grants": 64}}))
+        Self::with_app(own, &json!({}), seed)
     }
 
     /// One whose grants lie in an etcd.
     pub fn on_etcd() -> Self {
-        Self::storing(&json!({}), 42, &json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}}))
+        Self::storing(
+            &json!({}),
+            &json!({}),
+            42,
+            &json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}}),
+        )
     }
 
-    fn storing(own: &Value, seed: u128, store: &Value) -> Self {
+    /// The same where the server of `hr` says of itself where its endpoints are.
+    pub fn discovering() -> Self {
+        let discovery = json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
+        let client = json!({"client_id": "attache", "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let none = Value::Null;
+        let app = json!({"discovery": discovery, "client": client, "authorization_endpoint": none, "revocation_endpoint": none, "require_iss": false});
+        Self::with_app(&json!({}), &app, 42)
+    }
+
+    /// One with one server, at which users agree, too.
+    pub fn with_one_server() -> Self {
+        let client = json!({"token_endpoint": {"uri": "https://corp.example/token", "cluster": "corp"}, "client_id": "attache",
+            "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let app = json!({"issuer": "https://corp.example", "authorization_endpoint": "https://corp.example/auth", "client": client});
+        Self::with_app(&json!({"bind": "id_token"}), &app, 42)
+    }
+
+    /// Envoy starts again. What lies on the board stays, as with another worker.
+    pub fn restart(&mut self) {
+        self.runtime = runtime(&self.config, 43, &self.board);
+        self.desk = Desk::default();
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.open(b"{}", &with);
+    }
+
+    fn with_app(own: &Value, app: &Value, seed: u128) -> Self {
+        Self::storing(own, app, seed, &json!({"memory": {"grants": 64}}))
+    }
+
+    fn storing(own: &Value, app: &Value, seed: u128, store: &Value) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -213,25 +236,12 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
-        if own["bind"] == "id_token" {
-            // There is one server, at which users agree, too.
-            let app = &mut config["oauth_apps"]["hr"];
-            for (member, value) in
-                [("issuer", json!("https://corp.example")), ("authorization_endpoint", json!("https://corp.example/auth"))]
-            {
-                app[member] = value;
-            }
-            app["client"] = client("corp");
-        }
-        let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        let mut secrets = Secrets::default();
-        secrets.insert("key", Some(KEY.to_owned()));
-        secrets.insert("client", Some("client-secret".to_owned()));
+        config["oauth_apps"]["hr"].as_object_mut().unwrap().extend(app.as_object().unwrap().clone());
         let board = Rc::new(Memory::default());
-        let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
+        let runtime = runtime(&config, seed, &board);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
-        let (servers, etcd) = (RefCell::new(servers), RefCell::default());
-        let mut land = Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers, etcd, holds: false };
+        let (servers, etcd, now) = (RefCell::new(servers), RefCell::default(), UnixTime::from_secs(1_800_000_000));
+        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -352,6 +362,13 @@ impl Land {
         self.servers.borrow_mut().asked.push(form.clone());
         let lie = self.servers.borrow().lie;
         let is_corp = call.cluster == "corp";
+        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/.well-known/openid-configuration") {
+            let issuer = if lie == "metadata" { "https://evil.example" } else { "https://hr.example" };
+            let at = |path: &str| format!("https://hr.example{path}");
+            let metadata = json!({"issuer": issuer, "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
+                "revocation_endpoint": at("/revoke"), "authorization_response_iss_parameter_supported": true});
+            return (200, metadata.to_string());
+        }
         let refresh = field("refresh_token");
         if lie == "down" {
             return (503, String::new());
@@ -433,55 +450,5 @@ impl Land {
             };
         }
         panic!("it never ends");
-    }
-
-    /// Fetches `want`, with all that follows, until the desk says that it is there. Time passes where it has to.
-    fn settle(&mut self, want: Want) {
-        self.desk.wait(0, Wait { until: Some(want), ..Wait::default() }, (), self.now);
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
-        let mut errands = Vec::new();
-        self.desk.fetch(want, &with, &mut errands);
-        for _ in 0..2000 {
-            self.run(errands);
-            if self.desk.next(self.runtime.supply()).is_some() {
-                self.desk.leave(0);
-                return;
-            }
-            errands = self.tick();
-        }
-        panic!("it waits for ever for {want:?}");
-    }
-
-    /// The host looks around, when it is time to.
-    fn tick(&mut self) -> Vec<Errand> {
-        self.now = self.now.plus(self.desk.rest(self.runtime.supply()).unwrap_or(TICK));
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
-        self.desk.tick(&with)
-    }
-
-    /// The same for a while in which nobody calls.
-    pub fn idle(&mut self, times: u32) {
-        for _ in 0..times {
-            let errands = self.tick();
-            self.run(errands);
-        }
-    }
-
-    fn run(&mut self, errands: Vec<Errand>) {
-        let mut errands = VecDeque::from(errands);
-        while let Some(errand) = errands.pop_front() {
-            if let Errand::Send(want, call) = errand {
-                errands.extend(self.answer(want, &call));
-            }
-        }
-    }
-
-    /// A server answers `call`.
-    fn answer(&mut self, want: Want, call: &Call) -> Vec<Errand> {
-        let (status, body) = self.serve(call);
-        let headers = Headers::new(vec![(":status".to_owned(), status.to_string().into_bytes())]);
-        let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
-        self.desk.answered(want, &arrived, &with)
     }
 }

@@ -15,6 +15,8 @@ use secrecy::SecretString;
 pub(super) enum Doing {
     /// The form.
     Form(Vec<u8>),
+    /// What the server says of itself, before the page of a link is shown.
+    Learning(Want, String, Link),
     /// How the flow of a link stands, before its page is shown.
     Looking(u64, String, Link),
     /// The same, before the browser is sent on.
@@ -52,7 +54,7 @@ impl Doing {
             | Self::Redeeming(job, ..)
             | Self::Freeing(job, ..)
             | Self::Keeping(job, _) => Some(Want::Job(*job)),
-            Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
+            Self::Learning(want, ..) | Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }
     }

@@ -51,6 +51,8 @@ pub struct Other {
     pub consent: Value,
     /// Members of the app.
     pub app: Value,
+    /// The app knows its server's endpoints from the metadata alone.
+    pub discovers: bool,
     /// Members of the connection.
     pub connection: Value,
     /// The port of the remote agent, if it is not that of the mesh.
@@ -259,6 +261,11 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
         let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
             "client": client(partner, "hr-server"), "scopes": ["openid", "tasks.read"],
             "revocation_endpoint": {"uri": partner.uri(user_server::REVOCATION), "cluster": "hr-server"}});
+        if other.discovers {
+            app = json!({"issuer": partner.issuer, "scopes": app["scopes"],
+                "client": {"client_id": "attache", "authentication": app["client"]["authentication"]},
+                "discovery": {"uri": partner.uri(user_server::METADATA), "cluster": "hr-server"}});
+        }
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;

@@ -15,7 +15,9 @@ use crate::{canary, peer, place};
 
 const START: Duration = Duration::from_secs(240);
 
-/// Where users are sent.
+/// What the server says of itself.
+pub const METADATA: &str = "/.well-known/openid-configuration";
+/// Where users sign in and agree.
 pub const AUTHORIZATION: &str = "/auth";
 /// Where tokens are asked for.
 pub const TOKEN: &str = "/token";

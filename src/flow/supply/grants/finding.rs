@@ -53,7 +53,8 @@ impl Supply {
 
     pub(in crate::flow::supply) fn due_grants(&self, now: UnixTime) -> Vec<Want> {
         let Some(grants) = &self.grants else { return Vec::new() };
-        grants.entries.borrow().due(now).map(Want::Grant).chain(self.due_jobs().into_iter().map(Want::Job)).collect()
+        let jobs = self.due_jobs().into_iter().map(Want::Job);
+        grants.servers.due(now).chain(grants.entries.borrow().due(now).map(Want::Grant)).chain(jobs).collect()
     }
 
     /// The token of what `user` granted at connection `index`. `waited`: it was waited for.

@@ -250,14 +250,20 @@ impl Bench<'_> {
         if grant.refresh.is_none() {
             return if is_good && !is_refused { self.hold(entry, &grant) } else { self.drop_grant(entry, version) };
         }
-        if grant.lease.is_some_and(|(_, until)| self.now < until && until <= self.now.plus(self.lease())) {
+        let Some(server) = self.supply.server_of(self.connection) else {
             if is_good && !is_refused {
                 return self.hold(entry, &grant);
             }
-            entry.again = Some(self.now.plus(FOLLOWING));
-            return After::End;
+            return match self.supply.wait_for_server(self.connection, self.now) {
+                Some(_) => self.follow(entry),
+                None => self.fail(entry, Failure::Unavailable, "its server's metadata could not be read"),
+            };
+        };
+        let lease = server.refresh_endpoint.timeout.saturating_add(LEASE);
+        if grant.lease.is_some_and(|(_, until)| self.now < until && until <= self.now.plus(lease)) {
+            return if is_good && !is_refused { self.hold(entry, &grant) } else { self.follow(entry) };
         }
-        let leased = Grant { lease: Some((self.worker(), self.now.plus(self.lease()))), ..grant };
+        let leased = Grant { lease: Some((self.worker(), self.now.plus(lease))), ..grant };
         After::Renewal(Box::new(leased), version)
     }
 
@@ -273,14 +279,17 @@ impl Bench<'_> {
         self.supply.random(self.now).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
-    fn lease(&self) -> Duration {
-        let endpoint = self.app.refresh_endpoint.as_ref().unwrap_or(&self.app.client.token_endpoint);
-        endpoint.timeout.saturating_add(LEASE)
+    /// Looks again in a moment.
+    fn follow(&self, entry: &mut Entry) -> After {
+        entry.again = Some(self.now.plus(FOLLOWING));
+        After::End
     }
 
     fn renew(&mut self, entry: &mut Entry, grant: Grant, version: Version) -> After {
-        let Some(refresh) = grant.refresh.clone() else { return self.hold(entry, &grant) };
-        match self.supply.ask_anew(self.connection, self.app, &refresh, self.now) {
+        let (Some(refresh), Some(server)) = (grant.refresh.clone(), self.supply.server_of(self.connection)) else {
+            return self.hold(entry, &grant);
+        };
+        match self.supply.ask_anew(self.connection, server, &refresh, self.now) {
             Ok(request) => {
                 entry.work = Some(Work::Renewing(Box::new(grant), version, self.now));
                 After::Call(request.into())

@@ -29,8 +29,12 @@ const TOKEN_TTL: Duration = Duration::from_secs(2);
 
 async fn shared(mesh: &'static Mesh) -> Result<()> {
     let etcd = Etcd::start(Options { members: 3, ..Options::default() }).await?;
-    let house =
-        SignIn::start(mesh, "shared", Other { etcd: etcd.ports(), envoy: EnvoyOptions::default().own(), ..Other::default() }).await?;
+    let house = SignIn::start(
+        mesh,
+        "shared",
+        Other { etcd: etcd.ports(), discovers: true, envoy: EnvoyOptions::default().own(), ..Other::default() },
+    )
+    .await?;
     let second = house.another("shared-second").await?;
 
     // Who agreed at one has agreed at the other, with one token; also by a link that the other made.
