@@ -32,7 +32,9 @@ pub struct OauthApp {
     #[serde(default)]
     pub require_iss: bool,
     /// Where users sign in and agree, in their browsers.
-    pub authorization_endpoint: HttpUri,
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless each connection has `device_code` or `ciba`")))]
+    pub authorization_endpoint: Option<HttpUri>,
     /// Who asks for tokens. Register the redirect URI `<public_url><path>/callback/<name of the app>` for it.
     pub client: Client,
     /// Where tokens are renewed, if that is not `client.token_endpoint`.
@@ -47,7 +49,8 @@ pub struct OauthApp {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$")), extend("default" = [])))]
     pub scopes: Vec<String>,
-    /// Further parameters of the authorization request, such as `{"prompt": "consent"}`.
+    /// Further parameters of the authorization request, such as `{"prompt": "consent"}`. Also of the requests with which `device_code` and
+    /// `ciba` begin.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>", extend("x-default" = "`{}`")))]
     pub authorization_parameters: UniqueMap<String>,
@@ -63,7 +66,9 @@ impl OauthApp {
         if self.require_iss && self.issuer.is_none() {
             return fail("issuer", "is missing: require_iss needs it");
         }
-        check_authorization_endpoint(at, &self.authorization_endpoint)?;
+        if let Some(endpoint) = &self.authorization_endpoint {
+            check_authorization_endpoint(at, endpoint)?;
+        }
         self.client.check(&format!("{at}.client"))?;
         for (member, endpoint) in [("refresh_endpoint", &self.refresh_endpoint), ("revocation_endpoint", &self.revocation_endpoint)] {
             if let Some(endpoint) = endpoint {

@@ -4,6 +4,7 @@ mod answer;
 pub mod assertion;
 pub mod authorize;
 pub mod cache;
+pub mod devices;
 pub mod endpoint;
 pub mod grant;
 pub mod link;

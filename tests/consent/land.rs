@@ -17,6 +17,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
 
+/// The error of a poll whose user has not decided.
+pub const PENDING: &str = "authorization_pending";
 /// Where browsers come back from the sign-in.
 pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
@@ -53,6 +55,10 @@ struct Servers {
     nonces: BTreeMap<String, String>,
     /// How often tokens were given, by user.
     given: BTreeMap<String, u32>,
+    /// What the user of every flow on another device has decided: the user's name for who agreed, or the error of a poll.
+    decision: String,
+    /// How many such flows began.
+    flows: u32,
 }
 
 pub struct Land {
@@ -166,6 +172,11 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
+        Self::changed(own, seed, |_| {})
+    }
+
+    /// The same where the whole configuration is changed.
+    pub fn changed(own: &Value, seed: u128, change: impl FnOnce(&mut Value)) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -174,7 +185,7 @@ impl Land {
         let mut passthrough = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": ["https://hr.example.com"]});
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
-        let config = json!({
+        let mut config = json!({
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -186,13 +197,22 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
+        change(&mut config);
         let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         let mut secrets = Secrets::default();
         secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
         secrets.insert("client", Some("client-secret".to_owned()));
         let board = Rc::new(Memory::default());
         let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
-        let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
+        let servers = Servers {
+            key,
+            lie: "",
+            asked: Vec::new(),
+            nonces: BTreeMap::new(),
+            given: BTreeMap::new(),
+            decision: PENDING.to_owned(),
+            flows: 0,
+        };
         let mut land =
             Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
@@ -207,6 +227,11 @@ impl Land {
 
     pub fn tell_the_truth(&self) {
         self.lie("");
+    }
+
+    /// The users of all flows on other devices decide so: who it is that agrees, or the error of a poll.
+    pub fn decide(&self, decision: &str) {
+        self.servers.borrow_mut().decision = decision.to_owned();
     }
 
     /// Forms that the token endpoints got.
@@ -240,6 +265,10 @@ impl Land {
         let mut claims = json!({"iss": "https://corp.example", "sub": user, "aud": "https://o.example", "client_id": client, "iat": now, "exp": now + 300});
         if user != "service" {
             claims["scp"] = json!("agent:execute");
+        }
+        if user.ends_with("@example.com") {
+            claims["email"] = json!(user);
+            claims["email_verified"] = json!(user != "bob@example.com");
         }
         self.sign(&claims, "at+jwt")
     }
@@ -305,8 +334,14 @@ impl Land {
         if lie == "down" {
             return (503, String::new());
         }
-        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/revoke") {
-            return (200, String::new());
+        let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap_or_default();
+        match path.as_str() {
+            "/revoke" => return (200, String::new()),
+            "/device" | "/backchannel" => return self.begun(&path),
+            _ => {}
+        }
+        if field("device_code").is_some() || field("auth_req_id").is_some() {
+            return self.polled(field("auth_req_id").as_deref());
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());
@@ -329,6 +364,44 @@ impl Land {
         let mut answer = json!({"access_token": format!("access-{}-{count}", user.replace(' ', "_")), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("refresh-{}-{count}", user.replace(' ', "_"))});
         if is_corp {
+            answer["id_token"] = json!(self.sign(&claims, "JWT"));
+        }
+        (200, answer.to_string())
+    }
+
+    /// What begins a flow on another device.
+    fn begun(&self, path: &str) -> (u16, String) {
+        let mut servers = self.servers.borrow_mut();
+        servers.flows += 1;
+        let number = servers.flows;
+        let answer = match (path, servers.lie) {
+            (_, "begin") => return (400, json!({"error": "unknown_user_id"}).to_string()),
+            ("/device", lie) => json!({"device_code": format!("device-secret-{number}"), "user_code": format!("CODE-{number}"),
+                "verification_uri": if lie == "uri" { "http://hr.example/device" } else { "https://hr.example/device" },
+                "verification_uri_complete": format!("https://hr.example/device?code=CODE-{number}"), "expires_in": 900}),
+            _ => json!({"auth_req_id": format!("request-secret-{number}"), "expires_in": 120, "interval": 2}),
+        };
+        (200, answer.to_string())
+    }
+
+    /// How a flow on another device stands.
+    fn polled(&self, request: Option<&str>) -> (u16, String) {
+        let (decision, lie) = {
+            let servers = self.servers.borrow();
+            (servers.decision.clone(), servers.lie)
+        };
+        if decision.contains('_') {
+            return (400, json!({"error": decision}).to_string());
+        }
+        let now = self.seconds();
+        let mut claims = json!({"iss": "https://corp.example", "sub": decision, "iat": now, "aud": "attache", "exp": now + 300});
+        if let Some(request) = request {
+            claims["urn:openid:params:jwt:claim:auth_req_id"] = json!(if lie == "request" { "another" } else { request });
+        }
+        let named = decision.replace(' ', "_");
+        let mut answer = json!({"access_token": format!("access-{named}-1"), "token_type": "Bearer", "expires_in": 300,
+            "refresh_token": format!("refresh-{named}-1")});
+        if lie != "id_token" {
             answer["id_token"] = json!(self.sign(&claims, "JWT"));
         }
         (200, answer.to_string())

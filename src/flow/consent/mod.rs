@@ -8,7 +8,6 @@ pub mod form;
 mod frame;
 mod head;
 mod html;
-mod id_token;
 mod owner;
 pub mod page;
 mod settle;

@@ -1,7 +1,6 @@
 //! What follows when what a visit waited for is there: who signed in is compared, a code is redeemed, a grant is kept.
 
 use super::doing::{Doing, Next};
-use super::id_token;
 use super::page::{Fault as Refusal, Page};
 use super::site::{Around, Site};
 use super::steps::RETRY;
@@ -11,6 +10,7 @@ use crate::credential::authorize::Tie;
 use crate::credential::grant::{self, Grant};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::user_tokens::UserTokens;
+use crate::flow::callers::id_token;
 use crate::flow::event::{Effect, Reply};
 use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
@@ -94,7 +94,7 @@ impl<'a> Site<'a> {
     /// Sends the browser to where its user shows who it is, or agrees.
     fn leave(&self, around: Around<'a>, link: Link, again: bool) -> Next {
         let tie = self.tie(&link);
-        let (stage, location, server) = match (around.own.bind, self.sign_in(&link)) {
+        let (stage, location, server) = match (around.own.bind(), self.sign_in(&link)) {
             (Bind::SignIn, Some(sign_in)) => {
                 let location = self.sign_in_uri(sign_in, &link, &tie, again);
                 (Stage::SigningIn(tie), location, sign_in.authorization_endpoint.authority())
@@ -118,7 +118,7 @@ impl<'a> Site<'a> {
         };
         let Some(sign_in) = self.sign_in(&link) else { return Next::Answer(self.plain(&Page::BadLink)) };
         let server = sign_in.authorization_endpoint.authority();
-        match id_token::judge(token.expose_secret(), &link, &sign_in.client.client_id, &tie.nonce, may_wait, self.context) {
+        match id_token::judge(token.expose_secret(), &expected(&link, &sign_in.client.client_id, &tie), may_wait, self.context) {
             Sought::Wait(want) => Next::Wait(Box::new(Doing::Judging(want, link, tie, token))),
             Sought::No(fault) => self.unknown(&link, around, server, fault, effects),
             Sought::Here(()) => {
@@ -164,9 +164,9 @@ impl<'a> Site<'a> {
     /// The tokens are there: if it is the caller who agreed, they are kept.
     fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool, effects: &mut Vec<Effect>) -> Next {
         let Some(around) = Around::of(&link, self.config()) else { return Next::Answer(self.plain(&Page::BadLink)) };
-        if around.own.bind == Bind::IdToken {
+        if around.own.bind() == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
-            match id_token::judge(token, &link, &around.app.client.client_id, &tie.nonce, may_wait, self.context) {
+            match id_token::judge(token, &expected(&link, &around.app.client.client_id, &tie), may_wait, self.context) {
                 Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
                 Sought::No(fault) => return self.unknown(&link, around, around.server(), fault, effects),
                 Sought::Here(()) => {}
@@ -174,19 +174,8 @@ impl<'a> Site<'a> {
         }
         let (tokens, since) = *tokens;
         let scopes = around.own.scopes(around.app).to_vec();
-        let new = Grant {
-            user: link.user.clone(),
-            connection: link.connection.clone(),
-            access: tokens.access.clone(),
-            since,
-            until: since,
-            refresh: None,
-            asked: grant::asked(around.app.issuer.as_deref(), &around.app.client.client_id, &scopes, &around.own.resource),
-            scopes,
-            agreed: self.now(),
-            lease: None,
-        };
-        let new = new.with(tokens, since);
+        let asked = grant::asked(around.app.issuer.as_deref(), &around.app.client.client_id, &scopes, &around.own.resource);
+        let new = Grant::new(link.user.clone(), link.connection.clone(), (scopes, asked), (tokens, since), self.now());
         let supply = self.context.runtime.supply();
         let key = link.user.key(&link.connection, around.name);
         let Some(bytes) = supply.seal_grant(&key, &new, self.now()) else { return self.later() };
@@ -206,4 +195,10 @@ impl<'a> Site<'a> {
         };
         Next::Answer(Site::end(link, self.plain(&Page::Refused { server, fault })))
     }
+}
+
+/// Who must have signed in.
+fn expected<'e>(link: &'e Link, client_id: &'e str, tie: &'e Tie) -> id_token::Expected<'e> {
+    let tie = Some(id_token::Tied { claim: "nonce", value: &tie.nonce, must: true });
+    id_token::Expected { issuer: &link.issuer, identity: &link.identity, client_id, tie }
 }

@@ -2,7 +2,7 @@
 
 use super::cookie::{self, Flow};
 use super::page::{Access, Fields, Frame, Page};
-use crate::config::{Bind, Config, Connection, Consent, OauthApp, SignIn, UserPassthrough};
+use crate::config::{Bind, Config, Connection, Consent, HttpUri, OauthApp, SignIn, UserPassthrough};
 use crate::credential::authorize::{Asking, Tie};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::seal::KeyRing;
@@ -28,20 +28,22 @@ pub(super) struct Around<'a> {
     /// The registration's name, and what it is.
     pub name: &'a str,
     pub app: &'a OauthApp,
+    /// Where its users agree.
+    pub endpoint: &'a HttpUri,
 }
 
 impl<'a> Around<'a> {
-    /// What `link` leads to; `None` if its connection is not there any more.
+    /// What `link` leads to; `None` if its connection is not there any more, or sends no browsers anywhere.
     pub fn of(link: &Link, config: &'a Config) -> Option<Self> {
         let connection = config.connections.iter().find(|connection| connection.name == link.connection)?;
-        let own = connection.user_passthrough()?;
+        let own = connection.user_passthrough().filter(|own| own.way().is_none())?;
         let (name, app) = config.app_of(connection)?;
-        Some(Self { connection, own, name, app })
+        Some(Self { connection, own, name, app, endpoint: app.authorization_endpoint.as_ref()? })
     }
 
     /// The host of the server at which the user agrees.
     pub fn server(&self) -> &'a str {
-        self.app.authorization_endpoint.authority()
+        self.endpoint.authority()
     }
 }
 
@@ -127,7 +129,7 @@ impl<'a> Site<'a> {
             Some(Stage::Asked(csrf)) => csrf,
             _ => self.secret(),
         };
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn);
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn);
         let scopes: Vec<&str> = around.own.scopes(around.app).iter().map(String::as_str).collect();
         let page = Page::Start {
             access: self.access(around, link, &scopes),
@@ -152,8 +154,8 @@ impl<'a> Site<'a> {
 
     /// Where forms lead in the end.
     fn onward(&self, around: Around<'_>, link: &Link) -> Vec<String> {
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
-        sign_in.into_iter().chain([around.app.authorization_endpoint.to_string()]).collect()
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
+        sign_in.into_iter().chain([around.endpoint.to_string()]).collect()
     }
 
     /// Where the user of `link` signs in; `again`: with another account than before.
@@ -176,7 +178,7 @@ impl<'a> Site<'a> {
         let own = around.app.authorization_parameters.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let again = (again && !around.app.authorization_parameters.0.contains_key("prompt")).then_some(("prompt", "login"));
         let asking = Asking {
-            endpoint: &around.app.authorization_endpoint,
+            endpoint: around.endpoint,
             client_id: &around.app.client.client_id,
             redirect_uri: &redirect_uri,
             scopes: around.own.scopes(around.app),

@@ -1,6 +1,6 @@
 //! What authorization servers are asked for users: tokens for a code, new ones for old ones, and that they be forgotten.
 
-use crate::config::{Client, Connection, OauthApp, TokenEndpoint, TokenParameters};
+use crate::config::{Client, Connection, OauthApp, TokenEndpoint, TokenParameters, Way};
 use crate::credential::Failure;
 use crate::credential::endpoint::{Grant, TokenRequest};
 use crate::flow::supply::store::Supply;
@@ -39,7 +39,44 @@ impl Supply {
 
     fn ask_as(&self, client: &Client, kind: &'static str, parameters: Vec<(&str, &str)>, resource: &[String], now: UnixTime) -> Asked {
         let request = TokenParameters { resource: resource.to_vec(), ..TokenParameters::default() };
-        let grant = Grant { kind, parameters, request: &request, assertion: None };
+        self.ask_with(client, kind, parameters, &request, now)
+    }
+
+    /// The request with which a flow begins whose user agrees on another device (RFC 8628 section 3.1, CIBA section 7.1).
+    pub(super) fn ask_to_begin(
+        &self,
+        connection: &Connection,
+        app: &OauthApp,
+        parameters: Vec<(&str, &str)>,
+        now: UnixTime,
+    ) -> Option<Asked> {
+        let own = connection.user_passthrough()?;
+        let request = TokenParameters {
+            scopes: own.scopes(app).to_vec(),
+            resource: own.resource.clone(),
+            parameters: app.authorization_parameters.clone(),
+            ..TokenParameters::default()
+        };
+        let asked = self.ask_with(&app.client, "", parameters, &request, now);
+        Some(asked.map(|request| at(own.way().map(Way::endpoint), request)))
+    }
+
+    /// The request how such a flow stands (RFC 8628 section 3.4, CIBA section 10.1).
+    pub(super) fn ask_again(&self, connection: &Connection, app: &OauthApp, code: &SecretString, now: UnixTime) -> Option<Asked> {
+        let own = connection.user_passthrough()?;
+        let (kind, name) = own.way()?.grant();
+        Some(self.ask_as(&app.client, kind, vec![(name, code.expose_secret())], &own.resource, now))
+    }
+
+    fn ask_with(
+        &self,
+        client: &Client,
+        kind: &'static str,
+        parameters: Vec<(&str, &str)>,
+        request: &TokenParameters,
+        now: UnixTime,
+    ) -> Asked {
+        let grant = Grant { kind, parameters, request, assertion: None };
         let serial = self.outgoing.nonces.next(now);
         let asked = grant.request(client, &self.secrets(), now, &serial);
         self.signed(asked.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?)

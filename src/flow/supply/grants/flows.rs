@@ -19,16 +19,23 @@ pub enum Ended {
     Denied,
     /// The client gave up.
     Cancelled,
+    /// Somebody else than the caller agreed.
+    Stranger,
 }
 
 impl Ended {
-    const ALL: [Self; 3] = [Self::Used, Self::Denied, Self::Cancelled];
+    const ALL: [Self; 4] = [Self::Used, Self::Denied, Self::Cancelled, Self::Stranger];
 
-    const fn word(self) -> &'static [u8] {
+    pub(super) fn of(word: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|ended| ended.word().as_bytes() == word)
+    }
+
+    pub(super) const fn word(self) -> &'static str {
         match self {
-            Self::Used => b"used",
-            Self::Denied => b"denied",
-            Self::Cancelled => b"cancelled",
+            Self::Used => "used",
+            Self::Denied => "denied",
+            Self::Cancelled => "cancelled",
+            Self::Stranger => "stranger",
         }
     }
 }
@@ -36,7 +43,7 @@ impl Ended {
 impl Supply {
     /// Ends flow `id`, unless it has ended: a job. `None`: the vault cannot be asked.
     pub(in crate::flow) fn end_flow(&self, id: [u8; 16], ended: Ended, now: UnixTime) -> Option<u64> {
-        let bytes = self.ring()?.seal(&[b"flow", &id], self.seal_nonce(now), ended.word());
+        let bytes = self.ring()?.seal(&[b"flow", &id], self.seal_nonce(now), ended.word().as_bytes());
         let until = now.plus(LIFETIME).plus(KEPT);
         self.store(Operation::Write { place: Place::Flow { id }, bytes, until, over: Over::Absent }, now)
     }
@@ -50,6 +57,6 @@ impl Supply {
     pub(in crate::flow) fn read_flow(&self, id: [u8; 16], sealed: &[u8]) -> Option<Ended> {
         let plain = self.ring().and_then(|ring| ring.open(&[b"flow", &id], sealed));
         let word = plain.as_ref().map_or(&b""[..], |plain| plain.expose_secret());
-        Some(Ended::ALL.into_iter().find(|ended| ended.word() == word).unwrap_or(Ended::Used))
+        Some(Ended::of(word).unwrap_or(Ended::Used))
     }
 }

@@ -2,10 +2,12 @@
 //! all Envoys that share a vault.
 
 pub mod asking;
+pub mod devices;
 pub mod doing;
 pub mod entries;
 pub mod finding;
 pub mod flows;
 pub mod jobs;
 pub mod kept;
+pub mod standing;
 pub mod work;
