@@ -110,3 +110,118 @@ impl<'a> Way<'a> {
 fn request() -> String {
     "Request".to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Bind, Config, Way};
+    use serde_json::{Value, json};
+
+    const OWN: &str = "/connections/0/credential/user_passthrough";
+    const AT: &str = "connections[0].credential.user_passthrough";
+
+    fn endpoint() -> Value {
+        json!({"uri": "https://corp.example/begin", "cluster": "corp"})
+    }
+
+    fn good(way: &str) -> Value {
+        let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, way: {"endpoint": endpoint()}});
+        if way == "ciba" {
+            own[way]["login_hint"] = json!("sub");
+        }
+        let client = json!({"token_endpoint": {"uri": "https://corp.example/token", "cluster": "corp"}, "client_id": "attache",
+            "authentication": {"client_secret_basic": {"secret": "client"}}});
+        json!({
+            "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "claims": {"user_marker": ["scp"]},
+                "jwks": {"remote": {"uri": "https://corp.example/jwks", "cluster": "corp"}}}],
+            "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
+            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {}}},
+            "oauth_apps": {"hr": {"issuer": "https://corp.example", "client": client, "scopes": ["openid", "tasks"]}},
+            "connections": [{"name": "hr", "match": {"hosts": ["hr.example"], "path_prefix": "/"}, "version": "1.0", "pin": {"clusters": ["hr"]},
+                "credential": {"user_passthrough": own}}],
+        })
+    }
+
+    fn fault(config: &Value) -> String {
+        Config::parse(config.to_string().as_bytes()).err().map_or_else(|| "ok".to_owned(), |error| error.to_string())
+    }
+
+    #[test]
+    fn without_a_browser_the_id_token_says_who_agreed() {
+        for (way, name) in [("device_code", "device_code"), ("ciba", "auth_req_id")] {
+            let config = Config::parse(good(way).to_string().as_bytes()).unwrap();
+            let own = config.connections[0].user_passthrough().unwrap();
+            assert_eq!((own.bind(), own.way().map(|way| way.grant().1)), (Bind::IdToken, Some(name)));
+            if let Some(Way::Ciba(own)) = own.way() {
+                assert_eq!(own.binding_message, "Request");
+            }
+            let mut linked = good(way);
+            linked["connections"][0]["credential"]["user_passthrough"]["bind"] = json!("link");
+            linked["oauth_apps"]["hr"]["issuer"] = json!("https://hr.example");
+            let cautions: Vec<String> = Config::parse(linked.to_string().as_bytes()).unwrap().cautions().collect();
+            assert!(cautions.iter().any(|caution| caution.starts_with(&format!("{AT}.bind: is link"))), "{cautions:?}");
+        }
+    }
+
+    #[test]
+    fn each_fault_has_its_place() {
+        for (way, member, value, expected) in [
+            ("ciba", "device_code", json!({"endpoint": endpoint()}), format!("{AT}.ciba: cannot be given beside device_code")),
+            ("ciba", "bind", json!("sign_in"), format!("{AT}.bind: is sign_in, but no browser comes here")),
+            ("device_code", "bind", json!("sign_in"), format!("{AT}.bind: is sign_in, but no browser comes here")),
+            ("device_code", "scopes", json!(["tasks"]), format!("{AT}.scopes: must have openid: bind is id_token")),
+            ("device_code", "device_code", json!({}), format!("{AT}.device_code: missing field `endpoint`")),
+            (
+                "device_code",
+                "device_code",
+                json!({"endpoint": {"uri": "https://a.example", "cluster": ""}}),
+                format!("{AT}.device_code.endpoint.cluster: "),
+            ),
+            ("ciba", "ciba", json!({"endpoint": endpoint()}), format!("{AT}.ciba: missing field `login_hint`")),
+            ("ciba", "ciba", json!({"endpoint": endpoint(), "login_hint": ""}), format!("{AT}.ciba.login_hint: name a claim")),
+            (
+                "ciba",
+                "ciba",
+                json!({"endpoint": endpoint(), "login_hint": "preferred_username"}),
+                format!("{AT}.ciba.login_hint: is a claim that users may"),
+            ),
+            (
+                "ciba",
+                "ciba",
+                json!({"endpoint": endpoint(), "login_hint": "sub", "binding_message": "a\nb"}),
+                format!("{AT}.ciba.binding_message: "),
+            ),
+            (
+                "ciba",
+                "ciba",
+                json!({"endpoint": endpoint(), "login_hint": "sub", "binding_message": ""}),
+                format!("{AT}.ciba.binding_message: "),
+            ),
+            ("ciba", "ciba", json!({"endpoint": endpoint(), "login_hint": "sub", "delivery": "push"}), format!("{AT}.ciba")),
+        ] {
+            let mut config = good(way);
+            config.pointer_mut(OWN).unwrap()[member] = value;
+            assert!(fault(&config).starts_with(&expected), "{member}: {}", fault(&config));
+        }
+        let mut config = good("ciba");
+        config["oauth_apps"]["hr"]["authorization_parameters"] = json!({"login_hint": "bob"});
+        assert!(fault(&config).starts_with(&format!("{AT}.ciba: cannot be used with an app")), "{}", fault(&config));
+        let mut config = good("ciba");
+        (config["oauth_apps"]["hr"]["scopes"], config.pointer_mut(OWN).unwrap()["bind"]) = (json!(["tasks"]), json!("link"));
+        assert!(fault(&config).starts_with(&format!("{AT}.scopes: must have openid: ciba")), "{}", fault(&config));
+        let mut config = good("device_code");
+        config["oauth_apps"]["hr"]["issuer"] = json!("https://hr.example");
+        assert!(fault(&config).starts_with(&format!("{AT}.bind: is id_token: the app's issuer")), "{}", fault(&config));
+        // Where browsers are sent somewhere, it must be said where.
+        let mut config = good("device_code");
+        config.pointer_mut(OWN).unwrap().as_object_mut().unwrap().remove("device_code");
+        assert!(
+            fault(&config).starts_with(&format!("oauth_apps.hr.authorization_endpoint: is missing, and {AT} sends")),
+            "{}",
+            fault(&config)
+        );
+        let app = config["oauth_apps"]["hr"].take();
+        config["oauth_apps"] = json!({});
+        *config.pointer_mut(OWN).unwrap() = json!({"oauth": app, "subject": {"issuers": ["corp"]}});
+        assert!(fault(&config).starts_with(&format!("{AT}.oauth.authorization_endpoint: is missing")), "{}", fault(&config));
+    }
+}

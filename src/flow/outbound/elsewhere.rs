@@ -34,7 +34,7 @@ use serde_json::Value;
 /// The claim by which an ID token says which request of CIBA it answers (section 7.3.1 of CIBA Core 1.0).
 const AUTH_REQ_ID: &str = "urn:openid:params:jwt:claim:auth_req_id";
 /// Letters of a code that two devices show: they make no words (RFC 8628 section 6.1).
-const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+const LETTERS: &[u8; 16] = b"BCDFGHJKLMNPRSTX";
 /// Longest hint that a server is given, in bytes.
 const LONGEST_HINT: usize = 256;
 
@@ -220,7 +220,7 @@ impl Outbound {
         let (hint, message) = match acting.own.way() {
             Some(Way::Ciba(own)) => {
                 let hint = hint(&own.login_hint, acting).map_err(|cause| self.not_a_user(&cause, effects))?;
-                let letter = |byte: &u8| LETTERS.get(usize::from(*byte) % LETTERS.len()).copied().map_or('-', char::from);
+                let letter = |byte: &u8| LETTERS.get(usize::from(*byte & 15)).copied().map_or('-', char::from);
                 (hint, [&own.binding_message, " ", &rest.iter().take(4).map(letter).collect::<String>()].concat())
             }
             Some(Way::DeviceCode(_)) | None => Default::default(),
