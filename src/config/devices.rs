@@ -20,7 +20,7 @@ pub struct DeviceCode {
     pub endpoint: TokenEndpoint,
 }
 
-/// The server asks users on a device of theirs (CIBA, poll mode).
+/// The server asks users on a device of theirs (CIBA).
 #[derive(Clone, Debug, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>))]
 #[serde(deny_unknown_fields)]
@@ -36,6 +36,21 @@ pub struct Ciba {
     #[serde(default = "request")]
     #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[A-Za-z0-9_ .,:#-]{1,48}$"), extend("default" = "Request")))]
     pub binding_message: String,
+    /// Whether the server calls when the user has decided: as the client is registered there.
+    #[serde(default)]
+    pub delivery: Delivery,
+}
+
+/// How it becomes known that a user has decided (CIBA section 5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// The server is asked, no sooner than it allows.
+    #[default]
+    Poll,
+    /// The same, and the server calls `<public_url><path>/ciba/<name of the app>`: then it is asked at once.
+    Ping,
 }
 
 /// How users of a connection agree.

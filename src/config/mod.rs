@@ -79,7 +79,7 @@ pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
     Passthrough, Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
-pub use devices::{Ciba, DeviceCode, Way};
+pub use devices::{Ciba, Delivery, DeviceCode, Way};
 pub use document_headers::DocumentHeader;
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};

@@ -305,7 +305,7 @@ fn a_challenge_has_it_too() {
         "{challenge}"
     );
     let body: Value = serde_json::from_str(&answer.reply().body).unwrap();
-    assert_eq!(body["error"]["data"][0]["metadata"]["user_code"], "CODE-1");
+    assert_eq!(body["error"]["data"][0]["metadata"]["userCode"], "CODE-1");
     land.decide("access_denied");
     land.pass(5);
     let answer = land.send("ann", &json!({}));
@@ -326,4 +326,72 @@ fn a_page_of_the_code_flow_does_not_lead_there() {
     let mut land = device();
     assert_eq!(land.own("ann", "GET", "/consent/start?link=abc").reply().status, 400);
     assert_eq!(land.send_as("service", "service", &json!({})).reply().status, 403);
+}
+
+/// What a server that pings shows, of the flow that began last.
+fn notification(land: &Land) -> String {
+    let begun = land.asked().pop().unwrap();
+    let found = form_urlencoded::parse(begun.as_bytes()).find(|(name, _)| name == "client_notification_token");
+    found.unwrap_or_else(|| panic!("{begun}")).1.into_owned()
+}
+
+fn ping(land: &mut Land, app: &str, token: &str, body: &str) -> u16 {
+    let path = format!("/consent/ciba/{app}");
+    let authorization = format!("Bearer {token}");
+    let headers = [
+        (":method", "POST"),
+        (":path", &path),
+        (":authority", "consent.example"),
+        ("authorization", &authorization),
+        ("content-type", "application/json"),
+    ];
+    land.request(&headers.map(|(name, value)| (name.to_owned(), value.to_owned())), body).reply().status
+}
+
+#[test]
+fn a_ping_of_the_server_lets_the_next_request_ask_at_once() {
+    let mut land = land("ciba", &json!({}), |config| {
+        config["connections"][0]["credential"]["user_passthrough"]["ciba"]["delivery"] = json!("ping");
+        let app = config["oauth_apps"]["hr"].clone();
+        config["oauth_apps"]["other"] = app;
+    });
+    let task = land.send("ann", &json!({})).task();
+    let token = notification(&land);
+    assert!(token.len() < 1024 && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{token}");
+    let own = json!({"auth_req_id": "request-secret-1"}).to_string();
+    let polls = |land: &Land| times(land, "auth_req_id=request-secret-1");
+    // Who has not the token is not heard, and it is for one registration and one request.
+    let mut forged = token.clone().into_bytes();
+    forged[40] ^= 1;
+    for (app, token, body, status) in [
+        ("hr", "guessed", own.as_str(), 401),
+        ("hr", std::str::from_utf8(&forged).unwrap(), &own, 401),
+        ("other", &token, &own, 401),
+        ("nobody", &token, &own, 401),
+        ("hr", &token, "", 400),
+        ("hr", &token, "no JSON", 400),
+        ("hr", &token, "{}", 400),
+        ("hr", &token, &json!({"auth_req_id": "a".repeat(5000)}).to_string(), 413),
+        ("hr", &token, &json!({"auth_req_id": "request-secret-2"}).to_string(), 204),
+    ] {
+        assert_eq!(ping(&mut land, app, token, body), status, "{app} {token} {body}");
+        assert_eq!((state(&mut land, "ann", &task), polls(&land)), ("AUTH_REQUIRED".to_owned(), 0), "{app} {token} {body}");
+    }
+    assert_eq!(ping(&mut land, "hr", &token, &own), 204);
+    assert_eq!(polls(&land), 0, "it is noted, and no more");
+    assert_eq!((state(&mut land, "ann", &task), polls(&land)), ("AUTH_REQUIRED".to_owned(), 1));
+    assert_eq!((state(&mut land, "ann", &task), polls(&land)), ("AUTH_REQUIRED".to_owned(), 1));
+    data(&land.send("bob", &json!({})).task());
+    let others = notification(&land);
+    assert_ne!(others, token);
+    land.decide("ann");
+    assert_eq!(ping(&mut land, "hr", &others, &own), 204, "of another flow");
+    assert_eq!(state(&mut land, "ann", &task), "AUTH_REQUIRED");
+    assert_eq!(ping(&mut land, "hr", &token, &own), 204);
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-1");
+    assert_eq!(ping(&mut land, "hr", &token, &own), 204, "it need not hear that it is over");
+    let mut plain = ciba();
+    plain.send("ann", &json!({}));
+    assert!(!plain.asked().pop().unwrap().contains("client_notification_token"));
+    assert_eq!(ping(&mut plain, "hr", &token, &own), 204, "with the same key");
 }

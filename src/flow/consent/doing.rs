@@ -1,6 +1,7 @@
 //! How far a visit has come.
 
 use super::owner::{Owner, Turn};
+use super::ping::Ping;
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
 use crate::credential::user_tokens::UserTokens;
@@ -32,6 +33,10 @@ pub(super) enum Doing {
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
     /// That the grant is kept.
     Keeping(u64, Link),
+    /// What a server says.
+    Pinged(Box<Ping>),
+    /// That it is noted.
+    Noting(u64),
     /// What a user is served who asks for its grants.
     Serving(Box<Owner>),
 }
@@ -40,14 +45,15 @@ impl Doing {
     /// What it waits for, besides a form.
     pub const fn awaits(&self) -> Option<Want> {
         match self {
-            Self::Form(_) => None,
+            Self::Form(_) | Self::Pinged(_) => None,
             Self::Looking(job, ..)
             | Self::Leaving(job, ..)
             | Self::SigningIn(job, ..)
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
-            | Self::Keeping(job, _) => Some(Want::Job(*job)),
+            | Self::Keeping(job, _)
+            | Self::Noting(job) => Some(Want::Job(*job)),
             Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }

@@ -10,6 +10,7 @@ mod head;
 mod html;
 mod owner;
 pub mod page;
+mod ping;
 mod settle;
 mod site;
 mod steps;

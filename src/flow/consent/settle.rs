@@ -2,6 +2,7 @@
 
 use super::doing::{Doing, Next};
 use super::page::{Fault as Refusal, Page};
+use super::ping;
 use super::site::{Around, Site};
 use super::steps::RETRY;
 use crate::config::Bind;
@@ -24,7 +25,8 @@ impl<'a> Site<'a> {
     pub fn settled(&self, doing: Doing, effects: &mut Vec<Effect>) -> Next {
         let supply = self.context.runtime.supply();
         match doing {
-            Doing::Form(body) => Next::Wait(Box::new(Doing::Form(body))),
+            doing @ (Doing::Form(_) | Doing::Pinged(_)) => Next::Wait(Box::new(doing)),
+            Doing::Noting(job) => ping::noted(supply.outcome(job)),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
                 Ok(around) => Next::Answer(self.start(around, &link, &text)),

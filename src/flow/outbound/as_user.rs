@@ -396,7 +396,7 @@ impl Outbound {
         let scopes = config.app_of(&self.connection).map_or(&[][..], |(_, app)| acting.own.scopes(app));
         let data = json!({"issued_by": "attache", "connection": self.connection.name, "expires_at": consent.expires_at, "scopes": scopes});
         let Value::Object(mut data) = data else { return Map::new() };
-        data.extend(consent.members().into_iter().map(|(name, value)| (name.to_owned(), value.into())));
+        data.extend(consent.members().map(|([name, _], value)| (name.to_owned(), value.into())));
         data
     }
 }

@@ -49,18 +49,17 @@ impl Consent {
         }
     }
 
-    /// The same for programs: each member that there is.
-    #[must_use]
-    pub fn members(&self) -> Vec<(&'static str, &str)> {
+    /// The same for programs: each member that there is, with its names in the data of a task and in details of an error.
+    pub fn members(&self) -> impl Iterator<Item = ([&'static str; 2], &str)> {
         let Shown { uri, complete, user_code, message } = &self.shown;
         let all = [
-            ("link", &self.link),
-            ("verification_uri", uri),
-            ("verification_uri_complete", complete),
-            ("user_code", user_code),
-            ("binding_message", message),
+            (["link", "link"], &self.link),
+            (["verification_uri", "verificationUri"], uri),
+            (["verification_uri_complete", "verificationUriComplete"], complete),
+            (["user_code", "userCode"], user_code),
+            (["binding_message", "bindingMessage"], message),
         ];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value.as_str())).collect()
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(names, value)| (names, value.as_str()))
     }
 }
 
@@ -238,7 +237,7 @@ impl Denial {
             metadata.push(("scope", self.scopes.join(" ")));
         }
         if let Some(consent) = &self.consent {
-            metadata.extend(consent.members().into_iter().map(|(name, value)| (name, value.to_owned())));
+            metadata.extend(consent.members().map(|([_, name], value)| (name, value.to_owned())));
             metadata.push(("expiresAt", consent.expires_at.clone()));
         }
         (reason, domain, metadata)

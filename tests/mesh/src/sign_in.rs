@@ -41,6 +41,8 @@ pub struct SignIn {
 pub struct Other {
     /// Members of `user_passthrough`.
     pub passthrough: Value,
+    /// Users agree on another device, at the organization's own server: `device_code` or `ciba`, with these members besides.
+    pub elsewhere: Option<(&'static str, Value)>,
     /// Members of `consent`.
     pub consent: Value,
     /// Members of the app.
@@ -71,7 +73,13 @@ impl SignIn {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
         let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
-        let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
+        let (corp, partner) = match other.elsewhere {
+            Some(_) => {
+                let corp = UserServer::start(&corp_name, &corp).await?;
+                (corp.clone(), corp)
+            }
+            None => tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?,
+        };
         let authority = Authority::new("consent")?;
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
         let mut file = file(mesh, &corp, &partner, &other)?;
@@ -197,6 +205,11 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
             "authentication": {"client_secret_basic": {"secret": "attache"}}})
     };
     let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": [HR]});
+    if let Some((way, members)) = &other.elsewhere {
+        let endpoint = if *way == "ciba" { user_server::BACKCHANNEL } else { user_server::DEVICE };
+        own[way] = json!({"endpoint": {"uri": partner.uri(endpoint), "cluster": "hr-server"}});
+        merge(&mut own[way], members);
+    }
     merge(&mut own, &other.passthrough);
     let mut connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
         "pin": {"clusters": ["remote"]}, "credential": {"user_passthrough": own}});
@@ -226,6 +239,9 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
         let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
             "client": client(partner, "hr-server"), "scopes": ["openid", "tasks.read"],
             "revocation_endpoint": {"uri": partner.uri(user_server::REVOCATION), "cluster": "hr-server"}});
+        if other.elsewhere.is_some() {
+            app.as_object_mut().map(|app| app.remove("authorization_endpoint"));
+        }
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;

@@ -89,6 +89,7 @@ impl Tokens {
 }
 
 /// A running server.
+#[derive(Clone)]
 pub struct UserServer {
     pub process: Arc<Process>,
     pub port: u16,

@@ -1,7 +1,7 @@
 //! The steps in which a flow begins, and is looked at, whose user agrees on another device. Whoever calls the server says so in the vault
 //! before: so one of all workers and Envoys does, and no sooner than the server allows.
 
-use crate::config::{Connection, OauthApp, Way};
+use crate::config::{Connection, Delivery, OauthApp, Way};
 use crate::credential::Failure;
 use crate::credential::devices::{LONGEST_INTERVAL, Poll, read_begun, read_poll};
 use crate::credential::endpoint::digest;
@@ -13,6 +13,7 @@ use crate::flow::supply::grants::jobs::{Outcome, State};
 use crate::flow::supply::grants::standing::{Flow, MOST, Stage, Standing, Waiting, after};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Session, Step, Version};
+use crate::wire::base64url;
 use crate::wire::hex;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
@@ -43,6 +44,8 @@ pub enum Order {
     },
     /// This flow ends like this, if it is under way.
     End([u8; 16], Ended),
+    /// The server says that the user of this flow has decided, which it knows by that: it may be asked at once.
+    Ping([u8; 16], String),
     /// The grant that this flow gave is kept, sealed, until then.
     Keep([u8; 16], Vec<u8>, UnixTime),
 }
@@ -123,6 +126,23 @@ impl Supply {
             job.waits = waits;
         }
         Some(number)
+    }
+
+    /// What the server of `connection` shows when it says that the user of flow `id` has decided: nobody else can make one.
+    fn ping_token(&self, key: &GrantKey, id: &[u8; 16], connection: &Connection, now: UnixTime) -> String {
+        let app = self.config.app_of(connection).map_or("", |(name, _)| name);
+        let plain = [&key.to_bytes()[..], id, connection.name.as_bytes()].concat();
+        let sealed = self.ring().map(|ring| ring.seal(&[b"ping", app.as_bytes()], self.seal_nonce(now), &plain));
+        base64url::encode(&sealed.unwrap_or_default())
+    }
+
+    /// What `token` was made for, which somebody shows in the name of registration `app`: the caller and the connection, and the flow.
+    pub(in crate::flow) fn pinged(&self, app: &str, token: &str) -> Option<(GrantKey, usize, [u8; 16])> {
+        let plain = self.ring()?.open(&[b"ping", app.as_bytes()], &base64url::decode(token)?)?;
+        let (key, rest) = plain.expose_secret().split_first_chunk()?;
+        let (id, name) = rest.split_first_chunk()?;
+        let index = self.config.connections.iter().position(|connection| connection.name.as_bytes() == name)?;
+        Some((GrantKey::from_bytes(key), index, *id))
     }
 }
 
@@ -235,6 +255,17 @@ impl Work {
                 self.at = At::Taking(standing);
                 return Ok(Operation::Remove { place: self.place(), version });
             }
+            Order::Ping(id, code) => {
+                let is_pending = standing.is_pending(*id);
+                match &mut standing.stage {
+                    Stage::Waiting(waiting) if is_pending && waiting.given.is_none() && waiting.code.expose_secret() == code => {
+                        waiting.next = UnixTime::default();
+                    }
+                    _ => return Err(seen(standing)),
+                }
+                let outcome = Seen::new(standing.clone());
+                return self.write(supply, standing, over, Ok(outcome), now);
+            }
             Order::Look | Order::Begin { .. } => {}
         }
         let begins = matches!(self.order, Order::Begin { .. });
@@ -256,11 +287,14 @@ impl Work {
         let Some((connection, app, way)) = self.around(supply) else { return Err(failed(Failure::Unavailable)) };
         let request = match (&standing.stage, &self.order) {
             (Stage::Waiting(waiting), _) => supply.ask_again(connection, app, &waiting.code, now),
-            (_, Order::Begin { hint, message, .. }) => {
-                let parameters = match way {
-                    Way::DeviceCode(_) => Vec::new(),
-                    Way::Ciba(_) => vec![("login_hint", hint.as_str()), ("binding_message", message.as_str())],
-                };
+            (_, Order::Begin { id, hint, message }) => {
+                let mut parameters = Vec::new();
+                let mut token = None;
+                if let Way::Ciba(own) = way {
+                    parameters.extend([("login_hint", hint.as_str()), ("binding_message", message.as_str())]);
+                    token = (own.delivery == Delivery::Ping).then(|| supply.ping_token(&self.key, id, connection, now));
+                }
+                parameters.extend(token.as_deref().map(|token| ("client_notification_token", token)));
                 supply.ask_to_begin(connection, app, parameters, now)
             }
             _ => None,
