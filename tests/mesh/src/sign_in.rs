@@ -11,6 +11,7 @@ use crate::envoy_file::EnvoyFile;
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::Mesh;
 use crate::person::{Browser, Page, Person, parameters};
+use crate::port::Reserved;
 use crate::tls::{Authority, Identity};
 use crate::user_server::{self, UserServer};
 use crate::{canary, place};
@@ -34,6 +35,7 @@ pub struct SignIn {
     pub access_log: PathBuf,
     file: EnvoyFile,
     options: Options,
+    _port: Option<Reserved>,
 }
 
 /// What differs from the usual.
@@ -72,6 +74,17 @@ impl SignIn {
     pub async fn start(mesh: &Mesh, name: &str, other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
+        let authority = Authority::new("consent")?;
+        // A server that pings must know where before there is an Envoy.
+        let is_pinged = other.elsewhere.as_ref().is_some_and(|(_, members)| members["delivery"] == "ping");
+        let port = if is_pinged { Some(Reserved::new()?) } else { None };
+        let corp = match &port {
+            Some(port) => {
+                let corp = corp.set("ping", format!("{CONSENT}/consent/ciba/hr"));
+                corp.set("ping-port", port.port().to_string()).set("ping-ca", authority.file()?)
+            }
+            None => corp,
+        };
         let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
         let (corp, partner) = match other.elsewhere {
             Some(_) => {
@@ -80,7 +93,6 @@ impl SignIn {
             }
             None => tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?,
         };
-        let authority = Authority::new("consent")?;
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
         let mut file = file(mesh, &corp, &partner, &other)?;
         let access_log = place::logs().join(place::unique("access-sign-in.log"));
@@ -88,13 +100,13 @@ impl SignIn {
         file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": access_log, "log_format": {"text_format_source": {"inline_string": format}}}}]);
-        add_browsers(&mut file, &authority, &server)?;
+        add_browsers(&mut file, &authority, &server, port.as_ref())?;
         let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
         let envoy = Envoy::start(name, &file, options.clone()).await?;
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser, access_log, file, options })
+        Ok(Self { corp, partner, envoy, browser, access_log, file, options, _port: port })
     }
 
     /// One more Envoy with the same configuration.
@@ -249,10 +261,13 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
 }
 
 /// Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
-fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity) -> Result<()> {
+fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity, port: Option<&Reserved>) -> Result<()> {
     let listeners = file.listeners_mut()?;
     let mut browsers = listeners.first().context("no listener")?.clone();
     browsers["name"] = json!("consent");
+    if let Some(port) = port {
+        browsers["address"]["socket_address"]["port_value"] = json!(port.port());
+    }
     listeners.insert(0, browsers);
     authority.guard(file, server)?;
     let listeners = file.listeners_mut()?;

@@ -9,6 +9,7 @@ use attache_mesh::envoy::Options as EnvoyOptions;
 use attache_mesh::http::{Call, message_1_0, rpc};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::person::Person;
+use attache_mesh::refusal::{self, Form};
 use attache_mesh::sign_in::{HR, Other, SignIn};
 use attache_mesh::user_server::{CIBA_GRANT, DEVICE_GRANT, Options, TOKEN};
 use attache_mesh::wait;
@@ -174,6 +175,26 @@ async fn asked_by_the_server(mesh: &'static Mesh) -> Result<()> {
     nothing_shown(&house).await
 }
 
+/// Polls would come once in a minute: it is the server that says when.
+async fn told_by_the_server(mesh: &'static Mesh) -> Result<()> {
+    let members = json!({"login_hint": "sub", "delivery": "ping"});
+    let server = Options::default().set("interval", "60");
+    let other = Other { elsewhere: Some(("ciba", members)), corp: server, envoy: EnvoyOptions::default().own(), ..Other::default() };
+    let house = SignIn::start(mesh, "ciba-ping", other).await?;
+    let (task, _) = asked(&house, "ann", false).await?;
+    ensure!(house.state("ann", &task["id"]).await? == "TASK_STATE_AUTH_REQUIRED");
+    ensure!(polls(&house, CIBA_GRANT).await? == 0, "a poll before its time");
+    house.corp.approve("ann").await?;
+    ensure!(ended(&house, "ann", &task).await? == "TASK_STATE_INPUT_REQUIRED");
+    ensure!(polls(&house, CIBA_GRANT).await? == 1);
+    let said = claims(&token(&house.send("ann", "and now").await?)?)?;
+    ensure!(said["sub"] == "ann" && said["aud"] == HR, "{said}");
+    // Anybody may try.
+    let guess = Call::post("/consent/ciba/hr", &json!({"auth_req_id": "x"})).host("consent.example.com").bearer("guessed");
+    ensure!(guess.send(house.envoy.port()).await?.status == 401);
+    nothing_shown(&house).await
+}
+
 async fn said_no(mesh: &'static Mesh) -> Result<()> {
     let house = house(mesh, "ciba-denied", "ciba", Options::default().set("interval", INTERVAL)).await?;
     let (task, _) = asked(&house, "ann", false).await?;
@@ -187,13 +208,15 @@ async fn said_no(mesh: &'static Mesh) -> Result<()> {
     house.corp.bend_id_token(&json!({})).await?;
     // A server that fails for a while loses nothing.
     let (task, _) = asked(&house, "ann", false).await?;
+    let get = Call::get(format!("/tasks/{}", task["id"].as_str().context("no id")?)).host("hr.example.com").version("1.0");
+    let get = get.bearer(&house.token("ann").await?);
     house.corp.fail(TOKEN, 503, 1).await?;
     house.corp.approve("ann").await?;
     let failed = wait::until("a refusal", LIMIT, async || {
-        let state = house.state("ann", &task["id"]).await?;
-        Ok((state != "TASK_STATE_AUTH_REQUIRED").then_some(state))
+        let reply = get.send(house.envoy.port()).await?;
+        Ok((reply.json()["status"]["state"] != "TASK_STATE_AUTH_REQUIRED").then_some(reply))
     });
-    ensure!(failed.await? == "credential_unavailable");
+    refusal::check(&failed.await?, "credential_unavailable", &Form::Status)?;
     ensure!(ended(&house, "ann", &task).await? == "TASK_STATE_INPUT_REQUIRED");
     token(&house.send("ann", "at last").await?)?;
     nothing_shown(&house).await
@@ -216,6 +239,7 @@ pub fn add(suite: &mut Suite) {
     suite.add("user_passthrough_devices::are_asked_for_by_one_worker_and_no_sooner_than_the_server_allows", one_poll);
     suite.add("user_passthrough_devices::give_nothing_where_somebody_else_agrees_or_the_user_says_no", of_others);
     suite.add("user_passthrough_devices::are_asked_by_the_server_with_the_message_that_the_task_shows", asked_by_the_server);
+    suite.add("user_passthrough_devices::are_looked_at_when_the_server_pings", told_by_the_server);
     suite.add("user_passthrough_devices::that_say_no_or_speak_for_others_are_heard", said_no);
     suite.add("user_passthrough_devices::are_asked_for_a_bounded_time", runs_out);
 }
