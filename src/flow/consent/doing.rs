@@ -1,7 +1,7 @@
 //! How far a visit has come.
 
 use super::owner::{Owner, Turn};
-use super::ping::Ping;
+use super::ping::{Heard, Ping};
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
 use crate::credential::user_tokens::UserTokens;
@@ -65,6 +65,23 @@ pub(super) enum Next {
     Wait(Box<Doing>),
     Answer(Reply),
     Refuse(Box<Denial>),
+}
+
+impl From<Denial> for Next {
+    fn from(denial: Denial) -> Self {
+        Self::Refuse(Box::new(denial))
+    }
+}
+
+impl From<Heard> for Next {
+    fn from(heard: Heard) -> Self {
+        match heard {
+            Heard::More(ping) => Self::Wait(Box::new(Doing::Pinged(ping))),
+            Heard::Job(job) => Self::Wait(Box::new(Doing::Noting(job))),
+            Heard::Answer(reply) => Self::Answer(reply),
+            Heard::Refuse(denial) => denial.into(),
+        }
+    }
 }
 
 impl From<Turn> for Next {

@@ -1,21 +1,30 @@
 //! Servers that say that a user has decided (OpenID Connect CIBA Core 1.0 section 10.2): it is noted, and nothing more, so that the next
 //! request of the caller asks at once.
 
-use super::doing::{Doing, Next};
 use crate::credential::user::GrantKey;
 use crate::flow::event::Reply;
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::flow::setup::runtime::Context;
-use crate::flow::supply::grants::devices::Order;
 use crate::flow::supply::grants::jobs::Outcome;
+use crate::flow::supply::grants::order::Order;
 use crate::identity::bearer;
 use crate::wire::json::UniqueObject;
 use serde_json::Value;
 
 /// Longest body that is read.
 const MOST_BYTES: usize = 4096;
+
+/// What comes next.
+pub(super) enum Heard {
+    /// The rest of the body.
+    More(Box<Ping>),
+    /// That it is noted, by this job.
+    Job(u64),
+    Answer(Reply),
+    Refuse(Denial),
+}
 
 /// A server that is listened to.
 pub(super) struct Ping {
@@ -35,37 +44,33 @@ impl Ping {
     }
 
     /// Reads what it says.
-    pub fn read(mut self: Box<Self>, chunk: &[u8], end: bool, context: &Context<'_>) -> Next {
+    pub fn read(mut self: Box<Self>, chunk: &[u8], end: bool, context: &Context<'_>) -> Heard {
         self.body.extend_from_slice(chunk);
         if self.body.len() > MOST_BYTES {
-            return Denial::new(Reason::BodyTooLarge).into();
+            return Heard::Refuse(Denial::new(Reason::BodyTooLarge));
         }
         if !end {
-            return Next::Wait(Box::new(Doing::Pinged(self)));
+            return Heard::More(self);
         }
         let said: UniqueObject = serde_json::from_slice(&self.body).unwrap_or_default();
-        let Some(code) = said.0.get("auth_req_id").and_then(Value::as_str) else { return Denial::new(Reason::BodyMalformed).into() };
+        let Some(code) = said.0.get("auth_req_id").and_then(Value::as_str) else {
+            return Heard::Refuse(Denial::new(Reason::BodyMalformed));
+        };
         let order = Order::Ping(self.flow, code.to_owned());
         match context.runtime.supply().agree_elsewhere(self.key, self.connection, order, context.now) {
-            Some(job) => Next::Wait(Box::new(Doing::Noting(job))),
-            None => Denial::new(Reason::CredentialUnavailable).into(),
+            Some(job) => Heard::Job(job),
+            None => Heard::Refuse(Denial::new(Reason::CredentialUnavailable)),
         }
     }
 }
 
 /// What the server is answered. Of a flow that is over it need not hear.
-pub(super) fn noted(outcome: Option<Outcome>) -> Next {
+pub(super) fn noted(outcome: Option<Outcome>) -> Heard {
     match outcome {
         Some(Outcome::Stands(Ok(_))) => {
             let headers = vec![("cache-control", "no-store".to_owned())];
-            Next::Answer(Reply { status: 204, grpc_status: None, headers, body: String::new() })
+            Heard::Answer(Reply { status: 204, grpc_status: None, headers, body: String::new() })
         }
-        _ => Denial::new(Reason::CredentialUnavailable).into(),
-    }
-}
-
-impl From<Denial> for Next {
-    fn from(denial: Denial) -> Self {
-        Self::Refuse(Box::new(denial))
+        _ => Heard::Refuse(Denial::new(Reason::CredentialUnavailable)),
     }
 }

@@ -13,7 +13,7 @@ use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::user_tokens::UserTokens;
 use crate::flow::callers::id_token;
 use crate::flow::event::{Effect, Reply};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::vault::operation::{Done, Operation, Over, Place};
@@ -26,7 +26,7 @@ impl<'a> Site<'a> {
         let supply = self.context.runtime.supply();
         match doing {
             doing @ (Doing::Form(_) | Doing::Pinged(_)) => Next::Wait(Box::new(doing)),
-            Doing::Noting(job) => ping::noted(supply.outcome(job)),
+            Doing::Noting(job) => ping::noted(supply.outcome(job)).into(),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
                 Ok(around) => Next::Answer(self.start(around, &link, &text)),

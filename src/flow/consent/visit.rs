@@ -137,7 +137,7 @@ impl Visit {
                     form => site.begin(form.ok().as_ref()),
                 }
             }
-            (Event::RequestBody { end, chunk, .. }, Doing::Pinged(ping)) => ping.read(&chunk, end, context),
+            (Event::RequestBody { end, chunk, .. }, Doing::Pinged(ping)) => ping.read(&chunk, end, context).into(),
             (Event::BodyWithheld, Doing::Form(_) | Doing::Pinged(_)) => return withheld(None, effects),
             (Event::Settled, doing) => site.settled(doing, effects),
             (_, doing) => Next::Wait(Box::new(doing)),

@@ -1,7 +1,7 @@
 //! What is known of a call that goes as its user, while something is waited for.
 
-use crate::flow::supply::grants::devices::Seen;
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
+use crate::flow::supply::grants::order::Seen;
 use crate::ownership::Named;
 
 /// What is found out of a call on its way.

@@ -8,11 +8,12 @@ use crate::credential::endpoint::digest;
 use crate::credential::grant::asked;
 use crate::credential::user::GrantKey;
 use crate::flow::event::call::{Answer, Call};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::jobs::{Outcome, State};
+use crate::flow::supply::grants::order::{At, Order, Seen, Work};
 use crate::flow::supply::grants::standing::{Flow, MOST, Stage, Standing, Waiting, after};
 use crate::flow::supply::store::Supply;
-use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Session, Step, Version};
+use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Step, Version};
 use crate::wire::base64url;
 use crate::wire::hex;
 use crate::wire::time::UnixTime;
@@ -27,70 +28,6 @@ const REST: Duration = Duration::from_secs(5);
 const SLOWER: u64 = 5;
 /// How often it begins anew because somebody else was quicker.
 const ATTEMPTS: u8 = 4;
-
-/// What is wanted.
-#[derive(Debug)]
-pub enum Order {
-    /// How it stands.
-    Look,
-    /// The same; where nothing is under way, a flow of this id begins, for the user whom the hint names, with this message.
-    Begin {
-        /// What tells the flow from others.
-        id: [u8; 16],
-        /// Whom the server is to ask, in CIBA.
-        hint: String,
-        /// What that user is shown, in CIBA.
-        message: String,
-    },
-    /// This flow ends like this, if it is under way.
-    End([u8; 16], Ended),
-    /// The server says that the user of this flow has decided, which it knows by that: it may be asked at once.
-    Ping([u8; 16], String),
-    /// The grant that this flow gave is kept, sealed, until then.
-    Keep([u8; 16], Vec<u8>, UnixTime),
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub struct Seen {
-    /// How it stands.
-    pub standing: Standing,
-    /// The latest flow has ended just now.
-    pub is_over: bool,
-    /// The grant is kept.
-    pub is_kept: bool,
-}
-
-impl Seen {
-    const fn new(standing: Standing) -> Self {
-        Self { standing, is_over: false, is_kept: false }
-    }
-}
-
-/// One order that is worked on.
-#[derive(Debug)]
-pub(super) struct Work {
-    key: GrantKey,
-    connection: usize,
-    order: Order,
-    at: At,
-    session: Option<Box<dyn Session>>,
-    attempts: u8,
-}
-
-#[derive(Debug)]
-enum At {
-    Reading,
-    /// It is said that the server will be called.
-    Claiming(Standing),
-    /// The server is called.
-    Asking(Standing, Version, UnixTime),
-    /// What came of it is written.
-    Writing(Result<Seen, Failure>),
-    /// A flow is taken away whose grant is then kept.
-    Taking(Standing),
-    Keeping(Standing),
-}
 
 /// What follows.
 pub(super) enum Turn {
@@ -304,7 +241,9 @@ impl Work {
                 self.at = At::Asking(standing, version, now);
                 Err(Turn::Call(request.into()))
             }
-            Some(Err((failure, cause))) => self.told_nothing(supply, (standing, version), (failure, &cause), now),
+            Some(Err((failure, cause))) => {
+                self.told_nothing(supply, (standing, version), (failure, &["cannot be asked: ", &cause].concat()), now)
+            }
             None => Err(failed(Failure::Unavailable)),
         }
     }
@@ -369,7 +308,7 @@ impl Work {
         (failure, cause): (Failure, &str),
         now: UnixTime,
     ) -> Next {
-        self.tells(supply, &["the server ", cause]);
+        self.tells(supply, &["no answer about a user who is asked elsewhere: the server ", cause]);
         match &mut standing.stage {
             Stage::Waiting(waiting) => {
                 // Polls must slow down where they come to nothing (RFC 8628 section 3.5).

@@ -1,6 +1,7 @@
 //! How flows ended, as the vault says it: each ends once, whoever ends it first.
 
 use crate::credential::link::LIFETIME;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Operation, Over, Place};
 use crate::wire::time::UnixTime;
@@ -9,36 +10,6 @@ use std::time::Duration;
 
 /// How long it is known, after its link has run out.
 const KEPT: Duration = Duration::from_secs(600);
-
-/// How a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The user's answer was taken.
-    Used,
-    /// The user said no.
-    Denied,
-    /// The client gave up.
-    Cancelled,
-    /// Somebody else than the caller agreed.
-    Stranger,
-}
-
-impl Ended {
-    const ALL: [Self; 4] = [Self::Used, Self::Denied, Self::Cancelled, Self::Stranger];
-
-    pub(super) fn of(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|ended| ended.word().as_bytes() == word)
-    }
-
-    pub(super) const fn word(self) -> &'static str {
-        match self {
-            Self::Used => "used",
-            Self::Denied => "denied",
-            Self::Cancelled => "cancelled",
-            Self::Stranger => "stranger",
-        }
-    }
-}
 
 impl Supply {
     /// Ends flow `id`, unless it has ended: a job. `None`: the vault cannot be asked.

@@ -4,7 +4,7 @@
 use crate::credential::Failure;
 use crate::credential::user_tokens::UserTokens;
 use crate::flow::event::call::Call;
-use crate::flow::supply::grants::devices::{Seen, Work};
+use crate::flow::supply::grants::order::{Seen, Work};
 use crate::flow::supply::vault::operation::{Done, Fault, Session};
 use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;

@@ -4,10 +4,12 @@
 pub mod asking;
 pub mod devices;
 pub mod doing;
+pub mod ended;
 pub mod entries;
 pub mod finding;
 pub mod flows;
 pub mod jobs;
 pub mod kept;
+pub mod order;
 pub mod standing;
 pub mod work;

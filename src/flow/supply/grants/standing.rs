@@ -2,7 +2,7 @@
 //! under way at most, and those of the last hour are counted.
 
 use crate::credential::devices::{Begun, Shown};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 use crate::wire::base64url;
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
