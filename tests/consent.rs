@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+#[path = "consent/elsewhere.rs"]
+mod elsewhere;
 #[path = "consent/land.rs"]
 mod land;
 #[path = "consent/shared.rs"]

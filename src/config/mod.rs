@@ -15,6 +15,7 @@ mod client;
 mod connection;
 mod consent;
 mod credential;
+mod devices;
 mod document_headers;
 mod duration;
 mod error;
@@ -78,6 +79,7 @@ pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
     Passthrough, Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
+pub use devices::{Ciba, Delivery, DeviceCode, Way};
 pub use document_headers::DocumentHeader;
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};

@@ -56,6 +56,20 @@ pub fn asked(issuer: Option<&str>, client: &str, scopes: &[String], resource: &[
 }
 
 impl Grant {
+    /// What `user` agreed to at `agreed`: scopes, and the digest of all that was asked for; with the tokens, and when they were asked for.
+    #[must_use]
+    pub fn new(
+        user: User,
+        connection: String,
+        (scopes, asked): (Vec<String>, [u8; 16]),
+        (tokens, since): (UserTokens, UnixTime),
+        agreed: UnixTime,
+    ) -> Self {
+        let access = tokens.access.clone();
+        let own = Self { user, connection, access, since, until: since, refresh: None, asked, scopes, agreed, lease: None };
+        own.with(tokens, since)
+    }
+
     /// The same with `tokens`, which were asked for at `since`. A server that gives no new refresh token means the old one
     /// (RFC 6749 section 6).
     #[must_use]

@@ -1,8 +1,8 @@
 //! What follows when what a visit waited for is there: who signed in is compared, a code is redeemed, a grant is kept.
 
 use super::doing::{Doing, Next};
-use super::id_token;
 use super::page::{Fault as Refusal, Page};
+use super::ping;
 use super::site::{Around, Site};
 use super::steps::RETRY;
 use crate::config::Bind;
@@ -11,8 +11,9 @@ use crate::credential::authorize::Tie;
 use crate::credential::grant::{self, Grant};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::user_tokens::UserTokens;
+use crate::flow::callers::id_token;
 use crate::flow::event::{Effect, Reply};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::vault::operation::{Done, Operation, Over, Place};
@@ -24,7 +25,8 @@ impl<'a> Site<'a> {
     pub fn settled(&self, doing: Doing, effects: &mut Vec<Effect>) -> Next {
         let supply = self.context.runtime.supply();
         match doing {
-            Doing::Form(body) => Next::Wait(Box::new(Doing::Form(body))),
+            doing @ (Doing::Form(_) | Doing::Pinged(_)) => Next::Wait(Box::new(doing)),
+            Doing::Noting(job) => ping::noted(supply.outcome(job)).into(),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
             Doing::Learning(_, text, link) => self.look(text, link),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
@@ -102,7 +104,7 @@ impl<'a> Site<'a> {
     /// Sends the browser to where its user shows who it is, or agrees.
     fn leave(&self, around: Around<'a>, link: Link, again: bool) -> Next {
         let tie = self.tie(&link);
-        let (stage, location, server) = match (around.own.bind, self.sign_in(&link)) {
+        let (stage, location, server) = match (around.own.bind(), self.sign_in(&link)) {
             (Bind::SignIn, Some(sign_in)) => {
                 let location = self.sign_in_uri(sign_in, &link, &tie, again);
                 (Stage::SigningIn(tie), location, sign_in.authorization_endpoint.authority())
@@ -126,7 +128,7 @@ impl<'a> Site<'a> {
         };
         let Some(sign_in) = self.sign_in(&link) else { return Next::Answer(self.plain(&Page::BadLink)) };
         let server = sign_in.authorization_endpoint.authority();
-        match id_token::judge(token.expose_secret(), &link, &sign_in.client.client_id, &tie.nonce, may_wait, self.context) {
+        match id_token::judge(token.expose_secret(), &expected(&link, &sign_in.client.client_id, &tie), may_wait, self.context) {
             Sought::Wait(want) => Next::Wait(Box::new(Doing::Judging(want, link, tie, token))),
             Sought::No(fault) => self.unknown(&link, around, server, fault, effects),
             Sought::Here(()) => {
@@ -172,9 +174,9 @@ impl<'a> Site<'a> {
     /// The tokens are there: if it is the caller who agreed, they are kept.
     fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool) -> Next {
         let Ok(around) = Around::of(&link, self.context) else { return Next::Answer(self.plain(&Page::BadLink)) };
-        if around.own.bind == Bind::IdToken {
+        if around.own.bind() == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
-            match id_token::judge(token, &link, &around.server.client.client_id, &tie.nonce, may_wait, self.context) {
+            match id_token::judge(token, &expected(&link, &around.server.client.client_id, &tie), may_wait, self.context) {
                 Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
                 // The link is the caller's still: whoever else has it does not use it up.
                 Sought::No(fault) => {
@@ -187,19 +189,8 @@ impl<'a> Site<'a> {
         }
         let (tokens, since) = *tokens;
         let scopes = around.own.scopes(around.app).to_vec();
-        let new = Grant {
-            user: link.user.clone(),
-            connection: link.connection.clone(),
-            access: tokens.access.clone(),
-            since,
-            until: since,
-            refresh: None,
-            asked: grant::asked(around.app.issuer.as_deref(), &around.server.client.client_id, &scopes, &around.own.resource),
-            scopes,
-            agreed: self.now(),
-            lease: None,
-        };
-        let new = new.with(tokens, since);
+        let asked = grant::asked(around.app.issuer.as_deref(), &around.server.client.client_id, &scopes, &around.own.resource);
+        let new = Grant::new(link.user.clone(), link.connection.clone(), (scopes, asked), (tokens, since), self.now());
         let supply = self.context.runtime.supply();
         let key = link.user.key(&link.connection, around.name);
         let Some(bytes) = supply.seal_grant(&key, &new, self.now()) else { return self.later() };
@@ -219,4 +210,10 @@ impl<'a> Site<'a> {
         };
         Next::Answer(Site::end(link, self.plain(&Page::Refused { server, fault })))
     }
+}
+
+/// Who must have signed in.
+fn expected<'e>(link: &'e Link, client_id: &'e str, tie: &'e Tie) -> id_token::Expected<'e> {
+    let tie = Some(id_token::Tied { claim: "nonce", value: &tie.nonce, must: true });
+    id_token::Expected { issuer: &link.issuer, identity: &link.identity, client_id, tie }
 }

@@ -2,6 +2,7 @@
 
 mod acting;
 pub mod as_user;
+mod elsewhere;
 mod endorse;
 mod endorsed;
 pub mod finding;

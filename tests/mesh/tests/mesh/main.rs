@@ -94,6 +94,7 @@ mod traces;
 mod upgrade;
 mod user_passthrough;
 mod user_passthrough_clients;
+mod user_passthrough_devices;
 mod user_passthrough_etcd;
 mod user_passthrough_grants;
 mod user_passthrough_links;
@@ -211,6 +212,7 @@ fn main() -> ExitCode {
     upgrade::add(&mut suite);
     user_passthrough::add(&mut suite);
     user_passthrough_clients::add(&mut suite);
+    user_passthrough_devices::add(&mut suite);
     user_passthrough_etcd::add(&mut suite);
     user_passthrough_grants::add(&mut suite);
     user_passthrough_links::add(&mut suite);
