@@ -74,11 +74,11 @@ impl SignIn {
     pub async fn start(mesh: &Mesh, name: &str, other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
-        let authority = Authority::new("consent")?;
+        let authority = Authority::new("consent authority")?;
         // A server that pings must know where before there is an Envoy.
         let is_pinged = other.elsewhere.as_ref().is_some_and(|(_, members)| members["delivery"] == "ping");
-        let port = if is_pinged { Some(Reserved::new()?) } else { None };
-        let corp = match &port {
+        let reserved = if is_pinged { Some(Reserved::new()?) } else { None };
+        let corp = match &reserved {
             Some(port) => {
                 let corp = corp.set("ping", format!("{CONSENT}/consent/ciba/hr"));
                 corp.set("ping-port", port.port().to_string()).set("ping-ca", authority.file()?)
@@ -100,13 +100,13 @@ impl SignIn {
         file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": access_log, "log_format": {"text_format_source": {"inline_string": format}}}}]);
-        add_browsers(&mut file, &authority, &server, port.as_ref())?;
+        add_browsers(&mut file, &authority, &server, reserved.as_ref())?;
         let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
         let envoy = Envoy::start(name, &file, options.clone()).await?;
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser, access_log, file, options, _port: port })
+        Ok(Self { corp, partner, envoy, browser, access_log, file, options, _port: reserved })
     }
 
     /// One more Envoy with the same configuration.
