@@ -5,6 +5,7 @@ use super::ping::{Heard, Ping};
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
 use crate::credential::user_tokens::UserTokens;
+use crate::flow::callers::id_token::Wrong;
 use crate::flow::event::Reply;
 use crate::flow::event::call::Want;
 use crate::flow::refusal::denial::Denial;
@@ -15,6 +16,8 @@ use secrecy::SecretString;
 pub(super) enum Doing {
     /// The form.
     Form(Vec<u8>),
+    /// What the server says of itself, before the page of a link is shown.
+    Learning(Want, String, Link),
     /// How the flow of a link stands, before its page is shown.
     Looking(u64, String, Link),
     /// The same, before the browser is sent on.
@@ -31,6 +34,8 @@ pub(super) enum Doing {
     Redeeming(u64, Link, Tie),
     /// Keys, to judge who agreed.
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
+    /// That the answer counts no more: it was not the caller who agreed.
+    Freeing(u64, Link, Wrong),
     /// That the grant is kept.
     Keeping(u64, Link),
     /// What a server says.
@@ -52,9 +57,10 @@ impl Doing {
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
+            | Self::Freeing(job, ..)
             | Self::Keeping(job, _)
             | Self::Noting(job) => Some(Want::Job(*job)),
-            Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
+            Self::Learning(want, ..) | Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }
     }

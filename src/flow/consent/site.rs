@@ -3,6 +3,7 @@
 use super::cookie::{self, Flow};
 use super::page::{Access, Fields, Frame, Page};
 use crate::config::{Bind, Config, Connection, Consent, HttpUri, OauthApp, SignIn, UserPassthrough};
+use crate::credential::app_server::AppServer;
 use crate::credential::authorize::{Asking, Tie};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::seal::KeyRing;
@@ -28,21 +29,35 @@ pub(super) struct Around<'a> {
     /// The registration's name, and what it is.
     pub name: &'a str,
     pub app: &'a OauthApp,
-    /// Where its users agree.
+    /// Its server, and where users agree there.
+    pub server: &'a AppServer,
     pub endpoint: &'a HttpUri,
 }
 
+/// Why there is nothing around a link.
+pub(super) enum Missing {
+    /// Its connection is not there any more, or sends no browsers anywhere.
+    Connection,
+    /// The server's metadata is not known.
+    Server,
+}
+
 impl<'a> Around<'a> {
-    /// What `link` leads to; `None` if its connection is not there any more, or sends no browsers anywhere.
-    pub fn of(link: &Link, config: &'a Config) -> Option<Self> {
-        let connection = config.connections.iter().find(|connection| connection.name == link.connection)?;
-        let own = connection.user_passthrough().filter(|own| own.way().is_none())?;
-        let (name, app) = config.app_of(connection)?;
-        Some(Self { connection, own, name, app, endpoint: app.authorization_endpoint.as_ref()? })
+    /// What `link` leads to.
+    pub fn of(link: &Link, context: &'a Context<'a>) -> Result<Self, Missing> {
+        let config = context.runtime.config();
+        let connection = connection(link, config).ok_or(Missing::Connection)?;
+        let own = connection.user_passthrough().filter(|own| own.way().is_none());
+        let (Some(own), Some((name, app))) = (own, config.app_of(connection)) else {
+            return Err(Missing::Connection);
+        };
+        let server = context.runtime.supply().server_of(connection).ok_or(Missing::Server)?;
+        let endpoint = server.authorization_endpoint.as_ref().ok_or(Missing::Server)?;
+        Ok(Self { connection, own, name, app, server, endpoint })
     }
 
     /// The host of the server at which the user agrees.
-    pub fn server(&self) -> &'a str {
+    pub fn host(&self) -> &'a str {
         self.endpoint.authority()
     }
 }
@@ -118,7 +133,7 @@ impl<'a> Site<'a> {
     /// What is said of the access that `link` is about; `scopes` are those that are asked for.
     pub fn access<'s>(&self, around: Around<'s>, link: &'s Link, scopes: &'s [&'s str]) -> Access<'s> {
         let agent = around.connection.target.hosts.iter().find_map(|host| host.host()).unwrap_or("");
-        Access { connection: &around.connection.name, agent, client: link.user.client.as_deref(), scopes, server: around.server() }
+        Access { connection: &around.connection.name, agent, client: link.user.client.as_deref(), scopes, server: around.host() }
     }
 
     /// The page that asks whether to go on.
@@ -179,7 +194,7 @@ impl<'a> Site<'a> {
         let again = (again && !around.app.authorization_parameters.0.contains_key("prompt")).then_some(("prompt", "login"));
         let asking = Asking {
             endpoint: around.endpoint,
-            client_id: &around.app.client.client_id,
+            client_id: &around.server.client.client_id,
             redirect_uri: &redirect_uri,
             scopes: around.own.scopes(around.app),
             resource: &around.own.resource,
@@ -187,6 +202,11 @@ impl<'a> Site<'a> {
         };
         asking.uri(tie)
     }
+}
+
+/// The connection that `link` is about.
+pub(super) fn connection<'a>(link: &Link, config: &'a Config) -> Option<&'a Connection> {
+    config.connections.iter().find(|connection| connection.name == link.connection).map(|connection| &**connection)
 }
 
 /// The flow of `link`, as its cookie is called.

@@ -327,10 +327,6 @@ impl<W: Clone> Desk<W> {
             self.send(want, call, now, &mut errands);
             return errands;
         }
-        // It goes on later: nobody is woken for nothing.
-        if supply.has_turn(want) {
-            return errands;
-        }
         match (&self.notes, want) {
             (Some(notes), Want::Token(key)) => {
                 notes.publish_token(&key, supply.fetched_token(&key, now).filter(|_| is_good), with.board);
@@ -340,7 +336,10 @@ impl<W: Clone> Desk<W> {
             }
             _ => {}
         }
-        self.settled(want);
+        // Who waits for what another does goes on waiting.
+        if !supply.has_turn(want) {
+            self.settled(want);
+        }
         errands
     }
 
@@ -377,7 +376,7 @@ impl<W: Clone> Desk<W> {
     /// Ends a callback: when the next tick should come, if that is sooner than it would anyway.
     pub fn rest(&mut self, supply: &Supply) -> Option<Duration> {
         self.woken = 0;
-        if supply.has_due_questions() || !self.news.is_empty() || !self.asked.is_empty() {
+        if supply.has_due_questions() || supply.has_grant_turn() || !self.news.is_empty() || !self.asked.is_empty() {
             Some(NEXT)
         } else {
             (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| supply.follows_grants().then_some(grants::entries::FOLLOWING))

@@ -206,9 +206,12 @@ impl Work {
             Order::Look | Order::Begin { .. } => {}
         }
         let begins = matches!(self.order, Order::Begin { .. });
+        let timeout = supply.server_of(connection).map(|server| server.client.token_endpoint.timeout);
         match &mut standing.stage {
             Stage::Waiting(waiting) if waiting.given.is_some() || now < waiting.next => return Err(seen(standing)),
-            Stage::Waiting(waiting) => waiting.next = after(now.plus(app.client.token_endpoint.timeout).plus(LEASE), 0),
+            // Its metadata could not be read.
+            _ if timeout.is_none() => return Err(failed(Failure::Unavailable)),
+            Stage::Waiting(waiting) => waiting.next = after(now.plus(timeout.unwrap_or_default()).plus(LEASE), 0),
             Stage::Starting(until) if begins && now < *until => return Err(Turn::Wait),
             _ if !begins || standing.flows.len() >= MOST => return Err(seen(standing)),
             Stage::Idle(until) if now < *until => return Err(failed(Failure::Unavailable)),
@@ -222,8 +225,9 @@ impl Work {
     /// Calls the server.
     fn call(&mut self, supply: &Supply, standing: Standing, version: Version, now: UnixTime) -> Next {
         let Some((connection, app, way)) = self.around(supply) else { return Err(failed(Failure::Unavailable)) };
+        let Some(server) = supply.server_of(connection) else { return Err(failed(Failure::Unavailable)) };
         let request = match (&standing.stage, &self.order) {
-            (Stage::Waiting(waiting), _) => supply.ask_again(connection, app, &waiting.code, now),
+            (Stage::Waiting(waiting), _) => supply.ask_again(connection, server, &waiting.code, now),
             (_, Order::Begin { id, hint, message }) => {
                 let mut parameters = Vec::new();
                 let mut token = None;
@@ -232,7 +236,7 @@ impl Work {
                     token = (own.delivery == Delivery::Ping).then(|| supply.ping_token(&self.key, id, connection, now));
                 }
                 parameters.extend(token.as_deref().map(|token| ("client_notification_token", token)));
-                supply.ask_to_begin(connection, app, parameters, now)
+                supply.ask_to_begin(connection, (app, server), parameters, now)
             }
             _ => None,
         };

@@ -11,5 +11,6 @@ pub mod flows;
 pub mod jobs;
 pub mod kept;
 pub mod order;
+pub mod servers;
 pub mod standing;
 pub mod work;
