@@ -230,7 +230,7 @@ mod tests {
         let mut config = good("device_code");
         config.pointer_mut(OWN).unwrap().as_object_mut().unwrap().remove("device_code");
         assert!(
-            fault(&config).starts_with(&format!("oauth_apps.hr.authorization_endpoint: is missing, and {AT} sends")),
+            fault(&config).starts_with("oauth_apps.hr.authorization_endpoint: is missing, and there is no discovery"),
             "{}",
             fault(&config)
         );

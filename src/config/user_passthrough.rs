@@ -227,7 +227,7 @@ impl Config {
                 Some(way) => way.check_app(&at, own.scopes(app), app)?,
                 None if !app.has_browsers() => {
                     let place = if own.oauth.is_some() { format!("{at}.oauth") } else { format!("oauth_apps.{name}") };
-                    let reason = format!("is missing, and {at} sends browsers there: it has neither device_code nor ciba");
+                    let reason = format!("is missing, and there is no discovery that says where it is: {at} sends browsers there");
                     return Err(ConfigError::new(format!("{place}.authorization_endpoint"), reason));
                 }
                 None => {}
@@ -373,7 +373,7 @@ mod tests {
             (
                 "/oauth_apps/hr/authorization_endpoint".to_owned(),
                 Value::Null,
-                "oauth_apps.hr.authorization_endpoint: is missing, and connections[0]".to_owned(),
+                "oauth_apps.hr.authorization_endpoint: is missing, and there is no discovery".to_owned(),
             ),
             (
                 "/oauth_apps/hr/client/token_endpoint".to_owned(),

@@ -395,3 +395,31 @@ fn a_ping_of_the_server_lets_the_next_request_ask_at_once() {
     assert!(!plain.asked().pop().unwrap().contains("client_notification_token"));
     assert_eq!(ping(&mut plain, "hr", &token, &own), 204, "with the same key");
 }
+
+#[test]
+fn another_worker_goes_on_where_one_has_stopped() {
+    for store in [json!({"memory": {}}), json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}})] {
+        let mut land = land("device_code", &json!({}), |config| {
+            config["consent"]["store"] = store;
+            // The server says itself where tokens are asked for.
+            config["oauth_apps"]["hr"]["client"].as_object_mut().unwrap().remove("token_endpoint");
+            config["oauth_apps"]["hr"]["issuer"] = json!("https://hr.example");
+            config["oauth_apps"]["hr"]["discovery"] =
+                json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
+            config["connections"][0]["credential"]["user_passthrough"]["bind"] = json!("link");
+        });
+        let task = land.send("ann", &json!({})).task();
+        assert_eq!(data(&task)["user_code"], "CODE-1");
+        land.restart();
+        assert_eq!(land.send("ann", &json!({})).task()["id"], task["id"]);
+        land.pass(5);
+        land.decide("ann");
+        assert_eq!(state(&mut land, "ann", &task), "INPUT_REQUIRED");
+        land.restart();
+        assert_eq!(land.send("ann", &json!({"taskId": task["id"]})).bearer(), "access-ann-1");
+        let task = land.send("bob", &json!({})).task();
+        assert_eq!(land.ask("bob", "CancelTask", &json!({"id": task["id"]})).result()["status"]["state"], "TASK_STATE_CANCELED");
+        land.restart();
+        assert_eq!(state(&mut land, "bob", &task), "CANCELED");
+    }
+}

@@ -85,6 +85,9 @@ impl Outbound {
                 Look::Absent => {}
             }
         }
+        if let Some(want) = context.runtime.supply().wait_for_server(&self.connection, context.now) {
+            return Ok(self.wait(want, effects));
+        }
         let seen = match (self.come(call, acting, context, effects)?, call) {
             (Come::Waits(next), _) => return Ok(next),
             (Come::Kept, Call::Asks(task) | Call::Cancels(task)) => {

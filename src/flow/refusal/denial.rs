@@ -271,7 +271,7 @@ impl Denial {
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Challenges, Consent, Denial, Id, Reason};
+    use super::{Binding, Challenges, Consent, Denial, Id, Reason, Shown};
     use crate::protocol::envelope;
     use serde_json::Value;
 
@@ -341,6 +341,28 @@ mod tests {
         assert!(reply.body.contains(&link));
         assert_eq!(denial.told(), None);
         assert_eq!(denial.because(Some("no grant".into())).told().as_deref(), Some("no grant"));
+    }
+
+    #[test]
+    fn what_a_user_does_elsewhere_is_told_too() {
+        let shown = Shown { uri: "https://a.example/device".to_owned(), user_code: "WDJB".to_owned(), ..Shown::default() };
+        let coded = Consent { link: "https://a.example/device?c=WDJB".to_owned(), expires_at: "soon".to_owned(), shown };
+        let asked = Consent { shown: Shown { message: "Agent hr BCDF".to_owned(), ..Shown::default() }, ..Consent::default() };
+        for (consent, names, links) in [(coded, &["link", "verificationUri", "userCode"][..], 2), (asked, &["bindingMessage"], 1)] {
+            let denial = Denial::until_agreed(consent.clone()).at("pay");
+            let reply = denial.render(Some(Binding::Jsonrpc), &Id::default());
+            let details = serde_json::from_str::<Value>(&reply.body).unwrap().pointer("/error/data").unwrap().clone();
+            assert_eq!(details.as_array().unwrap().len(), links, "a Help without a link helps nobody: {details}");
+            for name in ["link", "verificationUri", "verificationUriComplete", "userCode", "bindingMessage"] {
+                assert_eq!(details[0]["metadata"].get(name).is_some(), names.contains(&name), "{name} {details}");
+            }
+            let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
+            assert_eq!(challenge.contains("error_uri"), links == 2, "{challenge}");
+            let reply = denial.render(Some(Binding::Grpc), &Id::default());
+            let said = if links == 2 { "enter the code WDJB" } else { "Agent hr BCDF" };
+            assert!(reply.grpc_status == Some(16) && reply.body.contains(said), "{}", reply.body);
+            assert_eq!(denial.told(), None, "no code is for records");
+        }
     }
 
     #[test]

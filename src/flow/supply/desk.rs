@@ -327,10 +327,6 @@ impl<W: Clone> Desk<W> {
             self.send(want, call, now, &mut errands);
             return errands;
         }
-        // It goes on later: nobody is woken for nothing.
-        if supply.has_turn(want) {
-            return errands;
-        }
         match (&self.notes, want) {
             (Some(notes), Want::Token(key)) => {
                 notes.publish_token(&key, supply.fetched_token(&key, now).filter(|_| is_good), with.board);

@@ -88,7 +88,7 @@ impl SignIn {
     pub async fn start(mesh: &Mesh, name: &str, mut other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
-        let authority = Authority::new("consent")?;
+        let authority = Authority::new("consent authority")?;
         // A server that pings must know where before there is an Envoy.
         let is_pinged = other.elsewhere.as_ref().is_some_and(|(_, members)| members["delivery"] == "ping");
         let reserved = if is_pinged { Some(Reserved::new()?) } else { None };
