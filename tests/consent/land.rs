@@ -61,6 +61,8 @@ pub struct Land {
     board: Rc<Memory>,
     now: UnixTime,
     servers: RefCell<Servers>,
+    /// The lines of decisions.
+    pub records: Vec<Value>,
 }
 
 /// What a request comes to.
@@ -161,11 +163,20 @@ pub fn location(answer: &Answer) -> String {
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
-        Self::seeded(own, 42)
+        Self::made(own, &json!({}), 42)
     }
 
     /// The same on a host with these random numbers.
-    pub fn seeded(own: &Value, seed: u128) -> Self {
+    pub fn seeded(seed: u128) -> Self {
+        Self::made(&json!({}), &json!({}), seed)
+    }
+
+    /// The same where the callers whom `require` admits are operators.
+    pub fn with_operators(require: &Value) -> Self {
+        Self::made(&json!({}), &json!({"operators": {"require": require}}), 42)
+    }
+
+    fn made(own: &Value, consent: &Value, seed: u128) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -174,7 +185,8 @@ impl Land {
         let mut passthrough = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": ["https://hr.example.com"]});
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
-        let config = json!({
+        let mut config = json!({
+            "audit": {"subject": "plain"},
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -186,6 +198,7 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
+        config["consent"].as_object_mut().unwrap().extend(consent.as_object().unwrap().clone());
         let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         let mut secrets = Secrets::default();
         secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
@@ -193,8 +206,8 @@ impl Land {
         let board = Rc::new(Memory::default());
         let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
-        let mut land =
-            Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
+        let now = UnixTime::from_secs(1_800_000_000);
+        let mut land = Self { runtime, desk: Desk::default(), board, now, servers: RefCell::new(servers), records: Vec::new() };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -328,6 +341,9 @@ impl Land {
             "aud": if lie == "aud" { "other" } else { "attache" }, "exp": if lie == "exp" { now - 600 } else { now + 300 }});
         let mut answer = json!({"access_token": format!("access-{}-{count}", user.replace(' ', "_")), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("refresh-{}-{count}", user.replace(' ', "_"))});
+        if lie == "scope" {
+            answer["scope"] = json!("more");
+        }
         if is_corp {
             answer["id_token"] = json!(self.sign(&claims, "JWT"));
         }
@@ -355,6 +371,7 @@ impl Land {
                         sent.push((name.into_owned(), value));
                     }
                     Effect::RemoveHeader(name) => sent.retain(|(own, _)| *own != name),
+                    Effect::Audit(record) => self.records.push(serde_json::from_str(&record.line(self.now)).unwrap()),
                     Effect::ReplaceRequestBody(bytes) => body = String::from_utf8(bytes).unwrap(),
                     _ => {}
                 }

@@ -30,8 +30,8 @@ pub(super) enum Doing {
     Redeeming(u64, Link, Tie),
     /// Keys, to judge who agreed.
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
-    /// That the grant is kept.
-    Keeping(u64, Link),
+    /// That the grant is kept; with its scopes.
+    Keeping(u64, Link, Vec<String>),
     /// What a user is served who asks for its grants.
     Serving(Box<Owner>),
 }
@@ -47,7 +47,7 @@ impl Doing {
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
-            | Self::Keeping(job, _) => Some(Want::Job(*job)),
+            | Self::Keeping(job, ..) => Some(Want::Job(*job)),
             Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }

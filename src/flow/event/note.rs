@@ -23,6 +23,12 @@ pub enum Note {
     },
     /// Who sent it.
     From(Rc<Caller>),
+    /// What it does, where that is no operation of A2A.
+    Does(&'static str),
+    /// Who it is about, where that is somebody else than its sender.
+    About(Rc<Caller>),
+    /// What it is answered with, where that is not the status of its refusal.
+    Answered(u16),
     /// A refusal that is reported, not enforced; with what is wrong, as far as its record says more than the reason.
     Shadowed(Reason, Option<String>),
     /// How it was judged, for a caller who may see it.

@@ -59,6 +59,22 @@ pub struct Said {
     pub(in crate::flow) used: Option<Used>,
     /// What was put into its push-notification configuration.
     pub(in crate::flow) push: Option<&'static str>,
+    /// What it does, where that is no operation of A2A.
+    pub(in crate::flow) act: Option<&'static str>,
+    pub(in crate::flow) about: Option<About>,
+    /// What it was answered with, where that is not the status of its refusal.
+    pub(in crate::flow) status: Option<u16>,
+}
+
+/// Whom it is about, where that is somebody else than who sent it.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) subject: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -88,6 +104,8 @@ struct Line<'a> {
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<&'a About>,
     decision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -152,12 +170,13 @@ impl Record {
             webhook,
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
-            operation: self.operation.map(Operation::name),
+            operation: self.operation.map(Operation::name).or_else(|| said.and_then(|said| said.act)),
             issuer: said.and_then(|said| said.issuer.as_deref()),
             tenant: said.and_then(|said| said.tenant.as_deref()),
             subject: said.and_then(|said| said.subject.as_deref()),
             client: said.and_then(|said| said.client.as_deref()),
             kind: said.and_then(|said| said.kind),
+            about: said.and_then(|said| said.about.as_ref()),
             decision: self.decision.name(),
             reason: self.reason.map(Reason::code),
             detail: said.and_then(|said| said.detail.as_deref()),
@@ -170,7 +189,7 @@ impl Record {
                 age: used.age.map(|age| age.as_secs()),
             }),
             push: said.and_then(|said| said.push),
-            status: denied.map(Reason::http_status),
+            status: denied.map(|reason| said.and_then(|said| said.status).unwrap_or(reason.http_status())),
             task_state: self.task_state,
             latency_us: self.microseconds(now),
         };

@@ -306,6 +306,7 @@ impl Outbound {
         }
         let reply = self.local((LocalState::AuthRequired, &id), Some((consent, named)), acting, context, effects)?;
         effects.push(Effect::SetState("attache.reason", Reason::ConsentRequired.code().to_owned()));
+        effects.push(Effect::Note(Note::Answered(reply.status)));
         effects.push(Effect::Note(Note::Refused(Reason::ConsentRequired, Some(acting.binding), None)));
         Ok(Next::Answer(reply))
     }
