@@ -73,7 +73,7 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
 pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::{Connection, Other};
+pub use connection::{Connection, CredentialsInMessages, Other, RemoteLinks};
 pub use consent::{Consent, SignIn};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,

@@ -4,6 +4,7 @@ use crate::flow::event::decision::Used;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
+use crate::policy::links::Links;
 use crate::protocol::{Binding, Operation, Version};
 use std::rc::Rc;
 
@@ -37,6 +38,8 @@ pub enum Note {
     Attached(Used),
     /// A token of ours is in its push-notification configuration.
     Endorsed,
+    /// Links in its answer, which is of a remote agent.
+    Links(Links),
     /// Its answer says that a task waits for credentials.
     AuthRequired,
     /// It goes on.

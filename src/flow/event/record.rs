@@ -6,6 +6,7 @@ use crate::flow::event::level::Level;
 use crate::flow::event::metric::Count;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
+use crate::policy::links::Links;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::json::ascii;
 use crate::wire::time::UnixTime;
@@ -62,6 +63,8 @@ pub struct Said {
     /// What it does, where that is no operation of A2A.
     pub(in crate::flow) act: Option<&'static str>,
     pub(in crate::flow) about: Option<About>,
+    /// Links in the answer.
+    pub(in crate::flow) links: Option<Links>,
     /// What it was answered with, where that is not the status of its refusal.
     pub(in crate::flow) status: Option<u16>,
 }
@@ -125,6 +128,8 @@ struct Line<'a> {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<&'a Links>,
     latency_us: u64,
 }
 
@@ -191,6 +196,7 @@ impl Record {
             push: said.and_then(|said| said.push),
             status: denied.map(|reason| said.and_then(|said| said.status).unwrap_or(reason.http_status())),
             task_state: self.task_state,
+            links: said.and_then(|said| said.links.as_ref()),
             latency_us: self.microseconds(now),
         };
         // Names, texts and numbers: nothing in it can fail to be JSON.
@@ -210,6 +216,13 @@ impl Record {
     #[must_use]
     pub const fn is_of_answer(&self) -> bool {
         self.task_state.is_some()
+    }
+
+    /// The call through a connection (by index) that goes on: in which binding, what it asks for, and in which version.
+    #[must_use]
+    pub fn leaves(&self) -> Option<(usize, (Binding, Operation, Version))> {
+        let (Some(Target::Connection(index)), Some(version)) = (self.target, self.version) else { return None };
+        self.goes_on().map(|(binding, operation)| (index, (binding, operation, version)))
     }
 
     /// In which binding the request goes on, and what it asks for; `None` if it does not, or that is not known.

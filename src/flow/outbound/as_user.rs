@@ -108,6 +108,9 @@ impl Outbound {
         {
             return self.find_local(task, &acting, context, effects);
         }
+        if !self.search(operation, version, context).map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         match self.grant(&acting, context) {
             Look::Here(token) => {
                 self.leave_ids_out(&acting, context).map_err(|denial| refuse(denial.for_version(version)))?;

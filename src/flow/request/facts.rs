@@ -9,6 +9,7 @@ use crate::flow::event::reason::Reason;
 use crate::flow::event::record::{About, Record, Said, cut, cut_detail};
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
+use crate::policy::links::Links;
 use crate::protocol::task_state::AUTH_REQUIRED;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::{Headers, safe_value};
@@ -54,6 +55,7 @@ struct Rare {
     act: Option<&'static str>,
     about: Option<Rc<Caller>>,
     status: Option<u16>,
+    links: Option<Links>,
 }
 
 impl Facts {
@@ -108,6 +110,7 @@ impl Facts {
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
             Note::Endorsed => self.is_endorsed = true,
+            Note::Links(links) => self.rare.get_or_insert_default().links = Some(links),
             Note::AuthRequired => return Some(Record { task_state: Some(AUTH_REQUIRED), ..self.record(config) }),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
@@ -227,6 +230,7 @@ impl Facts {
             push: (self.is_endorsed && !refused).then_some("token"),
             act: rare.and_then(|rare| rare.act),
             about,
+            links: rare.and_then(|rare| rare.links.clone()),
             status: rare.and_then(|rare| rare.status),
         }
     }
