@@ -7,6 +7,8 @@
 mod grants;
 #[path = "consent/land.rs"]
 mod land;
+#[path = "consent/shared.rs"]
+mod shared;
 
 use land::{Answer, Browser, CALLBACK, Land, SIGNED_IN, field, location, query};
 use serde_json::{Value, json};
@@ -103,7 +105,7 @@ const MEDDLED: &[(&str, Meddle, &str)] = &[
     (
         "a form with the link of another flow",
         |land, link| {
-            let other = land::link(&land.send("bob", &json!({})).task());
+            let other = land::link(&land.send_as("ann", "other", &json!({})).task());
             let mut browser = Browser::default();
             let page = browser.get(land, link);
             browser.get(land, &other);
@@ -276,6 +278,40 @@ fn agreed(land: &mut Land, link: &str, path: &str, parameters: &[(&str, &str)]) 
 }
 
 #[test]
+fn the_id_token_of_the_one_server_says_who_agreed() {
+    const ISS: (&str, &str) = ("iss", "https://corp.example");
+    let mut land = Land::with_one_server();
+    let task = land.send("ann", &json!({})).task();
+    let mut browser = Browser::default();
+    let page = browser.get(&mut land, &land::link(&task));
+    let there = location(&browser.submit(&mut land, &page));
+    assert!(there.starts_with("https://corp.example/auth?") && there.contains("callback"), "{there}");
+    let answer = land.back_from(&there, CALLBACK, &[("code", "bob"), ISS]);
+    let page = browser.get(&mut land, &answer);
+    assert_eq!(heading(&page), "This link is for another account");
+    // It is not used up: neither for who has it, nor in the task.
+    assert_eq!(land.send("ann", &json!({"taskId": task["id"]})).task()["id"], task["id"]);
+    assert_eq!(land.send("bob", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
+    for lie in ["nonce", "aud", "signature", "exp"] {
+        land.lie(lie);
+        let mut other = Browser::default();
+        let page = other.get(&mut land, &land::link(&task));
+        let there = location(&other.submit(&mut land, &page));
+        let answer = land.back_from(&there, CALLBACK, &[("code", "ann"), ISS]);
+        let page = other.get(&mut land, &answer);
+        assert_eq!(heading(&page), "This did not work", "{lie}");
+        land.tell_the_truth();
+        assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED", "{lie}");
+    }
+    let there = location(&browser.submit(&mut land, &page));
+    let mut twin = browser.clone();
+    let answer = land.back_from(&there, CALLBACK, &[("code", "ann"), ISS]);
+    assert_eq!(heading(&browser.get(&mut land, &answer)), ALLOWED);
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-0");
+    assert_eq!(heading(&twin.get(&mut land, &answer)), "This link was used already");
+}
+
+#[test]
 fn an_answer_counts_once() {
     let mut land = Land::new(&json!({}));
     let link = land::link(&land.send("ann", &json!({})).task());
@@ -380,6 +416,37 @@ fn a_token_is_renewed_once_and_a_grant_that_was_taken_back_is_asked_for_again() 
 }
 
 #[test]
+fn a_server_that_says_where_its_endpoints_are_is_asked_once() {
+    let mut land = Land::discovering();
+    let link = land::link(&land.send("ann", &json!({})).task());
+    land.lie("metadata");
+    assert_eq!(heading(&Browser::default().get(&mut land, &link)), "This does not work right now");
+    assert_eq!(heading(&Browser::default().get(&mut land, &link)), "This does not work right now", "it rests");
+    land.tell_the_truth();
+    land.pass(2);
+    assert_eq!(agree(&mut land, "ann", &link), ALLOWED);
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-1");
+    // `iss` is required where the metadata says that it is always there.
+    let other = land::link(&land.send_as("ann", "other", &json!({})).task());
+    assert_eq!(heading(&agreed(&mut land, &other, CALLBACK, &[("code", "ann")])), "This answer is not to be trusted");
+
+    // After a restart it is read again, before anything is renewed.
+    land.pass(301);
+    land.restart();
+    land.lie("metadata");
+    land.tick();
+    assert_eq!(land.send("ann", &json!({})).reply().status, 503);
+    land.tell_the_truth();
+    land.pass(10);
+    land.tick();
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-2");
+    let listed: Value = serde_json::from_str(&land.own("ann", "GET", "/consent/grants").reply().body).unwrap();
+    let id = listed["grants"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(land.own("ann", "DELETE", &format!("/consent/grants/{id}")).reply().status, 204);
+    assert!(land.asked().iter().any(|form| form.contains("token_type_hint=refresh_token")), "it is revoked where the metadata says");
+}
+
+#[test]
 fn who_is_no_user_gets_no_link() {
     let mut land = Land::new(&json!({}));
     assert_eq!(land.send_as("service", "service", &json!({})).reply().status, 403);
@@ -400,7 +467,7 @@ fn a_challenge_has_the_link_too() {
 
 #[test]
 fn without_random_numbers_nothing_is_granted() {
-    let mut land = Land::seeded(0);
+    let mut land = Land::seeded(&json!({}), 0);
     assert_eq!(land.send("ann", &json!({})).reply().status, 503);
     assert_eq!(Browser::default().get(&mut land, "/consent/start?link=abc").reply().status, 503);
 }

@@ -93,7 +93,7 @@ pub use keys::{Discovery, Jwks};
 pub use limits::{Limits, MediaRange, Modality, StrictBodies};
 pub use named_credential::{KeyName, NamedCredential};
 pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
-pub use oauth_app::OauthApp;
+pub use oauth_app::{AppClient, OauthApp, set_twice};
 pub use offer::{BindingPaths, Offer, Offers};
 pub use operators::Operators;
 pub use other_path::{Cors, OtherPath};

@@ -182,6 +182,10 @@ impl Config {
                 return fail("consent", "needs hold_headers: true: a call is read before it is answered or goes on");
             }
             let Some((name, app)) = self.app_of(connection) else { return fail("app", "there is no app of this name in oauth_apps") };
+            if !app.has_browsers() {
+                let at = if own.oauth.is_some() { format!("{at}.oauth") } else { format!("oauth_apps.{name}") };
+                return Err(ConfigError::of(&at, "authorization_endpoint", "is missing, and there is no discovery that says where it is"));
+            }
             if own.oauth.is_some() && self.oauth_apps.0.contains_key(name) {
                 return fail("oauth", "an app in oauth_apps has the name of this connection, and so the same redirect URI");
             }
@@ -329,6 +333,21 @@ mod tests {
                 "/consent/sign_in/0/client/authentication".to_owned(),
                 json!({"client_secret_post": {"secret": "no"}}),
                 "consent.sign_in[0].client.authentication.client_secret_post.secret: there is no secret".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/authorization_endpoint".to_owned(),
+                Value::Null,
+                "oauth_apps.hr.authorization_endpoint: is missing, and there is no discovery".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/client/token_endpoint".to_owned(),
+                Value::Null,
+                "oauth_apps.hr.client.token_endpoint: is missing, and there is no discovery".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/discovery".to_owned(),
+                json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": ""}),
+                "oauth_apps.hr.discovery.cluster: name an Envoy cluster".to_owned(),
             ),
             ("/oauth_apps/hr/issuer".to_owned(), json!(""), "oauth_apps.hr.issuer: must not be empty".to_owned()),
             (

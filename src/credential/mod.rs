@@ -1,6 +1,7 @@
 //! With what we call: the credentials that connections attach, where they come from, and how long they are kept.
 
 mod answer;
+pub mod app_server;
 pub mod assertion;
 pub mod authorize;
 pub mod cache;

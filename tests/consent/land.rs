@@ -1,19 +1,28 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
+mod board;
+mod browser;
+mod etcd;
+mod work;
+
+pub use browser::Browser;
+
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
-use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
+use attache::flow::supply::desk::{Desk, With};
 use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::signature::Software;
 use attache::wire::base64url;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use board::Memory;
 use ed25519_dalek::{Signer as _, SigningKey};
+use etcd::Etcd;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,25 +31,8 @@ pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
 pub const CALLBACK: &str = "/consent/callback/hr";
 
-/// A proxy's shared data.
-#[derive(Default)]
-struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Board for Memory {
-    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
-    }
-
-    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
-        let mut values = self.0.borrow_mut();
-        let known = values.get(name).map(|(_, version)| *version);
-        let is_free = version.is_none() || version == known;
-        if is_free {
-            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
-        }
-        is_free
-    }
-}
+/// What seals grants and links.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Both servers.
 struct Servers {
@@ -57,10 +49,14 @@ struct Servers {
 
 pub struct Land {
     runtime: Runtime,
+    config: Value,
     desk: Desk<()>,
     board: Rc<Memory>,
     now: UnixTime,
     servers: RefCell<Servers>,
+    etcd: RefCell<Etcd>,
+    /// Nothing is fetched for calls.
+    holds: bool,
     /// The lines of decisions.
     pub records: Vec<Value>,
 }
@@ -72,6 +68,8 @@ pub enum Answer {
     Reply(Reply),
     /// It goes on, with these headers and this body.
     On(Vec<(String, String)>, String),
+    /// It waits for this, where calls are held.
+    Waits(Want),
 }
 
 impl Answer {
@@ -83,7 +81,7 @@ impl Answer {
     pub fn reply(&self) -> &Reply {
         match self {
             Self::Reply(reply) => reply,
-            Self::On(..) => panic!("it went on: {self:?}"),
+            Self::On(..) | Self::Waits(_) => panic!("it went on: {self:?}"),
         }
     }
 
@@ -120,7 +118,7 @@ impl Answer {
     pub fn body(&self) -> &str {
         match self {
             Self::On(_, body) => body,
-            Self::Reply(_) => panic!("it did not go on: {self:?}"),
+            Self::Reply(_) | Self::Waits(_) => panic!("it did not go on: {self:?}"),
         }
     }
 }
@@ -160,23 +158,74 @@ pub fn location(answer: &Answer) -> String {
     link.split('"').next().unwrap().replace("&amp;", "&")
 }
 
+/// What `config` makes; workers share `board`.
+fn runtime(config: &Value, seed: u128, board: &Rc<Memory>) -> Runtime {
+    let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let mut secrets = Secrets::default();
+    secrets.insert("key", Some(KEY.to_owned()));
+    secrets.insert("client", Some("client-secret".to_owned()));
+    Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(board) as Rc<dyn Board>)
+}
+
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
-        Self::made(own, &json!({}), 42)
+        Self::seeded(own, 42)
     }
 
     /// The same on a host with these random numbers.
-    pub fn seeded(seed: u128) -> Self {
-        Self::made(&json!({}), &json!({}), seed)
+    pub fn seeded(own: &Value, seed: u128) -> Self {
+        Self::with_app(own, &json!({}), seed)
     }
 
-    /// The same where the callers whom `require` admits are operators.
+    /// One where the callers whom `require` admits are operators.
     pub fn with_operators(require: &Value) -> Self {
-        Self::made(&json!({}), &json!({"operators": {"require": require}}), 42)
+        let mut land = Self::new(&json!({}));
+        land.config["consent"]["operators"] = json!({"require": require});
+        land.restart();
+        land
     }
 
-    fn made(own: &Value, consent: &Value, seed: u128) -> Self {
+    /// One whose grants lie in an etcd.
+    pub fn on_etcd() -> Self {
+        Self::storing(
+            &json!({}),
+            &json!({}),
+            42,
+            &json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}}),
+        )
+    }
+
+    /// The same where the server of `hr` says of itself where its endpoints are.
+    pub fn discovering() -> Self {
+        let discovery = json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
+        let client = json!({"client_id": "attache", "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let none = Value::Null;
+        let app = json!({"discovery": discovery, "client": client, "authorization_endpoint": none, "revocation_endpoint": none, "require_iss": false});
+        Self::with_app(&json!({}), &app, 42)
+    }
+
+    /// One with one server, at which users agree, too.
+    pub fn with_one_server() -> Self {
+        let client = json!({"token_endpoint": {"uri": "https://corp.example/token", "cluster": "corp"}, "client_id": "attache",
+            "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let app = json!({"issuer": "https://corp.example", "authorization_endpoint": "https://corp.example/auth", "client": client});
+        Self::with_app(&json!({"bind": "id_token"}), &app, 42)
+    }
+
+    /// Envoy starts again. What lies on the board stays, as with another worker.
+    pub fn restart(&mut self) {
+        self.runtime = runtime(&self.config, 43, &self.board);
+        self.desk = Desk::default();
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.open(b"{}", &with);
+    }
+
+    fn with_app(own: &Value, app: &Value, seed: u128) -> Self {
+        Self::storing(own, app, seed, &json!({"memory": {"grants": 64}}))
+    }
+
+    fn storing(own: &Value, app: &Value, seed: u128, store: &Value) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -190,7 +239,7 @@ impl Land {
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
-            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {"grants": 64}},
+            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": store,
                 "sign_in": [{"issuer": "corp", "authorization_endpoint": "https://corp.example/auth", "client": client("corp")}]},
             "oauth_apps": {"hr": {"issuer": "https://hr.example", "require_iss": true, "authorization_endpoint": "https://hr.example/auth",
                 "client": client("hr"), "scopes": ["openid", "tasks"],
@@ -198,16 +247,12 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
-        config["consent"].as_object_mut().unwrap().extend(consent.as_object().unwrap().clone());
-        let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        let mut secrets = Secrets::default();
-        secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
-        secrets.insert("client", Some("client-secret".to_owned()));
+        config["oauth_apps"]["hr"].as_object_mut().unwrap().extend(app.as_object().unwrap().clone());
         let board = Rc::new(Memory::default());
-        let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
+        let runtime = runtime(&config, seed, &board);
         let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
-        let now = UnixTime::from_secs(1_800_000_000);
-        let mut land = Self { runtime, desk: Desk::default(), board, now, servers: RefCell::new(servers), records: Vec::new() };
+        let (servers, etcd, now) = (RefCell::new(servers), RefCell::default(), UnixTime::from_secs(1_800_000_000));
+        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false, records: Vec::new() };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -220,6 +265,16 @@ impl Land {
 
     pub fn tell_the_truth(&self) {
         self.lie("");
+    }
+
+    /// The etcd.
+    pub fn etcd(&self) -> std::cell::RefMut<'_, Etcd> {
+        self.etcd.borrow_mut()
+    }
+
+    /// In so many seconds.
+    pub const fn in_seconds(&self, seconds: u64) -> UnixTime {
+        self.now.plus(Duration::from_secs(seconds))
     }
 
     /// Forms that the token endpoints got.
@@ -310,10 +365,21 @@ impl Land {
             HeaderValue::Secret(secret) => secret.expose_secret().to_owned(),
         };
         let form = call.body.as_ref().map(text).unwrap_or_default();
+        if call.cluster == "etcd" {
+            let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap();
+            return self.etcd.borrow_mut().answer(&path, &form);
+        }
         let field = |name: &str| form_urlencoded::parse(form.as_bytes()).find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
         self.servers.borrow_mut().asked.push(form.clone());
         let lie = self.servers.borrow().lie;
         let is_corp = call.cluster == "corp";
+        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/.well-known/openid-configuration") {
+            let issuer = if lie == "metadata" { "https://evil.example" } else { "https://hr.example" };
+            let at = |path: &str| format!("https://hr.example{path}");
+            let metadata = json!({"issuer": issuer, "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
+                "revocation_endpoint": at("/revoke"), "authorization_response_iss_parameter_supported": true});
+            return (200, metadata.to_string());
+        }
         let refresh = field("refresh_token");
         if lie == "down" {
             return (503, String::new());
@@ -323,6 +389,9 @@ impl Land {
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());
+        }
+        if lie == "etcd" && refresh.is_some() {
+            self.etcd.borrow_mut().is_away = true;
         }
         let user = match (&refresh, field("code")) {
             (Some(token), _) => token.split('-').nth(1).unwrap().replace('_', " "),
@@ -378,6 +447,7 @@ impl Land {
             }
             event = match (outcome.step, outcome.interest.wait.until) {
                 (Step::Continue, _) if has_come || body.is_empty() => return Answer::On(sent, body),
+                (_, Some(want)) if self.holds => return Answer::Waits(want),
                 (_, Some(want)) => {
                     self.settle(want);
                     Event::Settled
@@ -395,81 +465,5 @@ impl Land {
             };
         }
         panic!("it never ends");
-    }
-
-    /// Fetches `want`, with all that follows.
-    fn settle(&mut self, want: Want) {
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
-        let mut errands = Vec::new();
-        self.desk.fetch(want, &with, &mut errands);
-        let mut errands = VecDeque::from(errands);
-        while let Some(errand) = errands.pop_front() {
-            if let Errand::Send(want, call) = errand {
-                let (status, body) = self.serve(&call);
-                let headers = Headers::new(vec![(":status".to_owned(), status.to_string().into_bytes())]);
-                let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
-                errands.extend(self.desk.answered(want, &arrived, &with));
-            }
-        }
-    }
-}
-
-/// A browser.
-#[derive(Clone, Default)]
-pub struct Browser {
-    cookies: BTreeMap<String, String>,
-    headers: Vec<(String, String)>,
-}
-
-impl Browser {
-    /// From now on it sends this header, too, or in place of its own.
-    pub fn header(&mut self, name: &str, value: &str) {
-        self.headers.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn ask(&mut self, land: &mut Land, method: &str, path: &str, body: &str) -> Answer {
-        let mut headers: Vec<(String, String)> =
-            [(":method", method), (":path", path), (":authority", "consent.example")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
-        if !body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
-        }
-        if !self.cookies.is_empty() {
-            let list: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            headers.push(("cookie".to_owned(), list.join("; ")));
-        }
-        for (name, value) in &self.headers {
-            headers.retain(|(own, _)| own != name);
-            headers.push((name.clone(), value.clone()));
-        }
-        let answer = land.request(&headers, body);
-        if let Answer::Reply(reply) = &answer {
-            for (_, line) in reply.headers.iter().filter(|(name, _)| *name == "set-cookie") {
-                let (pair, rest) = line.split_once(';').unwrap();
-                let (name, value) = pair.split_once('=').unwrap();
-                match rest.contains("Max-Age=0") {
-                    true => drop(self.cookies.remove(name)),
-                    false => drop(self.cookies.insert(name.to_owned(), value.to_owned())),
-                }
-            }
-        }
-        answer
-    }
-
-    /// Opens a URL of the consent host, or a path of it.
-    pub fn get(&mut self, land: &mut Land, url: &str) -> Answer {
-        let path = url.strip_prefix("https://consent.example").unwrap_or(url);
-        self.ask(land, "GET", path, "")
-    }
-
-    /// Sends a form.
-    pub fn post(&mut self, land: &mut Land, fields: &[(&str, &str)]) -> Answer {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.ask(land, "POST", "/consent/start", &body)
-    }
-
-    /// Presses the button of a page.
-    pub fn submit(&mut self, land: &mut Land, page: &Answer) -> Answer {
-        let (link, csrf) = (field(page, "link"), field(page, "csrf"));
-        self.post(land, &[("link", &link), ("csrf", &csrf)])
     }
 }

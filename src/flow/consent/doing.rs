@@ -1,5 +1,6 @@
 //! How far a visit has come.
 
+use super::id_token::Wrong;
 use super::owner::{Owner, Turn};
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
@@ -14,6 +15,8 @@ use secrecy::SecretString;
 pub(super) enum Doing {
     /// The form.
     Form(Vec<u8>),
+    /// What the server says of itself, before the page of a link is shown.
+    Learning(Want, String, Link),
     /// How the flow of a link stands, before its page is shown.
     Looking(u64, String, Link),
     /// The same, before the browser is sent on.
@@ -30,6 +33,8 @@ pub(super) enum Doing {
     Redeeming(u64, Link, Tie),
     /// Keys, to judge who agreed.
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
+    /// That the answer counts no more: it was not the caller who agreed.
+    Freeing(u64, Link, Wrong),
     /// That the grant is kept; with its scopes.
     Keeping(u64, Link, Vec<String>),
     /// What a user is served who asks for its grants.
@@ -47,8 +52,9 @@ impl Doing {
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
+            | Self::Freeing(job, ..)
             | Self::Keeping(job, ..) => Some(Want::Job(*job)),
-            Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
+            Self::Learning(want, ..) | Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }
     }

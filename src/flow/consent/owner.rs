@@ -198,9 +198,9 @@ fn place(grant: &Grant, config: &Config) -> usize {
 fn forget(grant: &Grant, context: &Context<'_>) -> Option<u64> {
     let (supply, config) = (context.runtime.supply(), context.runtime.config());
     let connection = config.connections.get(place(grant, config))?;
-    let (_, app) = config.app_of(connection)?;
+    let server = supply.server_of(connection)?;
     let (token, kind) = grant.refresh.as_ref().map_or((&grant.access, "access_token"), |token| (token, "refresh_token"));
-    let request = supply.ask_to_forget(app, token, kind, context.now)?.ok()?;
+    let request = supply.ask_to_forget(server, token, kind, context.now)?.ok()?;
     supply.forget(request, context.now)
 }
 

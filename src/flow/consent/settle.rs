@@ -26,6 +26,7 @@ impl<'a> Site<'a> {
         match doing {
             Doing::Form(body) => Next::Wait(Box::new(Doing::Form(body))),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
+            Doing::Learning(_, text, link) => self.look(text, link),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
                 Ok(around) => Next::Answer(self.start(around, &link, &text)),
                 Err(reply) => Next::Answer(*reply),
@@ -53,21 +54,28 @@ impl<'a> Site<'a> {
             Doing::Refusing(job, link, words) => match supply.outcome(job) {
                 Some(Outcome::Stored(Ok(Done::Written(_) | Done::Conflict(_)))) => {
                     effects.push(Effect::CountConsent { connection: link.connection.clone(), outcome: "denied" });
-                    let server = Around::of(&link, self.config()).map_or("", |around| around.server());
+                    let server = self.host_of(&link);
                     Next::Answer(Site::end(&link, self.plain(&Page::Denied { server, words: words.as_deref() })))
                 }
                 _ => self.later(),
             },
             Doing::Redeeming(job, link, tie) => match supply.outcome(job) {
-                Some(Outcome::Tokens(Ok(tokens))) => self.know(link, tie, Box::new(tokens), true, effects),
+                Some(Outcome::Tokens(Ok(tokens))) => self.know(link, tie, Box::new(tokens), true),
                 outcome => {
-                    let server = Around::of(&link, self.config()).map_or("", |around| around.server());
+                    let server = self.host_of(&link);
                     self.refused(&link, server, outcome)
                 }
             },
-            Doing::Knowing(_, link, tie, tokens) => self.know(link, tie, tokens, false, effects),
-            Doing::Keeping(job, link, given) => match (supply.outcome(job), Around::of(&link, self.config())) {
-                (Some(Outcome::Stored(Ok(Done::Written(_)))), Some(around)) => {
+            Doing::Knowing(_, link, tie, tokens) => self.know(link, tie, tokens, false),
+            Doing::Freeing(job, link, fault) => {
+                drop(supply.outcome(job));
+                match self.around(&link) {
+                    Ok(around) => self.unknown(&link, around, around.host(), fault, effects),
+                    Err(reply) => Next::Answer(*reply),
+                }
+            }
+            Doing::Keeping(job, link, given) => match (supply.outcome(job), Around::of(&link, self.context)) {
+                (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => {
                     supply.changed_grant(&link.user.key(&link.connection, around.name));
                     effects.push(Effect::CountConsent { connection: link.connection.clone(), outcome: "granted" });
                     let asked = around.own.scopes(around.app).iter();
@@ -109,7 +117,7 @@ impl<'a> Site<'a> {
             (Bind::SignIn, None) => return Next::Answer(self.plain(&Page::BadLink)),
             (Bind::IdToken | Bind::Link, _) => {
                 let location = self.agree_uri(around, &tie, again);
-                (Stage::Agreeing(tie), location, around.server())
+                (Stage::Agreeing(tie), location, around.host())
             }
         };
         let mut reply = self.plain(&Page::Leave { server, location: &location });
@@ -132,7 +140,7 @@ impl<'a> Site<'a> {
                 let tie = self.tie(&link);
                 // No redirect: behind the form of an issuer's own page a browser may follow it nowhere but here.
                 let location = self.agree_uri(around, &tie, false);
-                let mut reply = self.plain(&Page::Leave { server: around.server(), location: &location });
+                let mut reply = self.plain(&Page::Leave { server: around.host(), location: &location });
                 self.give(&Passage { link, stage: Stage::Agreeing(tie) }, &mut reply);
                 Next::Answer(reply)
             }
@@ -158,7 +166,7 @@ impl<'a> Site<'a> {
     fn redeem(&self, around: Around<'_>, link: Link, tie: Tie, code: &str, effects: &mut Vec<Effect>) -> Next {
         let redirect_uri = self.consent.uri(&["/callback/", around.name].concat());
         let supply = self.context.runtime.supply();
-        let client = &around.app.client;
+        let client = &around.server.client;
         match supply.ask_by_code(client, (code, &tie.verifier, &redirect_uri), &around.own.resource, self.now()) {
             Ok(request) => self.wait(supply.redeem(request, self.now()), |job| Doing::Redeeming(job, link, tie)),
             Err((_, cause)) => {
@@ -169,13 +177,18 @@ impl<'a> Site<'a> {
     }
 
     /// The tokens are there: if it is the caller who agreed, they are kept.
-    fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool, effects: &mut Vec<Effect>) -> Next {
-        let Some(around) = Around::of(&link, self.config()) else { return Next::Answer(self.plain(&Page::BadLink)) };
+    fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool) -> Next {
+        let Ok(around) = Around::of(&link, self.context) else { return Next::Answer(self.plain(&Page::BadLink)) };
         if around.own.bind == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
-            match id_token::judge(token, &link, &around.app.client.client_id, &tie.nonce, may_wait, self.context) {
+            match id_token::judge(token, &link, &around.server.client.client_id, &tie.nonce, may_wait, self.context) {
                 Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
-                Sought::No(fault) => return self.unknown(&link, around, around.server(), fault, effects),
+                // The link is the caller's still: whoever else has it does not use it up.
+                Sought::No(fault) => {
+                    let place = Place::Flow { id: link.flow };
+                    let job = self.context.runtime.supply().store(Operation::Remove { place, version: None }, self.now());
+                    return self.wait(job, |job| Doing::Freeing(job, link, fault));
+                }
                 Sought::Here(()) => {}
             }
         }
@@ -188,7 +201,7 @@ impl<'a> Site<'a> {
             since,
             until: since,
             refresh: None,
-            asked: grant::asked(around.app.issuer.as_deref(), &around.app.client.client_id, &scopes, &around.own.resource),
+            asked: grant::asked(around.app.issuer.as_deref(), &around.server.client.client_id, &scopes, &around.own.resource),
             scopes,
             agreed: self.now(),
             lease: None,

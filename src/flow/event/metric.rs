@@ -115,7 +115,7 @@ pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
         Want::Token(_) => "attache_token_fetches.",
         Want::RemoteCard(_) => "attache_remote_card_fetches.",
         Want::Grant(_) => "attache_grant_calls.",
-        Want::Job(_) => "attache_consent_calls.",
+        Want::Job(_) | Want::Server(_) => "attache_consent_calls.",
     };
     named(metric, &[whose, outcome(succeeded)], "total")
 }

@@ -19,6 +19,7 @@
 //   --quick yes           authorization requests may have `quick_user=U`: U is signed in and allows everything, without a page. For
 //                         thousands of users; the rest of the flow is as ever
 //   --keys FILE           keeps the signing key
+//   --state FILE          what it remembers lies there when it ends, and is there again when it starts
 //   --tls FILE --origin URL   speaks TLS (FILE is {"cert", "key", "ca"} in PEM) as URL, a host that browsers are told to find here
 //
 // Accounts: `ann`, `bob`, `user-N`, and some who look like ann; the password of each is `<account>-password`.
@@ -41,7 +42,7 @@ const { clientKeys } = await import('./token_grants.mjs');
 const { Control } = await import('./user_control.mjs');
 
 const DEFAULTS = {
-  ...{ port: '0', keys: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
+  ...{ port: '0', keys: '', state: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
   ...{ lifetime: '600', refresh: 'always', rotate: 'yes', interval: '', entra: '' },
   ...{ ping: '', 'ping-port': '', 'ping-ca': '', quick: '' },
 };
@@ -55,7 +56,7 @@ const CIBA = 'urn:openid:params:grant-type:ciba';
 const POLLS = [DEVICE, CIBA];
 
 const tls = args.tls && JSON.parse(readFileSync(args.tls, 'utf8'));
-const store = new Store();
+const store = args.state && existsSync(args.state) ? Store.of(readFileSync(args.state, 'utf8')) : new Store();
 
 async function signingKeys() {
   if (args.keys && existsSync(args.keys)) return JSON.parse(readFileSync(args.keys, 'utf8')).keys;
@@ -153,7 +154,7 @@ const quick = {
 
 function configuration(keys, signers, control) {
   return {
-    adapter: (model) => store.of(model),
+    adapter: (model) => store.adapter(model),
     jwks: { keys },
     clients: clients(signers, `${issuer}/control/code`),
     scopes: ['openid', 'offline_access', ...SCOPES],
@@ -305,5 +306,6 @@ control.watch(provider, { issuer, port });
 handle = provider.callback();
 const controls = createServer((request, response) => control.serve(request, response));
 await new Promise((listening) => controls.listen(0, '127.0.0.1', listening));
+if (args.state) process.on('exit', () => writeFileSync(args.state, store.text(), { mode: 0o600 }));
 stopOnSignal(server);
 ready(port, { control_port: controls.address().port });

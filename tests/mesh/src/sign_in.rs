@@ -10,6 +10,7 @@ use crate::envoy::{Envoy, Options};
 use crate::envoy_file::EnvoyFile;
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::Mesh;
+use crate::peer::{self, Agent};
 use crate::person::{Browser, Page, Person, parameters};
 use crate::tls::{Authority, Identity};
 use crate::user_server::{self, UserServer};
@@ -30,11 +31,16 @@ pub struct SignIn {
     pub partner: UserServer,
     pub envoy: Envoy,
     pub browser: Browser,
+    /// The remote agent, if it verifies the partner's tokens.
+    pub agent: Option<Agent>,
     /// Paths of all requests, as Envoy logs them.
     pub access_log: PathBuf,
     file: EnvoyFile,
     options: Options,
 }
+
+/// Changes the file of an Envoy between these servers: the organization's, and the partner's.
+pub type Edit = Box<dyn FnOnce(&mut EnvoyFile, &UserServer, &UserServer) -> Result<()> + Send>;
 
 /// What differs from the usual.
 #[derive(Default)]
@@ -45,10 +51,18 @@ pub struct Other {
     pub consent: Value,
     /// Members of the app.
     pub app: Value,
+    /// The app knows its server's endpoints from the metadata alone.
+    pub discovers: bool,
     /// Members of the connection.
     pub connection: Value,
     /// The port of the remote agent, if it is not that of the mesh.
     pub remote: Option<u16>,
+    /// The remote agent is one of the partner, of A2A 1.0: it takes the partner's tokens and no others.
+    pub verifies: bool,
+    /// The remote agent is called over HTTP/2: at its port for gRPC.
+    pub by_grpc: bool,
+    /// What is done to Envoy's file.
+    pub edit: Option<Edit>,
     /// Grants lie in the etcd whose members have these ports.
     pub etcd: Vec<u16>,
     /// Of the partner's server.
@@ -67,14 +81,23 @@ fn merge(into: &mut Value, other: &Value) {
 
 impl SignIn {
     /// Starts them.
-    pub async fn start(mesh: &Mesh, name: &str, other: Other) -> Result<Self> {
+    pub async fn start(mesh: &Mesh, name: &str, mut other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
         let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
         let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
+        let agent = match other.verifies {
+            true => Some(peer::partner_of_users("1.0", &partner, HR, "tasks.read").await?),
+            false => None,
+        };
+        let port = agent.as_ref().and_then(|agent| if other.by_grpc { agent.grpc_port } else { Some(agent.port) });
+        other.remote = other.remote.or(port);
         let authority = Authority::new("consent")?;
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
         let mut file = file(mesh, &corp, &partner, &other)?;
+        if let Some(edit) = other.edit.take() {
+            edit(&mut file, &corp, &partner)?;
+        }
         let access_log = place::logs().join(place::unique("access-sign-in.log"));
         let format = "%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH)% %RESPONSE_CODE%\n";
         file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
@@ -86,12 +109,19 @@ impl SignIn {
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser, access_log, file, options })
+        Ok(Self { corp, partner, envoy, browser, agent, access_log, file, options })
     }
 
     /// One more Envoy with the same configuration.
     pub async fn another(&self, name: &str) -> Result<Envoy> {
         Envoy::start(name, &self.file, self.options.clone()).await
+    }
+
+    /// The same whose cluster for etcd has this member alone.
+    pub async fn another_at(&self, name: &str, member: u16) -> Result<Envoy> {
+        let mut file = self.file.clone();
+        file.cluster("etcd", member)?;
+        Envoy::start(name, &file, self.options.clone()).await
     }
 
     /// The token of the organization with which an agent calls for `user`.
@@ -207,8 +237,13 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
     if let Some(port) = other.remote {
         file.cluster("remote", port)?;
     }
+    if other.by_grpc {
+        let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        file.address("remote", other.remote.context("no port for gRPC")?)?["typed_extension_protocol_options"] = json!({kind: {
+            "@type": format!("type.googleapis.com/{kind}"), "explicit_http_config": {"http2_protocol_options": {}}}});
+    }
     if !other.etcd.is_empty() {
-        file.copy_cluster("remote", "etcd")?;
+        file.copy_cluster("hr-server", "etcd")?;
         let address = |port: &u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
         let members: Vec<Value> = other.etcd.iter().map(|port| json!({"endpoint": {"address": address(port)}})).collect();
         file.address("etcd", other.etcd[0])?["load_assignment"]["endpoints"] = json!([{"lb_endpoints": members}]);
@@ -226,6 +261,11 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
         let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
             "client": client(partner, "hr-server"), "scopes": ["openid", "tasks.read"],
             "revocation_endpoint": {"uri": partner.uri(user_server::REVOCATION), "cluster": "hr-server"}});
+        if other.discovers {
+            app = json!({"issuer": partner.issuer, "scopes": app["scopes"],
+                "client": {"client_id": "attache", "authentication": app["client"]["authentication"]},
+                "discovery": {"uri": partner.uri(user_server::METADATA), "cluster": "hr-server"}});
+        }
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;

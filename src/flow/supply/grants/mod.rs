@@ -8,4 +8,5 @@ pub mod finding;
 pub mod flows;
 pub mod jobs;
 pub mod kept;
+pub mod servers;
 pub mod work;
