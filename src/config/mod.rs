@@ -37,6 +37,7 @@ mod named_credential;
 mod notifications;
 mod oauth_app;
 mod offer;
+mod operators;
 mod other_path;
 mod pin;
 mod preset;
@@ -73,7 +74,7 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
 pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::{Connection, Other};
+pub use connection::{Connection, CredentialsInMessages, Other, RemoteLinks};
 pub use consent::{Consent, SignIn};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
@@ -96,6 +97,7 @@ pub use named_credential::{KeyName, NamedCredential};
 pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
 pub use oauth_app::{AppClient, OauthApp, set_twice};
 pub use offer::{BindingPaths, Offer, Offers};
+pub use operators::Operators;
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
 pub use preset::Preset;

@@ -64,6 +64,8 @@ pub struct Land {
     etcd: RefCell<Etcd>,
     /// Nothing is fetched for calls.
     holds: bool,
+    /// The lines of decisions.
+    pub records: Vec<Value>,
 }
 
 /// What a request comes to.
@@ -183,6 +185,14 @@ impl Land {
         Self::changed(own, seed, |_| {})
     }
 
+    /// One where the callers whom `require` admits are operators.
+    pub fn with_operators(require: &Value) -> Self {
+        let mut land = Self::new(&json!({}));
+        land.config["consent"]["operators"] = json!({"require": require});
+        land.restart();
+        land
+    }
+
     /// One whose grants lie in an etcd.
     pub fn on_etcd() -> Self {
         let store = json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}});
@@ -227,6 +237,7 @@ impl Land {
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
         let mut config = json!({
+            "audit": {"subject": "plain"},
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -251,7 +262,7 @@ impl Land {
             flows: 0,
         };
         let (servers, etcd, now) = (RefCell::new(servers), RefCell::default(), UnixTime::from_secs(1_800_000_000));
-        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false };
+        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false, records: Vec::new() };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -424,6 +435,9 @@ impl Land {
             "aud": if lie == "aud" { "other" } else { "attache" }, "exp": if lie == "exp" { now - 600 } else { now + 300 }});
         let mut answer = json!({"access_token": format!("access-{}-{count}", user.replace(' ', "_")), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("refresh-{}-{count}", user.replace(' ', "_"))});
+        if lie == "scope" {
+            answer["scope"] = json!("more");
+        }
         if is_corp {
             answer["id_token"] = json!(self.sign(&claims, "JWT"));
         }
@@ -451,6 +465,7 @@ impl Land {
                         sent.push((name.into_owned(), value));
                     }
                     Effect::RemoveHeader(name) => sent.retain(|(own, _)| *own != name),
+                    Effect::Audit(record) => self.records.push(serde_json::from_str(&record.line(self.now)).unwrap()),
                     Effect::ReplaceRequestBody(bytes) => body = String::from_utf8(bytes).unwrap(),
                     _ => {}
                 }

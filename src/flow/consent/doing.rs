@@ -36,8 +36,8 @@ pub(super) enum Doing {
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
     /// That the answer counts no more: it was not the caller who agreed.
     Freeing(u64, Link, Wrong),
-    /// That the grant is kept.
-    Keeping(u64, Link),
+    /// That the grant is kept; with its scopes.
+    Keeping(u64, Link, Vec<String>),
     /// What a server says.
     Pinged(Box<Ping>),
     /// That it is noted.
@@ -58,7 +58,7 @@ impl Doing {
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
             | Self::Freeing(job, ..)
-            | Self::Keeping(job, _)
+            | Self::Keeping(job, ..)
             | Self::Noting(job) => Some(Want::Job(*job)),
             Self::Learning(want, ..) | Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),

@@ -16,5 +16,4 @@ mod site;
 mod steps;
 mod told;
 pub mod visit;
-
-pub use head::see_other;
+mod whose;

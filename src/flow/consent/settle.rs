@@ -16,7 +16,7 @@ use crate::flow::event::{Effect, Reply};
 use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::sought::Sought;
-use crate::flow::supply::vault::operation::{Done, Operation, Over, Place};
+use crate::flow::supply::vault::operation::{Done, Found, Operation, Over, Place};
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -47,7 +47,9 @@ impl<'a> Site<'a> {
             Doing::Judging(_, link, tie, token) => self.judge(link, tie, token, false, effects),
             Doing::Counting(job, link, tie, code) => match (supply.outcome(job), self.around(&link)) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => self.redeem(around, link, tie, &code, effects),
-                (Some(Outcome::Stored(Ok(Done::Conflict(_)))), _) => Next::Answer(Site::end(&link, self.plain(&Page::Used))),
+                (Some(Outcome::Stored(Ok(Done::Conflict(found)))), _) => {
+                    Next::Answer(Site::end(&link, self.plain(&self.ended(&link, found.as_ref()))))
+                }
                 (_, Err(reply)) => Next::Answer(*reply),
                 _ => self.later(),
             },
@@ -74,12 +76,14 @@ impl<'a> Site<'a> {
                     Err(reply) => Next::Answer(*reply),
                 }
             }
-            Doing::Keeping(job, link) => match (supply.outcome(job), Around::of(&link, self.context)) {
+            Doing::Keeping(job, link, given) => match (supply.outcome(job), Around::of(&link, self.context)) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => {
                     supply.changed_grant(&link.user.key(&link.connection, around.name));
                     effects.push(Effect::CountConsent { connection: link.connection.clone(), outcome: "granted" });
-                    let scopes: Vec<&str> = around.own.scopes(around.app).iter().map(String::as_str).collect();
-                    let page = Page::Done { access: self.access(around, &link, &scopes), withheld: &[] };
+                    let asked = around.own.scopes(around.app).iter();
+                    let withheld: Vec<&str> = asked.filter(|scope| !given.contains(scope)).map(String::as_str).collect();
+                    let scopes: Vec<&str> = given.iter().map(String::as_str).collect();
+                    let page = Page::Done { access: self.access(around, &link, &scopes), withheld: &withheld };
                     Next::Answer(Site::end(&link, self.plain(&page)))
                 }
                 _ => self.later(),
@@ -92,13 +96,16 @@ impl<'a> Site<'a> {
         let supply = self.context.runtime.supply();
         let page = match supply.outcome(job) {
             Some(Outcome::Stored(Ok(Done::Found(None)))) => return self.around(link),
-            Some(Outcome::Stored(Ok(Done::Found(Some(found))))) => match supply.read_flow(link.flow, &found.bytes) {
-                Some(Ended::Cancelled) => Page::Cancelled,
-                _ => Page::Used,
-            },
+            Some(Outcome::Stored(Ok(Done::Found(Some(found))))) => self.ended(link, Some(&found)),
             _ => return Err(Box::new(self.plain(&Page::Unavailable { retry: RETRY }))),
         };
         Err(Box::new(Site::end(link, self.plain(&page))))
+    }
+
+    /// The page for a flow that has ended; `found` is what the vault has of it.
+    fn ended(&self, link: &Link, found: Option<&Found>) -> Page<'static> {
+        let ended = found.and_then(|found| self.context.runtime.supply().read_flow(link.flow, &found.bytes));
+        if ended == Some(Ended::Cancelled) { Page::Cancelled } else { Page::Used }
     }
 
     /// Sends the browser to where its user shows who it is, or agrees.
@@ -196,7 +203,7 @@ impl<'a> Site<'a> {
         let Some(bytes) = supply.seal_grant(&key, &new, self.now()) else { return self.later() };
         let place = Place::Grant { user: key.user, grant: key.grant };
         let operation = Operation::Write { place, bytes, until: new.ends(self.now()), over: Over::Any };
-        self.wait(supply.store(operation, self.now()), |job| Doing::Keeping(job, link))
+        self.wait(supply.store(operation, self.now()), |job| Doing::Keeping(job, link, new.scopes))
     }
 
     /// There are no tokens.

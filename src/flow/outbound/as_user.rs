@@ -108,6 +108,9 @@ impl Outbound {
         {
             return self.find_local(task, &acting, context, effects);
         }
+        if !self.search(operation, version, context).map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         match self.grant(&acting, context) {
             Look::Here(token) => {
                 self.leave_ids_out(&acting, context).map_err(|denial| refuse(denial.for_version(version)))?;
@@ -314,6 +317,7 @@ impl Outbound {
         }
         let reply = self.local((LocalState::AuthRequired, &id), Some((consent, named)), acting, context, effects)?;
         effects.push(Effect::SetState("attache.reason", Reason::ConsentRequired.code().to_owned()));
+        effects.push(Effect::Note(Note::Answered(reply.status)));
         effects.push(Effect::Note(Note::Refused(Reason::ConsentRequired, Some(acting.binding), None)));
         Ok(Next::Answer(reply))
     }

@@ -11,5 +11,6 @@ pub mod machine;
 pub mod negotiate;
 pub mod notice;
 pub mod notifying;
+mod revealing;
 pub mod state;
 mod whole;

@@ -222,6 +222,7 @@ impl Denial {
             | Reason::LimitExceeded
             | Reason::PushTargetRefused
             | Reason::PushCredentialTaken
+            | Reason::CredentialInMessage
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),

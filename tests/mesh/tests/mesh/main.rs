@@ -73,6 +73,7 @@ mod record;
 mod release;
 mod reload;
 mod remote_cards;
+mod remote_links;
 mod remote_module;
 mod requests;
 mod resources;
@@ -203,6 +204,7 @@ fn main() -> ExitCode {
     credentials_keys::add(&mut suite);
     credentials_places::add(&mut suite);
     remote_cards::add(&mut suite);
+    remote_links::add(&mut suite);
     remote_module::add(&mut suite);
     release::add(&mut suite);
     steering::add(&mut suite);
