@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// Most flows of one caller at one connection in [`HOUR`]: each makes a device of its user ring, or shows a code that others may use.
+/// Most flows of one caller at one connection within an hour: each makes a device of its user ring, or shows a code that others may use.
 pub const MOST: usize = 5;
 /// How long a flow counts.
 const HOUR: Duration = Duration::from_secs(3600);
