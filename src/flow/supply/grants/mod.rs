@@ -8,5 +8,6 @@ pub mod finding;
 pub mod flows;
 pub mod jobs;
 pub mod kept;
+pub mod metadata;
 pub mod servers;
 pub mod work;
