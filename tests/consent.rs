@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+#[path = "consent/elsewhere.rs"]
+mod elsewhere;
+#[path = "consent/grants.rs"]
+mod grants;
 #[path = "consent/land.rs"]
 mod land;
 #[path = "consent/one_server.rs"]
@@ -329,6 +333,16 @@ fn a_task_of_ours_says_how_the_flow_stands() {
     assert_eq!(land.ask("bob", "CancelTask", &json!({"id": id})).result()["status"]["state"], "TASK_STATE_CANCELED");
     assert_eq!(state(&mut land, "bob", &id), "TASK_STATE_CANCELED");
     assert_eq!(heading(&Browser::default().get(&mut land, &land::link(&task))), "This is no longer needed");
+    // Also for who was on the way already.
+    let task = land.send("ann", &json!({"contextId": "theirs"}));
+    assert!(!task.is_reply());
+    let mut land = Land::new(&json!({}));
+    let task = land.send("ann", &json!({})).task();
+    let (mut browser, there) = signed_in(&mut land, &land::link(&task));
+    assert_eq!(land.ask("ann", "CancelTask", &json!({"id": task["id"]})).result()["status"]["state"], "TASK_STATE_CANCELED");
+    let back = land.back_from(&there, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]);
+    assert_eq!(heading(&browser.get(&mut land, &back)), "This is no longer needed");
+    assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
 
     let task = land.send("bob", &json!({})).task();
     land.pass(600);
@@ -419,44 +433,6 @@ fn a_challenge_has_the_link_too() {
     assert!(challenge.contains("error_uri=\"https://consent.example/consent/start?link="), "{challenge}");
     let link = challenge.split("error_uri=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     assert_eq!(agree(&mut land, "ann", &link), ALLOWED);
-}
-
-#[test]
-fn a_user_sees_what_was_granted_and_gives_it_up() {
-    let mut land = Land::new(&json!({}));
-    for user in ["ann", "bob"] {
-        let link = land::link(&land.send(user, &json!({})).task());
-        assert_eq!(agree(&mut land, user, &link), ALLOWED);
-    }
-    let listed = |land: &mut Land, user: &str| -> Vec<Value> {
-        let answer = land.own(user, "GET", "/consent/grants");
-        let body: Value = serde_json::from_str(&answer.reply().body).unwrap_or_else(|_| panic!("{answer:?}"));
-        body["grants"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
-    };
-    let own = listed(&mut land, "ann");
-    assert_eq!(own.len(), 1);
-    assert_eq!(
-        (&own[0]["connection"], &own[0]["client"], &own[0]["scopes"]),
-        (&json!("hr"), &json!("orchestrator"), &json!(["openid", "tasks"]))
-    );
-    assert!(!own[0].to_string().contains("access-") && !own[0].to_string().contains("refresh-"), "{own:?}");
-    let path = format!("/consent/grants/{}", own[0]["id"].as_str().unwrap());
-    // It is nobody else's, and nothing without a token.
-    assert_eq!(land.own("bob", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.own("Ann", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.own("service", "DELETE", &path).reply().status, 403);
-    assert_eq!(Browser::default().get(&mut land, "/consent/grants").reply().status, 401);
-    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-1");
-    assert_eq!(land.own("ann", "DELETE", &path).reply().status, 204);
-    let last = land.asked().pop().unwrap();
-    assert!(
-        last.contains("token=refresh-ann-1") && last.contains("token_type_hint=refresh_token") && !last.contains("grant_type"),
-        "{last}"
-    );
-    assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
-    assert_eq!((listed(&mut land, "ann").len(), listed(&mut land, "bob").len()), (0, 1));
-    assert_eq!(land.own("ann", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.send("bob", &json!({})).bearer(), "access-bob-1");
 }
 
 #[test]

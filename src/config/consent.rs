@@ -3,7 +3,7 @@
 use super::oauth_app::check_authorization_endpoint;
 use super::secret::named;
 use super::user_passthrough::is_segment;
-use super::{Client, ClientAuthentication, Config, ConfigError, GrantStore, HttpUri, TagKey, TokenParameters, tag_key};
+use super::{Client, ClientAuthentication, Config, ConfigError, GrantStore, HttpUri, Operators, TagKey, TokenParameters, tag_key};
 use crate::wire::path;
 use serde::Deserialize;
 
@@ -29,6 +29,11 @@ pub struct Consent {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub sign_in: Vec<SignIn>,
+    /// `{"require": {"roles": ["…"]}}`: callers who may list and revoke what other users granted: see [who looks after
+    /// them](user-passthrough.md#who-looks-after-them).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "nobody")))]
+    pub operators: Option<Operators>,
 }
 
 /// How users of an issuer sign in here (OpenID Connect Core 1.0 section 3.1).
@@ -84,6 +89,9 @@ impl Consent {
             if self.sign_in.iter().take(index).any(|earlier| earlier.issuer == own.issuer) {
                 return Err(ConfigError::new(format!("consent.sign_in[{index}].issuer"), "is used twice"));
             }
+        }
+        if let Some(operators) = &self.operators {
+            operators.check("consent.operators", config)?;
         }
         for (name, app) in &config.oauth_apps.0 {
             app.check(&format!("oauth_apps.{name}"))?;

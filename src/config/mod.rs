@@ -15,6 +15,7 @@ mod client;
 mod connection;
 mod consent;
 mod credential;
+mod devices;
 mod document_headers;
 mod duration;
 mod error;
@@ -36,6 +37,7 @@ mod named_credential;
 mod notifications;
 mod oauth_app;
 mod offer;
+mod operators;
 mod other_path;
 mod pin;
 mod preset;
@@ -72,12 +74,13 @@ pub use certificate::{Allowed, Bound, CertificateSource, Forwarded, MutualTls};
 pub use choice::{Choice, Which};
 pub use claims::{Actors, ClaimPath, Claims, Field, Marker, Need, Sign};
 pub use client::{AssertionAlgorithm, Blueprint, Client, ClientAuthentication, PrivateKeyJwt, TokenEndpoint, TokenParameters};
-pub use connection::{Connection, Other};
+pub use connection::{Connection, CredentialsInMessages, Other, RemoteLinks};
 pub use consent::{Consent, SignIn};
 pub use credential::{
     Actor, ActorToken, AppService, ClientCredentials, Credential, CredentialHeader, HeaderCredential, ManagedIdentity, Nothing, OnBehalfOf,
     Passthrough, Subject, TokenExchange, UserAssigned, VirtualMachine, Workload,
 };
+pub use devices::{Ciba, Delivery, DeviceCode, Way};
 pub use document_headers::DocumentHeader;
 pub use error::ConfigError;
 pub use fields::{FieldName, Fields, folded};
@@ -94,6 +97,7 @@ pub use named_credential::{KeyName, NamedCredential};
 pub use notifications::{Asked, Notifications, PublishedKeys, SignedJwt};
 pub use oauth_app::{AppClient, OauthApp, set_twice};
 pub use offer::{BindingPaths, Offer, Offers};
+pub use operators::Operators;
 pub use other_path::{Cors, OtherPath};
 pub use pin::{Pin, Placement};
 pub use preset::Preset;

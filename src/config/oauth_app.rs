@@ -39,7 +39,10 @@ pub struct OauthApp {
     pub discovery: Option<TokenEndpoint>,
     /// Where users sign in and agree, in their browsers.
     #[serde(default)]
-    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "required, unless there is `discovery`")))]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(extend("x-default" = "required, unless there is `discovery`, or each connection has `device_code` or `ciba`"))
+    )]
     pub authorization_endpoint: Option<HttpUri>,
     /// Who asks for tokens. Register the redirect URI `<public_url><path>/callback/<name of the app>` for it.
     pub client: AppClient,
@@ -55,7 +58,8 @@ pub struct OauthApp {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(inner(regex(pattern = r"^[!#-\[\]-~]+$")), extend("default" = [])))]
     pub scopes: Vec<String>,
-    /// Further parameters of the authorization request, such as `{"prompt": "consent"}`.
+    /// Further parameters of the authorization request, such as `{"prompt": "consent"}`. Also of the requests with which `device_code` and
+    /// `ciba` begin.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(with = "std::collections::BTreeMap<String, String>", extend("x-default" = "`{}`")))]
     pub authorization_parameters: UniqueMap<String>,

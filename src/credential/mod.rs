@@ -5,6 +5,7 @@ pub mod app_server;
 pub mod assertion;
 pub mod authorize;
 pub mod cache;
+pub mod devices;
 pub mod endpoint;
 pub mod grant;
 pub mod link;

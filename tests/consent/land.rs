@@ -2,6 +2,7 @@
 
 mod board;
 mod browser;
+mod devices;
 mod etcd;
 mod work;
 
@@ -26,6 +27,8 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// The error of a poll whose user has not decided.
+pub const PENDING: &str = "authorization_pending";
 /// Where browsers come back from the sign-in.
 pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
@@ -45,6 +48,10 @@ struct Servers {
     nonces: BTreeMap<String, String>,
     /// How often tokens were given, by user.
     given: BTreeMap<String, u32>,
+    /// What the user of every flow on another device has decided: the user's name for who agreed, or the error of a poll.
+    decision: String,
+    /// How many such flows began.
+    flows: u32,
 }
 
 pub struct Land {
@@ -57,6 +64,8 @@ pub struct Land {
     etcd: RefCell<Etcd>,
     /// Nothing is fetched for calls.
     holds: bool,
+    /// The lines of decisions.
+    pub records: Vec<Value>,
 }
 
 /// What a request comes to.
@@ -173,34 +182,40 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
-        Self::with_app(own, &json!({}), seed)
+        Self::changed(own, seed, |_| {})
+    }
+
+    /// One where the callers whom `require` admits are operators.
+    pub fn with_operators(require: &Value) -> Self {
+        let mut land = Self::new(&json!({}));
+        land.config["consent"]["operators"] = json!({"require": require});
+        land.restart();
+        land
     }
 
     /// One whose grants lie in an etcd.
     pub fn on_etcd() -> Self {
-        Self::storing(
-            &json!({}),
-            &json!({}),
-            42,
-            &json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}}),
-        )
+        let store = json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}});
+        Self::changed(&json!({}), 42, |config| config["consent"]["store"] = store)
     }
 
     /// The same where the server of `hr` says of itself where its endpoints are.
     pub fn discovering() -> Self {
         let discovery = json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
         let client = json!({"client_id": "attache", "authentication": {"client_secret_basic": {"secret": "client"}}});
-        let none = Value::Null;
-        let app = json!({"discovery": discovery, "client": client, "authorization_endpoint": none, "revocation_endpoint": none, "require_iss": false});
-        Self::with_app(&json!({}), &app, 42)
+        let app = json!({"issuer": "https://hr.example", "discovery": discovery, "client": client, "scopes": ["openid", "tasks"]});
+        Self::changed(&json!({}), 42, |config| config["oauth_apps"]["hr"] = app)
     }
 
     /// One with one server, at which users agree, too.
     pub fn with_one_server() -> Self {
         let client = json!({"token_endpoint": {"uri": "https://corp.example/token", "cluster": "corp"}, "client_id": "attache",
             "authentication": {"client_secret_basic": {"secret": "client"}}});
-        let app = json!({"issuer": "https://corp.example", "authorization_endpoint": "https://corp.example/auth", "client": client});
-        Self::with_app(&json!({"bind": "id_token"}), &app, 42)
+        Self::changed(&json!({"bind": "id_token"}), 42, |config| {
+            let app = &mut config["oauth_apps"]["hr"];
+            (app["issuer"], app["client"]) = (json!("https://corp.example"), client);
+            app["authorization_endpoint"] = json!("https://corp.example/auth");
+        })
     }
 
     /// Envoy starts again. What lies on the board stays, as with another worker.
@@ -211,11 +226,8 @@ impl Land {
         self.desk.open(b"{}", &with);
     }
 
-    fn with_app(own: &Value, app: &Value, seed: u128) -> Self {
-        Self::storing(own, app, seed, &json!({"memory": {"grants": 64}}))
-    }
-
-    fn storing(own: &Value, app: &Value, seed: u128, store: &Value) -> Self {
+    /// The same where the whole configuration is changed.
+    pub fn changed(own: &Value, seed: u128, change: impl FnOnce(&mut Value)) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -225,10 +237,11 @@ impl Land {
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
         let mut config = json!({
+            "audit": {"subject": "plain"},
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
-            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": store,
+            "consent": {"public_url": "https://consent.example", "keys": [{"id": "k1", "secret": "key"}], "store": {"memory": {"grants": 64}},
                 "sign_in": [{"issuer": "corp", "authorization_endpoint": "https://corp.example/auth", "client": client("corp")}]},
             "oauth_apps": {"hr": {"issuer": "https://hr.example", "require_iss": true, "authorization_endpoint": "https://hr.example/auth",
                 "client": client("hr"), "scopes": ["openid", "tasks"],
@@ -236,12 +249,20 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
-        config["oauth_apps"]["hr"].as_object_mut().unwrap().extend(app.as_object().unwrap().clone());
+        change(&mut config);
         let board = Rc::new(Memory::default());
         let runtime = runtime(&config, seed, &board);
-        let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
+        let servers = Servers {
+            key,
+            lie: "",
+            asked: Vec::new(),
+            nonces: BTreeMap::new(),
+            given: BTreeMap::new(),
+            decision: PENDING.to_owned(),
+            flows: 0,
+        };
         let (servers, etcd, now) = (RefCell::new(servers), RefCell::default(), UnixTime::from_secs(1_800_000_000));
-        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false };
+        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false, records: Vec::new() };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -264,6 +285,11 @@ impl Land {
     /// In so many seconds.
     pub const fn in_seconds(&self, seconds: u64) -> UnixTime {
         self.now.plus(Duration::from_secs(seconds))
+    }
+
+    /// The users of all flows on other devices decide so: who it is that agrees, or the error of a poll.
+    pub fn decide(&self, decision: &str) {
+        self.servers.borrow_mut().decision = decision.to_owned();
     }
 
     /// Forms that the token endpoints got.
@@ -297,6 +323,10 @@ impl Land {
         let mut claims = json!({"iss": "https://corp.example", "sub": user, "aud": "https://o.example", "client_id": client, "iat": now, "exp": now + 300});
         if user != "service" {
             claims["scp"] = json!("agent:execute");
+        }
+        if user.ends_with("@example.com") {
+            claims["email"] = json!(user);
+            claims["email_verified"] = json!(user != "bob@example.com");
         }
         self.sign(&claims, "at+jwt")
     }
@@ -373,8 +403,14 @@ impl Land {
         if lie == "down" {
             return (503, String::new());
         }
-        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/revoke") {
-            return (200, String::new());
+        let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap_or_default();
+        match path.as_str() {
+            "/revoke" => return (200, String::new()),
+            "/device" | "/backchannel" => return self.begun(&path),
+            _ => {}
+        }
+        if field("device_code").is_some() || field("auth_req_id").is_some() {
+            return self.polled(field("auth_req_id").as_deref());
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());
@@ -399,6 +435,9 @@ impl Land {
             "aud": if lie == "aud" { "other" } else { "attache" }, "exp": if lie == "exp" { now - 600 } else { now + 300 }});
         let mut answer = json!({"access_token": format!("access-{}-{count}", user.replace(' ', "_")), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("refresh-{}-{count}", user.replace(' ', "_"))});
+        if lie == "scope" {
+            answer["scope"] = json!("more");
+        }
         if is_corp {
             answer["id_token"] = json!(self.sign(&claims, "JWT"));
         }
@@ -426,6 +465,7 @@ impl Land {
                         sent.push((name.into_owned(), value));
                     }
                     Effect::RemoveHeader(name) => sent.retain(|(own, _)| *own != name),
+                    Effect::Audit(record) => self.records.push(serde_json::from_str(&record.line(self.now)).unwrap()),
                     Effect::ReplaceRequestBody(bytes) => body = String::from_utf8(bytes).unwrap(),
                     _ => {}
                 }

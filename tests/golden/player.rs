@@ -448,6 +448,7 @@ fn effect(effect: &Effect) -> Value {
         Effect::Fetch(Want::Server(_)) => json!("fetch metadata of an authorization server"),
         Effect::Fetch(Want::Job(_)) => json!("fetch for one request"),
         Effect::CountConsent { connection, outcome } => json!(format!("count {outcome} of {connection}")),
+        Effect::CountLinks { connection, outcome, count } => json!(format!("count {count} links {outcome} of {connection}")),
         Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
         Effect::Log(level, text) => logged(*level, text),
         Effect::Reply(reply) => {

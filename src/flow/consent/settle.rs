@@ -1,8 +1,8 @@
 //! What follows when what a visit waited for is there: who signed in is compared, a code is redeemed, a grant is kept.
 
 use super::doing::{Doing, Next};
-use super::id_token;
 use super::page::{Fault as Refusal, Page};
+use super::ping;
 use super::site::{Around, Site};
 use super::steps::RETRY;
 use crate::config::Bind;
@@ -11,11 +11,12 @@ use crate::credential::authorize::Tie;
 use crate::credential::grant::{self, Grant};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::user_tokens::UserTokens;
+use crate::flow::callers::id_token;
 use crate::flow::event::{Effect, Reply};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::sought::Sought;
-use crate::flow::supply::vault::operation::{Done, Operation, Over, Place};
+use crate::flow::supply::vault::operation::{Done, Found, Operation, Over, Place};
 use crate::wire::time::UnixTime;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -24,7 +25,8 @@ impl<'a> Site<'a> {
     pub fn settled(&self, doing: Doing, effects: &mut Vec<Effect>) -> Next {
         let supply = self.context.runtime.supply();
         match doing {
-            Doing::Form(body) => Next::Wait(Box::new(Doing::Form(body))),
+            doing @ (Doing::Form(_) | Doing::Pinged(_)) => Next::Wait(Box::new(doing)),
+            Doing::Noting(job) => ping::noted(supply.outcome(job)).into(),
             Doing::Serving(owner) => owner.settled(self.context, effects).into(),
             Doing::Learning(_, text, link) => self.look(text, link),
             Doing::Looking(job, text, link) => match self.stands(job, &link) {
@@ -45,7 +47,9 @@ impl<'a> Site<'a> {
             Doing::Judging(_, link, tie, token) => self.judge(link, tie, token, false, effects),
             Doing::Counting(job, link, tie, code) => match (supply.outcome(job), self.around(&link)) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => self.redeem(around, link, tie, &code, effects),
-                (Some(Outcome::Stored(Ok(Done::Conflict(_)))), _) => Next::Answer(Site::end(&link, self.plain(&Page::Used))),
+                (Some(Outcome::Stored(Ok(Done::Conflict(found)))), _) => {
+                    Next::Answer(Site::end(&link, self.plain(&self.ended(&link, found.as_ref()))))
+                }
                 (_, Err(reply)) => Next::Answer(*reply),
                 _ => self.later(),
             },
@@ -72,12 +76,14 @@ impl<'a> Site<'a> {
                     Err(reply) => Next::Answer(*reply),
                 }
             }
-            Doing::Keeping(job, link) => match (supply.outcome(job), Around::of(&link, self.context)) {
+            Doing::Keeping(job, link, given) => match (supply.outcome(job), Around::of(&link, self.context)) {
                 (Some(Outcome::Stored(Ok(Done::Written(_)))), Ok(around)) => {
                     supply.changed_grant(&link.user.key(&link.connection, around.name));
                     effects.push(Effect::CountConsent { connection: link.connection.clone(), outcome: "granted" });
-                    let scopes: Vec<&str> = around.own.scopes(around.app).iter().map(String::as_str).collect();
-                    let page = Page::Done { access: self.access(around, &link, &scopes), withheld: &[] };
+                    let asked = around.own.scopes(around.app).iter();
+                    let withheld: Vec<&str> = asked.filter(|scope| !given.contains(scope)).map(String::as_str).collect();
+                    let scopes: Vec<&str> = given.iter().map(String::as_str).collect();
+                    let page = Page::Done { access: self.access(around, &link, &scopes), withheld: &withheld };
                     Next::Answer(Site::end(&link, self.plain(&page)))
                 }
                 _ => self.later(),
@@ -90,19 +96,22 @@ impl<'a> Site<'a> {
         let supply = self.context.runtime.supply();
         let page = match supply.outcome(job) {
             Some(Outcome::Stored(Ok(Done::Found(None)))) => return self.around(link),
-            Some(Outcome::Stored(Ok(Done::Found(Some(found))))) => match supply.read_flow(link.flow, &found.bytes) {
-                Some(Ended::Cancelled) => Page::Cancelled,
-                _ => Page::Used,
-            },
+            Some(Outcome::Stored(Ok(Done::Found(Some(found))))) => self.ended(link, Some(&found)),
             _ => return Err(Box::new(self.plain(&Page::Unavailable { retry: RETRY }))),
         };
         Err(Box::new(Site::end(link, self.plain(&page))))
     }
 
+    /// The page for a flow that has ended; `found` is what the vault has of it.
+    fn ended(&self, link: &Link, found: Option<&Found>) -> Page<'static> {
+        let ended = found.and_then(|found| self.context.runtime.supply().read_flow(link.flow, &found.bytes));
+        if ended == Some(Ended::Cancelled) { Page::Cancelled } else { Page::Used }
+    }
+
     /// Sends the browser to where its user shows who it is, or agrees.
     fn leave(&self, around: Around<'a>, link: Link, again: bool) -> Next {
         let tie = self.tie(&link);
-        let (stage, location, server) = match (around.own.bind, self.sign_in(&link)) {
+        let (stage, location, server) = match (around.own.bind(), self.sign_in(&link)) {
             (Bind::SignIn, Some(sign_in)) => {
                 let location = self.sign_in_uri(sign_in, &link, &tie, again);
                 (Stage::SigningIn(tie), location, sign_in.authorization_endpoint.authority())
@@ -126,7 +135,7 @@ impl<'a> Site<'a> {
         };
         let Some(sign_in) = self.sign_in(&link) else { return Next::Answer(self.plain(&Page::BadLink)) };
         let server = sign_in.authorization_endpoint.authority();
-        match id_token::judge(token.expose_secret(), &link, &sign_in.client.client_id, &tie.nonce, may_wait, self.context) {
+        match id_token::judge(token.expose_secret(), &expected(&link, &sign_in.client.client_id, &tie), may_wait, self.context) {
             Sought::Wait(want) => Next::Wait(Box::new(Doing::Judging(want, link, tie, token))),
             Sought::No(fault) => self.unknown(&link, around, server, fault, effects),
             Sought::Here(()) => {
@@ -172,9 +181,9 @@ impl<'a> Site<'a> {
     /// The tokens are there: if it is the caller who agreed, they are kept.
     fn know(&self, link: Link, tie: Tie, tokens: Box<(UserTokens, UnixTime)>, may_wait: bool) -> Next {
         let Ok(around) = Around::of(&link, self.context) else { return Next::Answer(self.plain(&Page::BadLink)) };
-        if around.own.bind == Bind::IdToken {
+        if around.own.bind() == Bind::IdToken {
             let token = tokens.0.id_token.as_ref().map_or("", |token| token.expose_secret());
-            match id_token::judge(token, &link, &around.server.client.client_id, &tie.nonce, may_wait, self.context) {
+            match id_token::judge(token, &expected(&link, &around.server.client.client_id, &tie), may_wait, self.context) {
                 Sought::Wait(want) => return Next::Wait(Box::new(Doing::Knowing(want, link, tie, tokens))),
                 // The link is the caller's still: whoever else has it does not use it up.
                 Sought::No(fault) => {
@@ -187,25 +196,14 @@ impl<'a> Site<'a> {
         }
         let (tokens, since) = *tokens;
         let scopes = around.own.scopes(around.app).to_vec();
-        let new = Grant {
-            user: link.user.clone(),
-            connection: link.connection.clone(),
-            access: tokens.access.clone(),
-            since,
-            until: since,
-            refresh: None,
-            asked: grant::asked(around.app.issuer.as_deref(), &around.server.client.client_id, &scopes, &around.own.resource),
-            scopes,
-            agreed: self.now(),
-            lease: None,
-        };
-        let new = new.with(tokens, since);
+        let asked = grant::asked(around.app.issuer.as_deref(), &around.server.client.client_id, &scopes, &around.own.resource);
+        let new = Grant::new(link.user.clone(), link.connection.clone(), (scopes, asked), (tokens, since), self.now());
         let supply = self.context.runtime.supply();
         let key = link.user.key(&link.connection, around.name);
         let Some(bytes) = supply.seal_grant(&key, &new, self.now()) else { return self.later() };
         let place = Place::Grant { user: key.user, grant: key.grant };
         let operation = Operation::Write { place, bytes, until: new.ends(self.now()), over: Over::Any };
-        self.wait(supply.store(operation, self.now()), |job| Doing::Keeping(job, link))
+        self.wait(supply.store(operation, self.now()), |job| Doing::Keeping(job, link, new.scopes))
     }
 
     /// There are no tokens.
@@ -219,4 +217,10 @@ impl<'a> Site<'a> {
         };
         Next::Answer(Site::end(link, self.plain(&Page::Refused { server, fault })))
     }
+}
+
+/// Who must have signed in.
+fn expected<'e>(link: &'e Link, client_id: &'e str, tie: &'e Tie) -> id_token::Expected<'e> {
+    let tie = Some(id_token::Tied { claim: "nonce", value: &tie.nonce, must: true });
+    id_token::Expected { issuer: &link.issuer, identity: &link.identity, client_id, tie }
 }

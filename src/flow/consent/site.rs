@@ -36,7 +36,7 @@ pub(super) struct Around<'a> {
 
 /// Why there is nothing around a link.
 pub(super) enum Missing {
-    /// Its connection is not there any more.
+    /// Its connection is not there any more, or sends no browsers anywhere.
     Connection,
     /// The server's metadata is not known.
     Server,
@@ -47,7 +47,8 @@ impl<'a> Around<'a> {
     pub fn of(link: &Link, context: &'a Context<'a>) -> Result<Self, Missing> {
         let config = context.runtime.config();
         let connection = connection(link, config).ok_or(Missing::Connection)?;
-        let (Some(own), Some((name, app))) = (connection.user_passthrough(), config.app_of(connection)) else {
+        let own = connection.user_passthrough().filter(|own| own.way().is_none());
+        let (Some(own), Some((name, app))) = (own, config.app_of(connection)) else {
             return Err(Missing::Connection);
         };
         let server = context.runtime.supply().server_of(connection).ok_or(Missing::Server)?;
@@ -143,7 +144,7 @@ impl<'a> Site<'a> {
             Some(Stage::Asked(csrf)) => csrf,
             _ => self.secret(),
         };
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn);
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn);
         let scopes: Vec<&str> = around.own.scopes(around.app).iter().map(String::as_str).collect();
         let page = Page::Start {
             access: self.access(around, link, &scopes),
@@ -168,7 +169,7 @@ impl<'a> Site<'a> {
 
     /// Where forms lead in the end.
     fn onward(&self, around: Around<'_>, link: &Link) -> Vec<String> {
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
         sign_in.into_iter().chain([around.endpoint.to_string()]).collect()
     }
 

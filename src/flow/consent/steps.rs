@@ -8,7 +8,7 @@ use super::site::{self, Around, Missing, Site, flow_of};
 use crate::credential::authorize::Tie;
 use crate::credential::link::{Link, Passage, Stage};
 use crate::flow::event::{Effect, Level, Reply};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 
 /// After how many seconds another try makes sense.
 pub(super) const RETRY: u32 = 5;

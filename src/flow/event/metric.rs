@@ -136,6 +136,12 @@ pub fn consents(connection: &str, outcome: &str) -> String {
     named("attache_consents.", &[("connection", connection), ("outcome", outcome)], "total")
 }
 
+/// The name of the counter of links in answers of a remote agent whose tasks wait for credentials.
+#[must_use]
+pub fn remote_links(connection: &str, outcome: &str) -> String {
+    named("attache_remote_links.", &[("connection", connection), ("outcome", outcome)], "total")
+}
+
 /// The name of the counter of requests for tokens that ended like this.
 #[must_use]
 pub fn token_requests(connection: &str, method: &str, succeeded: bool) -> String {

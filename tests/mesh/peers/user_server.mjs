@@ -12,6 +12,7 @@
 //   --lifetime S          of access tokens, in seconds
 //   --refresh WHEN        refresh tokens: `always`, `offline` (with scope offline_access, which needs prompt=consent), `never`
 //   --rotate no           a refresh gives the same refresh token again
+//   --pending S           how long flows of devices and of CIBA wait for their users, in seconds
 //   --interval S          for polls (device flow, CIBA): named in the answer, and an earlier poll is answered slow_down
 //   --ping URI            the clients of CIBA are called there (https) when the user has decided; without it they poll
 //   --ping-port N --ping-ca FILE   that URI's server is at 127.0.0.1:N, and known by this certificate (PEM)
@@ -43,7 +44,7 @@ const { Control } = await import('./user_control.mjs');
 
 const DEFAULTS = {
   ...{ port: '0', keys: '', state: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
-  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', interval: '', entra: '' },
+  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', pending: '600', interval: '', entra: '' },
   ...{ ping: '', 'ping-port': '', 'ping-ca': '', quick: '' },
 };
 const args = options(DEFAULTS);
@@ -186,7 +187,7 @@ function configuration(keys, signers, control) {
       ctx.type = 'html';
       ctx.body = failed(out);
     },
-    ttl: { AccessToken: Number(args.lifetime), ClientCredentials: Number(args.lifetime), Interaction: 3600, Session: 86400, Grant: 86400, IdToken: 3600, RefreshToken: 86400 },
+    ttl: { BackchannelAuthenticationRequest: Number(args.pending), DeviceCode: Number(args.pending), AccessToken: Number(args.lifetime), ClientCredentials: Number(args.lifetime), Interaction: 3600, Session: 86400, Grant: 86400, IdToken: 3600, RefreshToken: 86400 },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },

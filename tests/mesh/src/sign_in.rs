@@ -12,6 +12,7 @@ use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::Mesh;
 use crate::peer::{self, Agent};
 use crate::person::{Browser, Page, Person, parameters};
+use crate::port::Reserved;
 use crate::tls::{Authority, Identity};
 use crate::user_server::{self, UserServer};
 use crate::{canary, place};
@@ -37,6 +38,7 @@ pub struct SignIn {
     pub access_log: PathBuf,
     file: EnvoyFile,
     options: Options,
+    _port: Option<Reserved>,
 }
 
 /// Changes the file of an Envoy between these servers: the organization's, and the partner's.
@@ -47,6 +49,8 @@ pub type Edit = Box<dyn FnOnce(&mut EnvoyFile, &UserServer, &UserServer) -> Resu
 pub struct Other {
     /// Members of `user_passthrough`.
     pub passthrough: Value,
+    /// Users agree on another device, at the organization's own server: `device_code` or `ciba`, with these members besides.
+    pub elsewhere: Option<(&'static str, Value)>,
     /// Members of `consent`.
     pub consent: Value,
     /// Members of the app.
@@ -84,15 +88,31 @@ impl SignIn {
     pub async fn start(mesh: &Mesh, name: &str, mut other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
+        let authority = Authority::new("consent authority")?;
+        // A server that pings must know where before there is an Envoy.
+        let is_pinged = other.elsewhere.as_ref().is_some_and(|(_, members)| members["delivery"] == "ping");
+        let reserved = if is_pinged { Some(Reserved::new()?) } else { None };
+        let corp = match &reserved {
+            Some(port) => {
+                let corp = corp.set("ping", format!("{CONSENT}/consent/ciba/hr"));
+                corp.set("ping-port", port.port().to_string()).set("ping-ca", authority.file()?)
+            }
+            None => corp,
+        };
         let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
-        let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
+        let (corp, partner) = match other.elsewhere {
+            Some(_) => {
+                let corp = UserServer::start(&corp_name, &corp).await?;
+                (corp.clone(), corp)
+            }
+            None => tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?,
+        };
         let agent = match other.verifies {
             true => Some(peer::partner_of_users("1.0", &partner, HR, "tasks.read").await?),
             false => None,
         };
         let port = agent.as_ref().and_then(|agent| if other.by_grpc { agent.grpc_port } else { Some(agent.port) });
         other.remote = other.remote.or(port);
-        let authority = Authority::new("consent")?;
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
         let mut file = file(mesh, &corp, &partner, &other)?;
         if let Some(edit) = other.edit.take() {
@@ -103,13 +123,13 @@ impl SignIn {
         file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": access_log, "log_format": {"text_format_source": {"inline_string": format}}}}]);
-        add_browsers(&mut file, &authority, &server)?;
+        add_browsers(&mut file, &authority, &server, reserved.as_ref())?;
         let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
         let envoy = Envoy::start(name, &file, options.clone()).await?;
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser, agent, access_log, file, options })
+        Ok(Self { corp, partner, envoy, browser, agent, access_log, file, options, _port: reserved })
     }
 
     /// One more Envoy with the same configuration.
@@ -227,6 +247,11 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
             "authentication": {"client_secret_basic": {"secret": "attache"}}})
     };
     let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": [HR]});
+    if let Some((way, members)) = &other.elsewhere {
+        let endpoint = if *way == "ciba" { user_server::BACKCHANNEL } else { user_server::DEVICE };
+        own[way] = json!({"endpoint": {"uri": partner.uri(endpoint), "cluster": "hr-server"}});
+        merge(&mut own[way], members);
+    }
     merge(&mut own, &other.passthrough);
     let mut connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
         "pin": {"clusters": ["remote"]}, "credential": {"user_passthrough": own}});
@@ -273,6 +298,9 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
                 "client": {"client_id": "attache", "authentication": app["client"]["authentication"]},
                 "discovery": {"uri": partner.uri(user_server::METADATA), "cluster": "hr-server"}});
         }
+        if other.elsewhere.is_some() {
+            app.as_object_mut().map(|app| app.remove("authorization_endpoint"));
+        }
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;
@@ -280,10 +308,13 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
 }
 
 /// Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
-fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity) -> Result<()> {
+fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity, port: Option<&Reserved>) -> Result<()> {
     let listeners = file.listeners_mut()?;
     let mut browsers = listeners.first().context("no listener")?.clone();
     browsers["name"] = json!("consent");
+    if let Some(port) = port {
+        browsers["address"]["socket_address"]["port_value"] = json!(port.port());
+    }
     listeners.insert(0, browsers);
     authority.guard(file, server)?;
     let listeners = file.listeners_mut()?;

@@ -97,9 +97,10 @@ impl Tokens {
 }
 
 /// A running server.
+#[derive(Clone)]
 pub struct UserServer {
     /// It, and the port of its control.
-    running: Mutex<(Arc<Process>, u16)>,
+    running: Arc<Mutex<(Arc<Process>, u16)>>,
     name: String,
     arguments: Vec<OsString>,
     pub port: u16,
@@ -116,7 +117,7 @@ impl UserServer {
         }
         let (port, running) = launch(name, &options.arguments).await?;
         let issuer = options.origin.unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
-        Ok(Self { running: Mutex::new(running), name: name.to_owned(), arguments: options.arguments, port, issuer })
+        Ok(Self { running: Arc::new(Mutex::new(running)), name: name.to_owned(), arguments: options.arguments, port, issuer })
     }
 
     fn running(&self) -> (Arc<Process>, u16) {

@@ -1,6 +1,6 @@
 //! What authorization servers are asked for users: tokens for a code, new ones for old ones, and that they be forgotten.
 
-use crate::config::{Client, Connection, TokenEndpoint, TokenParameters};
+use crate::config::{Client, Connection, TokenEndpoint, TokenParameters, Way};
 use crate::credential::Failure;
 use crate::credential::app_server::AppServer;
 use crate::credential::endpoint::{Grant, TokenRequest};
@@ -46,7 +46,46 @@ impl Supply {
 
     fn ask_as(&self, client: &Client, kind: &'static str, parameters: Vec<(&str, &str)>, resource: &[String], now: UnixTime) -> Asked {
         let request = TokenParameters { resource: resource.to_vec(), ..TokenParameters::default() };
-        let grant = Grant { kind, parameters, request: &request, assertion: None };
+        self.ask_with(client, kind, parameters, &request, now)
+    }
+
+    /// The request with which a flow begins whose user agrees on another device (RFC 8628 section 3.1, CIBA section 7.1).
+    pub(super) fn ask_to_begin(
+        &self,
+        connection: &Connection,
+        server: &AppServer,
+        parameters: Vec<(&str, &str)>,
+        now: UnixTime,
+    ) -> Option<Asked> {
+        let own = connection.user_passthrough()?;
+        let (_, app) = self.config.app_of(connection)?;
+        let request = TokenParameters {
+            scopes: own.scopes(app).to_vec(),
+            resource: own.resource.clone(),
+            parameters: app.authorization_parameters.clone(),
+            ..TokenParameters::default()
+        };
+        let asked = self.ask_with(&server.client, "", parameters, &request, now);
+        let endpoint = own.way().map(Way::endpoint)?;
+        Some(asked.map(|request| at(endpoint, request)))
+    }
+
+    /// The request how such a flow stands (RFC 8628 section 3.4, CIBA section 10.1).
+    pub(super) fn ask_again(&self, connection: &Connection, server: &AppServer, code: &SecretString, now: UnixTime) -> Option<Asked> {
+        let own = connection.user_passthrough()?;
+        let (kind, name) = own.way()?.grant();
+        Some(self.ask_as(&server.client, kind, vec![(name, code.expose_secret())], &own.resource, now))
+    }
+
+    fn ask_with(
+        &self,
+        client: &Client,
+        kind: &'static str,
+        parameters: Vec<(&str, &str)>,
+        request: &TokenParameters,
+        now: UnixTime,
+    ) -> Asked {
+        let grant = Grant { kind, parameters, request, assertion: None };
         let serial = self.outgoing.nonces.next(now);
         let asked = grant.request(client, &self.secrets(), now, &serial);
         self.signed(asked.map_err(|(name, error)| (Failure::Unavailable, format!("secret {name:?} {error}")))?)

@@ -1,4 +1,4 @@
-//! The metadata of authorization servers (RFC 8414), from the question to the answer.
+//! What authorization servers say of themselves: read when it is needed, and before.
 
 use crate::config::{Connection, Remote, TokenEndpoint};
 use crate::credential::app_server::AppServer;

@@ -13,13 +13,13 @@ use std::time::Duration;
 #[derive(Debug)]
 pub(in crate::flow::supply) struct Servers(pub(super) Vec<Known>);
 
-/// What is known of the server of one app.
+/// One of them.
 #[derive(Debug)]
 pub(super) struct Known {
     app: String,
     /// A connection that uses it, by index.
     pub connection: usize,
-    /// Its endpoints, once they are known.
+    /// What is known of it.
     pub server: OnceCell<AppServer>,
     /// When its metadata is asked for.
     pub metadata: RefCell<Kept<()>>,
@@ -42,7 +42,7 @@ impl Servers {
         Self(all)
     }
 
-    /// The one of an app.
+    /// That of `app`, and its index.
     pub(super) fn of(&self, app: &str) -> Option<(usize, &Known)> {
         self.0.iter().enumerate().find(|(_, known)| known.app == app)
     }
