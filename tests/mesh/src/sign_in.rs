@@ -259,6 +259,13 @@ fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> 
     let secrets = json!({"consent": {"env": "CONSENT_KEY"}, "attache": {"env": "ATTACHE_SECRET"}});
     let clusters = [("corp", corp.port), ("hr-server", partner.port)];
     let mut file = outbound(mesh, &[connection], &secrets, &clusters)?;
+    for (name, port) in clusters {
+        // Node closes a connection after five idle seconds: what Envoy sends at that moment is lost.
+        let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        file.address(name, port)?["typed_extension_protocol_options"] = json!({kind: {
+            "@type": format!("type.googleapis.com/{kind}"), "common_http_protocol_options": {"idle_timeout": "2s"},
+            "explicit_http_config": {"http_protocol_options": {}}}});
+    }
     if let Some(port) = other.remote {
         file.cluster("remote", port)?;
     }

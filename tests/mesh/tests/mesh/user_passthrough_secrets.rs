@@ -26,7 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Each request has a span, which goes to the collector at `port` at once.
 fn traced(port: u16) -> Edit {
     Box::new(move |file, _, _| {
-        file.copy_cluster("hr-server", "collector")?;
+        file.copy_cluster("remote", "collector")?;
         let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
         file.address("collector", port)?["typed_extension_protocol_options"] = json!({kind: {
             "@type": format!("type.googleapis.com/{kind}"), "explicit_http_config": {"http2_protocol_options": {}}}});
