@@ -184,7 +184,9 @@ impl Entries {
         let is_idle = entry.work.is_none() && entry.again.is_none();
         let is_fresh = entry.is_fresh(remember, now);
         match &entry.known {
-            Known::Held(token, _) if is_fresh && now < token.until && !entry.refused => {
+            // Who has waited gets what was read meanwhile, however long it took to be woken: where many wait, that may be longer than it is
+            // remembered.
+            Known::Held(token, _) if (is_fresh || waited && is_idle) && now < token.until && !entry.refused => {
                 entry.in_use = true;
                 Look::Here(Rc::clone(token))
             }
@@ -244,5 +246,44 @@ impl Entries {
         let idle = self.0.iter().filter(|(_, entry)| entry.work.is_none() && entry.unsaved.is_none());
         let oldest = idle.min_by_key(|(_, entry)| entry.used).map(|(key, _)| *key);
         oldest.is_some_and(|key| self.0.remove(&key).is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Entries, Entry, Key, Known, Look, Token, Work};
+    use crate::credential::user::User;
+    use crate::wire::time::UnixTime;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const KEY: Key = [7; 32];
+    const REMEMBER: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(seconds)
+    }
+
+    /// A grant that was read at 0, whose token ends at 100.
+    fn read() -> Entry {
+        let user = User { issuer: "i".to_owned(), tenant: None, subject: "ann".to_owned(), client: None };
+        let token = Token { value: "t".to_owned().into(), since: at(0), until: at(100) };
+        Entry { known: Known::Held(Rc::new(token), true), checked: Some(at(0)), ..Entry::new(0, user, at(0)) }
+    }
+
+    #[test]
+    fn who_has_waited_gets_what_was_read_however_late_it_is_woken() {
+        let mut entries = Entries::default();
+        let mut look = |waited: bool, now: u64| entries.look(KEY, read, (waited, REMEMBER), at(now));
+        assert!(matches!(look(false, 0), Look::Here(_)));
+        assert!(matches!(look(false, 5), Look::Wait), "others read it anew");
+        assert!(matches!(look(true, 5), Look::Here(_)));
+        assert!(matches!(look(true, 100), Look::Failed(_)), "its token has ended");
+        let entry = entries.0.get_mut(&KEY).unwrap();
+        entry.refused = true;
+        assert!(matches!(entries.look(KEY, read, (true, REMEMBER), at(5)), Look::Failed(_)), "the agent refused its token");
+        let entry = entries.0.get_mut(&KEY).unwrap();
+        (entry.refused, entry.work) = (false, Some(Work::Dropping));
+        assert!(matches!(entries.look(KEY, read, (true, REMEMBER), at(5)), Look::Failed(_)), "it is being given up");
     }
 }
