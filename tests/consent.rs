@@ -3,8 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::disallowed_methods)]
 
+#[path = "consent/elsewhere.rs"]
+mod elsewhere;
+#[path = "consent/grants.rs"]
+mod grants;
 #[path = "consent/land.rs"]
 mod land;
+#[path = "consent/shared.rs"]
+mod shared;
 
 use land::{Answer, Browser, CALLBACK, Land, SIGNED_IN, field, location, query};
 use serde_json::{Value, json};
@@ -101,7 +107,7 @@ const MEDDLED: &[(&str, Meddle, &str)] = &[
     (
         "a form with the link of another flow",
         |land, link| {
-            let other = land::link(&land.send("bob", &json!({})).task());
+            let other = land::link(&land.send_as("ann", "other", &json!({})).task());
             let mut browser = Browser::default();
             let page = browser.get(land, link);
             browser.get(land, &other);
@@ -274,6 +280,40 @@ fn agreed(land: &mut Land, link: &str, path: &str, parameters: &[(&str, &str)]) 
 }
 
 #[test]
+fn the_id_token_of_the_one_server_says_who_agreed() {
+    const ISS: (&str, &str) = ("iss", "https://corp.example");
+    let mut land = Land::with_one_server();
+    let task = land.send("ann", &json!({})).task();
+    let mut browser = Browser::default();
+    let page = browser.get(&mut land, &land::link(&task));
+    let there = location(&browser.submit(&mut land, &page));
+    assert!(there.starts_with("https://corp.example/auth?") && there.contains("callback"), "{there}");
+    let answer = land.back_from(&there, CALLBACK, &[("code", "bob"), ISS]);
+    let page = browser.get(&mut land, &answer);
+    assert_eq!(heading(&page), "This link is for another account");
+    // It is not used up: neither for who has it, nor in the task.
+    assert_eq!(land.send("ann", &json!({"taskId": task["id"]})).task()["id"], task["id"]);
+    assert_eq!(land.send("bob", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
+    for lie in ["nonce", "aud", "signature", "exp"] {
+        land.lie(lie);
+        let mut other = Browser::default();
+        let page = other.get(&mut land, &land::link(&task));
+        let there = location(&other.submit(&mut land, &page));
+        let answer = land.back_from(&there, CALLBACK, &[("code", "ann"), ISS]);
+        let page = other.get(&mut land, &answer);
+        assert_eq!(heading(&page), "This did not work", "{lie}");
+        land.tell_the_truth();
+        assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED", "{lie}");
+    }
+    let there = location(&browser.submit(&mut land, &page));
+    let mut twin = browser.clone();
+    let answer = land.back_from(&there, CALLBACK, &[("code", "ann"), ISS]);
+    assert_eq!(heading(&browser.get(&mut land, &answer)), ALLOWED);
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-0");
+    assert_eq!(heading(&twin.get(&mut land, &answer)), "This link was used already");
+}
+
+#[test]
 fn an_answer_counts_once() {
     let mut land = Land::new(&json!({}));
     let link = land::link(&land.send("ann", &json!({})).task());
@@ -325,6 +365,16 @@ fn a_task_of_ours_says_how_the_flow_stands() {
     assert_eq!(land.ask("bob", "CancelTask", &json!({"id": id})).result()["status"]["state"], "TASK_STATE_CANCELED");
     assert_eq!(state(&mut land, "bob", &id), "TASK_STATE_CANCELED");
     assert_eq!(heading(&Browser::default().get(&mut land, &land::link(&task))), "This is no longer needed");
+    // Also for who was on the way already.
+    let task = land.send("ann", &json!({"contextId": "theirs"}));
+    assert!(!task.is_reply());
+    let mut land = Land::new(&json!({}));
+    let task = land.send("ann", &json!({})).task();
+    let (mut browser, there) = signed_in(&mut land, &land::link(&task));
+    assert_eq!(land.ask("ann", "CancelTask", &json!({"id": task["id"]})).result()["status"]["state"], "TASK_STATE_CANCELED");
+    let back = land.back_from(&there, CALLBACK, &[("code", "ann"), ("iss", "https://hr.example")]);
+    assert_eq!(heading(&browser.get(&mut land, &back)), "This is no longer needed");
+    assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
 
     let task = land.send("bob", &json!({})).task();
     land.pass(600);
@@ -368,6 +418,37 @@ fn a_token_is_renewed_once_and_a_grant_that_was_taken_back_is_asked_for_again() 
 }
 
 #[test]
+fn a_server_that_says_where_its_endpoints_are_is_asked_once() {
+    let mut land = Land::discovering();
+    let link = land::link(&land.send("ann", &json!({})).task());
+    land.lie("metadata");
+    assert_eq!(heading(&Browser::default().get(&mut land, &link)), "This does not work right now");
+    assert_eq!(heading(&Browser::default().get(&mut land, &link)), "This does not work right now", "it rests");
+    land.tell_the_truth();
+    land.pass(2);
+    assert_eq!(agree(&mut land, "ann", &link), ALLOWED);
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-1");
+    // `iss` is required where the metadata says that it is always there.
+    let other = land::link(&land.send_as("ann", "other", &json!({})).task());
+    assert_eq!(heading(&agreed(&mut land, &other, CALLBACK, &[("code", "ann")])), "This answer is not to be trusted");
+
+    // After a restart it is read again, before anything is renewed.
+    land.pass(301);
+    land.restart();
+    land.lie("metadata");
+    land.tick();
+    assert_eq!(land.send("ann", &json!({})).reply().status, 503);
+    land.tell_the_truth();
+    land.pass(10);
+    land.tick();
+    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-2");
+    let listed: Value = serde_json::from_str(&land.own("ann", "GET", "/consent/grants").reply().body).unwrap();
+    let id = listed["grants"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(land.own("ann", "DELETE", &format!("/consent/grants/{id}")).reply().status, 204);
+    assert!(land.asked().iter().any(|form| form.contains("token_type_hint=refresh_token")), "it is revoked where the metadata says");
+}
+
+#[test]
 fn who_is_no_user_gets_no_link() {
     let mut land = Land::new(&json!({}));
     assert_eq!(land.send_as("service", "service", &json!({})).reply().status, 403);
@@ -384,44 +465,6 @@ fn a_challenge_has_the_link_too() {
     assert!(challenge.contains("error_uri=\"https://consent.example/consent/start?link="), "{challenge}");
     let link = challenge.split("error_uri=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     assert_eq!(agree(&mut land, "ann", &link), ALLOWED);
-}
-
-#[test]
-fn a_user_sees_what_was_granted_and_gives_it_up() {
-    let mut land = Land::new(&json!({}));
-    for user in ["ann", "bob"] {
-        let link = land::link(&land.send(user, &json!({})).task());
-        assert_eq!(agree(&mut land, user, &link), ALLOWED);
-    }
-    let listed = |land: &mut Land, user: &str| -> Vec<Value> {
-        let answer = land.own(user, "GET", "/consent/grants");
-        let body: Value = serde_json::from_str(&answer.reply().body).unwrap_or_else(|_| panic!("{answer:?}"));
-        body["grants"].as_array().unwrap_or_else(|| panic!("{answer:?}")).clone()
-    };
-    let own = listed(&mut land, "ann");
-    assert_eq!(own.len(), 1);
-    assert_eq!(
-        (&own[0]["connection"], &own[0]["client"], &own[0]["scopes"]),
-        (&json!("hr"), &json!("orchestrator"), &json!(["openid", "tasks"]))
-    );
-    assert!(!own[0].to_string().contains("access-") && !own[0].to_string().contains("refresh-"), "{own:?}");
-    let path = format!("/consent/grants/{}", own[0]["id"].as_str().unwrap());
-    // It is nobody else's, and nothing without a token.
-    assert_eq!(land.own("bob", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.own("Ann", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.own("service", "DELETE", &path).reply().status, 403);
-    assert_eq!(Browser::default().get(&mut land, "/consent/grants").reply().status, 401);
-    assert_eq!(land.send("ann", &json!({})).bearer(), "access-ann-1");
-    assert_eq!(land.own("ann", "DELETE", &path).reply().status, 204);
-    let last = land.asked().pop().unwrap();
-    assert!(
-        last.contains("token=refresh-ann-1") && last.contains("token_type_hint=refresh_token") && !last.contains("grant_type"),
-        "{last}"
-    );
-    assert_eq!(land.send("ann", &json!({})).task()["status"]["state"], "TASK_STATE_AUTH_REQUIRED");
-    assert_eq!((listed(&mut land, "ann").len(), listed(&mut land, "bob").len()), (0, 1));
-    assert_eq!(land.own("ann", "DELETE", &path).reply().status, 404);
-    assert_eq!(land.send("bob", &json!({})).bearer(), "access-bob-1");
 }
 
 #[test]

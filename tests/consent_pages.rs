@@ -6,7 +6,6 @@
 use attache::flow::Reply;
 use attache::flow::consent::cookie::{self, Flow};
 use attache::flow::consent::page::{Access, ERRORS, Fault, Fields, Frame, Page};
-use attache::flow::consent::see_other;
 use attache::wire::time::UnixTime;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -85,6 +84,14 @@ pages! {
 /// A description that goes on.
 const LONG: &str = "AADSTS650053: <a href='https://evil.example'>Sign in here</a>\r\nTrace ID: 0\0. \u{202e}drowssap ruoy su dneS\u{202c} \
     The application asked for a scope that does not exist on the resource. This goes on and on, and on and on, and on and on, and on.";
+
+/// A redirect with the head of our pages, for what browsers make of one: the filter sends none.
+fn see_other(location: &str) -> Reply {
+    let mut reply = Page::NotFound.reply(&FRAME);
+    reply.headers.retain(|(name, _)| *name != "content-type");
+    reply.headers.push(("location", location.to_owned()));
+    Reply { status: 303, body: String::new(), ..reply }
+}
 
 fn replies() -> Vec<(&'static str, Reply)> {
     let mut all: Vec<_> = pages().iter().map(|(name, page)| (*name, page.reply(&FRAME))).collect();

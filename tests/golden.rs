@@ -204,6 +204,16 @@ fn leaving() {
 }
 
 #[test]
+fn remote_links() {
+    room("remote_links");
+}
+
+#[test]
+fn sent_credentials() {
+    room("sent_credentials");
+}
+
+#[test]
 fn push_out() {
     room("push_out");
 }

@@ -122,6 +122,12 @@ impl Alternatives {
         self.list.first().map(|first| (place, first))
     }
 
+    /// Each, and where it stands in what stands at `at`.
+    pub(super) fn places(&self, at: &str) -> impl Iterator<Item = (String, &Require)> {
+        let place = move |index| if self.is_list { format!("{at}[{index}]") } else { at.to_owned() };
+        self.list.iter().enumerate().map(move |(index, require)| (place(index), require))
+    }
+
     /// Errs on requirements that no caller can meet, and on unknown names; `at` is the place of the member.
     pub(super) fn check(
         &self,
@@ -133,11 +139,7 @@ impl Alternatives {
         if self.list.is_empty() {
             return Err(ConfigError::new(at, "give at least one requirement, or leave the member out"));
         }
-        for (index, require) in self.list.iter().enumerate() {
-            let at = if self.is_list { format!("{at}[{index}]") } else { at.to_owned() };
-            require.check(&at, issuers, schemes, vouchers)?;
-        }
-        Ok(())
+        self.places(at).try_for_each(|(at, require)| require.check(&at, issuers, schemes, vouchers))
     }
 }
 

@@ -90,10 +90,10 @@ impl Config {
                 .to_owned()
         });
         let unbound =
-            self.connections.iter().enumerate().filter(|(_, own)| own.user_passthrough().is_some_and(|own| own.bind == Bind::Link));
+            self.connections.iter().enumerate().filter(|(_, own)| own.user_passthrough().is_some_and(|own| own.bind() == Bind::Link));
         let unbound = unbound.map(|(index, connection)| {
             format!(
-                "connections[{index}].credential.user_passthrough.bind: is link: anyone who gets a link for {:?} can agree in its caller's place, \
+                "connections[{index}].credential.user_passthrough.bind: is link: anyone who gets a link or code for {:?} can agree in its caller's place, \
                  with an account of theirs",
                 connection.name
             )

@@ -1,7 +1,7 @@
 //! The checks of a whole configuration, in the order in which their errors are reported.
 
 use super::target::Places;
-use super::{Config, ConfigError, Ports, issuer, voucher, waiting};
+use super::{Config, ConfigError, CredentialsInMessages, Ports, issuer, voucher, waiting};
 use crate::wire::sorted::SortedSet;
 use crate::wire::{header, steering};
 
@@ -48,6 +48,10 @@ impl Config {
             connection.check(&path, &self.secrets.0, &self.issuers)?;
             if let Some(push) = &connection.push {
                 push.check(&format!("{path}.push"), self.hold_headers, &self.secrets.0)?;
+            }
+            if connection.credentials_in_messages == Some(CredentialsInMessages::Refuse) && !self.hold_headers {
+                let reason = "refuse needs hold_headers: true: a message is read before it leaves";
+                return Err(ConfigError::of(&path, "credentials_in_messages", reason));
             }
             connection.check_callers(&path, &self.schemes.0, &self.issuers)?;
             connection.target.check(&format!("{path}.match"), &[], &mut places)?;

@@ -13,7 +13,8 @@ use serde::Deserialize;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(transform = crate::config::form::members::<Self>, extend(
         "anyOf" = [{"required": ["version"]}, {"required": ["notifications"]}],
         "dependentSchemas" = {"notifications": {"properties": {
-            "version": false, "operations": false, "push": false, "card": false, "require_signed_card": false, "other": {"const": "refuse"}
+            "version": false, "operations": false, "push": false, "card": false, "require_signed_card": false, "other": {"const": "refuse"},
+            "remote_links": {"const": "pass"}, "credentials_in_messages": false
         }}}
     )))]
 #[serde(deny_unknown_fields)]
@@ -73,6 +74,15 @@ pub struct Connection {
     /// `{"headers": […], "query": […]}`: what leaves although it looks like a credential.
     #[serde(default)]
     pub keep: Fields,
+    /// What becomes of links in answers of the remote agent whose task waits for credentials: `pass`, or `strip`: see [links of remote
+    /// agents](outbound.md#links-of-remote-agents).
+    #[serde(default)]
+    pub remote_links: RemoteLinks,
+    /// Messages that leave with something that can be seen to be a credential: `refuse` or `allow`: see [credentials in
+    /// messages](outbound.md#credentials-in-messages).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`refuse`, where calls are read as a whole anyway")))]
+    pub credentials_in_messages: Option<CredentialsInMessages>,
     /// Most requests of one worker that wait for the credential at a time.
     #[serde(default = "a_thousand")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1)))]
@@ -91,7 +101,36 @@ pub enum Other {
     Pass,
 }
 
+/// What becomes of links in answers whose task waits for credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum RemoteLinks {
+    /// They go on to the client, but for those that look like links of this filter.
+    #[default]
+    Pass,
+    /// They are removed. An answer that cannot be read is refused.
+    Strip,
+}
+
+/// What becomes of messages with credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(rename_all = "snake_case")]
+pub enum CredentialsInMessages {
+    /// They are refused. Messages are read as a whole for that.
+    Refuse,
+    /// They leave.
+    Allow,
+}
+
 impl Connection {
+    /// Whether no link of the remote agent goes on from where its task waits for credentials.
+    #[must_use]
+    pub fn strips_links(&self) -> bool {
+        self.remote_links == RemoteLinks::Strip
+    }
+
     /// Fills in what the filter's place implies.
     pub(super) fn fill(&mut self, placement: Placement) {
         self.pin = self.pin.take().or_else(|| Pin::implied(placement));

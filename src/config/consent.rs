@@ -3,7 +3,7 @@
 use super::oauth_app::check_authorization_endpoint;
 use super::secret::named;
 use super::user_passthrough::is_segment;
-use super::{Client, Config, ConfigError, GrantStore, HttpUri, TagKey, TokenParameters, tag_key};
+use super::{Client, ClientAuthentication, Config, ConfigError, GrantStore, HttpUri, Operators, TagKey, TokenParameters, tag_key};
 use crate::wire::path;
 use serde::Deserialize;
 
@@ -29,6 +29,11 @@ pub struct Consent {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(extend("default" = [])))]
     pub sign_in: Vec<SignIn>,
+    /// `{"require": {"roles": ["…"]}}`: callers who may list and revoke what other users granted: see [who looks after
+    /// them](user-passthrough.md#who-looks-after-them).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "nobody")))]
+    pub operators: Option<Operators>,
 }
 
 /// How users of an issuer sign in here (OpenID Connect Core 1.0 section 3.1).
@@ -85,9 +90,12 @@ impl Consent {
                 return Err(ConfigError::new(format!("consent.sign_in[{index}].issuer"), "is used twice"));
             }
         }
+        if let Some(operators) = &self.operators {
+            operators.check("consent.operators", config)?;
+        }
         for (name, app) in &config.oauth_apps.0 {
             app.check(&format!("oauth_apps.{name}"))?;
-            check_secret(&format!("oauth_apps.{name}.client"), &app.client, config)?;
+            check_secret(&format!("oauth_apps.{name}.client"), &app.client.authentication, config)?;
             if !is_segment(name) {
                 return Err(ConfigError::new(
                     format!("oauth_apps.{name}"),
@@ -97,7 +105,11 @@ impl Consent {
         }
         for (index, own) in config.connections.iter().enumerate() {
             if let Some(app) = own.user_passthrough().and_then(|own| own.oauth.as_ref()) {
-                check_secret(&format!("connections[{index}].credential.user_passthrough.oauth.client"), &app.client, config)?;
+                check_secret(
+                    &format!("connections[{index}].credential.user_passthrough.oauth.client"),
+                    &app.client.authentication,
+                    config,
+                )?;
             }
         }
         Ok(())
@@ -115,7 +127,7 @@ impl SignIn {
         }
         check_authorization_endpoint(at, &self.authorization_endpoint)?;
         self.client.check(&format!("{at}.client"))?;
-        check_secret(&format!("{at}.client"), &self.client, config)?;
+        check_secret(&format!("{at}.client"), &self.client.authentication, config)?;
         TokenParameters { scopes: self.scopes.clone(), ..TokenParameters::default() }.check(at)?;
         match self.scopes.iter().any(|scope| scope == "openid") {
             true => Ok(()),
@@ -125,16 +137,15 @@ impl SignIn {
 }
 
 /// Whether the secret of `client` is there. Only what a client has itself can authenticate it here.
-fn check_secret(at: &str, client: &Client, config: &Config) -> Result<(), ConfigError> {
-    use super::ClientAuthentication::{AgentIdentityBlueprint, ManagedIdentity};
-    if matches!(client.authentication, ManagedIdentity(_) | AgentIdentityBlueprint(_)) {
+fn check_secret(at: &str, authentication: &ClientAuthentication, config: &Config) -> Result<(), ConfigError> {
+    if matches!(authentication, ClientAuthentication::ManagedIdentity(_) | ClientAuthentication::AgentIdentityBlueprint(_)) {
         return Err(ConfigError::of(
             at,
             "authentication",
             "must be a secret, a key, a certificate or none: users do not wait for another token",
         ));
     }
-    match client.authentication.secret() {
+    match authentication.secret() {
         Some((own, secret)) => named(&format!("{at}.authentication.{own}.secret"), &secret.secret, config.secrets()).map(drop),
         None => Ok(()),
     }

@@ -77,7 +77,8 @@ impl Connection {
             ("push", self.push.is_some()),
             ("card", self.card.is_some()),
             ("require_signed_card", self.require_signed_card.is_some()),
-            ("push", self.push.is_some()),
+            ("remote_links", self.strips_links()),
+            ("credentials_in_messages", self.credentials_in_messages.is_some()),
         ];
         if let Some((member, _)) = said.into_iter().find(|(_, is_said)| *is_said) {
             return fail(member, FOR_CALLS);

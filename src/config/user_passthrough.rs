@@ -1,5 +1,6 @@
 //! `user_passthrough`: calls that go to a remote agent as the user, with a token that the user agreed to (RFC 6749 section 4.1).
 
+use super::devices::{Ciba, DeviceCode, Way};
 use super::{Config, ConfigError, Connection, Credential, OauthApp, Subject, TokenParameters, voucher};
 use serde::Deserialize;
 
@@ -26,9 +27,18 @@ pub struct UserPassthrough {
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(inner(length(min = 1)), extend("default" = [])))]
     pub resource: Vec<String>,
-    /// How it is made sure that who opens the link is the caller: see [whose link it is](user-passthrough.md#whose-link-it-is).
+    /// How it is made sure that who agrees is the caller: see [whose link it is](user-passthrough.md#whose-link-it-is).
     #[serde(default)]
-    pub bind: Bind,
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "`\"sign_in\"`; with `device_code` or `ciba`: `\"id_token\"`")))]
+    pub bind: Option<Bind>,
+    /// Users agree on any device, with a code (RFC 8628), in place of a link: see [without a browser](user-passthrough.md#without-a-browser).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none: users open a link")))]
+    pub device_code: Option<DeviceCode>,
+    /// The server asks users on a device of theirs (CIBA), in place of a link: see [without a browser](user-passthrough.md#without-a-browser).
+    #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(extend("x-default" = "none: users open a link")))]
+    pub ciba: Option<Box<Ciba>>,
     /// Claims that the caller's token and the ID token of the sign-in must have, with the same values: a list, or `"entra"` for `tid`
     /// and `oid`.
     #[serde(default)]
@@ -43,17 +53,16 @@ pub struct UserPassthrough {
     pub max_body_bytes: u64,
 }
 
-/// How the browser that opens a link is known to be the caller's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+/// How who agrees is known to be the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Bind {
-    /// The user signs in at the issuer of the caller's token first (`consent.sign_in`).
-    #[default]
+    /// The user signs in at the issuer of the caller's token first (`consent.sign_in`). Not with `device_code` and `ciba`.
     SignIn,
     /// The authorization server is that issuer: its ID token says who agreed. Needs the scope `openid`.
     IdToken,
-    /// Not at all: anyone who has the link can agree in the caller's place. The log warns of it.
+    /// Not at all: anyone who has the link or the code can agree in the caller's place. The log warns of it.
     Link,
 }
 
@@ -113,6 +122,19 @@ impl UserPassthrough {
         self.scopes.as_deref().unwrap_or(&app.scopes)
     }
 
+    /// How users agree without a browser that comes here, if they do.
+    #[must_use]
+    pub fn way(&self) -> Option<Way<'_>> {
+        let device = self.device_code.as_ref().map(Way::DeviceCode);
+        device.or_else(|| self.ciba.as_deref().map(Way::Ciba))
+    }
+
+    /// How who agrees is known to be the caller.
+    #[must_use]
+    pub fn bind(&self) -> Bind {
+        self.bind.unwrap_or_else(|| if self.way().is_some() { Bind::IdToken } else { Bind::SignIn })
+    }
+
     /// Checks what it says by itself.
     pub(super) fn check(&self, at: &str) -> Result<(), ConfigError> {
         let fail = |member: &str, reason: &str| Err(ConfigError::of(at, member, reason));
@@ -128,6 +150,15 @@ impl UserPassthrough {
             ..TokenParameters::default()
         };
         request.check(at)?;
+        if self.device_code.is_some() && self.ciba.is_some() {
+            return fail("ciba", "cannot be given beside device_code: users agree in one way");
+        }
+        if self.way().is_some() && self.bind == Some(Bind::SignIn) {
+            return fail("bind", "is sign_in, but no browser comes here with device_code or ciba: leave it out for id_token");
+        }
+        if let Some(way) = self.way() {
+            way.check(at)?;
+        }
         if self.max_body_bytes == 0 {
             return fail("max_body_bytes", "must be at least 1");
         }
@@ -192,7 +223,16 @@ impl Config {
             if let Some((place, issuer)) = named.into_iter().find(|(_, issuer)| !issuer.claims.tells_kind) {
                 return Err(voucher::kind_unsaid(&format!("{at}.subject.issuers"), &format!("issuers[{place}]"), issuer.preset.is_none()));
             }
-            match own.bind {
+            match own.way() {
+                Some(way) => way.check_app(&at, own.scopes(app), app)?,
+                None if !app.has_browsers() => {
+                    let place = if own.oauth.is_some() { format!("{at}.oauth") } else { format!("oauth_apps.{name}") };
+                    let reason = format!("is missing, and there is no discovery that says where it is: {at} sends browsers there");
+                    return Err(ConfigError::new(format!("{place}.authorization_endpoint"), reason));
+                }
+                None => {}
+            }
+            match own.bind() {
                 Bind::SignIn => {
                     if let Some(issuer) = own.subject.issuers.iter().find(|issuer| consent.sign_in_at(issuer).is_none()) {
                         let reason = format!("is sign_in, but consent.sign_in says nothing of issuer {issuer:?}");
@@ -329,6 +369,21 @@ mod tests {
                 "/consent/sign_in/0/client/authentication".to_owned(),
                 json!({"client_secret_post": {"secret": "no"}}),
                 "consent.sign_in[0].client.authentication.client_secret_post.secret: there is no secret".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/authorization_endpoint".to_owned(),
+                Value::Null,
+                "oauth_apps.hr.authorization_endpoint: is missing, and there is no discovery".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/client/token_endpoint".to_owned(),
+                Value::Null,
+                "oauth_apps.hr.client.token_endpoint: is missing, and there is no discovery".to_owned(),
+            ),
+            (
+                "/oauth_apps/hr/discovery".to_owned(),
+                json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": ""}),
+                "oauth_apps.hr.discovery.cluster: name an Envoy cluster".to_owned(),
             ),
             ("/oauth_apps/hr/issuer".to_owned(), json!(""), "oauth_apps.hr.issuer: must not be empty".to_owned()),
             (

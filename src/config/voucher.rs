@@ -57,6 +57,11 @@ impl<'c> Vouchers<'c> {
         Self::of(named, issuers)
     }
 
+    /// Of tokens of `issuers` alone.
+    pub const fn of_tokens(issuers: Vec<&'c Issuer>) -> Self {
+        Self { issuers, schemes: Vec::new() }
+    }
+
     fn of(named: impl Iterator<Item = (&'c str, &'c Scheme)>, issuers: &'c [Issuer]) -> Self {
         let mut own = Self { issuers: Vec::new(), schemes: Vec::new() };
         let mut taken = Vec::new();

@@ -31,7 +31,7 @@ pub struct Grant {
     pub refresh: Option<SecretString>,
     /// A digest of what was asked for: where that changes, the user is asked again.
     pub asked: [u8; 16],
-    /// What was asked for, in words of OAuth.
+    /// What the server says that it gave, or else what was asked for.
     pub scopes: Vec<String>,
     /// When the user agreed.
     pub agreed: UnixTime,
@@ -55,7 +55,34 @@ pub fn asked(issuer: Option<&str>, client: &str, scopes: &[String], resource: &[
     key.first_chunk().copied().unwrap_or_default()
 }
 
+/// Scopes that say how tokens come, not what they are good for: servers leave them out of what they gave.
+const SILENT: [&str; 2] = ["openid", "offline_access"];
+/// Most scopes that are kept of what a server says.
+const MOST_SCOPES: usize = 64;
+
+/// Those of `asked` that `said`, the `scope` of an answer, has, and what that has besides.
+fn given(asked: &[String], said: &str) -> Vec<String> {
+    let is_said = |scope: &String| SILENT.contains(&scope.as_str()) || said.split(' ').any(|one| one == scope);
+    let own = asked.iter().filter(|scope| is_said(scope)).cloned();
+    let more = said.split(' ').filter(|one| !one.is_empty() && asked.iter().all(|scope| scope != one)).map(str::to_owned);
+    own.chain(more).take(MOST_SCOPES).collect()
+}
+
 impl Grant {
+    /// What `user` agreed to at `agreed`: scopes, and the digest of all that was asked for; with the tokens, and when they were asked for.
+    #[must_use]
+    pub fn new(
+        user: User,
+        connection: String,
+        (scopes, asked): (Vec<String>, [u8; 16]),
+        (tokens, since): (UserTokens, UnixTime),
+        agreed: UnixTime,
+    ) -> Self {
+        let access = tokens.access.clone();
+        let own = Self { user, connection, access, since, until: since, refresh: None, asked, scopes, agreed, lease: None };
+        own.with(tokens, since)
+    }
+
     /// The same with `tokens`, which were asked for at `since`. A server that gives no new refresh token means the old one
     /// (RFC 6749 section 6).
     #[must_use]
@@ -63,7 +90,8 @@ impl Grant {
         let refresh = tokens.refresh.or(self.refresh);
         let longest = if refresh.is_some() { UNSAID_LIFETIME } else { LONGEST_IDLE };
         let lifetime = tokens.lifetime.unwrap_or(longest).min(LONGEST_IDLE);
-        Self { access: tokens.access, since, until: since.plus(lifetime), refresh, lease: None, ..self }
+        let scopes = tokens.scope.map(|said| given(&self.scopes, &said)).unwrap_or(self.scopes);
+        Self { access: tokens.access, since, until: since.plus(lifetime), refresh, scopes, lease: None, ..self }
     }
 
     /// Until when it is of any use.
@@ -140,7 +168,7 @@ mod tests {
 
     fn tokens(lifetime: Option<u64>, refresh: Option<&str>) -> UserTokens {
         let refresh = refresh.map(|token| token.to_owned().into());
-        UserTokens { access: "b".to_owned().into(), lifetime: lifetime.map(Duration::from_secs), refresh, id_token: None }
+        UserTokens { access: "b".to_owned().into(), lifetime: lifetime.map(Duration::from_secs), refresh, id_token: None, scope: None }
     }
 
     #[test]
@@ -165,6 +193,24 @@ mod tests {
         assert_eq!(rotated.ends(since), since.plus(LONGEST_IDLE));
         let plain = Grant { refresh: None, ..grant() }.with(tokens(None, None), since);
         assert_eq!((plain.until, plain.ends(since)), (since.plus(LONGEST_IDLE), since.plus(LONGEST_IDLE)), "it never expires by itself");
+    }
+
+    #[test]
+    fn scopes_are_those_that_the_server_says() {
+        let asked = ["openid", "tasks.read", "tasks.write", "offline_access"].map(str::to_owned).to_vec();
+        for (said, expected) in [
+            (None, "openid tasks.read tasks.write offline_access"),
+            (Some("tasks.read"), "openid tasks.read offline_access"),
+            (Some("tasks.write  tasks.read more"), "openid tasks.read tasks.write offline_access more"),
+            (Some(""), "openid offline_access"),
+            (Some("Tasks.read"), "openid offline_access Tasks.read"),
+        ] {
+            let tokens = UserTokens { scope: said.map(str::to_owned), ..tokens(None, None) };
+            let granted = Grant { scopes: asked.clone(), ..grant() }.with(tokens, UnixTime::from_secs(1));
+            assert_eq!(granted.scopes.join(" "), expected, "{said:?}");
+        }
+        let many = (0..100).map(|number| format!("s{number}")).collect::<Vec<_>>().join(" ");
+        assert_eq!(super::given(&asked, &many).len(), super::MOST_SCOPES);
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! With what we call: the credentials that connections attach, where they come from, and how long they are kept.
 
 mod answer;
+pub mod app_server;
 pub mod assertion;
 pub mod authorize;
 pub mod cache;
+pub mod devices;
 pub mod endpoint;
 pub mod grant;
 pub mod link;

@@ -18,6 +18,8 @@ pub struct UserTokens {
     pub refresh: Option<SecretString>,
     /// Who agreed, not verified.
     pub id_token: Option<SecretString>,
+    /// What it is good for (`scope`), if the answer says that: it must where that is not what was asked for.
+    pub scope: Option<String>,
 }
 
 /// Reads the answer to a code or a refresh token.
@@ -45,6 +47,7 @@ pub fn read_user(status: u16, body: &[u8], now: UnixTime) -> Result<UserTokens, 
         lifetime: said,
         refresh: other("refresh_token")?,
         id_token: other("id_token")?,
+        scope: answer.get("scope").and_then(Value::as_str).map(str::to_owned),
     })
 }
 
@@ -60,13 +63,14 @@ mod tests {
     fn what_is_said_is_believed_and_nothing_else() {
         let read = |answer: serde_json::Value| read_user(200, answer.to_string().as_bytes(), UnixTime::from_secs(1000));
         let all =
-            read(json!({"access_token": "a", "token_type": "bearer", "expires_in": 7_776_001, "refresh_token": "r", "id_token": "i"}))
+            read(json!({"access_token": "a", "token_type": "bearer", "expires_in": 7_776_001, "refresh_token": "r", "id_token": "i", "scope": "s t"}))
                 .unwrap();
+        assert_eq!(all.scope.as_deref(), Some("s t"));
         assert_eq!((all.access.expose_secret(), all.lifetime.unwrap().as_secs()), ("a", 7_776_001));
         assert_eq!(all.refresh.unwrap().expose_secret(), "r");
         assert_eq!(all.id_token.unwrap().expose_secret(), "i");
         let least = read(json!({"access_token": "a", "token_type": "Bearer"})).unwrap();
-        assert!(least.lifetime.is_none() && least.refresh.is_none() && least.id_token.is_none());
+        assert!(least.lifetime.is_none() && least.refresh.is_none() && least.id_token.is_none() && least.scope.is_none());
         for (answer, told) in [
             (json!({"access_token": "a"}), "not of type Bearer"),
             (json!({"access_token": "a", "token_type": "DPoP"}), "not of type Bearer"),

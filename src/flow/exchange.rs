@@ -24,9 +24,10 @@ use crate::flow::request::published;
 use crate::flow::setup::destination::Destination;
 use crate::flow::setup::runtime::Context;
 use crate::flow::stage::{Stage, Unread, answer, staged};
+use crate::flow::tasks::remote::RemoteAnswer;
 use crate::identity::Peer;
-use crate::protocol::Binding;
 use crate::protocol::envelope::Id;
+use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::Headers;
 
 /// The state machine of one request.
@@ -85,11 +86,26 @@ impl Exchange {
         }
         self.responding |= is_response;
         let effects = record(effects, &mut self.facts, context.runtime.config());
+        let records = || effects.iter().filter_map(|effect| if let Effect::Audit(record) = effect { Some(record) } else { None });
         if let Some(plans) = context.runtime.task_states() {
-            let decided = effects.iter().filter_map(|effect| if let Effect::Audit(record) = effect { Some(record) } else { None });
-            decided.for_each(|record| self.noticing = Noticing::new(record, plans));
+            records().for_each(|record| self.noticing = Noticing::new(record, plans));
+        }
+        if context.runtime.remote_texts().is_some()
+            && let Some((index, asked)) = records().find_map(|record| record.leaves())
+        {
+            self.expect_remote(index, asked, context);
         }
         (effects, step)
+    }
+
+    /// The answer of a remote agent is read for links, and with them for tasks that wait for credentials.
+    #[cold]
+    #[inline(never)]
+    fn expect_remote(&mut self, index: usize, asked: (Binding, Operation, Version), context: &Context<'_>) {
+        let answer = context.runtime.connection(index).and_then(|connection| RemoteAnswer::new(connection, asked, context));
+        if let Some(answer) = answer {
+            (self.expected, self.noticing) = (Some(Expected::Remote(answer)), None);
+        }
     }
 
     fn decide(&mut self, event: Event, context: &Context<'_>) -> (Vec<Effect>, Step) {

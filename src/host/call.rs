@@ -1,6 +1,6 @@
 //! Host calls that several callbacks make: the clock, the log, and effects on the request at hand.
 
-use crate::flow::event::metric::{auth_required, consents, credential_uses};
+use crate::flow::event::metric::{auth_required, consents, credential_uses, remote_links};
 use crate::flow::event::record::Record;
 use crate::flow::request::carried;
 use crate::flow::request::head::misplaced;
@@ -112,6 +112,7 @@ pub fn perform(mut effects: Vec<Effect>, shared: &Shared, room: Room, now: UnixT
                 shared.metrics.count(credential_uses(&connection, method, origin));
             }
             Effect::CountConsent { connection, outcome } => shared.metrics.add(&consents(&connection, outcome), 1),
+            Effect::CountLinks { connection, outcome, count } => shared.metrics.add(&remote_links(&connection, outcome), count),
             Effect::SetHeader(name, Value::Text(value)) => set_header(&name, Some(value.as_bytes())),
             Effect::SetHeader(name, Value::Secret(value)) => {
                 // A redirect brings a target of its own, and tells in a header from which it came.

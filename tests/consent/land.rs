@@ -1,46 +1,41 @@
 //! A filter whose connection calls as its users, both servers, and browsers.
 
+mod board;
+mod browser;
+mod devices;
+mod etcd;
+mod work;
+
+pub use browser::Browser;
+
 use attache::config::Config;
 use attache::credential::secrets::Secrets;
 use attache::flow::supply::board::Board;
-use attache::flow::supply::desk::{Arrived, Desk, Errand, With};
+use attache::flow::supply::desk::{Desk, With};
 use attache::flow::{Call, Context, Effect, Event, Exchange, Reply, Runtime, Step, Value as HeaderValue, Want};
 use attache::identity::signature::Software;
 use attache::wire::base64url;
 use attache::wire::header::Headers;
 use attache::wire::time::UnixTime;
+use board::Memory;
 use ed25519_dalek::{Signer as _, SigningKey};
+use etcd::Etcd;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+/// The error of a poll whose user has not decided.
+pub const PENDING: &str = "authorization_pending";
 /// Where browsers come back from the sign-in.
 pub const SIGNED_IN: &str = "/consent/signed-in/corp";
 /// Where they come back from where users agree.
 pub const CALLBACK: &str = "/consent/callback/hr";
 
-/// A proxy's shared data.
-#[derive(Default)]
-struct Memory(RefCell<BTreeMap<String, (Vec<u8>, u32)>>);
-
-impl Board for Memory {
-    fn read(&self, name: &str) -> (Option<Vec<u8>>, Option<u32>) {
-        self.0.borrow().get(name).map_or((None, None), |(value, version)| (Some(value.clone()), Some(*version)))
-    }
-
-    fn write_if(&self, name: &str, value: Option<&[u8]>, version: Option<u32>) -> bool {
-        let mut values = self.0.borrow_mut();
-        let known = values.get(name).map(|(_, version)| *version);
-        let is_free = version.is_none() || version == known;
-        if is_free {
-            values.insert(name.to_owned(), (value.unwrap_or_default().to_vec(), known.unwrap_or_default() + 1));
-        }
-        is_free
-    }
-}
+/// What seals grants and links.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
 
 /// Both servers.
 struct Servers {
@@ -53,14 +48,24 @@ struct Servers {
     nonces: BTreeMap<String, String>,
     /// How often tokens were given, by user.
     given: BTreeMap<String, u32>,
+    /// What the user of every flow on another device has decided: the user's name for who agreed, or the error of a poll.
+    decision: String,
+    /// How many such flows began.
+    flows: u32,
 }
 
 pub struct Land {
     runtime: Runtime,
+    config: Value,
     desk: Desk<()>,
     board: Rc<Memory>,
     now: UnixTime,
     servers: RefCell<Servers>,
+    etcd: RefCell<Etcd>,
+    /// Nothing is fetched for calls.
+    holds: bool,
+    /// The lines of decisions.
+    pub records: Vec<Value>,
 }
 
 /// What a request comes to.
@@ -70,6 +75,8 @@ pub enum Answer {
     Reply(Reply),
     /// It goes on, with these headers and this body.
     On(Vec<(String, String)>, String),
+    /// It waits for this, where calls are held.
+    Waits(Want),
 }
 
 impl Answer {
@@ -81,7 +88,7 @@ impl Answer {
     pub fn reply(&self) -> &Reply {
         match self {
             Self::Reply(reply) => reply,
-            Self::On(..) => panic!("it went on: {self:?}"),
+            Self::On(..) | Self::Waits(_) => panic!("it went on: {self:?}"),
         }
     }
 
@@ -118,7 +125,7 @@ impl Answer {
     pub fn body(&self) -> &str {
         match self {
             Self::On(_, body) => body,
-            Self::Reply(_) => panic!("it did not go on: {self:?}"),
+            Self::Reply(_) | Self::Waits(_) => panic!("it did not go on: {self:?}"),
         }
     }
 }
@@ -158,6 +165,15 @@ pub fn location(answer: &Answer) -> String {
     link.split('"').next().unwrap().replace("&amp;", "&")
 }
 
+/// What `config` makes; workers share `board`.
+fn runtime(config: &Value, seed: u128, board: &Rc<Memory>) -> Runtime {
+    let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+    let mut secrets = Secrets::default();
+    secrets.insert("key", Some(KEY.to_owned()));
+    secrets.insert("client", Some("client-secret".to_owned()));
+    Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(board) as Rc<dyn Board>)
+}
+
 impl Land {
     /// With these members of `user_passthrough` besides.
     pub fn new(own: &Value) -> Self {
@@ -166,6 +182,52 @@ impl Land {
 
     /// The same on a host with these random numbers.
     pub fn seeded(own: &Value, seed: u128) -> Self {
+        Self::changed(own, seed, |_| {})
+    }
+
+    /// One where the callers whom `require` admits are operators.
+    pub fn with_operators(require: &Value) -> Self {
+        let mut land = Self::new(&json!({}));
+        land.config["consent"]["operators"] = json!({"require": require});
+        land.restart();
+        land
+    }
+
+    /// One whose grants lie in an etcd.
+    pub fn on_etcd() -> Self {
+        let store = json!({"etcd": {"uri": "https://etcd.example:2379", "cluster": "etcd", "remember": "0s"}});
+        Self::changed(&json!({}), 42, |config| config["consent"]["store"] = store)
+    }
+
+    /// The same where the server of `hr` says of itself where its endpoints are.
+    pub fn discovering() -> Self {
+        let discovery = json!({"uri": "https://hr.example/.well-known/openid-configuration", "cluster": "hr"});
+        let client = json!({"client_id": "attache", "authentication": {"client_secret_basic": {"secret": "client"}}});
+        let app = json!({"issuer": "https://hr.example", "discovery": discovery, "client": client, "scopes": ["openid", "tasks"]});
+        Self::changed(&json!({}), 42, |config| config["oauth_apps"]["hr"] = app)
+    }
+
+    /// One with one server, at which users agree, too.
+    pub fn with_one_server() -> Self {
+        let client = json!({"token_endpoint": {"uri": "https://corp.example/token", "cluster": "corp"}, "client_id": "attache",
+            "authentication": {"client_secret_basic": {"secret": "client"}}});
+        Self::changed(&json!({"bind": "id_token"}), 42, |config| {
+            let app = &mut config["oauth_apps"]["hr"];
+            (app["issuer"], app["client"]) = (json!("https://corp.example"), client);
+            app["authorization_endpoint"] = json!("https://corp.example/auth");
+        })
+    }
+
+    /// Envoy starts again. What lies on the board stays, as with another worker.
+    pub fn restart(&mut self) {
+        self.runtime = runtime(&self.config, 43, &self.board);
+        self.desk = Desk::default();
+        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
+        self.desk.open(b"{}", &with);
+    }
+
+    /// The same where the whole configuration is changed.
+    pub fn changed(own: &Value, seed: u128, change: impl FnOnce(&mut Value)) -> Self {
         let key = SigningKey::from_bytes(&[7; 32]);
         let client = |name: &str| {
             json!({"token_endpoint": {"uri": format!("https://{name}.example/token"), "cluster": name}, "client_id": "attache",
@@ -174,7 +236,8 @@ impl Land {
         let mut passthrough = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": ["https://hr.example.com"]});
         passthrough.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "kid": "1", "x": base64url::encode(key.verifying_key().as_bytes())});
-        let config = json!({
+        let mut config = json!({
+            "audit": {"subject": "plain"},
             "issuers": [{"name": "corp", "issuer": "https://corp.example", "audiences": ["https://o.example"], "algorithms": ["EdDSA"], "claims": {"user_marker": ["scp"]},
                 "jwks": {"inline": {"keys": [jwk]}}}],
             "secrets": {"key": {"env": "KEY"}, "client": {"env": "CLIENT"}},
@@ -186,15 +249,20 @@ impl Land {
             "connections": [{"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0", "pin": "none",
                 "credential": {"user_passthrough": passthrough}}],
         });
-        let config = Config::parse(config.to_string().as_bytes()).unwrap_or_else(|error| panic!("{error}"));
-        let mut secrets = Secrets::default();
-        secrets.insert("key", Some("0123456789abcdef0123456789abcdef".to_owned()));
-        secrets.insert("client", Some("client-secret".to_owned()));
+        change(&mut config);
         let board = Rc::new(Memory::default());
-        let runtime = Runtime::new(config, secrets).unwrap().seeded(seed).remembering_on(Rc::clone(&board) as Rc<dyn Board>);
-        let servers = Servers { key, lie: "", asked: Vec::new(), nonces: BTreeMap::new(), given: BTreeMap::new() };
-        let mut land =
-            Self { runtime, desk: Desk::default(), board, now: UnixTime::from_secs(1_800_000_000), servers: RefCell::new(servers) };
+        let runtime = runtime(&config, seed, &board);
+        let servers = Servers {
+            key,
+            lie: "",
+            asked: Vec::new(),
+            nonces: BTreeMap::new(),
+            given: BTreeMap::new(),
+            decision: PENDING.to_owned(),
+            flows: 0,
+        };
+        let (servers, etcd, now) = (RefCell::new(servers), RefCell::default(), UnixTime::from_secs(1_800_000_000));
+        let mut land = Self { runtime, config, desk: Desk::default(), board, now, servers, etcd, holds: false, records: Vec::new() };
         let with = With { supply: land.runtime.supply(), board: &*land.board, now: land.now };
         land.desk.open(b"{}", &with);
         land
@@ -207,6 +275,21 @@ impl Land {
 
     pub fn tell_the_truth(&self) {
         self.lie("");
+    }
+
+    /// The etcd.
+    pub fn etcd(&self) -> std::cell::RefMut<'_, Etcd> {
+        self.etcd.borrow_mut()
+    }
+
+    /// In so many seconds.
+    pub const fn in_seconds(&self, seconds: u64) -> UnixTime {
+        self.now.plus(Duration::from_secs(seconds))
+    }
+
+    /// The users of all flows on other devices decide so: who it is that agrees, or the error of a poll.
+    pub fn decide(&self, decision: &str) {
+        self.servers.borrow_mut().decision = decision.to_owned();
     }
 
     /// Forms that the token endpoints got.
@@ -240,6 +323,10 @@ impl Land {
         let mut claims = json!({"iss": "https://corp.example", "sub": user, "aud": "https://o.example", "client_id": client, "iat": now, "exp": now + 300});
         if user != "service" {
             claims["scp"] = json!("agent:execute");
+        }
+        if user.ends_with("@example.com") {
+            claims["email"] = json!(user);
+            claims["email_verified"] = json!(user != "bob@example.com");
         }
         self.sign(&claims, "at+jwt")
     }
@@ -297,19 +384,39 @@ impl Land {
             HeaderValue::Secret(secret) => secret.expose_secret().to_owned(),
         };
         let form = call.body.as_ref().map(text).unwrap_or_default();
+        if call.cluster == "etcd" {
+            let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap();
+            return self.etcd.borrow_mut().answer(&path, &form);
+        }
         let field = |name: &str| form_urlencoded::parse(form.as_bytes()).find(|(own, _)| own == name).map(|(_, value)| value.into_owned());
         self.servers.borrow_mut().asked.push(form.clone());
         let lie = self.servers.borrow().lie;
         let is_corp = call.cluster == "corp";
+        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/.well-known/openid-configuration") {
+            let issuer = if lie == "metadata" { "https://evil.example" } else { "https://hr.example" };
+            let at = |path: &str| format!("https://hr.example{path}");
+            let metadata = json!({"issuer": issuer, "authorization_endpoint": at("/auth"), "token_endpoint": at("/token"),
+                "revocation_endpoint": at("/revoke"), "authorization_response_iss_parameter_supported": true});
+            return (200, metadata.to_string());
+        }
         let refresh = field("refresh_token");
         if lie == "down" {
             return (503, String::new());
         }
-        if call.headers.iter().any(|(name, value)| name == ":path" && text(value) == "/revoke") {
-            return (200, String::new());
+        let path = call.headers.iter().find(|(name, _)| name == ":path").map(|(_, value)| text(value)).unwrap_or_default();
+        match path.as_str() {
+            "/revoke" => return (200, String::new()),
+            "/device" | "/backchannel" => return self.begun(&path),
+            _ => {}
+        }
+        if field("device_code").is_some() || field("auth_req_id").is_some() {
+            return self.polled(field("auth_req_id").as_deref());
         }
         if lie == "refresh" && refresh.is_some() || lie == "code" && !is_corp {
             return (400, json!({"error": "invalid_grant"}).to_string());
+        }
+        if lie == "etcd" && refresh.is_some() {
+            self.etcd.borrow_mut().is_away = true;
         }
         let user = match (&refresh, field("code")) {
             (Some(token), _) => token.split('-').nth(1).unwrap().replace('_', " "),
@@ -328,6 +435,9 @@ impl Land {
             "aud": if lie == "aud" { "other" } else { "attache" }, "exp": if lie == "exp" { now - 600 } else { now + 300 }});
         let mut answer = json!({"access_token": format!("access-{}-{count}", user.replace(' ', "_")), "token_type": "Bearer", "expires_in": 300,
             "refresh_token": format!("refresh-{}-{count}", user.replace(' ', "_"))});
+        if lie == "scope" {
+            answer["scope"] = json!("more");
+        }
         if is_corp {
             answer["id_token"] = json!(self.sign(&claims, "JWT"));
         }
@@ -355,12 +465,14 @@ impl Land {
                         sent.push((name.into_owned(), value));
                     }
                     Effect::RemoveHeader(name) => sent.retain(|(own, _)| *own != name),
+                    Effect::Audit(record) => self.records.push(serde_json::from_str(&record.line(self.now)).unwrap()),
                     Effect::ReplaceRequestBody(bytes) => body = String::from_utf8(bytes).unwrap(),
                     _ => {}
                 }
             }
             event = match (outcome.step, outcome.interest.wait.until) {
                 (Step::Continue, _) if has_come || body.is_empty() => return Answer::On(sent, body),
+                (_, Some(want)) if self.holds => return Answer::Waits(want),
                 (_, Some(want)) => {
                     self.settle(want);
                     Event::Settled
@@ -378,81 +490,5 @@ impl Land {
             };
         }
         panic!("it never ends");
-    }
-
-    /// Fetches `want`, with all that follows.
-    fn settle(&mut self, want: Want) {
-        let with = With { supply: self.runtime.supply(), board: &*self.board, now: self.now };
-        let mut errands = Vec::new();
-        self.desk.fetch(want, &with, &mut errands);
-        let mut errands = VecDeque::from(errands);
-        while let Some(errand) = errands.pop_front() {
-            if let Errand::Send(want, call) = errand {
-                let (status, body) = self.serve(&call);
-                let headers = Headers::new(vec![(":status".to_owned(), status.to_string().into_bytes())]);
-                let arrived = Arrived { headers: &headers, body: body.as_bytes(), size: body.len() };
-                errands.extend(self.desk.answered(want, &arrived, &with));
-            }
-        }
-    }
-}
-
-/// A browser.
-#[derive(Clone, Default)]
-pub struct Browser {
-    cookies: BTreeMap<String, String>,
-    headers: Vec<(String, String)>,
-}
-
-impl Browser {
-    /// From now on it sends this header, too, or in place of its own.
-    pub fn header(&mut self, name: &str, value: &str) {
-        self.headers.push((name.to_owned(), value.to_owned()));
-    }
-
-    fn ask(&mut self, land: &mut Land, method: &str, path: &str, body: &str) -> Answer {
-        let mut headers: Vec<(String, String)> =
-            [(":method", method), (":path", path), (":authority", "consent.example")].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec();
-        if !body.is_empty() {
-            headers.push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
-        }
-        if !self.cookies.is_empty() {
-            let list: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-            headers.push(("cookie".to_owned(), list.join("; ")));
-        }
-        for (name, value) in &self.headers {
-            headers.retain(|(own, _)| own != name);
-            headers.push((name.clone(), value.clone()));
-        }
-        let answer = land.request(&headers, body);
-        if let Answer::Reply(reply) = &answer {
-            for (_, line) in reply.headers.iter().filter(|(name, _)| *name == "set-cookie") {
-                let (pair, rest) = line.split_once(';').unwrap();
-                let (name, value) = pair.split_once('=').unwrap();
-                match rest.contains("Max-Age=0") {
-                    true => drop(self.cookies.remove(name)),
-                    false => drop(self.cookies.insert(name.to_owned(), value.to_owned())),
-                }
-            }
-        }
-        answer
-    }
-
-    /// Opens a URL of the consent host, or a path of it.
-    pub fn get(&mut self, land: &mut Land, url: &str) -> Answer {
-        let path = url.strip_prefix("https://consent.example").unwrap_or(url);
-        self.ask(land, "GET", path, "")
-    }
-
-    /// Sends a form.
-    pub fn post(&mut self, land: &mut Land, fields: &[(&str, &str)]) -> Answer {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.ask(land, "POST", "/consent/start", &body)
-    }
-
-    /// Presses the button of a page.
-    pub fn submit(&mut self, land: &mut Land, page: &Answer) -> Answer {
-        let (link, csrf) = (field(page, "link"), field(page, "csrf"));
-        self.post(land, &[("link", &link), ("csrf", &csrf)])
     }
 }

@@ -139,6 +139,16 @@ fn leaving() {
 }
 
 #[wasm_bindgen_test]
+fn remote_links() {
+    room(include_str!("remote_links.json"));
+}
+
+#[wasm_bindgen_test]
+fn sent_credentials() {
+    room(include_str!("sent_credentials.json"));
+}
+
+#[wasm_bindgen_test]
 fn push_out() {
     room(include_str!("push_out.json"));
 }

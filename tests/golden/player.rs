@@ -445,8 +445,10 @@ fn effect(effect: &Effect) -> Value {
         Effect::Fetch(Want::Token(_)) => json!("fetch a token"),
         Effect::Fetch(Want::RemoteCard(connection)) => json!(format!("fetch the card of connection {connection}")),
         Effect::Fetch(Want::Grant(_)) => json!("fetch a grant"),
+        Effect::Fetch(Want::Server(_)) => json!("fetch metadata of an authorization server"),
         Effect::Fetch(Want::Job(_)) => json!("fetch for one request"),
         Effect::CountConsent { connection, outcome } => json!(format!("count {outcome} of {connection}")),
+        Effect::CountLinks { connection, outcome, count } => json!(format!("count {count} links {outcome} of {connection}")),
         Effect::CountUse { connection, method, origin } => json!(format!("count {method} of {connection} from {origin}")),
         Effect::Log(level, text) => logged(*level, text),
         Effect::Reply(reply) => {

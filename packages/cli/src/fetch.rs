@@ -118,7 +118,7 @@ impl Files {
                 .map_or_else(|| needed("what the authorization server says of the token is", "--introspection FILE"), Ok),
             Want::Secret(index) => Ok(secret(config.secrets().values().nth(index))),
             // Nobody has agreed to anything.
-            Want::Grant(_) | Want::Job(_) => Ok("{}".to_owned()),
+            Want::Grant(_) | Want::Server(_) | Want::Job(_) => Ok("{}".to_owned()),
             Want::Token(_) => Ok(json!({"access_token": STAND_IN, "token_type": "Bearer", "expires_in": 3600}).to_string()),
         }
     }

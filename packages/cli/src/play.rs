@@ -175,6 +175,7 @@ impl Played {
                 | Effect::ReplaceResponseBody(_)
                 | Effect::CountUse { .. }
                 | Effect::CountConsent { .. }
+                | Effect::CountLinks { .. }
                 | Effect::SetState(..)
                 | Effect::Fetch(_)
                 | Effect::Note(_) => {}

@@ -264,7 +264,7 @@ fn activates(headers: &Headers, uri: &str) -> bool {
 }
 
 /// The caller as rules see it.
-pub(super) fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
+pub(in crate::flow) fn subject<'a>(caller: &'a Caller, config: &'a Config) -> access::Subject<'a> {
     access::Subject {
         voucher: caller.origin.voucher(config),
         subject: caller.subject.as_deref(),

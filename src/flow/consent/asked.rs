@@ -15,6 +15,8 @@ pub(super) enum Asked {
     SignedIn(String, Result<Parameters, ParametersError>),
     /// It comes back from the server of this registration (by name).
     Answered(String, Result<Parameters, ParametersError>),
+    /// The server of this registration (by name) says that a user has decided (CIBA); a body follows.
+    Ping(String),
     /// A user asks for its grants.
     Grants(Act),
     /// Something else at a path that is there; these are its methods.
@@ -29,6 +31,9 @@ impl Asked {
         let query = || Parameters::parse(head.query.unwrap_or_default().as_bytes());
         let is_read = matches!(head.method, "GET" | "HEAD");
         let Some(rest) = head.path.strip_prefix(path) else { return Self::Nothing };
+        if let Some(name) = rest.strip_prefix("/ciba/") {
+            return if head.method == "POST" { Self::Ping(name.to_owned()) } else { Self::Otherwise("POST") };
+        }
         match (rest.strip_prefix("/signed-in/"), rest.strip_prefix("/callback/")) {
             _ if rest == "/start" && is_read => Self::Page(query()),
             _ if rest == "/start" && head.method == "POST" => Self::Begin,
@@ -66,6 +71,7 @@ mod tests {
                 Asked::Begin => "begin".to_owned(),
                 Asked::SignedIn(name, _) => format!("signed in {name}"),
                 Asked::Answered(name, query) => format!("answered {name} {}", query.unwrap().get("code").unwrap_or("none")),
+                Asked::Ping(name) => format!("ping {name}"),
                 Asked::Grants(act) => format!("{act:?}"),
                 Asked::Otherwise(methods) => methods.to_owned(),
                 Asked::Nothing => "nothing".to_owned(),
@@ -87,6 +93,9 @@ mod tests {
             ("GET", "/consent/grants/", "DELETE"),
             ("DELETE", "/consent/grants/x", "nothing"),
             ("DELETE", "/consent/grants/AAAAAAAAAAAAAAAAAAAAAA", "Remove([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])"),
+            ("POST", "/consent/ciba/hr", "ping hr"),
+            ("GET", "/consent/ciba/hr", "POST"),
+            ("POST", "/consent/ciba", "nothing"),
             ("GET", "/consent", "nothing"),
             ("GET", "/consent/", "nothing"),
             ("GET", "/consentx/start", "nothing"),

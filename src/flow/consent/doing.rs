@@ -1,9 +1,11 @@
 //! How far a visit has come.
 
 use super::owner::{Owner, Turn};
+use super::ping::{Heard, Ping};
 use crate::credential::authorize::Tie;
 use crate::credential::link::Link;
 use crate::credential::user_tokens::UserTokens;
+use crate::flow::callers::id_token::Wrong;
 use crate::flow::event::Reply;
 use crate::flow::event::call::Want;
 use crate::flow::refusal::denial::Denial;
@@ -14,6 +16,8 @@ use secrecy::SecretString;
 pub(super) enum Doing {
     /// The form.
     Form(Vec<u8>),
+    /// What the server says of itself, before the page of a link is shown.
+    Learning(Want, String, Link),
     /// How the flow of a link stands, before its page is shown.
     Looking(u64, String, Link),
     /// The same, before the browser is sent on.
@@ -30,8 +34,14 @@ pub(super) enum Doing {
     Redeeming(u64, Link, Tie),
     /// Keys, to judge who agreed.
     Knowing(Want, Link, Tie, Box<(UserTokens, UnixTime)>),
-    /// That the grant is kept.
-    Keeping(u64, Link),
+    /// That the answer counts no more: it was not the caller who agreed.
+    Freeing(u64, Link, Wrong),
+    /// That the grant is kept; with its scopes.
+    Keeping(u64, Link, Vec<String>),
+    /// What a server says.
+    Pinged(Box<Ping>),
+    /// That it is noted.
+    Noting(u64),
     /// What a user is served who asks for its grants.
     Serving(Box<Owner>),
 }
@@ -40,15 +50,17 @@ impl Doing {
     /// What it waits for, besides a form.
     pub const fn awaits(&self) -> Option<Want> {
         match self {
-            Self::Form(_) => None,
+            Self::Form(_) | Self::Pinged(_) => None,
             Self::Looking(job, ..)
             | Self::Leaving(job, ..)
             | Self::SigningIn(job, ..)
             | Self::Counting(job, ..)
             | Self::Refusing(job, ..)
             | Self::Redeeming(job, ..)
-            | Self::Keeping(job, _) => Some(Want::Job(*job)),
-            Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
+            | Self::Freeing(job, ..)
+            | Self::Keeping(job, ..)
+            | Self::Noting(job) => Some(Want::Job(*job)),
+            Self::Learning(want, ..) | Self::Judging(want, ..) | Self::Knowing(want, ..) => Some(*want),
             Self::Serving(owner) => Some(owner.awaits()),
         }
     }
@@ -59,6 +71,23 @@ pub(super) enum Next {
     Wait(Box<Doing>),
     Answer(Reply),
     Refuse(Box<Denial>),
+}
+
+impl From<Denial> for Next {
+    fn from(denial: Denial) -> Self {
+        Self::Refuse(Box::new(denial))
+    }
+}
+
+impl From<Heard> for Next {
+    fn from(heard: Heard) -> Self {
+        match heard {
+            Heard::More(ping) => Self::Wait(Box::new(Doing::Pinged(ping))),
+            Heard::Job(job) => Self::Wait(Box::new(Doing::Noting(job))),
+            Heard::Answer(reply) => Self::Answer(reply),
+            Heard::Refuse(denial) => denial.into(),
+        }
+    }
 }
 
 impl From<Turn> for Next {

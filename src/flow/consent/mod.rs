@@ -8,13 +8,12 @@ pub mod form;
 mod frame;
 mod head;
 mod html;
-mod id_token;
 mod owner;
 pub mod page;
+mod ping;
 mod settle;
 mod site;
 mod steps;
 mod told;
 pub mod visit;
-
-pub use head::see_other;
+mod whose;

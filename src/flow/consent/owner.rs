@@ -1,6 +1,8 @@
 //! Users who look at what they granted, and give it up: `GET <path>/grants` and `DELETE <path>/grants/<id>`, for programs, with the token
-//! that the user calls with. A cookie means nothing here.
+//! that the user calls with; and operators who do it for them. A cookie means nothing here.
 
+use super::form::Parameters;
+use super::whose::{Query, Whose, whose};
 use crate::config::Config;
 use crate::credential::grant::Grant;
 use crate::credential::user::{GrantKey, User};
@@ -13,10 +15,8 @@ use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::flow::setup::runtime::Context;
 use crate::flow::supply::grants::jobs::Outcome;
-use crate::flow::supply::obtain::acting_user;
 use crate::flow::supply::sought::Sought;
 use crate::flow::supply::vault::operation::{Done, Operation, Place, Version};
-use crate::identity::Caller;
 use crate::identity::bearer;
 use crate::wire::base64url;
 use crate::wire::time::UnixTime;
@@ -42,12 +42,21 @@ impl Act {
             _ => None,
         }
     }
+
+    /// What records call it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::List => "ListGrants",
+            Self::Remove(_) => "RevokeGrant",
+        }
+    }
 }
 
 /// A user who is served.
 pub(super) struct Owner {
     token: SecretString,
     act: Act,
+    query: Query,
     /// What was waited for.
     waited: Vec<Want>,
     doing: Doing,
@@ -56,8 +65,8 @@ pub(super) struct Owner {
 enum Doing {
     /// Who it is.
     Knowing(Want),
-    Listing(u64, Rc<Caller>),
-    Reading(u64, Rc<Caller>, GrantKey),
+    Listing(u64, Whose),
+    Reading(u64, User, GrantKey),
     /// The server forgets the token.
     Forgetting(u64, GrantKey, Version, Box<Grant>),
     Removing(u64, GrantKey, Box<Grant>),
@@ -72,9 +81,13 @@ pub(super) enum Turn {
 
 impl Owner {
     pub fn begin(head: &Head<'_>, act: Act, context: &Context<'_>, effects: &mut Vec<Effect>) -> Turn {
+        effects.push(Effect::Note(Note::Does(act.name())));
+        // Where nobody is an operator, nobody reads it.
+        let has_operators = context.runtime.config().consent.as_ref().is_some_and(|consent| consent.operators.is_some());
+        let query = head.query.filter(|_| has_operators).map(|query| Parameters::parse(query.as_bytes()));
         match bearer::token(head.headers) {
             Err(error) => Turn::Refuse(Denial::new(error.into())),
-            Ok(token) => know(SecretString::from(token.to_owned()), act, Vec::new(), context, effects),
+            Ok(token) => know(SecretString::from(token.to_owned()), (act, query), Vec::new(), context, effects),
         }
     }
 
@@ -87,27 +100,31 @@ impl Owner {
 
     /// What was waited for is there.
     pub fn settled(self, context: &Context<'_>, effects: &mut Vec<Effect>) -> Turn {
-        let Self { token, act, mut waited, doing } = self;
+        let Self { token, act, query, mut waited, doing } = self;
         let supply = context.runtime.supply();
-        let next = |doing| Turn::Wait(Box::new(Self { token: token.clone(), act, waited: Vec::new(), doing }));
+        let next = |doing| Turn::Wait(Box::new(Self { token: token.clone(), act, query: None, waited: Vec::new(), doing }));
         match doing {
             Doing::Knowing(want) => {
                 waited.push(want);
-                know(token, act, waited, context, effects)
+                know(token, (act, query), waited, context, effects)
             }
-            Doing::Listing(job, caller) => match (supply.outcome(job), user(&caller, context)) {
-                (Some(Outcome::Stored(Ok(Done::Listed(found)))), Some(user)) => {
+            Doing::Listing(job, Whose { user, named }) => match supply.outcome(job) {
+                Some(Outcome::Stored(Ok(Done::Listed(found)))) => {
                     let open =
                         |(grant, found): (&[u8; 16], &[u8])| supply.open_grant(&GrantKey { user: user.digest(), grant: *grant }, found);
                     let grants = found.iter().filter_map(|(id, found)| Some((id, open((id, &found.bytes))?)));
                     let grants = grants.filter(|(_, grant)| is_of(grant, &user)).map(|(id, grant)| shown(id, &grant, context.now));
                     effects.push(Effect::Note(Note::Allowed));
-                    Turn::Answer(answer(200, &json!({"grants": grants.collect::<Vec<Value>>()}).to_string()))
+                    let mut body = json!({"grants": grants.collect::<Vec<Value>>()});
+                    if let (Some(body), Some(named)) = (body.as_object_mut(), named) {
+                        body.insert("user".to_owned(), named.into());
+                    }
+                    Turn::Answer(answer(200, &body.to_string()))
                 }
                 _ => Turn::Refuse(Denial::new(Reason::CredentialUnavailable)),
             },
-            Doing::Reading(job, caller, key) => match (supply.outcome(job), user(&caller, context)) {
-                (Some(Outcome::Stored(Ok(Done::Found(found)))), Some(user)) => {
+            Doing::Reading(job, user, key) => match supply.outcome(job) {
+                Some(Outcome::Stored(Ok(Done::Found(found)))) => {
                     let opened = found.and_then(|found| Some((supply.open_grant(&key, &found.bytes)?, found.version)));
                     let Some((grant, version)) = opened.filter(|(grant, _)| is_of(grant, &user)) else {
                         return Turn::Refuse(Denial::new(Reason::TaskNotFound).advise("There is no such grant of yours."));
@@ -142,29 +159,29 @@ fn unavailable() -> Turn {
 }
 
 /// Finds out who it is, and begins.
-fn know(token: SecretString, act: Act, waited: Vec<Want>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Turn {
+fn know(token: SecretString, (act, query): (Act, Query), waited: Vec<Want>, context: &Context<'_>, effects: &mut Vec<Effect>) -> Turn {
     let supply = context.runtime.supply();
     let caller = match supply.owner(&token, &waited, &context.verifying()) {
         Sought::Here(caller) => caller,
-        Sought::Wait(want) => return Turn::Wait(Box::new(Owner { token, act, waited, doing: Doing::Knowing(want) })),
+        Sought::Wait(want) => return Turn::Wait(Box::new(Owner { token, act, query, waited, doing: Doing::Knowing(want) })),
         Sought::No(reason) => return Turn::Refuse(Denial::new(reason)),
     };
     effects.push(Effect::Note(Note::From(Rc::clone(&caller))));
-    let Some(user) = user(&caller, context) else { return Turn::Refuse(Denial::new(Reason::UserRequired)) };
-    let digest = user.digest();
-    let (job, doing): (_, Box<dyn FnOnce(u64) -> Doing>) = match act {
-        Act::List => (supply.store(Operation::List { user: digest }, context.now), Box::new(move |job| Doing::Listing(job, caller))),
-        Act::Remove(grant) => {
-            let key = GrantKey { user: digest, grant };
-            let place = Place::Grant { user: digest, grant };
-            (supply.store(Operation::Read(place), context.now), Box::new(move |job| Doing::Reading(job, caller, key)))
-        }
+    let whose = match whose(&caller, &query, context, effects) {
+        Ok(whose) => whose,
+        Err(denial) => return Turn::Refuse(denial),
     };
-    job.map_or_else(unavailable, |job| Turn::Wait(Box::new(Owner { token, act, waited: Vec::new(), doing: doing(job) })))
-}
-
-fn user(caller: &Caller, context: &Context<'_>) -> Option<User> {
-    acting_user(caller, context.runtime.config())
+    let digest = whose.user.digest();
+    let operation = match act {
+        Act::List => Operation::List { user: digest },
+        Act::Remove(grant) => Operation::Read(Place::Grant { user: digest, grant }),
+    };
+    let Some(job) = supply.store(operation, context.now) else { return unavailable() };
+    let doing = match act {
+        Act::List => Doing::Listing(job, whose),
+        Act::Remove(grant) => Doing::Reading(job, whose.user, GrantKey { user: digest, grant }),
+    };
+    Turn::Wait(Box::new(Owner { token, act, query: None, waited: Vec::new(), doing }))
 }
 
 /// Whether `grant` is one of `user`, whatever the client.
@@ -181,9 +198,9 @@ fn place(grant: &Grant, config: &Config) -> usize {
 fn forget(grant: &Grant, context: &Context<'_>) -> Option<u64> {
     let (supply, config) = (context.runtime.supply(), context.runtime.config());
     let connection = config.connections.get(place(grant, config))?;
-    let (_, app) = config.app_of(connection)?;
+    let server = supply.server_of(connection)?;
     let (token, kind) = grant.refresh.as_ref().map_or((&grant.access, "access_token"), |token| (token, "refresh_token"));
-    let request = supply.ask_to_forget(app, token, kind, context.now)?.ok()?;
+    let request = supply.ask_to_forget(server, token, kind, context.now)?.ok()?;
     supply.forget(request, context.now)
 }
 

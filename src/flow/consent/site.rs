@@ -2,7 +2,8 @@
 
 use super::cookie::{self, Flow};
 use super::page::{Access, Fields, Frame, Page};
-use crate::config::{Bind, Config, Connection, Consent, OauthApp, SignIn, UserPassthrough};
+use crate::config::{Bind, Config, Connection, Consent, HttpUri, OauthApp, SignIn, UserPassthrough};
+use crate::credential::app_server::AppServer;
 use crate::credential::authorize::{Asking, Tie};
 use crate::credential::link::{Link, Passage, Stage};
 use crate::credential::seal::KeyRing;
@@ -28,20 +29,36 @@ pub(super) struct Around<'a> {
     /// The registration's name, and what it is.
     pub name: &'a str,
     pub app: &'a OauthApp,
+    /// Its server, and where users agree there.
+    pub server: &'a AppServer,
+    pub endpoint: &'a HttpUri,
+}
+
+/// Why there is nothing around a link.
+pub(super) enum Missing {
+    /// Its connection is not there any more, or sends no browsers anywhere.
+    Connection,
+    /// The server's metadata is not known.
+    Server,
 }
 
 impl<'a> Around<'a> {
-    /// What `link` leads to; `None` if its connection is not there any more.
-    pub fn of(link: &Link, config: &'a Config) -> Option<Self> {
-        let connection = config.connections.iter().find(|connection| connection.name == link.connection)?;
-        let own = connection.user_passthrough()?;
-        let (name, app) = config.app_of(connection)?;
-        Some(Self { connection, own, name, app })
+    /// What `link` leads to.
+    pub fn of(link: &Link, context: &'a Context<'a>) -> Result<Self, Missing> {
+        let config = context.runtime.config();
+        let connection = connection(link, config).ok_or(Missing::Connection)?;
+        let own = connection.user_passthrough().filter(|own| own.way().is_none());
+        let (Some(own), Some((name, app))) = (own, config.app_of(connection)) else {
+            return Err(Missing::Connection);
+        };
+        let server = context.runtime.supply().server_of(connection).ok_or(Missing::Server)?;
+        let endpoint = server.authorization_endpoint.as_ref().ok_or(Missing::Server)?;
+        Ok(Self { connection, own, name, app, server, endpoint })
     }
 
     /// The host of the server at which the user agrees.
-    pub fn server(&self) -> &'a str {
-        self.app.authorization_endpoint.authority()
+    pub fn host(&self) -> &'a str {
+        self.endpoint.authority()
     }
 }
 
@@ -116,7 +133,7 @@ impl<'a> Site<'a> {
     /// What is said of the access that `link` is about; `scopes` are those that are asked for.
     pub fn access<'s>(&self, around: Around<'s>, link: &'s Link, scopes: &'s [&'s str]) -> Access<'s> {
         let agent = around.connection.target.hosts.iter().find_map(|host| host.host()).unwrap_or("");
-        Access { connection: &around.connection.name, agent, client: link.user.client.as_deref(), scopes, server: around.server() }
+        Access { connection: &around.connection.name, agent, client: link.user.client.as_deref(), scopes, server: around.host() }
     }
 
     /// The page that asks whether to go on.
@@ -127,7 +144,7 @@ impl<'a> Site<'a> {
             Some(Stage::Asked(csrf)) => csrf,
             _ => self.secret(),
         };
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn);
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn);
         let scopes: Vec<&str> = around.own.scopes(around.app).iter().map(String::as_str).collect();
         let page = Page::Start {
             access: self.access(around, link, &scopes),
@@ -152,8 +169,8 @@ impl<'a> Site<'a> {
 
     /// Where forms lead in the end.
     fn onward(&self, around: Around<'_>, link: &Link) -> Vec<String> {
-        let sign_in = self.sign_in(link).filter(|_| around.own.bind == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
-        sign_in.into_iter().chain([around.app.authorization_endpoint.to_string()]).collect()
+        let sign_in = self.sign_in(link).filter(|_| around.own.bind() == Bind::SignIn).map(|own| own.authorization_endpoint.to_string());
+        sign_in.into_iter().chain([around.endpoint.to_string()]).collect()
     }
 
     /// Where the user of `link` signs in; `again`: with another account than before.
@@ -176,8 +193,8 @@ impl<'a> Site<'a> {
         let own = around.app.authorization_parameters.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let again = (again && !around.app.authorization_parameters.0.contains_key("prompt")).then_some(("prompt", "login"));
         let asking = Asking {
-            endpoint: &around.app.authorization_endpoint,
-            client_id: &around.app.client.client_id,
+            endpoint: around.endpoint,
+            client_id: &around.server.client.client_id,
             redirect_uri: &redirect_uri,
             scopes: around.own.scopes(around.app),
             resource: &around.own.resource,
@@ -185,6 +202,11 @@ impl<'a> Site<'a> {
         };
         asking.uri(tie)
     }
+}
+
+/// The connection that `link` is about.
+pub(super) fn connection<'a>(link: &Link, config: &'a Config) -> Option<&'a Connection> {
+    config.connections.iter().find(|connection| connection.name == link.connection).map(|connection| &**connection)
 }
 
 /// The flow of `link`, as its cookie is called.

@@ -4,11 +4,11 @@ use super::cookie::Flow;
 use super::doing::{Doing, Next};
 use super::form::Parameters;
 use super::page::{Fault as Refusal, Page};
-use super::site::{Around, Site, flow_of};
+use super::site::{self, Around, Missing, Site, flow_of};
 use crate::credential::authorize::Tie;
 use crate::credential::link::{Link, Passage, Stage};
 use crate::flow::event::{Effect, Level, Reply};
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
 
 /// After how many seconds another try makes sense.
 pub(super) const RETRY: u32 = 5;
@@ -27,7 +27,12 @@ impl<'a> Site<'a> {
         if self.now() >= link.ends() || link.issued > self.now().plus(std::time::Duration::from_secs(60)) {
             return Err(Box::new(Site::end(link, self.plain(&Page::Expired))));
         }
-        Around::of(link, self.config()).ok_or_else(|| Box::new(self.plain(&Page::BadLink)))
+        Around::of(link, self.context).map_err(|missing| {
+            Box::new(self.plain(&match missing {
+                Missing::Connection => Page::BadLink,
+                Missing::Server => Page::Unavailable { retry: RETRY },
+            }))
+        })
     }
 
     /// A link is opened: this changes nothing, since previewers open links, too.
@@ -35,11 +40,25 @@ impl<'a> Site<'a> {
         let Some((text, link)) = text.and_then(|text| Some((text, Link::open(self.ring, text)?))) else {
             return Next::Answer(self.plain(&Page::BadLink));
         };
+        let connection = site::connection(&link, self.config());
+        match connection.and_then(|connection| self.context.runtime.supply().wait_for_server(connection, self.now())) {
+            Some(want) => Next::Wait(Box::new(Doing::Learning(want, text.to_owned(), link))),
+            None => self.look(text.to_owned(), link),
+        }
+    }
+
+    /// Looks how the flow of `link` stands.
+    pub fn look(&self, text: String, link: Link) -> Next {
         if let Err(reply) = self.around(&link) {
             return Next::Answer(*reply);
         }
         let job = self.context.runtime.supply().look_at_flow(link.flow, self.now());
-        self.wait(job, |job| Doing::Looking(job, text.to_owned(), link))
+        self.wait(job, |job| Doing::Looking(job, text, link))
+    }
+
+    /// The host of the server that `link` leads to.
+    pub fn host_of(&self, link: &Link) -> &'a str {
+        Around::of(link, self.context).map_or("", |around| around.host())
     }
 
     /// The user goes on from the page of a link.
@@ -122,10 +141,10 @@ impl<'a> Site<'a> {
             Err(reply) => return Next::Answer(*reply),
         };
         let Some(query) = query.filter(|_| around.name == name) else { return Next::Answer(self.plain(&Page::StateMismatch)) };
-        let server = around.server();
+        let server = around.host();
         let is_other = match query.get("iss") {
             Some(iss) => around.app.issuer.as_deref() != Some(iss),
-            None => around.app.require_iss,
+            None => around.server.requires_iss,
         };
         if is_other {
             effects.push(self.tells(&link, "the answer's iss is not the issuer of the app, which oauth_apps says"));

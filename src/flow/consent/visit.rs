@@ -7,11 +7,14 @@ use super::doing::{Doing, Next};
 use super::form::{self, MOST_BYTES, Parameters};
 use super::owner::Owner;
 use super::page::Page;
+use super::ping::Ping;
 use super::site::{Browser, Site};
 use super::steps::RETRY;
 use crate::flow::event::call::Want;
+use crate::flow::event::reason::Reason;
 use crate::flow::event::{Effect, Event, Level, Step, Value};
 use crate::flow::progress::{Progress, answer, withheld};
+use crate::flow::refusal::denial::Denial;
 use crate::flow::request::head::Head;
 use crate::flow::setup::runtime::Context;
 use crate::protocol::Binding;
@@ -64,6 +67,10 @@ pub(in crate::flow) fn begin(
         Asked::Begin => Next::Wait(Box::new(Doing::Form(Vec::new()))),
         Asked::SignedIn(name, query) => site.signed_in(&name, query.ok().as_ref(), effects),
         Asked::Answered(name, query) => site.answered(&name, query.ok().as_ref(), effects),
+        Asked::Ping(_) if end_of_stream => Denial::new(Reason::BodyMalformed).into(),
+        Asked::Ping(name) => {
+            Ping::begin(head, &name, context).map_or_else(Next::from, |ping| Next::Wait(Box::new(Doing::Pinged(Box::new(ping)))))
+        }
         Asked::Grants(act) => Owner::begin(head, act, context, effects).into(),
         Asked::Otherwise(allow) => Next::Answer(site.plain(&Page::MethodNotAllowed { allow })),
         Asked::Nothing => Next::Answer(site.plain(&Page::NotFound)),
@@ -108,12 +115,12 @@ impl Visit {
     }
 
     pub(in crate::flow) const fn awaits_body(&self) -> bool {
-        matches!(self.doing, Doing::Form(_))
+        matches!(self.doing, Doing::Form(_) | Doing::Pinged(_))
     }
 
     /// Whether the body is read.
     pub(in crate::flow) const fn reads(&self) -> bool {
-        matches!(self.doing, Doing::Form(_))
+        matches!(self.doing, Doing::Form(_) | Doing::Pinged(_))
     }
 
     #[cold]
@@ -130,7 +137,8 @@ impl Visit {
                     form => site.begin(form.ok().as_ref()),
                 }
             }
-            (Event::BodyWithheld, Doing::Form(_)) => return withheld(None, effects),
+            (Event::RequestBody { end, chunk, .. }, Doing::Pinged(ping)) => ping.read(&chunk, end, context).into(),
+            (Event::BodyWithheld, Doing::Form(_) | Doing::Pinged(_)) => return withheld(None, effects),
             (Event::Settled, doing) => site.settled(doing, effects),
             (_, doing) => Next::Wait(Box::new(doing)),
         };

@@ -23,6 +23,8 @@ pub enum Want {
     RemoteCard(usize),
     /// What a user granted (the key of the grant).
     Grant([u8; 32]),
+    /// What the authorization server of an app says of itself (its index).
+    Server(usize),
     /// Something that is done once, for one request (its number).
     Job(u64),
 }

@@ -58,6 +58,15 @@ pub enum Effect {
         /// What came of it: `granted`, `denied` or `wrong_user`.
         outcome: &'static str,
     },
+    /// Add to the counter of links in answers of a remote agent.
+    CountLinks {
+        /// The connection's name.
+        connection: String,
+        /// What became of them: `passed`, `stripped`, `imitated`; `unread` for an answer that cannot be read.
+        outcome: &'static str,
+        /// How many.
+        count: u64,
+    },
     /// Publish text as filter state `wasm.<key>`.
     SetState(&'static str, String),
     /// Fetch this unless a fetch is under way: it goes to the [`Desk`](crate::flow::supply::desk::Desk).

@@ -115,7 +115,7 @@ pub fn fetches(want: Want, whose: (&str, &str), succeeded: bool) -> String {
         Want::Token(_) => "attache_token_fetches.",
         Want::RemoteCard(_) => "attache_remote_card_fetches.",
         Want::Grant(_) => "attache_grant_calls.",
-        Want::Job(_) => "attache_consent_calls.",
+        Want::Job(_) | Want::Server(_) => "attache_consent_calls.",
     };
     named(metric, &[whose, outcome(succeeded)], "total")
 }
@@ -134,6 +134,12 @@ pub fn credential_uses(connection: &str, method: &str, origin: &str) -> String {
 #[must_use]
 pub fn consents(connection: &str, outcome: &str) -> String {
     named("attache_consents.", &[("connection", connection), ("outcome", outcome)], "total")
+}
+
+/// The name of the counter of links in answers of a remote agent whose tasks wait for credentials.
+#[must_use]
+pub fn remote_links(connection: &str, outcome: &str) -> String {
+    named("attache_remote_links.", &[("connection", connection), ("outcome", outcome)], "total")
 }
 
 /// The name of the counter of requests for tokens that ended like this.

@@ -4,6 +4,7 @@ use crate::flow::event::decision::Used;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
+use crate::policy::links::Links;
 use crate::protocol::{Binding, Operation, Version};
 use std::rc::Rc;
 
@@ -23,6 +24,12 @@ pub enum Note {
     },
     /// Who sent it.
     From(Rc<Caller>),
+    /// What it does, where that is no operation of A2A.
+    Does(&'static str),
+    /// Who it is about, where that is somebody else than its sender.
+    About(Rc<Caller>),
+    /// What it is answered with, where that is not the status of its refusal.
+    Answered(u16),
     /// A refusal that is reported, not enforced; with what is wrong, as far as its record says more than the reason.
     Shadowed(Reason, Option<String>),
     /// How it was judged, for a caller who may see it.
@@ -31,6 +38,8 @@ pub enum Note {
     Attached(Used),
     /// A token of ours is in its push-notification configuration.
     Endorsed,
+    /// Links in its answer, which is of a remote agent.
+    Links(Links),
     /// Its answer says that a task waits for credentials.
     AuthRequired,
     /// It goes on.

@@ -88,6 +88,7 @@ reasons! {
     LimitExceeded "limit_exceeded" INVALID_PARAMS "The request asks for too much."
     PushNotOffered "push_not_offered" PUSH "Push notifications are not offered here."
     PushCredentialTaken "push_credential_taken" INVALID_PARAMS "The push notification configuration must leave token or authentication to this proxy."
+    CredentialInMessage "credential_in_message" INVALID_PARAMS "Credentials do not leave in messages: give them to the remote agent in another way."
     PushTargetRefused "push_target_refused" INVALID_PARAMS "Push notifications cannot be sent there."
     NotificationMalformed "notification_malformed" NOTIFICATION "This is no notification about a task: send one JSON object with task, message, statusUpdate or artifactUpdate (A2A 1.0), or with kind (0.3)."
     PushTokenRefused "push_token_refused" UNAUTHENTICATED "Send the token of the push configuration: X-A2A-Notification-Token, or Authorization: Bearer."

@@ -6,6 +6,7 @@ use crate::flow::event::level::Level;
 use crate::flow::event::metric::Count;
 use crate::flow::event::reason::Reason;
 use crate::flow::event::target::Target;
+use crate::policy::links::Links;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::json::ascii;
 use crate::wire::time::UnixTime;
@@ -59,6 +60,24 @@ pub struct Said {
     pub(in crate::flow) used: Option<Used>,
     /// What was put into its push-notification configuration.
     pub(in crate::flow) push: Option<&'static str>,
+    /// What it does, where that is no operation of A2A.
+    pub(in crate::flow) act: Option<&'static str>,
+    pub(in crate::flow) about: Option<About>,
+    /// Links in the answer.
+    pub(in crate::flow) links: Option<Links>,
+    /// What it was answered with, where that is not the status of its refusal.
+    pub(in crate::flow) status: Option<u16>,
+}
+
+/// Whom it is about, where that is somebody else than who sent it.
+#[derive(Clone, Debug, Serialize)]
+pub struct About {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(in crate::flow) subject: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -88,6 +107,8 @@ struct Line<'a> {
     client: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    about: Option<&'a About>,
     decision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
@@ -107,6 +128,8 @@ struct Line<'a> {
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     task_state: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    links: Option<&'a Links>,
     latency_us: u64,
 }
 
@@ -152,12 +175,13 @@ impl Record {
             webhook,
             version: self.version.map(Version::as_str),
             binding: self.binding.map(Binding::name),
-            operation: self.operation.map(Operation::name),
+            operation: self.operation.map(Operation::name).or_else(|| said.and_then(|said| said.act)),
             issuer: said.and_then(|said| said.issuer.as_deref()),
             tenant: said.and_then(|said| said.tenant.as_deref()),
             subject: said.and_then(|said| said.subject.as_deref()),
             client: said.and_then(|said| said.client.as_deref()),
             kind: said.and_then(|said| said.kind),
+            about: said.and_then(|said| said.about.as_ref()),
             decision: self.decision.name(),
             reason: self.reason.map(Reason::code),
             detail: said.and_then(|said| said.detail.as_deref()),
@@ -170,8 +194,9 @@ impl Record {
                 age: used.age.map(|age| age.as_secs()),
             }),
             push: said.and_then(|said| said.push),
-            status: denied.map(Reason::http_status),
+            status: denied.map(|reason| said.and_then(|said| said.status).unwrap_or(reason.http_status())),
             task_state: self.task_state,
+            links: said.and_then(|said| said.links.as_ref()),
             latency_us: self.microseconds(now),
         };
         // Names, texts and numbers: nothing in it can fail to be JSON.
@@ -191,6 +216,13 @@ impl Record {
     #[must_use]
     pub const fn is_of_answer(&self) -> bool {
         self.task_state.is_some()
+    }
+
+    /// The call through a connection (by index) that goes on: in which binding, what it asks for, and in which version.
+    #[must_use]
+    pub fn leaves(&self) -> Option<(usize, (Binding, Operation, Version))> {
+        let (Some(Target::Connection(index)), Some(version)) = (self.target, self.version) else { return None };
+        self.goes_on().map(|(binding, operation)| (index, (binding, operation, version)))
     }
 
     /// In which binding the request goes on, and what it asks for; `None` if it does not, or that is not known.

@@ -6,6 +6,7 @@ use crate::flow::inbound::passing::Passing;
 use crate::flow::progress::withheld;
 use crate::flow::setup::runtime::Context;
 use crate::flow::tasks::answer::TaskAnswer;
+use crate::flow::tasks::remote::RemoteAnswer;
 
 /// The answer to expect.
 #[derive(Debug)]
@@ -16,6 +17,8 @@ pub enum Expected {
     Tasks(Box<TaskAnswer>),
     /// A card that passes unchanged.
     Passing(Box<Passing>),
+    /// What a remote agent answers, with its links.
+    Remote(Box<RemoteAnswer>),
 }
 
 impl Expected {
@@ -30,6 +33,7 @@ impl Expected {
                 tasks.on_headers(*status, *end_of_stream, headers, context, effects)
             }
             (Self::Tasks(tasks), Event::ResponseBody { end, content }) => tasks.on_body(*end, content, effects),
+            (Self::Remote(answer), event) => answer.on(event, context, effects),
             (Self::Passing(card), event) => {
                 card.on(event, context, effects);
                 Step::Continue
@@ -45,6 +49,7 @@ impl Expected {
             Self::Card(card) => card.awaits_body(),
             Self::Tasks(tasks) => tasks.awaits_body(),
             Self::Passing(_) => false,
+            Self::Remote(answer) => answer.awaits_body(),
         }
     }
 
@@ -54,6 +59,7 @@ impl Expected {
             Self::Card(card) => card.binding(),
             Self::Tasks(tasks) => Some(tasks.binding()),
             Self::Passing(_) => None,
+            Self::Remote(answer) => Some(answer.binding()),
         };
         let (_, step) = withheld::<()>(binding, effects);
         step
@@ -66,6 +72,7 @@ impl Expected {
             Self::Card(card) => card.reads(),
             Self::Tasks(tasks) => tasks.reads(),
             Self::Passing(card) => card.reads(),
+            Self::Remote(answer) => answer.reads(),
         }
     }
 }

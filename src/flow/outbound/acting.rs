@@ -1,6 +1,7 @@
 //! What is known of a call that goes as its user, while something is waited for.
 
-use crate::flow::supply::grants::flows::Ended;
+use crate::flow::supply::grants::ended::Ended;
+use crate::flow::supply::grants::order::Seen;
 use crate::flow::supply::tokens::Subject;
 use crate::ownership::Named;
 use crate::wire::time::UnixTime;
@@ -16,4 +17,6 @@ pub(in crate::flow) struct AsUser {
     pub(super) job: Option<u64>,
     /// What it says: how the flow ended, if it did.
     pub(super) flow: Option<Option<Ended>>,
+    /// How the flow stands whose user agrees on another device, while keys are waited for.
+    pub(super) seen: Option<Seen>,
 }

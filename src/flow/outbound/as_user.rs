@@ -1,7 +1,7 @@
 //! Calls that go to a remote agent as their user (`user_passthrough`). Whose user has not agreed yet is answered here, by a task that waits
 //! for that; and so is every later question about such a task, which no agent knows.
 
-use crate::config::{ConsentForm, UserPassthrough};
+use crate::config::{Config, ConsentForm, UserPassthrough};
 use crate::credential::link::{LIFETIME, Link};
 use crate::credential::user::User;
 use crate::credential::{Failure, Key};
@@ -16,8 +16,8 @@ use crate::flow::outbound::whole::Whole;
 use crate::flow::refusal::denial::{Consent, Denial};
 use crate::flow::refusal::local_task::{LocalState, LocalTask};
 use crate::flow::setup::runtime::Context;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::grants::entries::Look;
-use crate::flow::supply::grants::flows::Ended;
 use crate::flow::supply::grants::jobs::Outcome;
 use crate::flow::supply::obtain::{Attachment, acting_user, bearer};
 use crate::flow::supply::tokens::Subject as Presented;
@@ -33,23 +33,23 @@ use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// A user who calls through a connection.
-struct Acting<'a> {
-    own: &'a UserPassthrough,
-    presented: Presented,
-    user: User,
+pub(super) struct Acting<'a> {
+    pub own: &'a UserPassthrough,
+    pub presented: Presented,
+    pub user: User,
     /// Stands for the user, the client, and this connection.
-    key: Key,
-    version: Version,
-    operation: Operation,
-    binding: Binding,
+    pub key: Key,
+    pub version: Version,
+    pub operation: Operation,
+    pub binding: Binding,
 }
 
 /// What callers read whose body is too long.
 const TOO_LONG: &str = "The body is too long for a call that goes as its user: send a shorter one.";
 
-type Found = Result<Next, Box<Next>>;
+pub(super) type Found = Result<Next, Box<Next>>;
 
-fn refuse(denial: Denial) -> Box<Next> {
+pub(super) fn refuse(denial: Denial) -> Box<Next> {
     Box::new(Next::Refuse(denial))
 }
 
@@ -116,6 +116,9 @@ impl Outbound {
         {
             return self.find_local(task, &acting, context, effects);
         }
+        if !self.search(operation, version, context).map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         match self.grant(&acting, context) {
             Look::Here(token) => {
                 self.leave_ids_out(&acting, context).map_err(|denial| refuse(denial.for_version(version)))?;
@@ -126,6 +129,7 @@ impl Outbound {
             }
             Look::Wait => Ok(self.wait(Want::Grant(acting.key), effects)),
             Look::Failed(failure) => Err(refuse(self.no_grant(failure, effects))),
+            Look::Absent if own.way().is_some() => self.find_elsewhere(task.as_ref(), &named, &acting, context, effects),
             Look::Absent => self.ask(task.as_ref(), &named, &acting, context, effects),
         }
     }
@@ -154,26 +158,26 @@ impl Outbound {
         }
     }
 
-    fn grant(&self, acting: &Acting<'_>, context: &Context<'_>) -> Look {
+    pub(super) fn grant(&self, acting: &Acting<'_>, context: &Context<'_>) -> Look {
         let supply = context.runtime.supply();
         supply
             .granted(self.connection.index, (acting.key, &acting.user), &self.waited, context.now)
             .unwrap_or(Look::Failed(Failure::Unavailable))
     }
 
-    fn wait(&self, want: Want, effects: &mut Vec<Effect>) -> Next {
+    pub(super) fn wait(&self, want: Want, effects: &mut Vec<Effect>) -> Next {
         if self.waited.len() < MOST_WAITS {
             return Next::Wait(want);
         }
         Next::Refuse(self.no_grant(Failure::Unavailable, effects))
     }
 
-    fn no_grant(&self, failure: Failure, effects: &mut Vec<Effect>) -> Denial {
+    pub(super) fn no_grant(&self, failure: Failure, effects: &mut Vec<Effect>) -> Denial {
         let reason = if failure == Failure::Unavailable { Reason::CredentialUnavailable } else { Reason::CredentialRefused };
         denial(&self.connection, reason, None, effects)
     }
 
-    fn not_a_user(&self, cause: &str, effects: &mut Vec<Effect>) -> Box<Next> {
+    pub(super) fn not_a_user(&self, cause: &str, effects: &mut Vec<Effect>) -> Box<Next> {
         let cause = format!("connection {:?}: {cause}, and this connection calls as its users", self.connection.name);
         refuse(denial(&self.connection, Reason::UserRequired, Some(cause), effects))
     }
@@ -216,6 +220,9 @@ impl Outbound {
             let denial = Denial::new(Reason::PushNotOffered).advise("This task waits for its user: it sends no push notifications.");
             return Err(refuse(denial.for_version(acting.version)));
         }
+        if acting.own.way().is_some() {
+            return self.find_elsewhere(Some(task), &Named::default(), acting, context, effects);
+        }
         let ended = match self.ended(task, acting.operation == Operation::CancelTask, context, effects)? {
             Ok(ended) => ended,
             Err(next) => return Ok(next),
@@ -228,7 +235,7 @@ impl Outbound {
         let state = match (ended, look) {
             (Some(Ended::Cancelled), _) => LocalState::Canceled,
             (_, Look::Here(_)) => LocalState::InputRequired,
-            (Some(Ended::Denied), _) => LocalState::Rejected,
+            (Some(Ended::Denied | Ended::Stranger), _) => LocalState::Rejected,
             (Some(Ended::Used), _) => LocalState::Failed,
             (None, _) if context.now >= task.time().plus(LIFETIME) => LocalState::Failed,
             (None, _) => LocalState::AuthRequired,
@@ -272,9 +279,13 @@ impl Outbound {
                 self.as_user.get_or_insert_default().job = None;
                 self.ended(task, false, context, effects)
             }
-            Some(Outcome::Stored(Ok(_) | Err(Fault::Full | Fault::Unavailable(_))) | Outcome::Tokens(_) | Outcome::Forgotten(_)) | None => {
-                Err(refuse(self.no_grant(Failure::Unavailable, effects)))
-            }
+            Some(
+                Outcome::Stored(Ok(_) | Err(Fault::Full | Fault::Unavailable(_)))
+                | Outcome::Tokens(_)
+                | Outcome::Stands(_)
+                | Outcome::Forgotten(_),
+            )
+            | None => Err(refuse(self.no_grant(Failure::Unavailable, effects))),
         }
     }
 
@@ -308,12 +319,13 @@ impl Outbound {
         let identity = identity(acting).map_err(|claim| self.not_a_user(&format!("its token has no text as {claim}"), effects))?;
         let link = self.link(&id, identity, acting, context);
         let expires_at = id.time().plus(LIFETIME).rfc3339();
-        let consent = Consent { link: link.clone(), expires_at };
+        let consent = Consent { link, expires_at, ..Consent::default() };
         if !is_sent || acting.own.consent == ConsentForm::Challenge {
             return Err(refuse(Denial::until_agreed(consent).at(&self.connection.name).for_version(acting.version)));
         }
         let reply = self.local((LocalState::AuthRequired, &id), Some((consent, named)), acting, context, effects)?;
         effects.push(Effect::SetState("attache.reason", Reason::ConsentRequired.code().to_owned()));
+        effects.push(Effect::Note(Note::Answered(reply.status)));
         effects.push(Effect::Note(Note::Refused(Reason::ConsentRequired, Some(acting.binding), None)));
         Ok(Next::Answer(reply))
     }
@@ -321,14 +333,10 @@ impl Outbound {
     fn link(&self, id: &LocalId, identity: Vec<(String, String)>, acting: &Acting<'_>, context: &Context<'_>) -> String {
         let supply = context.runtime.supply();
         let config = context.runtime.config();
-        let issuer = match acting.presented.caller.origin {
-            Origin::Issuer(index) => config.issuers.get(index).map_or_else(String::new, |issuer| issuer.name.clone()),
-            Origin::Introspection(_) | Origin::Scheme(_) => String::new(),
-        };
         let link = Link {
             flow: id.flow(),
             connection: self.connection.name.clone(),
-            issuer,
+            issuer: acting.issuer(config).to_owned(),
             user: acting.user.clone(),
             identity,
             issued: id.time(),
@@ -338,7 +346,7 @@ impl Outbound {
     }
 
     /// The answer for a task of ours.
-    fn local(
+    pub(super) fn local(
         &self,
         (state, id): (LocalState, &LocalId),
         asked: Option<(Consent, &Named)>,
@@ -360,21 +368,30 @@ impl Outbound {
             None if state == LocalState::AuthRequired => {
                 let identity = identity(acting).map_err(|claim| self.not_a_user(&format!("its token has no text as {claim}"), effects))?;
                 let expires_at = id.time().plus(LIFETIME).rfc3339();
-                Some(Consent { link: self.link(id, identity, acting, context), expires_at })
+                Some(Consent { link: self.link(id, identity, acting, context), expires_at, ..Consent::default() })
             }
             None => None,
         };
         let name = &self.connection.name;
         let says = match (state, &consent) {
-            (LocalState::AuthRequired, Some(Consent { link, expires_at })) => format!(
+            (LocalState::AuthRequired, Some(consent)) if consent.is_elsewhere() => format!(
+                "The agent {name} works for you only if you agree. If it is you who asked for it, {}; then send your message again (this works \
+                 until {})",
+                consent.asks("you"),
+                consent.expires_at
+            ),
+            (LocalState::AuthRequired, Some(Consent { link, expires_at, .. })) => format!(
                 "The agent {name} works for you only if you agree. Open this link, sign in, and agree; then send your message again: {link} \
                  (it works until {expires_at})"
             ),
             (LocalState::AuthRequired | LocalState::InputRequired, _) => {
                 format!("You have agreed. Send your message to {name} again in this task.")
             }
-            (LocalState::Rejected, _) => format!("You did not agree that {name} works for you. Send your message again to be asked anew."),
-            (LocalState::Failed, _) => "Nobody agreed in time. Send your message again for a new link.".to_owned(),
+            (LocalState::Rejected, _) => format!(
+                "You did not agree that {name} works for you, or not with the account that you call with. Send your message again to be asked \
+                 anew."
+            ),
+            (LocalState::Failed, _) => "Nobody agreed in time. Send your message again to be asked anew.".to_owned(),
             (LocalState::Canceled, _) => "This task was cancelled.".to_owned(),
         };
         let data = consent.as_ref().map(|consent| self.data(consent, acting, context));
@@ -389,14 +406,25 @@ impl Outbound {
     fn data(&self, consent: &Consent, acting: &Acting<'_>, context: &Context<'_>) -> Map<String, Value> {
         let config = context.runtime.config();
         let scopes = config.app_of(&self.connection).map_or(&[][..], |(_, app)| acting.own.scopes(app));
-        let data = json!({"issued_by": "attache", "connection": self.connection.name, "link": consent.link,
-            "expires_at": consent.expires_at, "scopes": scopes});
-        if let Value::Object(data) = data { data } else { Map::new() }
+        let data = json!({"issued_by": "attache", "connection": self.connection.name, "expires_at": consent.expires_at, "scopes": scopes});
+        let Value::Object(mut data) = data else { return Map::new() };
+        data.extend(consent.members().map(|([name, _], value)| (name.to_owned(), value.into())));
+        data
+    }
+}
+
+impl Acting<'_> {
+    /// The issuer of the caller's token, by its name in `config`.
+    pub fn issuer<'c>(&self, config: &'c Config) -> &'c str {
+        match self.presented.caller.origin {
+            Origin::Issuer(index) => config.issuers.get(index).map_or("", |issuer| &issuer.name),
+            Origin::Introspection(_) | Origin::Scheme(_) => "",
+        }
     }
 }
 
 /// The claims by which the user is known again at the sign-in. Fails with the one that is not there.
-fn identity(acting: &Acting<'_>) -> Result<Vec<(String, String)>, String> {
+pub(super) fn identity(acting: &Acting<'_>) -> Result<Vec<(String, String)>, String> {
     let token = acting.presented.token.expose_secret();
     let Ok(jws) = Jws::parse(token) else { return Err("sub".to_owned()) };
     let claim = |name: &str| {

@@ -24,7 +24,7 @@ use secrecy::ExposeSecret;
 use std::iter::once;
 
 /// What callers read whose body is too long.
-const TOO_LONG: &str = "The body is too long for a call that may ask for push notifications here: send a shorter one.";
+pub(super) const TOO_LONG: &str = "The body is too long for a call that may ask for push notifications here: send a shorter one.";
 
 impl Outbound {
     /// By how many bytes the body may grow.
@@ -35,6 +35,11 @@ impl Outbound {
             None => true,
         };
         if self.connection.push.is_some() && may_grow && !self.bodiless { MAX_GROWTH } else { 0 }
+    }
+
+    /// Whether the caller reads an event stream and nothing else.
+    pub(super) fn reads_events(&self, operation: Operation, version: Version) -> bool {
+        self.place == CallKind::Jsonrpc && version == Version::V0_3 && operation == Operation::SendStreamingMessage
     }
 
     /// Sees to a configuration in a call for `operation`. `false`: all of the body is needed first.
@@ -55,7 +60,7 @@ impl Outbound {
         if self.endorsed.as_ref().is_none_or(|endorsed| endorsed.is_judged()) {
             return Ok(true);
         }
-        let as_event = self.place == CallKind::Jsonrpc && version == Version::V0_3 && operation == Operation::SendStreamingMessage;
+        let as_event = self.reads_events(operation, version);
         let limit = self.connection.push.as_ref().map_or(0, |push| push.max_body_bytes);
         let refuse = |denial: Denial| Denial { as_event, ..denial.for_version(version) };
         let bytes = match self.whole(limit, TOO_LONG).map_err(refuse)? {
@@ -168,22 +173,22 @@ fn elsewhere(place: &PushPlace) -> Denial {
 /// The refusal of a configuration that gets no token.
 fn denial(error: PlaceError) -> Denial {
     match error {
-        PlaceError::Fault(fault) => {
-            let reason = match fault {
-                Fault::RepeatedName
-                | Fault::CaseVariant
-                | Fault::TooDeep
-                | Fault::TooManyMembers
-                | Fault::TooManyValues
-                | Fault::TooLong => Reason::RequestMalformed,
-                _ => Reason::BodyMalformed,
-            };
-            Denial::new(reason).advise(format!("The body cannot be read: {fault}."))
-        }
+        PlaceError::Fault(fault) => unreadable_json(fault),
         PlaceError::Message(fault) => inspect::unreadable(fault),
         PlaceError::Several | PlaceError::Task => {
             Denial::new(Reason::RequestMalformed).advise(format!("The request is ambiguous: {error}."))
         }
         PlaceError::Taken => Denial::new(Reason::PushCredentialTaken),
     }
+}
+
+/// The refusal of JSON that cannot be read in one way.
+pub(super) fn unreadable_json(fault: Fault) -> Denial {
+    let reason = match fault {
+        Fault::RepeatedName | Fault::CaseVariant | Fault::TooDeep | Fault::TooManyMembers | Fault::TooManyValues | Fault::TooLong => {
+            Reason::RequestMalformed
+        }
+        _ => Reason::BodyMalformed,
+    };
+    Denial::new(reason).advise(format!("The body cannot be read: {fault}."))
 }

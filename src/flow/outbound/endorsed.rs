@@ -1,9 +1,12 @@
 //! What is kept of the body of a call that is looked at as a whole: it may hold a push-notification configuration, or ids of ours.
 
-use crate::config::Connection;
+use crate::config::{Connection, CredentialsInMessages};
 use crate::identity::Caller;
 use std::fmt;
 use std::rc::Rc;
+
+/// Most bytes of a body that is read for credentials alone.
+const MOST_SEARCHED: u64 = 1024 * 1024;
 
 /// What is known of such a call.
 #[derive(Debug, Default)]
@@ -13,6 +16,8 @@ pub(super) struct Endorsed {
     pub body: Body,
     /// What is held of the body is not what came.
     pub is_altered: bool,
+    /// It has been searched for credentials.
+    pub is_searched: bool,
     /// Most bytes that are held.
     limit: u64,
 }
@@ -51,8 +56,14 @@ impl Endorsed {
     pub fn of(connection: &Connection) -> Option<Box<Self>> {
         let push = connection.push.as_ref().map(|push| push.max_body_bytes);
         let own = connection.user_passthrough().map(|own| own.max_body_bytes);
-        let limit = push.max(own)?;
+        let searched = (connection.credentials_in_messages == Some(CredentialsInMessages::Refuse)).then_some(MOST_SEARCHED);
+        let limit = push.max(own).max(searched)?;
         Some(Box::new(Self { limit, ..Self::default() }))
+    }
+
+    /// Most bytes that are held.
+    pub const fn limit(&self) -> u64 {
+        self.limit
     }
 
     /// From now on the body is kept.

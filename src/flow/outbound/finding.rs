@@ -121,6 +121,10 @@ impl Outbound {
         if let (Some(own), Some(operation)) = (connection.user_passthrough(), operation) {
             return self.find_as_user(own, (version, operation), context, effects);
         }
+        let may_go = operation.map_or(Ok(true), |operation| self.search(operation, version, context));
+        if !may_go.map_err(refuse)? {
+            return Ok(Next::Read);
+        }
         if !self.endorse(operation, version, context, effects).map_err(refuse)? {
             return Ok(Next::Read);
         }

@@ -43,6 +43,7 @@ pub(in crate::flow) fn begin(
     effects.push(Effect::Note(Note::For(connection.target())));
     let target = leaving::conceal(&connection, head, effects);
     let call = Call::new(head, target, &connection, !end_of_stream);
+    ask_plainly(&connection, head, context, effects);
     let notice = Notice::new(head, &connection, !end_of_stream, effects);
     let policy = connection.callers.as_ref();
     let caller = policy.map(|policy| Box::new(Credentials::read(policy, context.runtime, head, peer).into_owned()));
@@ -68,6 +69,13 @@ pub(in crate::flow) fn begin(
         released: None,
     };
     Box::new(outbound).go_on(context, effects, sent)
+}
+
+/// What would let the remote agent answer with something that cannot be read, where answers are read to be changed.
+fn ask_plainly(connection: &Connection, head: &Head<'_>, context: &Context<'_>, effects: &mut Vec<Effect>) {
+    let is_changed = connection.notifications.is_none() && (connection.strips_links() || context.runtime.consent_host().is_some());
+    let names = ["accept-encoding", "grpc-accept-encoding", "range", "if-range"].into_iter();
+    effects.extend(names.filter(|name| is_changed && head.headers.has(name)).map(|name| Effect::RemoveHeader(name.into())));
 }
 
 impl Outbound {

@@ -2,6 +2,7 @@
 
 mod acting;
 pub mod as_user;
+mod elsewhere;
 mod endorse;
 mod endorsed;
 pub mod finding;
@@ -10,5 +11,6 @@ pub mod machine;
 pub mod negotiate;
 pub mod notice;
 pub mod notifying;
+mod revealing;
 pub mod state;
 mod whole;

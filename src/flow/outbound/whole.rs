@@ -57,7 +57,9 @@ impl Outbound {
         let Some(endorsed) = &mut self.endorsed else { return };
         match std::mem::take(&mut endorsed.body) {
             Body::Held { bytes, .. } if endorsed.is_altered => endorsed.body = Body::Changed(bytes),
-            Body::Held { bytes, .. } if self.as_user.is_some() && self.ended && u64::try_from(bytes.len()).ok() == Some(self.held) => {
+            Body::Held { bytes, .. }
+                if (self.as_user.is_some() || endorsed.is_searched) && self.ended && u64::try_from(bytes.len()).ok() == Some(self.held) =>
+            {
                 endorsed.body = Body::Fine
             }
             other => endorsed.body = other,

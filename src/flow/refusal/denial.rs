@@ -1,5 +1,6 @@
 //! A refusal in the caller's binding. The caller gets the reason and what to do about it.
 
+use crate::credential::devices::Shown;
 use crate::flow::event::Reply;
 use crate::flow::event::reason::Reason;
 use crate::flow::refusal::challenge::{Challenges, Said};
@@ -20,12 +21,46 @@ pub const ALLOWED: &str = "GET, HEAD, POST, DELETE";
 const LINK_OFFERS: &str = "Sign in and agree";
 
 /// Where the user can agree, so that the same request is not refused again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Consent {
-    /// The URL. It is for this caller's user, so that no log and no record has it.
+    /// The URL; empty where the user is asked by their server. It is for this caller's user, so that no log and no record has it.
     pub link: String,
     /// Until when it can be opened, as RFC 3339 writes it.
     pub expires_at: String,
+    /// What the user is shown who agrees on another device.
+    pub shown: Shown,
+}
+
+impl Consent {
+    /// Whether no link of ours leads there.
+    #[must_use]
+    pub const fn is_elsewhere(&self) -> bool {
+        !self.shown.user_code.is_empty() || !self.shown.message.is_empty()
+    }
+
+    /// What `who` is to do.
+    #[must_use]
+    pub fn asks(&self, who: &str) -> String {
+        let Shown { uri, user_code, message, .. } = &self.shown;
+        match (user_code.is_empty(), message.is_empty()) {
+            (true, true) => ["open ", &self.link].concat(),
+            (false, _) => ["open ", uri, " on any device, sign in there, and enter the code ", user_code].concat(),
+            (true, false) => ["agree on the device on which ", who, " confirm sign-ins, if it shows \"", message, "\""].concat(),
+        }
+    }
+
+    /// The same for programs: each member that there is, with its names in the data of a task and in details of an error.
+    pub fn members(&self) -> impl Iterator<Item = ([&'static str; 2], &str)> {
+        let Shown { uri, complete, user_code, message } = &self.shown;
+        let all = [
+            (["link", "link"], &self.link),
+            (["verification_uri", "verificationUri"], uri),
+            (["verification_uri_complete", "verificationUriComplete"], complete),
+            (["user_code", "userCode"], user_code),
+            (["binding_message", "bindingMessage"], message),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(names, value)| (names, value.as_str()))
+    }
 }
 
 /// One refusal, before it is put into a binding.
@@ -77,7 +112,7 @@ impl Denial {
     /// The refusal of a call for whose user there is no grant yet. The link is also in its text, for those who read nothing else.
     #[must_use]
     pub fn until_agreed(consent: Consent) -> Self {
-        let advice = format!("The user must sign in or agree first: let the user open {} and then try again.", consent.link);
+        let advice = format!("The user must sign in or agree first: let the user {} and then try again.", consent.asks("they"));
         Self { consent: Some(Box::new(consent)), ..Self::new(Reason::ConsentRequired).advise(advice) }
     }
 
@@ -187,6 +222,7 @@ impl Denial {
             | Reason::LimitExceeded
             | Reason::PushTargetRefused
             | Reason::PushCredentialTaken
+            | Reason::CredentialInMessage
             | Reason::TenantRefused
             | Reason::ContextMissing
             | Reason::PageTokenRefused => (A2aError::InvalidParams.reason().to_owned(), A2A),
@@ -202,7 +238,7 @@ impl Denial {
             metadata.push(("scope", self.scopes.join(" ")));
         }
         if let Some(consent) = &self.consent {
-            metadata.push(("link", consent.link.clone()));
+            metadata.extend(consent.members().map(|([_, name], value)| (name, value.to_owned())));
             metadata.push(("expiresAt", consent.expires_at.clone()));
         }
         (reason, domain, metadata)
@@ -214,7 +250,7 @@ impl Denial {
         let metadata: Map<String, Value> = metadata.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         let mut details =
             vec![json!({"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": domain, "metadata": metadata})];
-        if let Some(consent) = &self.consent {
+        if let Some(consent) = self.consent.as_ref().filter(|consent| !consent.link.is_empty()) {
             let link = json!({"description": LINK_OFFERS, "url": consent.link});
             details.push(json!({"@type": "type.googleapis.com/google.rpc.Help", "links": [link]}));
         }
@@ -225,14 +261,18 @@ impl Denial {
     fn grpc_details(&self, code: u8) -> String {
         let (reason, domain, metadata) = self.error_info();
         let metadata: Vec<(&str, &str)> = metadata.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let help = self.consent.as_ref().map(|consent| Help { description: LINK_OFFERS, url: &consent.link });
+        let help = self
+            .consent
+            .as_ref()
+            .filter(|consent| !consent.link.is_empty())
+            .map(|consent| Help { description: LINK_OFFERS, url: &consent.link });
         grpc::status_details(code, &self.advice, ErrorInfo { reason: &reason, domain, metadata: &metadata }, help)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Binding, Challenges, Consent, Denial, Id, Reason};
+    use super::{Binding, Challenges, Consent, Denial, Id, Reason, Shown};
     use crate::protocol::envelope;
     use serde_json::Value;
 
@@ -275,7 +315,9 @@ mod tests {
     #[test]
     fn a_link_is_in_every_form_and_in_no_record() {
         let link = "https://consent.example/consent/start?link=L".to_owned();
-        let denial = Denial::until_agreed(Consent { link: link.clone(), expires_at: "2026-01-02T03:04:05.000000Z".into() }).at("hr");
+        let denial =
+            Denial::until_agreed(Consent { link: link.clone(), expires_at: "2026-01-02T03:04:05.000000Z".into(), ..Consent::default() })
+                .at("hr");
         for binding in [Some(Binding::Jsonrpc), Some(Binding::HttpJson)] {
             let reply = denial.render(binding, &Id::default());
             let body: Value = serde_json::from_str(&reply.body).unwrap();
@@ -300,6 +342,28 @@ mod tests {
         assert!(reply.body.contains(&link));
         assert_eq!(denial.told(), None);
         assert_eq!(denial.because(Some("no grant".into())).told().as_deref(), Some("no grant"));
+    }
+
+    #[test]
+    fn what_a_user_does_elsewhere_is_told_too() {
+        let shown = Shown { uri: "https://a.example/device".to_owned(), user_code: "WDJB".to_owned(), ..Shown::default() };
+        let coded = Consent { link: "https://a.example/device?c=WDJB".to_owned(), expires_at: "soon".to_owned(), shown };
+        let asked = Consent { shown: Shown { message: "Agent hr BCDF".to_owned(), ..Shown::default() }, ..Consent::default() };
+        for (consent, names, links) in [(coded, &["link", "verificationUri", "userCode"][..], 2), (asked, &["bindingMessage"], 1)] {
+            let denial = Denial::until_agreed(consent.clone()).at("pay");
+            let reply = denial.render(Some(Binding::Jsonrpc), &Id::default());
+            let details = serde_json::from_str::<Value>(&reply.body).unwrap().pointer("/error/data").unwrap().clone();
+            assert_eq!(details.as_array().unwrap().len(), links, "a Help without a link helps nobody: {details}");
+            for name in ["link", "verificationUri", "verificationUriComplete", "userCode", "bindingMessage"] {
+                assert_eq!(details[0]["metadata"].get(name).is_some(), names.contains(&name), "{name} {details}");
+            }
+            let challenge = &reply.headers.iter().find(|(name, _)| *name == "www-authenticate").unwrap().1;
+            assert_eq!(challenge.contains("error_uri"), links == 2, "{challenge}");
+            let reply = denial.render(Some(Binding::Grpc), &Id::default());
+            let said = if links == 2 { "enter the code WDJB" } else { "Agent hr BCDF" };
+            assert!(reply.grpc_status == Some(16) && reply.body.contains(said), "{}", reply.body);
+            assert_eq!(denial.told(), None, "no code is for records");
+        }
     }
 
     #[test]

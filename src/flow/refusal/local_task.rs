@@ -155,7 +155,7 @@ mod tests {
 
     fn task(state: LocalState) -> LocalTask<'static> {
         let Value::Object(data) = json!({"issued_by": "attache", "link": LINK}) else { unreachable!() };
-        let consent = Some(Consent { link: LINK.to_owned(), expires_at: "soon".to_owned() });
+        let consent = Some(Consent { link: LINK.to_owned(), expires_at: "soon".to_owned(), ..Consent::default() });
         let time = UnixTime::new(Duration::from_micros(1_767_323_045_000_006));
         LocalTask { id: "t", context: "c", state, text: "Open \"it\":\n€", data: Some(data), time, consent }
     }

@@ -6,9 +6,10 @@ use crate::flow::event::Level;
 use crate::flow::event::decision::{Decision, Recipient, Used};
 use crate::flow::event::note::Note;
 use crate::flow::event::reason::Reason;
-use crate::flow::event::record::{Record, Said, cut, cut_detail};
+use crate::flow::event::record::{About, Record, Said, cut, cut_detail};
 use crate::flow::event::target::Target;
 use crate::identity::Caller;
+use crate::policy::links::Links;
 use crate::protocol::task_state::AUTH_REQUIRED;
 use crate::protocol::{Binding, Operation, Version};
 use crate::wire::header::{Headers, safe_value};
@@ -40,11 +41,21 @@ pub struct Facts {
     /// What was wrong first.
     detail: Option<String>,
     judged: Option<String>,
+    /// What few records have.
+    rare: Option<Box<Rare>>,
     used: Option<Used>,
     is_endorsed: bool,
     decided: Option<(Decision, Option<Reason>)>,
     /// The lowest [`Level::number`] that the proxy writes to its log.
     lowest: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rare {
+    act: Option<&'static str>,
+    about: Option<Rc<Caller>>,
+    status: Option<u16>,
+    links: Option<Links>,
 }
 
 impl Facts {
@@ -93,9 +104,13 @@ impl Facts {
                     self.detail = self.detail.take().or(detail);
                 }
             }
+            Note::Does(act) => self.rare.get_or_insert_default().act = Some(act),
+            Note::About(user) => self.rare.get_or_insert_default().about = Some(user),
+            Note::Answered(status) => self.rare.get_or_insert_default().status = Some(status),
             Note::Judged(trace) => self.judged = Some(trace),
             Note::Attached(used) => self.used = Some(used),
             Note::Endorsed => self.is_endorsed = true,
+            Note::Links(links) => self.rare.get_or_insert_default().links = Some(links),
             Note::AuthRequired => return Some(Record { task_state: Some(AUTH_REQUIRED), ..self.record(config) }),
             Note::Allowed if self.shadowed.is_empty() => return Some(self.decide(Decision::Allow, None, config)),
             Note::Allowed => return Some(self.decide(Decision::ShadowDeny, self.shadowed.first().copied(), config)),
@@ -189,10 +204,12 @@ impl Facts {
         };
         let caller = self.caller.as_deref();
         let voucher = caller.and_then(|caller| caller.origin.voucher(config));
-        let subject = caller.and_then(|caller| match config.audit.subject {
-            SubjectForm::Plain => caller.subject.as_deref().map(cut),
-            SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
-            SubjectForm::None => None,
+        let subject = caller.and_then(|caller| subject_of(caller, config));
+        let rare = self.rare.as_deref();
+        let about = rare.and_then(|rare| rare.about.as_deref()).map(|user| About {
+            issuer: user.origin.voucher(config).map(|voucher| cut(voucher.name())),
+            tenant: user.tenant.as_deref().map(cut),
+            subject: subject_of(user, config),
         });
         let refused = self.decided.is_some_and(|(decision, _)| decision != Decision::Allow);
         let where_to = self.place.as_deref().filter(|_| refused).and_then(|place| place.split_once('\n'));
@@ -211,7 +228,20 @@ impl Facts {
             shadowed: self.shadowed.clone(),
             used: self.used,
             push: (self.is_endorsed && !refused).then_some("token"),
+            act: rare.and_then(|rare| rare.act),
+            about,
+            links: rare.and_then(|rare| rare.links.clone()),
+            status: rare.and_then(|rare| rare.status),
         }
+    }
+}
+
+/// The subject of `caller`, as the configuration lets records have it.
+fn subject_of(caller: &Caller, config: &Config) -> Option<String> {
+    match config.audit.subject {
+        SubjectForm::Plain => caller.subject.as_deref().map(cut),
+        SubjectForm::Digest => caller.pseudonym(caller.origin.authority(config).map_or("", |(_, name)| name)).map(str::to_owned),
+        SubjectForm::None => None,
     }
 }
 

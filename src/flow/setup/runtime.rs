@@ -22,9 +22,11 @@ use crate::flow::supply::store::{Supply, Verifying};
 use crate::identity::signature::Verifier;
 use crate::ownership;
 use crate::ownership::Naming;
+use crate::policy::{remote_text, revealed};
 use crate::protocol::envelope::Questions;
 use crate::protocol::notification::Notifications;
 use crate::protocol::task_state;
+use crate::wire::path;
 use crate::wire::sorted::SortedSet;
 use crate::wire::time::UnixTime;
 use std::rc::Rc;
@@ -50,6 +52,12 @@ pub struct Runtime {
     envelope: Rc<Questions>,
     notifications: Rc<Notifications>,
     task_states: Option<Rc<task_state::Plans>>,
+    /// What is asked of answers of remote agents, where they are read.
+    remote_texts: Option<Rc<remote_text::Plans>>,
+    /// What messages are searched for that leave.
+    revealed: revealed::Plans,
+    /// The host below which links of ours lie.
+    consent_host: Option<String>,
     /// Only where calls go as their users.
     naming: Option<Naming>,
 }
@@ -104,6 +112,9 @@ impl Runtime {
         let notifications = Rc::default();
         config.published_keys.as_ref().map_or(Ok(()), signing::check_published)?;
         let task_states = config.audit.auth_required.then(Rc::default);
+        let is_read = config.audit.auth_required || config.consent.is_some() || config.connections.iter().any(|own| own.strips_links());
+        let remote_texts = (is_read && !config.connections.is_empty()).then(Rc::default);
+        let consent_host = config.consent.as_ref().and_then(|consent| path::host(consent.public_url.authority()));
         let naming = config.consent.is_some().then(Naming::default);
         let config = Rc::new(config);
         let supply = Supply::new(Rc::clone(&config), secrets)?;
@@ -121,6 +132,9 @@ impl Runtime {
             envelope: Rc::default(),
             notifications,
             task_states,
+            remote_texts,
+            revealed: revealed::Plans::default(),
+            consent_host,
             naming,
         })
     }
@@ -135,6 +149,30 @@ impl Runtime {
     #[must_use]
     pub const fn task_states(&self) -> Option<&Rc<task_state::Plans>> {
         self.task_states.as_ref()
+    }
+
+    /// What is asked of answers of remote agents, if they are read.
+    #[must_use]
+    pub(in crate::flow) const fn remote_texts(&self) -> Option<&Rc<remote_text::Plans>> {
+        self.remote_texts.as_ref()
+    }
+
+    /// What messages are searched for that leave.
+    #[must_use]
+    pub(in crate::flow) const fn revealed(&self) -> &revealed::Plans {
+        &self.revealed
+    }
+
+    /// The host below which links of ours lie.
+    #[must_use]
+    pub(in crate::flow) fn consent_host(&self) -> Option<&str> {
+        self.consent_host.as_deref()
+    }
+
+    /// The connection at this place.
+    #[must_use]
+    pub(in crate::flow) fn connection(&self, index: usize) -> Option<&Rc<Connection>> {
+        self.connections.get(index)
     }
 
     /// What is fetched and kept over requests.

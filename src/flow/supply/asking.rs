@@ -60,7 +60,7 @@ impl Supply {
             Want::Introspection(key) => self.introspections().borrow().jobs.contains_key(&key),
             Want::Grant(key) => self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follows(&key)),
             Want::Job(number) => self.job_waits(number),
-            Want::Keys(_) | Want::Card(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => false,
+            Want::Keys(_) | Want::Card(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) | Want::Server(_) => false,
         }
     }
 

@@ -336,7 +336,10 @@ impl<W: Clone> Desk<W> {
             }
             _ => {}
         }
-        self.settled(want);
+        // Who waits for what another does goes on waiting.
+        if !supply.has_turn(want) {
+            self.settled(want);
+        }
         errands
     }
 
@@ -373,7 +376,7 @@ impl<W: Clone> Desk<W> {
     /// Ends a callback: when the next tick should come, if that is sooner than it would anyway.
     pub fn rest(&mut self, supply: &Supply) -> Option<Duration> {
         self.woken = 0;
-        if supply.has_due_questions() || !self.news.is_empty() || !self.asked.is_empty() {
+        if supply.has_due_questions() || supply.has_grant_turn() || !self.news.is_empty() || !self.asked.is_empty() {
             Some(NEXT)
         } else {
             (!self.followed.is_empty()).then_some(FOLLOWING).or_else(|| supply.follows_grants().then_some(grants::entries::FOLLOWING))

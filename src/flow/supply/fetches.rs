@@ -38,6 +38,7 @@ impl Supply {
             Want::Token(key) => self.begin_token(&key, now),
             Want::RemoteCard(index) => self.begin_remote(index, now),
             Want::Grant(key) => self.begin_grant(&key, now),
+            Want::Server(index) => self.begin_server(index, now),
             Want::Job(number) => self.begin_job(number, now),
         }
     }
@@ -48,7 +49,7 @@ impl Supply {
             Want::Keys(index) => self.keyrings.borrow_mut().proceed(index, self.config.issuers.get(index)?),
             Want::Grant(key) => self.proceed_grant(&key),
             Want::Job(number) => self.next_of_job(number),
-            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) => None,
+            Want::Card(_) | Want::Introspection(_) | Want::Secret(_) | Want::Token(_) | Want::RemoteCard(_) | Want::Server(_) => None,
         }
     }
 
@@ -74,6 +75,7 @@ impl Supply {
             Want::Token(key) => self.complete_token(&key, answer, now),
             Want::RemoteCard(index) => self.complete_remote(index, answer, caching, now),
             Want::Grant(key) => self.complete_grant(&key, answer, now),
+            Want::Server(index) => self.complete_server(index, answer, now),
             Want::Job(number) => self.complete_job(number, answer, now),
         }
     }
@@ -105,6 +107,7 @@ impl Supply {
             | Want::Token(_)
             | Want::RemoteCard(_)
             | Want::Grant(_)
+            | Want::Server(_)
             | Want::Job(_) => None,
         }
     }
@@ -122,6 +125,7 @@ impl Supply {
             | Want::Token(_)
             | Want::RemoteCard(_)
             | Want::Grant(_)
+            | Want::Server(_)
             | Want::Job(_) => Ok(()),
         }
     }

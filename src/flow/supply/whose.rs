@@ -21,6 +21,7 @@ impl Supply {
                 let connection = index.and_then(|index| self.config().connections.get(index));
                 ("connection", connection.map_or("none", |connection| &connection.name))
             }
+            Want::Server(index) => ("connection", self.connection_of_server(index).map_or("none", |connection| &connection.name)),
             Want::Job(_) => ("connection", "none"),
             Want::RemoteCard(index) => ("connection", self.config().connections.get(index).map_or("none", |connection| &connection.name)),
         }

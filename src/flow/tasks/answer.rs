@@ -23,7 +23,7 @@ const MAX_LIST_BYTES: usize = 4 * 1024 * 1024;
 const MAX_TAGGED_BYTES: usize = 2 * MAX_LIST_BYTES;
 
 /// Response headers that tell of bytes which are no longer those.
-const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
+pub(super) const STALE: [&str; 7] = ["content-length", "etag", "content-md5", "digest", "content-digest", "repr-digest", "accept-ranges"];
 
 /// How an answer comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -106,6 +106,22 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
+    /// Writes a field as it was read.
+    pub fn field(&mut self, number: u32, raw: Raw<'_>) {
+        match raw {
+            Raw::Varint(value) => self.varint(number, value),
+            Raw::Fixed64(bytes) => {
+                self.tag(number, 1);
+                self.0.extend_from_slice(&bytes);
+            }
+            Raw::Bytes(bytes) => self.bytes(number, bytes),
+            Raw::Fixed32(bytes) => {
+                self.tag(number, 5);
+                self.0.extend_from_slice(&bytes);
+            }
+        }
+    }
+
     /// The message.
     #[must_use]
     pub fn end(self) -> Vec<u8> {
@@ -148,6 +164,9 @@ mod tests {
                 (1, Raw::Fixed32([1, 0, 0, 0])),
             ]
         );
+        let mut again = Writer::default();
+        read.into_iter().for_each(|(number, raw)| again.field(number, raw));
+        assert_eq!(again.end(), bytes);
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //   --lifetime S          of access tokens, in seconds
 //   --refresh WHEN        refresh tokens: `always`, `offline` (with scope offline_access, which needs prompt=consent), `never`
 //   --rotate no           a refresh gives the same refresh token again
+//   --pending S           how long flows of devices and of CIBA wait for their users, in seconds
 //   --interval S          for polls (device flow, CIBA): named in the answer, and an earlier poll is answered slow_down
 //   --ping URI            the clients of CIBA are called there (https) when the user has decided; without it they poll
 //   --ping-port N --ping-ca FILE   that URI's server is at 127.0.0.1:N, and known by this certificate (PEM)
@@ -19,6 +20,7 @@
 //   --quick yes           authorization requests may have `quick_user=U`: U is signed in and allows everything, without a page. For
 //                         thousands of users; the rest of the flow is as ever
 //   --keys FILE           keeps the signing key
+//   --state FILE          what it remembers lies there when it ends, and is there again when it starts
 //   --tls FILE --origin URL   speaks TLS (FILE is {"cert", "key", "ca"} in PEM) as URL, a host that browsers are told to find here
 //
 // Accounts: `ann`, `bob`, `user-N`, and some who look like ann; the password of each is `<account>-password`.
@@ -41,8 +43,8 @@ const { clientKeys } = await import('./token_grants.mjs');
 const { Control } = await import('./user_control.mjs');
 
 const DEFAULTS = {
-  ...{ port: '0', keys: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
-  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', interval: '', entra: '' },
+  ...{ port: '0', keys: '', state: '', tls: '', origin: '', redirect: [], resource: [], 'default-resource': '', client: [] },
+  ...{ lifetime: '600', refresh: 'always', rotate: 'yes', pending: '600', interval: '', entra: '' },
   ...{ ping: '', 'ping-port': '', 'ping-ca': '', quick: '' },
 };
 const args = options(DEFAULTS);
@@ -55,7 +57,7 @@ const CIBA = 'urn:openid:params:grant-type:ciba';
 const POLLS = [DEVICE, CIBA];
 
 const tls = args.tls && JSON.parse(readFileSync(args.tls, 'utf8'));
-const store = new Store();
+const store = args.state && existsSync(args.state) ? Store.of(readFileSync(args.state, 'utf8')) : new Store();
 
 async function signingKeys() {
   if (args.keys && existsSync(args.keys)) return JSON.parse(readFileSync(args.keys, 'utf8')).keys;
@@ -153,7 +155,7 @@ const quick = {
 
 function configuration(keys, signers, control) {
   return {
-    adapter: (model) => store.of(model),
+    adapter: (model) => store.adapter(model),
     jwks: { keys },
     clients: clients(signers, `${issuer}/control/code`),
     scopes: ['openid', 'offline_access', ...SCOPES],
@@ -185,7 +187,7 @@ function configuration(keys, signers, control) {
       ctx.type = 'html';
       ctx.body = failed(out);
     },
-    ttl: { AccessToken: Number(args.lifetime), ClientCredentials: Number(args.lifetime), Interaction: 3600, Session: 86400, Grant: 86400, IdToken: 3600, RefreshToken: 86400 },
+    ttl: { BackchannelAuthenticationRequest: Number(args.pending), DeviceCode: Number(args.pending), AccessToken: Number(args.lifetime), ClientCredentials: Number(args.lifetime), Interaction: 3600, Session: 86400, Grant: 86400, IdToken: 3600, RefreshToken: 86400 },
     features: {
       devInteractions: { enabled: false },
       clientCredentials: { enabled: true },
@@ -305,5 +307,6 @@ control.watch(provider, { issuer, port });
 handle = provider.callback();
 const controls = createServer((request, response) => control.serve(request, response));
 await new Promise((listening) => controls.listen(0, '127.0.0.1', listening));
+if (args.state) process.on('exit', () => writeFileSync(args.state, store.text(), { mode: 0o600 }));
 stopOnSignal(server);
 ready(port, { control_port: controls.address().port });

@@ -8,8 +8,25 @@ export class Store {
   #byUserCode = new Map();
   #byGrant = new Map();
 
+  /** All of it, for `of`. */
+  text() {
+    const grants = [...this.#byGrant].map(([grant, members]) => [grant, [...members]]);
+    return JSON.stringify([[...this.#entries], [...this.#byUid], [...this.#byUserCode], grants]);
+  }
+
+  /** One that remembers what `text` says. */
+  static of(text) {
+    const store = new Store();
+    const [entries, byUid, byUserCode, grants] = JSON.parse(text);
+    store.#entries = new Map(entries);
+    store.#byUid = new Map(byUid);
+    store.#byUserCode = new Map(byUserCode);
+    store.#byGrant = new Map(grants.map(([grant, members]) => [grant, new Set(members)]));
+    return store;
+  }
+
   /** The adapter of one model. */
-  of(model) {
+  adapter(model) {
     const key = (id) => `${model}:${id}`;
     return {
       upsert: async (id, payload) => {

@@ -54,6 +54,11 @@ impl Collector {
         Ok(Self { port, spans, accepting })
     }
 
+    /// All spans that have come.
+    pub fn spans(&self) -> Vec<Span> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// The one span of a trace, when it has come.
     pub async fn span_of(&self, trace: &str) -> Result<Span> {
         let found = wait::until(&format!("the span of {trace}"), Duration::from_secs(30), async || {

@@ -81,6 +81,7 @@ pub const ALL: &[Refusal] = &[
     row("limit_exceeded", 400, -32602, "INVALID_ARGUMENT"),
     row("push_not_offered", 400, -32003, "FAILED_PRECONDITION"),
     row("push_credential_taken", 400, -32602, "INVALID_ARGUMENT"),
+    row("credential_in_message", 400, -32602, "INVALID_ARGUMENT"),
     row("push_target_refused", 400, -32602, "INVALID_ARGUMENT"),
     row("notification_malformed", 400, -32054, "INVALID_ARGUMENT"),
     row("push_token_refused", 401, -32050, "UNAUTHENTICATED"),

@@ -10,7 +10,9 @@ use crate::envoy::{Envoy, Options};
 use crate::envoy_file::EnvoyFile;
 use crate::http::{Call, Reply, message_1_0, rpc};
 use crate::mesh::Mesh;
+use crate::peer::{self, Agent};
 use crate::person::{Browser, Page, Person, parameters};
+use crate::port::Reserved;
 use crate::tls::{Authority, Identity};
 use crate::user_server::{self, UserServer};
 use crate::{canary, place};
@@ -30,25 +32,41 @@ pub struct SignIn {
     pub partner: UserServer,
     pub envoy: Envoy,
     pub browser: Browser,
+    /// The remote agent, if it verifies the partner's tokens.
+    pub agent: Option<Agent>,
     /// Paths of all requests, as Envoy logs them.
     pub access_log: PathBuf,
     file: EnvoyFile,
     options: Options,
+    _port: Option<Reserved>,
 }
+
+/// Changes the file of an Envoy between these servers: the organization's, and the partner's.
+pub type Edit = Box<dyn FnOnce(&mut EnvoyFile, &UserServer, &UserServer) -> Result<()> + Send>;
 
 /// What differs from the usual.
 #[derive(Default)]
 pub struct Other {
     /// Members of `user_passthrough`.
     pub passthrough: Value,
+    /// Users agree on another device, at the organization's own server: `device_code` or `ciba`, with these members besides.
+    pub elsewhere: Option<(&'static str, Value)>,
     /// Members of `consent`.
     pub consent: Value,
     /// Members of the app.
     pub app: Value,
+    /// The app knows its server's endpoints from the metadata alone.
+    pub discovers: bool,
     /// Members of the connection.
     pub connection: Value,
     /// The port of the remote agent, if it is not that of the mesh.
     pub remote: Option<u16>,
+    /// The remote agent is one of the partner, of A2A 1.0: it takes the partner's tokens and no others.
+    pub verifies: bool,
+    /// The remote agent is called over HTTP/2: at its port for gRPC.
+    pub by_grpc: bool,
+    /// What is done to Envoy's file.
+    pub edit: Option<Edit>,
     /// Grants lie in the etcd whose members have these ports.
     pub etcd: Vec<u16>,
     /// Of the partner's server.
@@ -67,31 +85,63 @@ fn merge(into: &mut Value, other: &Value) {
 
 impl SignIn {
     /// Starts them.
-    pub async fn start(mesh: &Mesh, name: &str, other: Other) -> Result<Self> {
+    pub async fn start(mesh: &Mesh, name: &str, mut other: Other) -> Result<Self> {
         let corp = other.corp.clone().redirect(&format!("{CONSENT}/consent/signed-in/corp"));
         let partner = other.partner.clone().redirect(&format!("{CONSENT}/consent/callback/hr"));
+        let authority = Authority::new("consent authority")?;
+        // A server that pings must know where before there is an Envoy.
+        let is_pinged = other.elsewhere.as_ref().is_some_and(|(_, members)| members["delivery"] == "ping");
+        let reserved = if is_pinged { Some(Reserved::new()?) } else { None };
+        let corp = match &reserved {
+            Some(port) => {
+                let corp = corp.set("ping", format!("{CONSENT}/consent/ciba/hr"));
+                corp.set("ping-port", port.port().to_string()).set("ping-ca", authority.file()?)
+            }
+            None => corp,
+        };
         let (corp_name, partner_name) = (format!("{name}-corp"), format!("{name}-partner"));
-        let (corp, partner) = tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?;
-        let authority = Authority::new("consent")?;
+        let (corp, partner) = match other.elsewhere {
+            Some(_) => {
+                let corp = UserServer::start(&corp_name, &corp).await?;
+                (corp.clone(), corp)
+            }
+            None => tokio::try_join!(UserServer::start(&corp_name, &corp), UserServer::start(&partner_name, &partner))?,
+        };
+        let agent = match other.verifies {
+            true => Some(peer::partner_of_users("1.0", &partner, HR, "tasks.read").await?),
+            false => None,
+        };
+        let port = agent.as_ref().and_then(|agent| if other.by_grpc { agent.grpc_port } else { Some(agent.port) });
+        other.remote = other.remote.or(port);
         let server = authority.issue("consent", &[], &["consent.example.com"])?;
         let mut file = file(mesh, &corp, &partner, &other)?;
+        if let Some(edit) = other.edit.take() {
+            edit(&mut file, &corp, &partner)?;
+        }
         let access_log = place::logs().join(place::unique("access-sign-in.log"));
         let format = "%REQ(:PATH)% %REQ(X-ENVOY-ORIGINAL-PATH)% %RESPONSE_CODE%\n";
         file.http_manager()?["access_log"] = json!([{"name": "envoy.access_loggers.file", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
             "path": access_log, "log_format": {"text_format_source": {"inline_string": format}}}}]);
-        add_browsers(&mut file, &authority, &server)?;
+        add_browsers(&mut file, &authority, &server, reserved.as_ref())?;
         let options = other.envoy.env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
         let envoy = Envoy::start(name, &file, options.clone()).await?;
         let port = envoy.port_of("consent").await?;
         let trusted: Vec<PathBuf> = vec![server.file()?];
         let browser = Browser::start(&[("consent.example.com", port)], &trusted).await?;
-        Ok(Self { corp, partner, envoy, browser, access_log, file, options })
+        Ok(Self { corp, partner, envoy, browser, agent, access_log, file, options, _port: reserved })
     }
 
     /// One more Envoy with the same configuration.
     pub async fn another(&self, name: &str) -> Result<Envoy> {
         Envoy::start(name, &self.file, self.options.clone()).await
+    }
+
+    /// The same whose cluster for etcd has this member alone.
+    pub async fn another_at(&self, name: &str, member: u16) -> Result<Envoy> {
+        let mut file = self.file.clone();
+        file.cluster("etcd", member)?;
+        Envoy::start(name, &file, self.options.clone()).await
     }
 
     /// The token of the organization with which an agent calls for `user`.
@@ -198,6 +248,11 @@ pub(crate) fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: 
             "authentication": {"client_secret_basic": {"secret": "attache"}}})
     };
     let mut own = json!({"app": "hr", "subject": {"issuers": ["corp"]}, "resource": [HR]});
+    if let Some((way, members)) = &other.elsewhere {
+        let endpoint = if *way == "ciba" { user_server::BACKCHANNEL } else { user_server::DEVICE };
+        own[way] = json!({"endpoint": {"uri": partner.uri(endpoint), "cluster": "hr-server"}});
+        merge(&mut own[way], members);
+    }
     merge(&mut own, &other.passthrough);
     let mut connection = json!({"name": "hr", "match": {"hosts": ["hr.example.com"], "path_prefix": "/"}, "version": "1.0",
         "pin": {"clusters": ["remote"]}, "credential": {"user_passthrough": own}});
@@ -208,8 +263,13 @@ pub(crate) fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: 
     if let Some(port) = other.remote {
         file.cluster("remote", port)?;
     }
+    if other.by_grpc {
+        let kind = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+        file.address("remote", other.remote.context("no port for gRPC")?)?["typed_extension_protocol_options"] = json!({kind: {
+            "@type": format!("type.googleapis.com/{kind}"), "explicit_http_config": {"http2_protocol_options": {}}}});
+    }
     if !other.etcd.is_empty() {
-        file.copy_cluster("remote", "etcd")?;
+        file.copy_cluster("hr-server", "etcd")?;
         let address = |port: &u16| json!({"socket_address": {"address": "127.0.0.1", "port_value": port}});
         let members: Vec<Value> = other.etcd.iter().map(|port| json!({"endpoint": {"address": address(port)}})).collect();
         file.address("etcd", other.etcd[0])?["load_assignment"]["endpoints"] = json!([{"lb_endpoints": members}]);
@@ -227,6 +287,14 @@ pub(crate) fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: 
         let mut app = json!({"issuer": partner.issuer, "require_iss": true, "authorization_endpoint": partner.uri(user_server::AUTHORIZATION),
             "client": client(partner, "hr-server"), "scopes": ["openid", "tasks.read"],
             "revocation_endpoint": {"uri": partner.uri(user_server::REVOCATION), "cluster": "hr-server"}});
+        if other.discovers {
+            app = json!({"issuer": partner.issuer, "scopes": app["scopes"],
+                "client": {"client_id": "attache", "authentication": app["client"]["authentication"]},
+                "discovery": {"uri": partner.uri(user_server::METADATA), "cluster": "hr-server"}});
+        }
+        if other.elsewhere.is_some() {
+            app.as_object_mut().map(|app| app.remove("authorization_endpoint"));
+        }
         merge(&mut app, &other.app);
         plugin["oauth_apps"] = json!({ "hr": app });
     })?;
@@ -234,10 +302,13 @@ pub(crate) fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: 
 }
 
 /// Browsers come to a listener of their own, over TLS; it has the same filter with the same configuration.
-fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity) -> Result<()> {
+fn add_browsers(file: &mut EnvoyFile, authority: &Authority, server: &Identity, port: Option<&Reserved>) -> Result<()> {
     let listeners = file.listeners_mut()?;
     let mut browsers = listeners.first().context("no listener")?.clone();
     browsers["name"] = json!("consent");
+    if let Some(port) = port {
+        browsers["address"]["socket_address"]["port_value"] = json!(port.port());
+    }
     listeners.insert(0, browsers);
     authority.guard(file, server)?;
     let listeners = file.listeners_mut()?;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -15,7 +15,9 @@ use crate::{canary, peer, place};
 
 const START: Duration = Duration::from_secs(240);
 
-/// Where users are sent.
+/// What the server says of itself.
+pub const METADATA: &str = "/.well-known/openid-configuration";
+/// Where users sign in and agree.
 pub const AUTHORIZATION: &str = "/auth";
 /// Where tokens are asked for.
 pub const TOKEN: &str = "/token";
@@ -37,6 +39,7 @@ pub const CIBA_GRANT: &str = "urn:openid:params:grant-type:ciba";
 pub struct Options {
     arguments: Vec<OsString>,
     origin: Option<String>,
+    is_lasting: bool,
 }
 
 impl Options {
@@ -54,6 +57,11 @@ impl Options {
     /// Takes users of a [`crate::visitor::Visitor`] without pages.
     pub fn quick(self) -> Self {
         self.set("quick", "yes")
+    }
+
+    /// Keeps what it has for [`UserServer::start_again`].
+    pub fn lasting(self) -> Self {
+        Self { is_lasting: true, ..self }
     }
 
     /// How long access tokens live, in seconds.
@@ -89,24 +97,44 @@ impl Tokens {
 }
 
 /// A running server.
+#[derive(Clone)]
 pub struct UserServer {
-    pub process: Arc<Process>,
+    /// It, and the port of its control.
+    running: Arc<Mutex<(Arc<Process>, u16)>>,
+    name: String,
+    arguments: Vec<OsString>,
     pub port: u16,
     pub issuer: String,
-    control: u16,
 }
 
 impl UserServer {
     /// Starts one with keys of its own on a free port.
     pub async fn start(name: &str, options: &Options) -> Result<Self> {
-        let mut command = peer::node("user_server.mjs");
-        command.args(&options.arguments);
-        let _turn = process::turn().await;
-        let process = process::spawn(&place::unique(name), command)?;
-        let ready = process.ready(START).await?;
-        let (port, control) = (process::port_of(&ready, "port")?, process::port_of(&ready, "control_port")?);
-        let issuer = options.origin.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
-        Ok(Self { process, port, issuer, control })
+        let file = |kind: &str| place::logs().join(place::unique(&format!("{name}.{kind}")));
+        let mut options = options.clone();
+        if options.is_lasting {
+            options = options.set("keys", file("keys")).set("state", file("state"));
+        }
+        let (port, running) = launch(name, &options.arguments).await?;
+        let issuer = options.origin.unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
+        Ok(Self { running: Arc::new(Mutex::new(running)), name: name.to_owned(), arguments: options.arguments, port, issuer })
+    }
+
+    fn running(&self) -> (Arc<Process>, u16) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Ends the server: its port takes no connections until [`Self::start_again`].
+    pub fn stop(&self) {
+        self.running().0.stop();
+    }
+
+    /// Starts one that is [`Options::lasting`] again after [`Self::stop`], with all that it had but its counts.
+    pub async fn start_again(&self) -> Result<()> {
+        let port: [OsString; 2] = ["--port".into(), self.port.to_string().into()];
+        let (_, running) = launch(&self.name, &[&self.arguments[..], &port].concat()).await?;
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+        Ok(())
     }
 
     /// The URI of an endpoint, such as [`TOKEN`].
@@ -133,12 +161,12 @@ impl UserServer {
 
     /// The server does not go on until [`Self::resume`]: its port takes connections, and nothing answers.
     pub fn pause(&self) {
-        self.process.signal(libc::SIGSTOP);
+        self.running().0.signal(libc::SIGSTOP);
     }
 
     /// Ends a pause.
     pub fn resume(&self) {
-        self.process.signal(libc::SIGCONT);
+        self.running().0.signal(libc::SIGCONT);
     }
 
     /// The tokens that client `orchestrator` gets for `user`, who signs in and allows everything in a code flow of their own.
@@ -169,7 +197,7 @@ impl UserServer {
 
     /// Where its keys are in the clear.
     pub fn jwks_uri(&self) -> String {
-        format!("http://127.0.0.1:{}/control/jwks", self.control)
+        format!("http://127.0.0.1:{}/control/jwks", self.running().1)
     }
 
     /// The private key (PEM) of client `attache-signed`.
@@ -233,10 +261,20 @@ impl UserServer {
     }
 
     async fn ask(&self, call: Call) -> Result<Value> {
-        let reply = call.send(self.control).await?;
+        let reply = call.send(self.running().1).await?;
         ensure!(reply.is_success(), "{}: {} {}", call.path, reply.status, reply.text());
         Ok(reply.json())
     }
+}
+
+/// Its port, itself, and the port of its control.
+async fn launch(name: &str, arguments: &[OsString]) -> Result<(u16, (Arc<Process>, u16))> {
+    let mut command = peer::node("user_server.mjs");
+    command.args(arguments);
+    let _turn = process::turn().await;
+    let process = process::spawn(&place::unique(name), command)?;
+    let ready = process.ready(START).await?;
+    Ok((process::port_of(&ready, "port")?, (process, process::port_of(&ready, "control_port")?)))
 }
 
 /// Fields as a form or a query has them.

@@ -4,6 +4,7 @@ use crate::credential::Failure;
 use crate::credential::endpoint::TokenRequest;
 use crate::credential::user_tokens::read_user;
 use crate::flow::event::call::{Answer, Call};
+use crate::flow::supply::grants::devices::Turn;
 use crate::flow::supply::grants::jobs::{Outcome, State, What};
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Fault, Operation, Step};
@@ -53,7 +54,7 @@ impl Supply {
         }
         match jobs.all.remove(&number)?.state {
             State::Done(outcome) => Some(outcome),
-            State::Storing(_) | State::Asking(..) => None,
+            State::Storing(_) | State::Elsewhere(_) | State::Asking(..) => None,
         }
     }
 
@@ -68,6 +69,14 @@ impl Supply {
         let job = jobs.all.get_mut(&number)?;
         if !std::mem::take(&mut job.waits) {
             return job.next.take();
+        }
+        if let State::Elsewhere(work) = &mut job.state {
+            match work.resumed(self, now) {
+                Turn::Call(call) => return Some(call),
+                Turn::Wait => job.waits = true,
+                Turn::Done(outcome) => job.state = State::Done(outcome),
+            }
+            return None;
         }
         let State::Storing(session) = &mut job.state else { return None };
         match session.take()?.resumed(now) {
@@ -118,6 +127,17 @@ impl Supply {
                 Some(Step::Done(done)) => Outcome::Stored(done),
                 None => return Ok(()),
             },
+            State::Elsewhere(work) => match work.answered(self, answer, now) {
+                Turn::Call(call) => {
+                    job.next = Some(call);
+                    return Ok(());
+                }
+                Turn::Wait => {
+                    job.waits = true;
+                    return Ok(());
+                }
+                Turn::Done(outcome) => outcome,
+            },
             State::Asking(since, What::Tokens) => {
                 let read = match answer {
                     Ok((status, body)) => read_user(status, body, now),
@@ -133,7 +153,7 @@ impl Supply {
             Outcome::Stored(Err(Fault::Full)) => Err("consent.store: is full".to_owned()),
             Outcome::Tokens(Err((_, cause))) => Err(format!("consent: no tokens for a code: the token endpoint {cause}")),
             Outcome::Forgotten(false) => Err("consent: a server did not forget a token that its user gave up".to_owned()),
-            Outcome::Stored(Ok(_)) | Outcome::Tokens(Ok(_)) | Outcome::Forgotten(true) => Ok(()),
+            Outcome::Stored(Ok(_)) | Outcome::Tokens(Ok(_)) | Outcome::Stands(_) | Outcome::Forgotten(true) => Ok(()),
         };
         job.state = State::Done(outcome);
         said

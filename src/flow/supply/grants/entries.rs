@@ -25,6 +25,9 @@ const YOUNG: Duration = Duration::from_secs(60);
 pub const FOLLOWING: Duration = Duration::from_millis(100);
 /// Most grants that are read or renewed at a time without anyone waiting.
 const MOST_DUE: usize = 32;
+/// Most grants that a worker renews at a time. A server that is asked for more at once answers late; and what comes too late is lost,
+/// with the refresh token that it replaced.
+const MOST_RENEWED: usize = 16;
 
 /// Grants by key.
 #[derive(Debug, Default)]
@@ -51,6 +54,8 @@ pub struct Entry {
     pub next: Option<Call>,
     /// It is looked again then: somebody else renews it.
     pub again: Option<UnixTime>,
+    /// It is to be renewed, when there is room.
+    pub queues: bool,
     /// When something failed, and what.
     pub failed: Option<(UnixTime, Failure)>,
     /// How many failed in a row.
@@ -59,6 +64,8 @@ pub struct Entry {
     pub unrenewed: Option<UnixTime>,
     /// Tokens that the vault did not take yet, and the version that they replace there.
     pub unsaved: Option<(Grant, Version)>,
+    /// The refresh token for which the last tokens were given.
+    pub replaced: Option<SecretString>,
     /// When somebody asked for it last.
     pub used: UnixTime,
     /// Somebody got the token that there is.
@@ -116,10 +123,12 @@ impl Entry {
             session: None,
             next: None,
             again: None,
+            queues: false,
             failed: None,
             failures: 0,
             unrenewed: None,
             unsaved: None,
+            replaced: None,
             used: now,
             in_use: false,
         }
@@ -149,7 +158,15 @@ impl Entry {
         self.unrenewed.is_some_and(|at| at <= now && now.since(at) < LONGEST_PAUSE)
     }
 
+    /// Whether it waits until there is room.
+    const fn stands(&self) -> bool {
+        self.queues && self.work.is_none()
+    }
+
     fn is_due(&self, now: UnixTime) -> bool {
+        if self.queues {
+            return false;
+        }
         if let Some(again) = self.again {
             return now >= again;
         }
@@ -182,16 +199,15 @@ impl Entries {
         let Some(entry) = self.0.get_mut(&key) else { return Look::Failed(Failure::Unavailable) };
         entry.used = now;
         let is_idle = entry.work.is_none() && entry.again.is_none();
-        let is_fresh = entry.is_fresh(remember, now);
+        // What was read a moment ago is what there is, also where nobody may remember it.
+        let is_read = waited && is_idle;
+        let is_fresh = entry.is_fresh(remember, now) || is_read && entry.failed.is_none();
         match &entry.known {
-            // Who has waited gets what was read meanwhile, however long it took to be woken: where many wait, that may be longer than it is
-            // remembered.
-            Known::Held(token, _) if (is_fresh || waited && is_idle) && now < token.until && !entry.refused => {
+            Known::Held(token, _) if is_fresh && now < token.until && !entry.refused => {
                 entry.in_use = true;
                 Look::Here(Rc::clone(token))
             }
-            // What was read a moment ago is what there is, also where nobody may remember it.
-            Known::Absent if waited && is_idle => Look::Absent,
+            Known::Absent if is_read => Look::Absent,
             _ if !is_idle && !waited => Look::Wait,
             _ => match entry.failed {
                 Some((_, failure)) if waited || !entry.has_rested(now) => Look::Failed(failure),
@@ -204,7 +220,20 @@ impl Entries {
     /// The grants that should be read or renewed without anyone asking.
     pub fn due(&self, now: UnixTime) -> impl Iterator<Item = Key> + '_ {
         let busy = self.0.values().filter(|entry| entry.work.is_some()).count();
-        self.0.iter().filter(move |(_, entry)| entry.is_due(now)).map(|(key, _)| *key).take(MOST_DUE.saturating_sub(busy).max(1))
+        let due = self.0.iter().filter(move |(_, entry)| entry.is_due(now)).take(MOST_DUE.saturating_sub(busy).max(1));
+        due.chain(self.0.iter().filter(|(_, entry)| entry.stands()).take(self.room())).map(|(key, _)| *key)
+    }
+
+    /// How many more grants can be renewed now.
+    pub fn room(&self) -> usize {
+        let renews =
+            |entry: &&Entry| matches!(&entry.work, Some(Work::Leasing(_) | Work::Renewing(..))) || entry.queues && entry.work.is_some();
+        MOST_RENEWED.saturating_sub(self.0.values().filter(renews).count())
+    }
+
+    /// Whether there is room for one that waits for it.
+    pub fn has_turn(&self) -> bool {
+        self.0.values().any(Entry::stands) && self.room() > 0
     }
 
     /// Whether the grant of `key` waits until somebody else has renewed it.

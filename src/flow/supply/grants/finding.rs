@@ -46,9 +46,15 @@ impl Supply {
         self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().follow()) || !self.due_jobs().is_empty()
     }
 
+    /// Whether there is room for a grant that waits to be renewed.
+    pub(in crate::flow::supply) fn has_grant_turn(&self) -> bool {
+        self.grants.as_ref().is_some_and(|grants| grants.entries.borrow().has_turn())
+    }
+
     pub(in crate::flow::supply) fn due_grants(&self, now: UnixTime) -> Vec<Want> {
         let Some(grants) = &self.grants else { return Vec::new() };
-        grants.entries.borrow().due(now).map(Want::Grant).chain(self.due_jobs().into_iter().map(Want::Job)).collect()
+        let jobs = self.due_jobs().into_iter().map(Want::Job);
+        grants.servers.due(now).chain(grants.entries.borrow().due(now).map(Want::Grant)).chain(jobs).collect()
     }
 
     /// The token of what `user` granted at connection `index`, which has this key. `waited`: it was waited for.

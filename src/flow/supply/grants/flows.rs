@@ -1,6 +1,7 @@
 //! How flows ended, as the vault says it: each ends once, whoever ends it first.
 
 use crate::credential::link::LIFETIME;
+use crate::flow::supply::grants::ended::Ended;
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Operation, Over, Place};
 use crate::wire::time::UnixTime;
@@ -10,33 +11,10 @@ use std::time::Duration;
 /// How long it is known, after its link has run out.
 const KEPT: Duration = Duration::from_secs(600);
 
-/// How a flow ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The user's answer was taken.
-    Used,
-    /// The user said no.
-    Denied,
-    /// The client gave up.
-    Cancelled,
-}
-
-impl Ended {
-    const ALL: [Self; 3] = [Self::Used, Self::Denied, Self::Cancelled];
-
-    const fn word(self) -> &'static [u8] {
-        match self {
-            Self::Used => b"used",
-            Self::Denied => b"denied",
-            Self::Cancelled => b"cancelled",
-        }
-    }
-}
-
 impl Supply {
     /// Ends flow `id`, unless it has ended: a job. `None`: the vault cannot be asked.
     pub(in crate::flow) fn end_flow(&self, id: [u8; 16], ended: Ended, now: UnixTime) -> Option<u64> {
-        let bytes = self.ring()?.seal(&[b"flow", &id], self.seal_nonce(now), ended.word());
+        let bytes = self.ring()?.seal(&[b"flow", &id], self.seal_nonce(now), ended.word().as_bytes());
         let until = now.plus(LIFETIME).plus(KEPT);
         self.store(Operation::Write { place: Place::Flow { id }, bytes, until, over: Over::Absent }, now)
     }
@@ -50,6 +28,6 @@ impl Supply {
     pub(in crate::flow) fn read_flow(&self, id: [u8; 16], sealed: &[u8]) -> Option<Ended> {
         let plain = self.ring().and_then(|ring| ring.open(&[b"flow", &id], sealed));
         let word = plain.as_ref().map_or(&b""[..], |plain| plain.expose_secret());
-        Some(Ended::ALL.into_iter().find(|ended| ended.word() == word).unwrap_or(Ended::Used))
+        Some(Ended::of(word).unwrap_or(Ended::Used))
     }
 }

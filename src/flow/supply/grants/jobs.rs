@@ -4,6 +4,7 @@
 use crate::credential::Failure;
 use crate::credential::user_tokens::UserTokens;
 use crate::flow::event::call::Call;
+use crate::flow::supply::grants::order::{Seen, Work};
 use crate::flow::supply::vault::operation::{Done, Fault, Session};
 use crate::wire::paged::PagedMap;
 use crate::wire::time::UnixTime;
@@ -36,6 +37,8 @@ pub(super) struct Job {
 pub(super) enum State {
     /// The store works on it; nothing while its answer is taken.
     Storing(Option<Box<dyn Session>>),
+    /// A flow whose user agrees on another device.
+    Elsewhere(Box<Work>),
     /// A server was asked.
     Asking(UnixTime, What),
     Done(Outcome),
@@ -55,6 +58,8 @@ pub enum Outcome {
     Stored(Result<Done, Fault>),
     /// Tokens for a code, and when they were asked for; or why there are none.
     Tokens(Result<(UserTokens, UnixTime), (Failure, String)>),
+    /// How the flows of a caller stand whose user agrees on another device.
+    Stands(Result<Seen, Failure>),
     /// Whether a server forgot a token.
     Forgotten(bool),
 }

@@ -7,6 +7,7 @@ use crate::credential::tag_keys;
 use crate::flow::supply::board::Board;
 use crate::flow::supply::grants::entries::Entries;
 use crate::flow::supply::grants::jobs::Jobs;
+use crate::flow::supply::grants::servers::Servers;
 use crate::flow::supply::vault;
 use crate::flow::supply::vault::operation::Store;
 use std::cell::RefCell;
@@ -21,6 +22,8 @@ pub struct Grants {
     pub(in crate::flow::supply) vault: Option<Box<dyn Store>>,
     pub(in crate::flow::supply) entries: RefCell<Entries>,
     pub(in crate::flow::supply) jobs: RefCell<Jobs>,
+    /// Where users agree.
+    pub(in crate::flow::supply) servers: Servers,
 }
 
 impl Grants {
@@ -32,7 +35,7 @@ impl Grants {
         let Some(consent) = &config.consent else { return Ok(None) };
         let keys = tag_keys::values("consent.keys", &consent.keys, secrets)?;
         let ring = keys.and_then(|keys| KeyRing::new(keys.into_iter()));
-        Ok(Some(Self { ring, vault: None, entries: RefCell::default(), jobs: RefCell::default() }))
+        Ok(Some(Self { ring, vault: None, entries: RefCell::default(), jobs: RefCell::default(), servers: Servers::new(config) }))
     }
 
     /// The same with the vault that `config` names; workers share what lies on `board`.

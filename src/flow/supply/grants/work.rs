@@ -8,7 +8,7 @@ use crate::credential::user::GrantKey;
 use crate::credential::user_tokens::read_user;
 use crate::credential::{Failure, Key};
 use crate::flow::event::call::{Answer, Call};
-use crate::flow::supply::grants::entries::{Entry, FOLLOWING, Known, Work, is_ending};
+use crate::flow::supply::grants::entries::{Entries, Entry, FOLLOWING, Known, Work, is_ending};
 use crate::flow::supply::grants::kept::Grants;
 use crate::flow::supply::store::Supply;
 use crate::flow::supply::vault::operation::{Done, Fault, Found, Operation, Over, Place, Step, Version};
@@ -17,13 +17,16 @@ use secrecy::{ExposeSecret, SecretString};
 use std::rc::Rc;
 use std::time::Duration;
 
-/// How much longer than its calls may take a grant is leased.
-const LEASE: Duration = Duration::from_secs(8);
+/// How much longer than its calls may take a grant is leased: so long a store may be away from whoever has renewed it, before somebody
+/// else takes the refresh token that the new one has replaced. Many servers take back the whole grant then.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// What comes after a step.
 enum After {
     /// This call.
     Call(Call),
+    /// The grant, of this version, is to be renewed.
+    Renewal(Box<Grant>, Version),
     /// Nothing: the work is done, or goes on later.
     End,
 }
@@ -56,6 +59,7 @@ impl Supply {
             (None, Some((grant, version))) => bench.save(entry, grant, version, None),
             (None, None) => bench.read(entry, None),
         };
+        let after = bench.in_turn(&mut entries, key, after);
         self.end(bench, after)
     }
 
@@ -68,9 +72,11 @@ impl Supply {
         let mut entries = grants.entries.borrow_mut();
         let Some(entry) = entries.0.get_mut(key) else { return Ok(()) };
         let Some(mut bench) = self.bench(grants, key, entry.connection, now) else { return Ok(()) };
-        let after = bench.answered(entry, answer);
         entry.next = None;
-        if let After::Call(call) = after {
+        let after = bench.answered(entry, answer);
+        if let After::Call(call) = bench.in_turn(&mut entries, key, after)
+            && let Some(entry) = entries.0.get_mut(key)
+        {
             entry.next = Some(call);
         }
         bench.said.pop().map_or(Ok(()), Err)
@@ -92,7 +98,7 @@ impl Supply {
         self.warnings.borrow_mut().extend(said);
         match after {
             After::Call(call) => Some(call),
-            After::End => None,
+            After::Renewal(..) | After::End => None,
         }
     }
 }
@@ -111,6 +117,27 @@ impl Bench<'_> {
         let Some(step) = step else { return self.fail(entry, Failure::Unavailable, "there is no store") };
         entry.work = Some(work);
         self.go_on(entry, step)
+    }
+
+    /// A renewal begins if there is room. If there is none its grant is read again when there is: others may have renewed it by then.
+    fn in_turn(&mut self, entries: &mut Entries, key: &Key, after: After) -> After {
+        let has_room = matches!(&after, After::Renewal(..)) && entries.room() > 0;
+        let Some(entry) = entries.0.get_mut(key) else { return After::End };
+        match after {
+            After::Renewal(grant, version) if has_room => {
+                entry.queues = false;
+                let step = self.write(&grant, version);
+                self.start(entry, Work::Leasing(grant), step)
+            }
+            After::Renewal(..) => {
+                (entry.queues, entry.again) = (true, Some(self.now));
+                After::End
+            }
+            after => {
+                entry.queues = entry.queues && entry.work.is_some();
+                after
+            }
+        }
     }
 
     fn read(&mut self, entry: &mut Entry, refused: Option<SecretString>) -> After {
@@ -177,6 +204,9 @@ impl Bench<'_> {
                 }
             }
             (Some(Work::Dropping), Ok(_)) => Self::absent(entry, self.now),
+            (Some(Work::Saving(grant, None)), Ok(Done::Conflict(Some(found)))) if self.is_replaced(entry, &found, &grant) => {
+                self.save(entry, *grant, found.version, None)
+            }
             // Somebody else was there: what lies there now counts.
             (Some(Work::Leasing(_) | Work::Saving(..)), Ok(_)) => {
                 entry.unsaved = None;
@@ -193,6 +223,13 @@ impl Bench<'_> {
             other.is_some_and(|other| other.access.expose_secret() == grant.access.expose_secret() && other.lease.is_none())
         };
         matches!(done, Done::Written(_)) || matches!(done, Done::Conflict(Some(found)) if is_same(found))
+    }
+
+    /// Whether what lies in the vault is what `grant` was made of: somebody else has leased it meanwhile, and nobody can renew it any more.
+    fn is_replaced(&self, entry: &Entry, found: &Found, grant: &Grant) -> bool {
+        let old = text(entry.replaced.as_ref());
+        let other = self.supply.open_grant(&self.key, &found.bytes);
+        old.is_some() && old != text(grant.refresh.as_ref()) && other.is_some_and(|other| text(other.refresh.as_ref()) == old)
     }
 
     fn found(&mut self, entry: &mut Entry, found: Option<Found>, refused: Option<&SecretString>) -> After {
@@ -213,16 +250,21 @@ impl Bench<'_> {
         if grant.refresh.is_none() {
             return if is_good && !is_refused { self.hold(entry, &grant) } else { self.drop_grant(entry, version) };
         }
-        if grant.lease.is_some_and(|(_, until)| self.now < until && until <= self.now.plus(self.lease())) {
+        let Some(server) = self.supply.server_of(self.connection) else {
             if is_good && !is_refused {
                 return self.hold(entry, &grant);
             }
-            entry.again = Some(self.now.plus(FOLLOWING));
-            return After::End;
+            return match self.supply.wait_for_server(self.connection, self.now) {
+                Some(_) => self.follow(entry),
+                None => self.fail(entry, Failure::Unavailable, "its server's metadata could not be read"),
+            };
+        };
+        let lease = server.refresh_endpoint.timeout.saturating_add(LEASE);
+        if grant.lease.is_some_and(|(_, until)| self.now < until && until <= self.now.plus(lease)) {
+            return if is_good && !is_refused { self.hold(entry, &grant) } else { self.follow(entry) };
         }
-        let leased = Grant { lease: Some((self.worker(), self.now.plus(self.lease()))), ..grant };
-        let step = self.write(&leased, version);
-        self.start(entry, Work::Leasing(Box::new(leased)), step)
+        let leased = Grant { lease: Some((self.worker(), self.now.plus(lease))), ..grant };
+        After::Renewal(Box::new(leased), version)
     }
 
     /// Whether `grant` is this user's, for what is asked for today.
@@ -237,14 +279,17 @@ impl Bench<'_> {
         self.supply.random(self.now).first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
     }
 
-    fn lease(&self) -> Duration {
-        let endpoint = self.app.refresh_endpoint.as_ref().unwrap_or(&self.app.client.token_endpoint);
-        endpoint.timeout.saturating_add(LEASE)
+    /// Looks again in a moment.
+    fn follow(&self, entry: &mut Entry) -> After {
+        entry.again = Some(self.now.plus(FOLLOWING));
+        After::End
     }
 
     fn renew(&mut self, entry: &mut Entry, grant: Grant, version: Version) -> After {
-        let Some(refresh) = grant.refresh.clone() else { return self.hold(entry, &grant) };
-        match self.supply.ask_anew(self.connection, self.app, &refresh, self.now) {
+        let (Some(refresh), Some(server)) = (grant.refresh.clone(), self.supply.server_of(self.connection)) else {
+            return self.hold(entry, &grant);
+        };
+        match self.supply.ask_anew(self.connection, server, &refresh, self.now) {
             Ok(request) => {
                 entry.work = Some(Work::Renewing(Box::new(grant), version, self.now));
                 After::Call(request.into())
@@ -263,6 +308,7 @@ impl Bench<'_> {
         };
         match read {
             Ok(tokens) => {
+                entry.replaced.clone_from(&grant.refresh);
                 let grant = grant.with(tokens, since);
                 entry.unrenewed = None;
                 // Its token is good at once, whatever becomes of the store.
@@ -337,6 +383,10 @@ impl Bench<'_> {
     fn say(&mut self, cause: &str) {
         self.said.push(format!("connection {:?}: no grant of a user: {cause}", self.connection.name));
     }
+}
+
+fn text(token: Option<&SecretString>) -> Option<&str> {
+    token.map(|token| token.expose_secret())
 }
 
 fn cause(fault: &Fault) -> &str {

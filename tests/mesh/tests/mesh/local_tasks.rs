@@ -91,7 +91,7 @@ fn answer(asked: &Asked, route: &str, body: &[u8], challenges: bool) -> Reply {
         Ok(named) => named,
         Err(problem) => return render(Denial::new(Reason::RequestMalformed).advise(problem.to_string())),
     };
-    let consent = Consent { link: LINK.to_owned(), expires_at: EXPIRES.to_owned() };
+    let consent = Consent { link: LINK.to_owned(), expires_at: EXPIRES.to_owned(), ..Consent::default() };
     let begins = matches!(asked.operation, Operation::SendMessage | Operation::SendStreamingMessage);
     if challenges {
         return render(Denial::until_agreed(consent));

@@ -24,6 +24,34 @@ fn shown(result: &Value) -> Result<String> {
     Ok(link.to_owned())
 }
 
+/// Bob's client, after ann agreed: it shows him a link of his own, and knows nothing of her task. He says no, and it says so.
+async fn not_for_others(house: &SignIn, url: &str, hers: &[(Sdk, &str, String, String)]) -> Result<()> {
+    let token = house.token("bob").await?;
+    let mut own = Vec::new();
+    for (sdk, binding, task, _) in hers {
+        let place = format!("bob by {} over {binding}", sdk.name());
+        let tries = json!([{"op": "send"}, {"op": "get", "task": task}, {"op": "cancel", "task": task}]).to_string();
+        let line = sdk.try_all(url, &token, binding, &tries).await?;
+        let sent = &line["tries"][0]["results"]["send"];
+        let link = shown(sent).with_context(|| format!("{place}: {line}"))?;
+        for number in [1, 2] {
+            let told = &line["tries"][number];
+            let is_known = told["type"].as_str().is_some_and(|kind| kind.contains("TaskNotFound"));
+            ensure!(told["ok"] == false && (is_known || told["code"] == -32001 || told["status"] == 404), "{place}: {told}");
+        }
+        own.push((link, *sdk, *binding, sent["task"].as_str().with_context(|| line.to_string())?.to_owned()));
+    }
+    let (link, sdk, binding, task) = own.last().context("no task")?;
+    let page = house.arrive("bob", link).await?.deny().await?;
+    ensure!(page.heading() == "Access was not allowed", "{page:?}");
+    let line = sdk.call_about(task, url, Some(&token), "get", binding).await?;
+    ensure!(line["results"]["get"]["state"] == "rejected", "{line}");
+    let (_, sdk, binding, task) = own.first().context("no task")?;
+    let line = sdk.call_about(task, url, Some(&token), "cancel", binding).await?;
+    ensure!(line["results"]["cancel"]["state"] == "canceled", "{line}");
+    Ok(())
+}
+
 async fn show_the_link(mesh: &Mesh, sdks: [Sdk; 2]) -> Result<()> {
     let version = sdks[0].version();
     let url_file = place::logs().join(place::unique("url-of-hr"));
@@ -64,6 +92,7 @@ async fn show_the_link(mesh: &Mesh, sdks: [Sdk; 2]) -> Result<()> {
     }
 
     ensure!(house.agree("ann", &link.context("no link")?).await? == "Access is allowed");
+    not_for_others(&house, &url, &tasks).await?;
     for (sdk, binding, task, context) in tasks {
         let place = format!("{} over {binding}", sdk.name());
         let line = sdk.call_within([&task, &context], &url, Some(&token), "continue,get", binding).await?;
@@ -79,10 +108,12 @@ async fn show_the_link(mesh: &Mesh, sdks: [Sdk; 2]) -> Result<()> {
     Ok(())
 }
 
-/// Over gRPC the answer of a filter has no message: the status has the link.
+/// Over gRPC the answer of a filter has no message: the status has the link. Once she has agreed the same calls go on, to an agent that
+/// knows whose token it got; and another user's do not.
 async fn over_grpc(mesh: &'static Mesh) -> Result<()> {
     let own = json!({"match": {"hosts": ["127.0.0.1"], "ports": "ignore", "path_prefix": "/"}});
-    let house = SignIn::start(mesh, "clients-grpc", Other { connection: own, ..Other::default() }).await?;
+    let other = Other { connection: own, verifies: true, by_grpc: true, ..Other::default() };
+    let house = SignIn::start(mesh, "clients-grpc", other).await?;
     let token = house.token("ann").await?;
     let mut link = None;
     for sdk in [Sdk::Python1_0, Sdk::Js1_0] {
@@ -102,6 +133,17 @@ async fn over_grpc(mesh: &'static Mesh) -> Result<()> {
         }
     }
     ensure!(house.agree("ann", &link.context("no link")?).await? == "Access is allowed");
+    let bobs = house.token("bob").await?;
+    for sdk in [Sdk::Python1_0, Sdk::Js1_0] {
+        let line = sdk.call_grpc(house.envoy.port(), Some(&token), "send,stream", &[]).await?;
+        ensure!(line["ok"] == true, "{line}");
+        for op in ["send", "stream"] {
+            let echo = &line["results"][op]["echo"];
+            ensure!(echo["subject"] == "ann" && echo["client"] == "attache" && echo["scope"] == "tasks.read", "{line}");
+        }
+        let line = sdk.call_grpc(house.envoy.port(), Some(&bobs), "send", &[]).await?;
+        ensure!(line["status"] == 16 && line["body"].as_str().is_some_and(|said| said.contains("/consent/start?link=")), "{line}");
+    }
     Ok(())
 }
 

@@ -155,12 +155,51 @@ async fn given_up(mesh: &'static Mesh) -> Result<()> {
     ensure!(grants(&house, "ann", Method::DELETE, &id).await?.status == 404);
     house.asked("ann").await?;
     token(&house.send("bob", "still").await?)?;
-    // What she did is in the record, with its connection and without an operation of A2A.
-    house.envoy.logged(&["attache: audit ", "\"connection\":\"hr\",\"issuer\":\"corp\"", "\"decision\":\"allow\""]).await?;
+    // What she did is in the record, with its connection.
+    house
+        .envoy
+        .logged(&["attache: audit ", "\"connection\":\"hr\",\"operation\":\"RevokeGrant\",\"issuer\":\"corp\"", "\"decision\":\"allow\""])
+        .await?;
+    Ok(())
+}
+
+/// An operator looks after what others granted, and nobody else does.
+async fn looked_after(mesh: &'static Mesh) -> Result<()> {
+    let consent = json!({"operators": {"require": {"subjects": ["user-7"]}}});
+    let house = SignIn::start(mesh, "operators", Other { consent, ..Other::default() }).await?;
+    for user in ["ann", "bob"] {
+        house.agree(user, &house.link(user).await?).await?;
+    }
+    let query = "?issuer=corp&user=ann";
+    let reply = grants(&house, "user-7", Method::GET, query).await?;
+    let body = reply.json();
+    ensure!(body["user"] == json!({"issuer": "corp", "subject": "ann"}), "{} {}", reply.status, reply.text());
+    let [grant] = body["grants"].as_array().map_or(&[][..], Vec::as_slice) else { anyhow::bail!("{body}") };
+    let id = format!("/{}{query}", grant["id"].as_str().context("no id")?);
+    // To bob the query is not there.
+    let own = grants(&house, "bob", Method::GET, query).await?.json();
+    ensure!(
+        own.get("user").is_none() && own["grants"].as_array().is_some_and(|own| own.len() == 1 && own[0]["id"] != grant["id"]),
+        "{own}"
+    );
+    ensure!(grants(&house, "bob", Method::DELETE, &id).await?.status == 404);
+    ensure!(grants(&house, "user-7", Method::GET, "?issuer=corp").await?.reason().as_deref() == Some("params_malformed"));
+    token(&house.send("ann", "hello").await?)?;
+
+    let gone = grants(&house, "user-7", Method::DELETE, &id).await?;
+    ensure!(gone.status == 204 && house.partner.stats().await?["revocation"] == 1, "{} {}", gone.status, gone.text());
+    house.asked("ann").await?;
+    token(&house.send("bob", "still").await?)?;
+    let told =
+        ["\"operation\":\"RevokeGrant\"", "\"about\":{\"issuer\":\"corp\",\"subject\":", "\"connection\":\"hr\"", "\"decision\":\"allow\""];
+    house.envoy.logged(&told).await?;
+    // Ann was asked by a task: its record has the status of the answer.
+    house.envoy.logged(&["\"reason\":\"consent_required\"", "\"status\":200"]).await?;
     Ok(())
 }
 
 pub fn add(suite: &mut Suite) {
     suite.add("user_passthrough_grants::are_renewed_once_kept_while_a_server_is_away_and_asked_for_again_when_taken_back", renewed);
     suite.add("user_passthrough_grants::are_listed_and_given_up_by_their_users", given_up);
+    suite.add("user_passthrough_grants::of_others_are_revoked_by_operators", looked_after);
 }
