@@ -33,6 +33,8 @@ mod signing;
 mod signing_keys;
 #[path = "abi/task_states.rs"]
 mod task_states;
+#[path = "abi/users.rs"]
+mod users;
 #[path = "abi/vectors.rs"]
 mod vectors;
 #[path = "abi/vm.rs"]

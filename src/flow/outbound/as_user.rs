@@ -66,10 +66,14 @@ impl Outbound {
         let supply = context.runtime.supply();
         let connection = Rc::clone(&self.connection);
         let token = self.subject.as_ref().ok().and_then(Option::as_ref);
-        let presented = match token.map(|token| supply.presented(connection.index, token, &self.waited, &context.verifying())) {
-            Some(Ok(presented)) => presented,
-            Some(Err(stopped)) => return Ok(self.obtained(*stopped, None, effects)),
-            None => return Err(refuse(Denial::new(Reason::CredentialsMissing))),
+        let verified = self.as_user.as_mut().and_then(|state| state.verified.take()).filter(|(at, _)| *at == context.now);
+        let presented = match (verified, token) {
+            (Some((_, presented)), _) => presented,
+            (None, Some(token)) => match supply.presented(connection.index, token, &self.waited, &context.verifying()) {
+                Ok(presented) => presented,
+                Err(stopped) => return Ok(self.obtained(*stopped, None, effects)),
+            },
+            (None, None) => return Err(refuse(Denial::new(Reason::CredentialsMissing))),
         };
         effects.push(Effect::Note(Note::From(Rc::clone(&presented.caller))));
         let user = match acting_user(&presented.caller, context.runtime.config()) {
@@ -79,16 +83,14 @@ impl Outbound {
         let Some((app, _)) = context.runtime.config().app_of(&connection) else {
             return Err(refuse(Denial::new(Reason::CredentialUnavailable)));
         };
-        let key = user.key(&connection.name, app).to_bytes();
         let binding = self.place.binding().unwrap_or(Binding::HttpJson);
-        let acting = Acting { own, presented, user, key, version, operation, binding };
-        if self.place == CallKind::Card {
-            return self.find_card(&acting, context, effects);
-        }
-        let state = self.as_user.get_or_insert_default();
-        if state.named.is_none() {
+        let is_card = self.place == CallKind::Card;
+        if !is_card && self.as_user.get_or_insert_default().named.is_none() {
             let bytes = match self.whole(own.max_body_bytes, TOO_LONG).map_err(|denial| refuse(denial.for_version(version)))? {
-                Whole::Later => return Ok(Next::Read),
+                Whole::Later => {
+                    self.as_user.get_or_insert_default().verified = Some((context.now, presented));
+                    return Ok(Next::Read);
+                }
                 Whole::Here(bytes) => bytes,
             };
             let route = path::strip_segments(self.call.path(), connection.target.path_prefix.as_str()).unwrap_or_default();
@@ -99,6 +101,12 @@ impl Outbound {
             let named = named.map_err(|problem| refuse(unreadable(&problem).for_version(version)))?;
             self.keep_whole(bytes);
             self.as_user.get_or_insert_default().named = Some(named);
+        }
+        // Not before the body is there: this is done again with each part of it, and a key takes two hashes.
+        let key = user.key(&connection.name, app).to_bytes();
+        let acting = Acting { own, presented, user, key, version, operation, binding };
+        if is_card {
+            return self.find_card(&acting, context, effects);
         }
         let named = self.as_user.as_ref().and_then(|state| state.named.clone()).unwrap_or_default();
         let task =
@@ -153,8 +161,8 @@ impl Outbound {
     pub(super) fn grant(&self, acting: &Acting<'_>, context: &Context<'_>) -> Look {
         let supply = context.runtime.supply();
         supply
-            .granted(self.connection.index, &acting.user, &self.waited, context.now)
-            .map_or(Look::Failed(Failure::Unavailable), |found| found.1)
+            .granted(self.connection.index, (acting.key, &acting.user), &self.waited, context.now)
+            .unwrap_or(Look::Failed(Failure::Unavailable))
     }
 
     pub(super) fn wait(&self, want: Want, effects: &mut Vec<Effect>) -> Next {

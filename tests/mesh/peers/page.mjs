@@ -3,7 +3,7 @@
 //   node page.mjs --url URL [--screenshot FILE] [--narrow FILE]
 //
 // Plays the tour by the page's button, sends calls by its form, plays one of the tour again, and lets a page of another origin try to
-// send one. `screenshot` is a picture of it at 1280 pixels, `narrow` one at 390. Prints one line of JSON: `{ok, rows, wrong, sent: [{token, verdict, why, steps, got, record}], again, foreign, faults,
+// send one. `screenshot` is a picture of it at 1280 pixels, `narrow` one at 390. Prints one line of JSON: `{ok, rows, wrong, sent: [{token, verdict, why, steps, got, record}], link, again, foreign, faults,
 // unlabelled, overflows}`. `faults` are errors on the console, of the script, and of the content security policy.
 
 import { createServer } from 'node:http';
@@ -112,6 +112,9 @@ try {
     await send(page, { to: 'partner', binding: 'jsonrpc', token: 'own' }),
     await send(page, { to: 'expense', token: 'pasted', pasted: 'eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhbm4ifQ.cGFzdGVkLXNlY3JldC1vZi1zb21lYm9keQ' }),
   ];
+  // Who has not agreed gets a link, and the page has it, too.
+  sent.push(await send(page, { to: 'user_out', operation: 'SendMessage', binding: 'jsonrpc', token: 'ann' }));
+  const link = await page.$eval('#why a', (anchor) => anchor.href);
   const old = await page.$eval('#calls tr[data-step="6"]', (row) => row.dataset.call);
   await page.click('#calls tr[data-step="6"] button.quiet');
   await page.waitForFunction((id) => document.querySelector('#calls tr[data-step="6"]').dataset.call !== id, {}, old);
@@ -127,13 +130,13 @@ try {
     await page.screenshot({ path: screenshot });
   }
   const narrow = await open(390, 844);
-  await narrow.waitForSelector('#calls tr[data-step="38"]');
+  await narrow.waitForSelector('#calls tr[data-step="41"]');
   if (narrowShot) await narrow.screenshot({ path: narrowShot });
   const wide = [await overflows(page), await overflows(narrow)];
   const violations = [page, narrow].map((one) => one.evaluate(() => window.violations));
   faults.push(...(await Promise.all(violations)).flat().map((what) => `policy: ${what}`));
   const tried = await foreign();
-  console.log(JSON.stringify({ ok: true, rows, wrong, sent, again, foreign: tried, faults, unlabelled, overflows: wide }));
+  console.log(JSON.stringify({ ok: true, rows, wrong, sent, link, again, foreign: tried, faults, unlabelled, overflows: wide }));
 } finally {
   await end();
 }

@@ -104,6 +104,11 @@ impl Etcd {
         self.members.iter().map(|member| member.client.port()).collect()
     }
 
+    /// Resident memory of the first member, in bytes.
+    pub fn memory(&self) -> Result<u64> {
+        self.process(0).memory("VmRSS")
+    }
+
     /// The password of [`USER`].
     pub fn password(&self) -> Result<&str> {
         self.passwords.as_ref().map(|(_, password)| password.as_str()).context("it has no users")

@@ -41,6 +41,7 @@ pub mod told;
 pub mod tour;
 mod tour_callers;
 mod tour_methods;
+mod tour_users;
 pub mod tour_wallet;
 pub mod user_server;
 pub mod verdicts;

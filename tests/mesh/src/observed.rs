@@ -1,5 +1,6 @@
 //! Two Envoys with traffic of every kind that the statistics tell apart, and a Prometheus that scrapes them.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,10 @@ use crate::http::{Call, message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh, SCOPES, get_task_1_0_http, send_0_3, send_1_0, send_1_0_http};
 use crate::place;
 use crate::prometheus::Prometheus;
+use crate::sign_in::{self, KEY, ORCHESTRATOR, Other, link, message};
 use crate::stand_in::{Answer, StandIn};
+use crate::user_server::{self, TOKEN, UserServer};
+use crate::visitor::Visitor;
 
 const OPAQUE: &str = "https://opaque.example.com";
 const TRAVEL: &str = "travel.example.com";
@@ -22,6 +26,13 @@ const TRAVEL: &str = "travel.example.com";
 pub struct Observed {
     pub inbound: Envoy,
     pub outbound: Envoy,
+    /// Calls go as their users.
+    pub users: Envoy,
+    corp: UserServer,
+    /// Gives users tokens that live for some seconds.
+    pub partner: UserServer,
+    /// How many users have come so far.
+    came: AtomicU32,
     pub prometheus: Prometheus,
     /// Is asked about opaque tokens.
     pub introspection: StandIn,
@@ -43,6 +54,8 @@ pub enum Kind {
     Opaque,
     /// Calls that leave.
     Leaving,
+    /// Users who agree, and do not.
+    Users,
 }
 
 impl Observed {
@@ -56,10 +69,13 @@ impl Observed {
             Envoy::start("observed-in", &inbound_file, Options::default().own().workers(2).env("INTROSPECTION", "attache-secret")).await?;
         let outbound_file = outbound_file(mesh, &broken, &vault)?;
         let outbound = Envoy::start("observed-out", &outbound_file, Options::default().own().env("BRIEF_SECRET", "brief-secret")).await?;
-        let prometheus = Prometheus::start(&[("inbound", inbound.admin()), ("outbound", outbound.admin())]).await?;
+        let (corp, partner, users) = users(mesh).await?;
+        let scraped = [("inbound", inbound.admin()), ("outbound", outbound.admin()), ("users", users.admin())];
+        let prometheus = Prometheus::start(&scraped).await?;
         let caller = authorization.token(&mesh.audience, SCOPES).await?;
         let guest = authorization.token_of("guest", &mesh.audience, SCOPES).await?;
-        Ok(Self { inbound, outbound, prometheus, introspection, broken, _vault: vault, caller, guest })
+        let came = AtomicU32::new(0);
+        Ok(Self { inbound, outbound, users, corp, partner, came, prometheus, introspection, broken, _vault: vault, caller, guest })
     }
 
     /// Sends some calls of a kind, one after the other. What becomes of them is what Prometheus is asked about.
@@ -69,10 +85,33 @@ impl Observed {
             Kind::Wrong => (self.inbound.port(), self.wrong()),
             Kind::Opaque => (self.inbound.port(), self.opaque()),
             Kind::Leaving => (self.outbound.port(), leaving()),
+            Kind::Users => return self.agree().await,
         };
         for call in calls {
             call.send(port).await?;
         }
+        Ok(())
+    }
+
+    /// One more user comes, and another than the caller opens the link, or the caller, who agrees and calls. Who came first calls again and again;
+    /// now and then the server fails.
+    async fn agree(&self) -> Result<()> {
+        let number = self.came.fetch_add(1, Ordering::Relaxed);
+        let user = format!("user-{number}");
+        let token = async |user: &str| Ok::<_, anyhow::Error>(self.corp.tokens(user, ORCHESTRATOR, "agent:execute").await?.access);
+        let send = async |token: &str| message("hello", &json!({})).bearer(token).send(self.users.port()).await;
+        let own = token(&user).await?;
+        let link = link(&send(&own).await?.json()["result"]["task"])?;
+        let who = if number % 4 == 3 { "user-100000" } else { &user };
+        if number % 5 == 4 {
+            self.partner.fail(TOKEN, 503, 1).await?;
+        }
+        let mut visitor = Visitor::new(who, &[("consent.example.com", self.users.port())]);
+        let start = visitor.open(&link).await?;
+        visitor.send_form(&start).await?;
+        send(&own).await?;
+        let first = token("user-0").await?;
+        send(&first).await?;
         Ok(())
     }
 
@@ -109,6 +148,17 @@ impl Observed {
             Call::get(format!("{AGENT}/.well-known/agent-card.json")).version("1.0").host(TRAVEL),
         ]
     }
+}
+
+/// Users sign in without pages.
+async fn users(mesh: &Mesh) -> Result<(UserServer, UserServer, Envoy)> {
+    let server = |path: &str| user_server::Options::default().redirect(&format!("{}/consent/{path}", sign_in::CONSENT)).quick();
+    let (corp, partner) = (server("signed-in/corp"), server("callback/hr").lifetime(6));
+    let (corp, partner) = tokio::try_join!(UserServer::start("observed-corp", &corp), UserServer::start("observed-hr", &partner))?;
+    let file = sign_in::file(mesh, &corp, &partner, &Other::default())?;
+    let options = Options::default().own().env("CONSENT_KEY", KEY).env("ATTACHE_SECRET", "attache-secret");
+    let envoy = Envoy::start("observed-users", &file, options).await?;
+    Ok((corp, partner, envoy))
 }
 
 fn leaving() -> Vec<Call> {

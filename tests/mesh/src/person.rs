@@ -203,6 +203,11 @@ impl Page {
         self.0["held"].as_str()
     }
 
+    /// What its buttons say.
+    pub fn buttons(&self) -> Vec<&str> {
+        self.0["buttons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    }
+
     /// Each navigation of the step: `{method, url, status, referer, headers}`.
     pub fn hops(&self) -> &[Value] {
         self.0["hops"].as_array().map_or(&[], Vec::as_slice)

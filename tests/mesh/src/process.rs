@@ -237,7 +237,7 @@ impl Process {
     /// Waits for the line `READY {...}` on standard output and returns the object in it.
     pub async fn ready(&self, limit: Duration) -> Result<serde_json::Value> {
         let what = format!("{} to print READY", self.name);
-        let ready = wait::until(&what, limit, async || {
+        let ready = wait::until_known(&what, limit, || {
             let out = self.out();
             // The last line may have come in part.
             let complete = out.rsplit_once('\n').map_or("", |(lines, _)| lines);

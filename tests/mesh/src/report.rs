@@ -10,7 +10,9 @@ use crate::authorization::claims;
 use crate::http::{message_1_0, rpc};
 use crate::mesh::{AGENT, Mesh};
 use crate::place;
-use crate::tour::{Outcome, Row};
+use crate::tour::{Outcome, Program, Row};
+use crate::tour_users::{ANN, call};
+use crate::tour_wallet::Proof;
 
 /// The rows as a table; a row that came out otherwise is followed by what was stated.
 pub fn table(rows: &[Row]) -> String {
@@ -88,5 +90,31 @@ pub async fn commands(mesh: &Mesh) -> Result<String> {
          Ask the partner through the outbound Envoy:\n\
          curl -s http://127.0.0.1:{outbound}/ {json} -H 'host: {}' -d '{body}'\n",
         mesh.partner_host()
+    ))
+}
+
+/// A call as a user who has not agreed, the link that it is answered with, and what to do there.
+pub async fn agreeing(program: &Program<'_>) -> Result<String> {
+    let users = program.users();
+    let token = program.wallet().token(Proof::Ann).await?.context("no token of a user")?;
+    let call = call("hello");
+    let body = String::from_utf8_lossy(call.body.as_deref().unwrap_or_default()).into_owned();
+    let headers: String = call.headers.iter().map(|(name, value)| format!(" -H '{name}: {}'", String::from_utf8_lossy(value))).collect();
+    let port = users.envoy.port();
+    let command = format!("curl -s http://127.0.0.1:{port}/{headers} -H 'authorization: Bearer {token}' -d '{body}'");
+    let (has_agreed, reply) = users.has_agreed(&token).await?;
+    if has_agreed {
+        return Ok(format!("Ask the partner as {ANN}, who has agreed:\n{command}\n"));
+    }
+    let link = users.link(&reply).with_context(|| format!("no link: {}", reply.text()))?;
+    let away: Vec<String> = [port, users.corp.port, users.partner.port].iter().map(|port| format!("-L {port}:127.0.0.1:{port}")).collect();
+    Ok(format!(
+        "Ask the partner as the user {ANN}, who has not agreed to that. The answer is a task in TASK_STATE_AUTH_REQUIRED with a link:\n{command}\n\n\
+         Open such a link in Chromium, Chrome, Edge or Firefox on this machine. This one works for ten minutes, the command gives a new one:\n\
+         {link}\n\
+         Sign in twice, at your organization and at the partner: account {ANN}, password {ANN}-password. Allow both.\n\
+         Then the same command goes to the agent with {ANN}'s token. (These browsers treat http://localhost like https. Any other host needs\n\
+         https. From another machine: ssh {}.)\n",
+        away.join(" ")
     ))
 }

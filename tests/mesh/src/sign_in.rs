@@ -241,7 +241,8 @@ pub fn link(task: &Value) -> Result<String> {
     Ok(data.to_owned())
 }
 
-fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> Result<EnvoyFile> {
+/// The Envoy between them, with one listener for callers and browsers.
+pub(crate) fn file(mesh: &Mesh, corp: &UserServer, partner: &UserServer, other: &Other) -> Result<EnvoyFile> {
     let client = |at: &UserServer, cluster: &str| {
         json!({"token_endpoint": {"uri": at.uri(user_server::TOKEN), "cluster": cluster}, "client_id": "attache",
             "authentication": {"client_secret_basic": {"secret": "attache"}}})

@@ -14,6 +14,7 @@ use crate::mesh::{AGENT, Mesh, PARTNER_KEY, send_0_3, send_1_0, send_1_0_http};
 use crate::peer::Sdk;
 use crate::tour_callers::{self, Callers};
 use crate::tour_methods::{self, Methods};
+use crate::tour_users::{self, Users};
 use crate::tour_wallet::{Proof, Wallet};
 
 /// How a call came out.
@@ -126,13 +127,15 @@ pub enum Door {
     Outbound,
     /// One with a connection for each way to come by a credential.
     Methods,
+    /// One whose calls go as their users, and at which browsers come in.
+    Users,
     /// One that guards the SDK's own sample, of which it knows the card alone.
     Sample,
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Inbound, Self::Tls, Self::Cards, Self::Outbound, Self::Methods, Self::Sample];
+    pub const ALL: [Self; 7] = [Self::Inbound, Self::Tls, Self::Cards, Self::Outbound, Self::Methods, Self::Users, Self::Sample];
 
     /// A short name.
     pub fn name(self) -> &'static str {
@@ -142,13 +145,14 @@ impl Door {
             Self::Cards => "inbound, cards",
             Self::Outbound => "outbound",
             Self::Methods => "outbound, methods",
+            Self::Users => "outbound, users",
             Self::Sample => "inbound, sample",
         }
     }
 
     /// Whether calls leave here.
     pub fn is_outbound(self) -> bool {
-        matches!(self, Self::Outbound | Self::Methods)
+        matches!(self, Self::Outbound | Self::Methods | Self::Users)
     }
 }
 
@@ -157,6 +161,10 @@ impl Door {
 pub enum Act {
     /// A request without its credential, and how the reply of one that was answered is read.
     Call(Call, fn(&Reply) -> String),
+    /// The same as a user who has agreed that calls go in their name, or has not.
+    AsUser { call: Call, read: fn(&Reply) -> String, agreed: bool },
+    /// A user opens a link in a browser, and agrees.
+    Agree,
     /// A client on an SDK that does four things.
     Sdk(Sdk),
 }
@@ -299,6 +307,7 @@ pub struct Program<'m> {
     callers: Callers,
     cards: Envoy,
     methods: Methods,
+    users: Users,
     sample: Layout,
     steps: Vec<Step>,
 }
@@ -311,10 +320,12 @@ impl<'m> Program<'m> {
             let callers = Callers::start(mesh, &wallet).await?;
             anyhow::Ok((wallet, callers))
         };
-        let ((wallet, callers), cards, methods, sample) =
-            tokio::try_join!(opening, projecting(mesh), Methods::start(mesh), Layout::sample_by_card(mesh))?;
-        let parts = [inbound_steps(), tour_callers::steps(), card_steps(), outbound_steps(mesh), tour_methods::steps(), sdk_steps()];
-        Ok(Self { mesh, wallet, callers, cards, methods, sample, steps: parts.concat() })
+        let ((wallet, callers), cards, methods, users, sample) =
+            tokio::try_join!(opening, projecting(mesh), Methods::start(mesh), Users::start(mesh), Layout::sample_by_card(mesh))?;
+        wallet.know(&users.corp);
+        let out = [outbound_steps(mesh), tour_methods::steps(), tour_users::steps()].concat();
+        let parts = [inbound_steps(), tour_callers::steps(), card_steps(), out, sdk_steps()];
+        Ok(Self { mesh, wallet, callers, cards, methods, users, sample, steps: parts.concat() })
     }
 
     /// The mesh on which it is played.
@@ -327,6 +338,11 @@ impl<'m> Program<'m> {
         &self.wallet
     }
 
+    /// Those whose calls go as their users.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
     /// Its calls in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
@@ -334,7 +350,7 @@ impl<'m> Program<'m> {
 
     /// Which steps are played at once: each by itself, but the SDKs, which take seconds to start.
     pub fn turns(&self) -> Vec<Range<usize>> {
-        let alone = self.steps.iter().take_while(|step| matches!(step.act, Act::Call(..))).count();
+        let alone = self.steps.iter().take_while(|step| !matches!(step.act, Act::Sdk(_))).count();
         (0..alone).map(|index| index..index + 1).chain(std::iter::once(alone..self.steps.len())).collect()
     }
 
@@ -346,6 +362,7 @@ impl<'m> Program<'m> {
             Door::Cards => &self.cards,
             Door::Outbound => &self.mesh.outbound,
             Door::Methods => &self.methods.envoy,
+            Door::Users => &self.users.envoy,
             Door::Sample => &self.sample.envoy,
         }
     }
@@ -364,11 +381,18 @@ impl<'m> Program<'m> {
     /// If there is no token to be had. A call that fails is a row that says so.
     pub async fn play(&self, step: &Step, id: &str) -> Result<Played> {
         let (seen, sent, reply) = match &step.act {
-            Act::Call(request, read) => {
+            Act::Call(request, read) | Act::AsUser { call: request, read, .. } => {
+                if let Act::AsUser { agreed, .. } = step.act {
+                    self.prepare(step.proof, agreed).await?;
+                }
                 let sent = self.wallet.prove(step.proof, request.clone().header("x-request-id", id)).await?;
                 let reply = self.send(step.door, &sent, step.proof).await;
                 let seen = outcome(&reply, *read);
                 (seen, Some(sent), reply.ok())
+            }
+            Act::Agree => {
+                let token = self.wallet.token(step.proof).await?.unwrap_or_default();
+                (self.users.agreement(tour_users::BOB, &token).await, None, None)
             }
             Act::Sdk(sdk) => {
                 let url = if step.door == Door::Sample { self.sample.url.clone() } else { self.mesh.url() };
@@ -377,6 +401,18 @@ impl<'m> Program<'m> {
             }
         };
         Ok(Played { row: Row { call: step.call, caller: step.caller, stated: step.stated.clone(), seen }, sent, reply })
+    }
+
+    /// A step can be played at any time: the user has agreed before it, or has not.
+    async fn prepare(&self, proof: Proof, agreed: bool) -> Result<()> {
+        let token = self.wallet.token(proof).await?.unwrap_or_default();
+        if !agreed {
+            return self.users.forget(&token).await;
+        }
+        if !self.users.has_agreed(&token).await?.0 {
+            self.users.agree(tour_users::BOB, &token).await?;
+        }
+        Ok(())
     }
 
     /// What those Envoys logged that recorded calls to the agent.

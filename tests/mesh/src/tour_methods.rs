@@ -117,7 +117,7 @@ fn cut(text: &str) -> String {
 }
 
 /// Reads a reply of the remote agent: which credential it received, cut short, and what a token says.
-fn received(reply: &Reply) -> String {
+pub(crate) fn received(reply: &Reply) -> String {
     let Some(echo) = reply.echo() else { return format!("unexpected: {:.60}", reply.text()) };
     match (&echo.header("authorization")[..], &echo.header("x-api-key")[..]) {
         ([], []) => "agent got nothing".to_owned(),

@@ -1,9 +1,9 @@
 //! What callers of the tour show: tokens by what they are good for, fetched when they are needed and again before they run out.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -14,6 +14,9 @@ use crate::http::Call;
 use crate::mesh::{Mesh, SCOPES};
 use crate::mint::Mint;
 use crate::place;
+use crate::sign_in::ORCHESTRATOR;
+use crate::tour_users::{ANN, BOB};
+use crate::user_server::UserServer;
 
 /// Whom users trust.
 pub const USERS: &str = "https://users.example";
@@ -39,6 +42,9 @@ pub enum Proof {
     ForPartner,
     /// A user's, of an issuer that one agent alone trusts.
     User,
+    /// Of users who sign in at a server of their own: one has not agreed that calls go in her name, the other agrees in the tour.
+    Ann,
+    Bob,
     ApiKey,
     /// The client's certificate, which is no header.
     Certificate,
@@ -52,6 +58,8 @@ pub enum Proof {
 pub struct Wallet<'m> {
     mesh: &'m Mesh,
     users: Mint,
+    /// Where users sign in.
+    corp: OnceLock<Arc<UserServer>>,
     /// Each with the second in which it runs out.
     kept: Mutex<BTreeMap<Proof, (String, u64)>>,
 }
@@ -60,7 +68,7 @@ impl<'m> Wallet<'m> {
     /// Fetches all at once: one takes seconds, because it has to run out.
     pub async fn open(mesh: &'m Mesh) -> Result<Self> {
         canary::keep(KEY);
-        let wallet = Self { mesh, users: Mint::new("users-1")?, kept: Mutex::default() };
+        let wallet = Self { mesh, users: Mint::new("users-1")?, corp: OnceLock::new(), kept: Mutex::default() };
         tokio::try_join!(
             wallet.token(Proof::Good),
             wallet.token(Proof::OtherAgent),
@@ -75,6 +83,11 @@ impl<'m> Wallet<'m> {
     /// Who signs users' tokens.
     pub fn users(&self) -> &Mint {
         &self.users
+    }
+
+    /// From now on there are users who sign in.
+    pub fn know(&self, corp: &Arc<UserServer>) {
+        self.corp.get_or_init(|| corp.clone());
     }
 
     /// The token that belongs to `proof`, if one does.
@@ -93,12 +106,19 @@ impl<'m> Wallet<'m> {
             Proof::Guest => authorization.token_of("guest", audience, SCOPES).await?,
             Proof::ForPartner => authorization.token(PARTNER, SCOPES).await?,
             Proof::User => self.sign(),
+            Proof::Ann => self.signed_in(ANN).await?,
+            Proof::Bob => self.signed_in(BOB).await?,
             Proof::Own | Proof::OwnToken => return Ok(Some("mine".to_owned())),
             Proof::None | Proof::ApiKey | Proof::Certificate => return Ok(None),
         };
         let expiry = claims(&token)?["exp"].as_u64().unwrap_or(0);
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(proof, (token.clone(), expiry));
         Ok(Some(token))
+    }
+
+    async fn signed_in(&self, user: &str) -> Result<String> {
+        let corp = self.corp.get().context("nobody can sign in yet")?;
+        Ok(corp.tokens(user, ORCHESTRATOR, "agent:execute").await?.access)
     }
 
     fn sign(&self) -> String {

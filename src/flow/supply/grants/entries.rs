@@ -277,3 +277,42 @@ impl Entries {
         oldest.is_some_and(|key| self.0.remove(&key).is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entries, Entry, Key, Known, Look, Token, Work};
+    use crate::credential::user::User;
+    use crate::wire::time::UnixTime;
+    use std::rc::Rc;
+    use std::time::Duration;
+
+    const KEY: Key = [7; 32];
+    const REMEMBER: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> UnixTime {
+        UnixTime::from_secs(seconds)
+    }
+
+    /// A grant that was read at 0, whose token ends at 100.
+    fn read() -> Entry {
+        let user = User { issuer: "i".to_owned(), tenant: None, subject: "ann".to_owned(), client: None };
+        let token = Token { value: "t".to_owned().into(), since: at(0), until: at(100) };
+        Entry { known: Known::Held(Rc::new(token), true), checked: Some(at(0)), ..Entry::new(0, user, at(0)) }
+    }
+
+    #[test]
+    fn who_has_waited_gets_what_was_read_however_late_it_is_woken() {
+        let mut entries = Entries::default();
+        let mut look = |waited: bool, now: u64| entries.look(KEY, read, (waited, REMEMBER), at(now));
+        assert!(matches!(look(false, 0), Look::Here(_)));
+        assert!(matches!(look(false, 5), Look::Wait), "others read it anew");
+        assert!(matches!(look(true, 5), Look::Here(_)));
+        assert!(matches!(look(true, 100), Look::Failed(_)), "its token has ended");
+        let entry = entries.0.get_mut(&KEY).unwrap();
+        entry.refused = true;
+        assert!(matches!(entries.look(KEY, read, (true, REMEMBER), at(5)), Look::Failed(_)), "the agent refused its token");
+        let entry = entries.0.get_mut(&KEY).unwrap();
+        (entry.refused, entry.work) = (false, Some(Work::Dropping));
+        assert!(matches!(entries.look(KEY, read, (true, REMEMBER), at(5)), Look::Failed(_)), "it is being given up");
+    }
+}

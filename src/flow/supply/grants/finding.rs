@@ -57,15 +57,12 @@ impl Supply {
         grants.servers.due(now).chain(grants.entries.borrow().due(now).map(Want::Grant)).chain(jobs).collect()
     }
 
-    /// The token of what `user` granted at connection `index`. `waited`: it was waited for.
-    pub(in crate::flow) fn granted(&self, index: usize, user: &User, waited: &[Want], now: UnixTime) -> Option<(Key, Look)> {
-        let connection = self.config.connections.get(index)?;
-        let (app, _) = self.config.app_of(connection)?;
-        let key = user.key(&connection.name, app).to_bytes();
+    /// The token of what `user` granted at connection `index`, which has this key. `waited`: it was waited for.
+    pub(in crate::flow) fn granted(&self, index: usize, (key, user): (Key, &User), waited: &[Want], now: UnixTime) -> Option<Look> {
         let grants = self.grants.as_ref()?;
         let remember = self.config.consent.as_ref().map_or(Duration::ZERO, |consent| consent.store.remember());
         let waited = (waited.contains(&Want::Grant(key)), remember);
-        Some((key, grants.entries.borrow_mut().look(key, || Entry::new(index, user.clone(), now), waited, now)))
+        Some(grants.entries.borrow_mut().look(key, || Entry::new(index, user.clone(), now), waited, now))
     }
 
     /// The grant of `key` was changed in the vault.

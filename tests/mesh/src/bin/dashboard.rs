@@ -12,7 +12,7 @@ use attache_mesh::{drawn, place, process};
 
 /// How long each part of the story is.
 const PART: Duration = Duration::from_secs(30);
-const ALL: [Kind; 5] = [Kind::Good, Kind::Good, Kind::Wrong, Kind::Opaque, Kind::Leaving];
+const ALL: [Kind; 6] = [Kind::Good, Kind::Good, Kind::Wrong, Kind::Opaque, Kind::Leaving, Kind::Users];
 
 fn main() -> ExitCode {
     process::run_program(run())

@@ -135,6 +135,7 @@ async fn tell(shared: &Shared, program: &Program<'static>, id: &str, told: Told<
         let pairs = echo.names().into_iter().flat_map(|name| echo.header(&name).into_iter().map(move |value| (name.clone(), value)));
         json!({"agent": agent(echo.agent()), "headers": pairs.map(|(name, value)| json!([name, mask.header(&name, &value)])).collect::<Vec<_>>()})
     });
+    let link = reply.and_then(|reply| program.users().link(reply));
     let event = json!({
         "id": id, "at": place::now(), "from": told.from, "step": told.step,
         "call": told.call, "caller": told.caller, "envoy": told.door.name(), "status": status, "outcome": mask.text(&outcome),
@@ -143,7 +144,7 @@ async fn tell(shared: &Shared, program: &Program<'static>, id: &str, told: Told<
         "who": user.map_or(record["client"].clone(), Value::String), "kind": record["kind"],
         "operation": record["operation"], "version": record["version"], "binding": record["binding"],
         "why": why_of(&record, &reason, &records), "way": way::of(told.door, &records, decision == "deny"),
-        "task": reply.and_then(task_of), "sent": sent.map(|call| shown_call(call, program.envoy(told.door).port(), mask)),
+        "task": reply.and_then(task_of), "link": link, "sent": sent.map(|call| shown_call(call, program.envoy(told.door).port(), mask)),
         "answer": reply.map(|reply| shown_reply(reply, mask)), "echo": echoed,
         "records": records.iter().map(|seen| json!({"envoy": seen.door.name(), "record": seen.record})).collect::<Vec<_>>(),
         "steps": explained(program, &told, &records).await,

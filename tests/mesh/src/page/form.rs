@@ -19,6 +19,8 @@ enum To {
     Partner,
     ExpenseOut,
     UsersOut,
+    /// The partner, as the user who calls.
+    UserOut,
     UnknownOut,
 }
 
@@ -106,6 +108,7 @@ impl Form {
             To::Partner => (Door::Outbound, "", Some(mesh.partner_host())),
             To::ExpenseOut => (Door::Outbound, AGENT, Some(mesh.expense_host())),
             To::UsersOut => (Door::Outbound, AGENT, Some(mesh.users_host())),
+            To::UserOut => (Door::Users, "", Some("hr.example.com")),
             To::UnknownOut => (Door::Outbound, "", Some("unknown.example.com")),
         };
         let mut call = self.call(base);
@@ -217,6 +220,8 @@ fn who(proof: Proof) -> &'static str {
         Proof::Guest => "guest, who may not cancel",
         Proof::ForPartner => "token for the partner",
         Proof::User => "a user's token",
+        Proof::Ann => "user ann",
+        Proof::Bob => "user bob",
         Proof::ApiKey => "an API key",
         Proof::Certificate => "a client certificate",
         Proof::Own | Proof::OwnToken => "credentials of its own",

@@ -23,8 +23,8 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::chance;
 use crate::tour::{Door, Program, Row};
+use crate::{chance, report};
 
 use board::{Board, Kind};
 use trail::Trail;
@@ -108,6 +108,15 @@ impl Page {
     /// What the Envoys logged that recorded calls to the agent.
     pub fn log(&self) -> String {
         self.shared.standing.get().map(|standing| standing.program.log()).unwrap_or_default()
+    }
+
+    /// How a user agrees that calls go in their name, to be done by whoever reads it.
+    ///
+    /// # Errors
+    /// If the mesh is not up, or gives no link.
+    pub async fn agreeing(&self) -> Result<String> {
+        let Some(standing) = self.shared.standing.get() else { bail!("the mesh is not up yet") };
+        report::agreeing(&standing.program).await
     }
 
     /// Everything that the page tells now: for tests, which look for secrets in it.

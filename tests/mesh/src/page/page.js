@@ -146,6 +146,7 @@ function shown(call) {
   why.append(make('p', '', call.why?.happened ?? call.outcome));
   if (call.why?.detail) why.append(make('p', 'mono', call.why.detail));
   if (call.why?.to_do) why.append(make('p', 'hint', `What the caller can do: ${call.why.to_do}.`));
+  if (call.link) why.append(make('p', '', 'Until the user agrees: ', away(call.link, 'open the link'), ' and sign in at both servers. The password of an account is its name and ', make('code', '', '-password'), '.'));
   parts.push(why);
   if (call.steps) {
     const list = make('ol', 'steps', ...call.steps.map(({ met, place, says }) => make('li', '', make('span', met === null ? 'hint' : met ? 'good' : 'bad', met === null ? '·' : met ? '✓' : '✗'), make('span', 'place', place), make('span', '', says))));
@@ -166,6 +167,12 @@ function block(text) {
   const pre = make('pre', '', text);
   pre.tabIndex = 0;
   return pre;
+}
+
+function away(url, text) {
+  const link = make('a', '', text);
+  Object.assign(link, { href: url, target: '_blank', rel: 'noopener noreferrer' });
+  return link;
 }
 
 function pairs(list) {

@@ -49,7 +49,7 @@ fn vectors(expression: &str) -> Vec<String> {
 /// Traffic of every kind, until told to stop.
 async fn drive(observed: &Observed, stop: &AtomicBool) -> Result<()> {
     while !stop.load(Ordering::SeqCst) {
-        for kind in [Kind::Good, Kind::Wrong, Kind::Opaque, Kind::Leaving] {
+        for kind in [Kind::Good, Kind::Wrong, Kind::Opaque, Kind::Leaving, Kind::Users] {
             observed.send(kind).await?;
         }
         tokio::time::sleep(observed::REST).await;
@@ -107,7 +107,7 @@ async fn every_query(mesh: &'static Mesh) -> Result<()> {
     // And what the docs show of it can be drawn anew.
     let folder = place::logs().join(place::unique("dashboard"));
     let images = drawn::dashboard(&observed.prometheus, &folder, 60, 10).await?;
-    ensure!(images.len() >= 5, "{images:?}");
+    ensure!(images.len() >= 8, "{images:?}");
     for image in images {
         let bytes = std::fs::read(&image)?;
         ensure!(bytes.starts_with(b"\x89PNG") && bytes.len() > 5_000, "{}: {} bytes", image.display(), bytes.len());

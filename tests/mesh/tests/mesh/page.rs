@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use attache_mesh::authorization::claims;
 use attache_mesh::event_stream::EventStream;
 use attache_mesh::http::{Call, Reply};
 use attache_mesh::mesh::Mesh;
 use attache_mesh::page::Page;
+use attache_mesh::person::Browser;
 use attache_mesh::tour::{self, Program};
 use attache_mesh::{canary, peer, place, report};
 use http::Method;
@@ -62,6 +64,10 @@ async fn shows_the_tour(mesh: &'static Mesh) -> Result<()> {
     let out = sent("own")?;
     ensure!(out["lit"] == json!(["own", "outbound", "partner"]), "{out:#}");
     says(out, "got", "x-api-keypar…")?;
+    let asked = sent("ann")?;
+    ensure!(asked["verdict"] == "consent_required" && asked["lit"] == json!(["own", "outbound refuses"]), "{asked:#}");
+    ensure!(asked["whole"].to_string().contains("TASK_STATE_AUTH_REQUIRED"), "{asked:#}");
+    agrees(&page, seen["link"].as_str().context("no link")?).await?;
     ensure!(sent("pasted")?["verdict"] == "token_issuer_unknown", "{}", sent("pasted")?);
     says(&seen, "again", "token_expired")?;
     ensure!(seen["foreign"] == json!(["refused", "refused", "refused", "refused"]), "{}", seen["foreign"]);
@@ -70,6 +76,49 @@ async fn shows_the_tour(mesh: &'static Mesh) -> Result<()> {
         ensure!(!told.contains("cGFzdGVkLXNlY3JldC"), "the pasted token is shown");
     }
     Ok(())
+}
+
+/// What is printed holds: whoever opens the link, by the page or from the terminal, signs in by the printed password and agrees; then the
+/// printed command goes to the agent.
+async fn agrees(page: &Page, link: &str) -> Result<()> {
+    let printed = page.agreeing().await?;
+    let other = printed.lines().find(|line| line.starts_with("http://localhost:")).with_context(|| printed.clone())?;
+    ensure!(other != link && printed.contains("account ann, password ann-password"), "{printed}");
+    let browser = Browser::start(&[], &[]).await?;
+    // A second link of one user works as well as the first.
+    let person = browser.person("ann");
+    let start = person.open(other).await?;
+    start.ensure_clean()?;
+    ensure!(start.heading() == "An agent asks for access", "{start:?}");
+    let button = start.buttons().into_iter().find(|text| text.starts_with("Continue to ")).context("no button")?;
+    person.press(button).await?;
+    // At the organization, and at the partner.
+    for _ in 0..2 {
+        person.sign_in("ann").await?;
+        person.allow().await?;
+    }
+    ensure!(person.see().await?.heading() == "Access is allowed", "{:?}", person.see().await?);
+    let printed_again = page.agreeing().await?;
+    ensure!(printed_again.contains("who has agreed"), "{printed_again}");
+    let curl = |text: &str| text.lines().find(|line| line.starts_with("curl ")).map(str::to_owned).with_context(|| text.to_owned());
+    ensure!(curl(&printed)? == curl(&printed_again)?, "another command");
+    let reply = sent_by(&curl(&printed)?).await?;
+    let got = reply.echo().with_context(|| reply.text())?.header("authorization");
+    ensure!(got.len() == 1 && claims(got[0].trim_start_matches("Bearer "))?["sub"] == "ann", "{}", reply.text());
+    Ok(())
+}
+
+/// What a `curl` command of this program gets.
+async fn sent_by(command: &str) -> Result<Reply> {
+    let port = command.split("http://127.0.0.1:").nth(1).and_then(|rest| rest.split('/').next()).context("no port")?;
+    let quoted = |text: &str| text.split('\'').next().unwrap_or_default().to_owned();
+    let body = command.split(" -d '").nth(1).map(quoted).context("no body")?;
+    let mut call = Call::new(Method::POST, "/").body(body);
+    for header in command.split(" -H '").skip(1).map(quoted) {
+        let (name, value) = header.split_once(": ").context("no header")?;
+        call = call.header(name, value);
+    }
+    call.send(port.parse()?).await
 }
 
 /// A request of the page's own script.

@@ -76,7 +76,8 @@ pub struct Load {
 }
 
 impl Load {
-    fn request(&self, number: usize) -> Result<Request<Full<Bytes>>> {
+    /// The request with the token of that number.
+    pub fn request(&self, number: usize) -> Result<Request<Full<Bytes>>> {
         let mut request = Request::new(Full::new(self.body.clone()));
         *request.method_mut() = self.method.clone();
         *request.uri_mut() = self.path.parse()?;
@@ -114,7 +115,7 @@ impl Sample {
 }
 
 /// A connection and what drives it.
-type Connection = (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>);
+pub type Connection = (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>);
 
 /// The connections of one run and what they share.
 struct Running {
@@ -136,7 +137,7 @@ impl Running {
 
 impl Load {
     /// Sends the next request, and connects again if its answer closed the connection.
-    async fn ask(&self, port: u16, connection: &mut Connection) -> Result<()> {
+    pub async fn ask(&self, port: u16, connection: &mut Connection) -> Result<()> {
         let number = self.next.fetch_add(1, Relaxed);
         let (sender, driver) = connection;
         let status = exchange(sender, self.request(number)?).await;
@@ -155,7 +156,8 @@ impl Load {
     }
 }
 
-async fn connect(port: u16) -> Result<Connection> {
+/// Opens a connection.
+pub async fn connect(port: u16) -> Result<Connection> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -181,26 +183,28 @@ fn open(port: u16, load: &Arc<Load>, most: usize) -> JoinSet<Result<()>> {
     connections
 }
 
-async fn finish(mut connections: JoinSet<Result<()>>) -> Result<()> {
+async fn finish(mut connections: JoinSet<Result<()>>, limit: Duration) -> Result<()> {
     let all = async {
         while let Some(ended) = connections.join_next().await {
             ended??;
         }
         Ok(())
     };
-    tokio::time::timeout(LIMIT, all).await.context("a request of the load was not answered")?
+    tokio::time::timeout(limit, all).await.context("a request of the load was not answered")?
 }
 
 /// Sends every token once.
 pub async fn each_token_once(port: u16, load: &Arc<Load>) -> Result<()> {
     let connections = open(port, load, load.tokens.len());
-    finish(connections).await
+    // Some wait for an etcd.
+    let limit = LIMIT + Duration::from_millis(u64::try_from(load.tokens.len())? * 5);
+    finish(connections, limit).await
 }
 
 /// Sends one request of each connection.
 pub async fn once(port: u16, load: &Arc<Load>) -> Result<()> {
     let connections = open(port, load, CONNECTIONS);
-    finish(connections).await
+    finish(connections, LIMIT).await
 }
 
 /// What is loaded in a round.

@@ -27,6 +27,10 @@ mod start;
 mod strangers;
 mod table;
 mod tokens;
+mod users;
+mod users_flow;
+mod users_server;
+mod users_setup;
 
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -135,6 +139,12 @@ async fn run() -> Result<()> {
         let table = cold::measure(rounds, upstream).await?;
         println!("\nCold calls, milliseconds behind the token endpoint's answer:\n{}", table::text(&table));
         sections.push((Part::Cold, table::markdown(&table)));
+    }
+    if has(Part::Users) {
+        eprintln!("Users");
+        let users = users::measure(rounds, seconds, upstream, &mut refused).await?;
+        println!("\nCalls as their users:\n{}", users.text());
+        sections.push((Part::Users, users.markdown()));
     }
     let mut growth = None;
     if has(Part::Growth) {

@@ -17,13 +17,16 @@ pub enum Part {
     Strangers,
     /// Calls that wait for a token.
     Cold,
+    /// Calls that go as their users, and many of these.
+    Users,
     /// Agents, rules, tokens and keys in growing numbers; draws.
     Growth,
 }
 
 impl Part {
     /// All, in the order in which they run, but for `start`, which is first.
-    pub const ALL: [Self; 7] = [Self::Cost, Self::Modules, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Growth];
+    pub const ALL: [Self; 8] =
+        [Self::Cost, Self::Modules, Self::Reach, Self::Start, Self::Strangers, Self::Cold, Self::Users, Self::Growth];
 
     /// Its name in `BENCH`.
     pub fn name(self) -> &'static str {
@@ -34,11 +37,13 @@ impl Part {
             Self::Start => "start",
             Self::Strangers => "strangers",
             Self::Cold => "cold",
+            Self::Users => "users",
             Self::Growth => "growth",
         }
     }
 
-    /// The parts that the environment asks for. Drawing takes long, so `growth` comes only by name or with `PLOTS=1`; `modules` by name.
+    /// The parts that the environment asks for. Drawing takes long, so `growth` comes only by name or with `PLOTS=1`; `modules` and `users`,
+    /// for which a hundred thousand users agree, by name.
     pub fn asked() -> Result<Vec<Self>> {
         let plots = std::env::var("PLOTS").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
         let names = std::env::var("BENCH").unwrap_or_default();
@@ -48,7 +53,7 @@ impl Part {
         }
         let wanted = |part: &Self| match part {
             Self::Growth if plots => true,
-            Self::Growth | Self::Modules => names.contains(&part.name()),
+            Self::Growth | Self::Modules | Self::Users => names.contains(&part.name()),
             // Some goals are about the start.
             Self::Start if names.contains(&Self::Reach.name()) => true,
             _ => names.is_empty() || names.contains(&part.name()),

@@ -44,6 +44,7 @@ async fn run() -> Result<ExitCode> {
         return Ok(if wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     };
     println!("{}", report::commands(mesh).await?);
+    println!("{}", page.agreeing().await?);
     println!("The mesh stays up until Ctrl-C. Its page: {}", page.url());
     std::future::pending().await
 }
