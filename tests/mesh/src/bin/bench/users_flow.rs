@@ -32,9 +32,7 @@ pub async fn all(agreeing: &Agreeing<'_>) -> Result<()> {
     let one = async || {
         let mut connection = connect(agreeing.port).await?;
         while let Some(token) = agreeing.tokens.get(next.fetch_add(1, Relaxed)) {
-            if let Err(error) = agree(&mut connection, token, &message).await {
-                return Err(error);
-            }
+            agree(&mut connection, token, &message).await?;
         }
         connection.1.abort();
         anyhow::Ok(())
