@@ -15,7 +15,7 @@ const SHARE: u32 = 32;
 /// Grants that it has room for, so that chance fills none: users have several.
 const ROOM: usize = 128;
 /// Buckets for flows, which are short. They fill none of the others.
-const FLOW_BUCKETS: u32 = 64;
+const FLOW_BUCKETS: u32 = 256;
 /// How often a bucket is written anew that another worker changed meanwhile.
 const ATTEMPTS: u8 = 32;
 

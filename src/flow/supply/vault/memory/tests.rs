@@ -239,7 +239,15 @@ fn ten_thousand_grants_have_room_in_sixteen_thousand() {
             written(&one, place, "sealed", Over::Absent, 0);
         }
         assert!(all().all(|place| read(&other, place, 0).is_some()), "{users} users with {each}");
-        assert_eq!(board.values.borrow().values().count(), 512 + 64 + 2);
+        assert_eq!(board.values.borrow().values().count(), 512 + 256 + 2);
+    }
+}
+
+#[test]
+fn twenty_thousand_users_can_agree_within_the_life_of_a_link() {
+    let (_, one, _) = two(64);
+    for number in 0..20_000 {
+        written(&one, Place::Flow { id: id(&number.to_string()) }, "used", Over::Absent, 0);
     }
 }
 
@@ -302,7 +310,7 @@ fn buckets_are_made_once_and_never_by_a_write() {
     drop(Memory::open(16384, Rc::clone(&board) as Rc<dyn Board>));
     assert_eq!(board.reads.get() - before, 2);
     drop(Memory::open(65536, Rc::clone(&board) as Rc<dyn Board>));
-    assert_eq!(board.values.borrow().values().count(), 2048 + 64 + 2);
+    assert_eq!(board.values.borrow().values().count(), 2048 + 256 + 2);
     written(&one, grant("ann", "hr"), "1", Over::Absent, 0);
     *board.values.borrow_mut() = SortedMap::new();
     assert!(matches!(write(&one, grant("ann", "hr"), "1", Over::Absent, 0), Err(Fault::Unavailable(_))));
