@@ -104,6 +104,9 @@ impl Plans {
                 return Ok(found);
             }
         };
+        if !may_have(body) {
+            return Ok(None);
+        }
         let mut scanner = Scanner::new(Limits::default(), Rc::clone(&places.plan));
         let (mut rest, mut open) = (body, 0_usize);
         while let Some(seen) = scanner.next(&mut rest).map_err(Unread::Json)? {
@@ -125,6 +128,30 @@ impl Plans {
 
 static SENT_0_3: [Field; 2] = [field(1, "message", FieldKind::Message(&MESSAGE_0_3)), metadata(3)];
 static SENT_1_0: [Field; 2] = [field(2, "message", FieldKind::Message(&MESSAGE_1_0)), metadata(4)];
+
+/// Whether there may be one in the JSON of `body`: most messages are a text without any of these, and are not looked into. Only `\u` writes
+/// a letter in another way.
+fn may_have(body: &[u8]) -> bool {
+    let mut rest = body;
+    while let Some((first, next)) = rest.split_first() {
+        let is_sign = match first {
+            b'\\' => next.first() == Some(&b'u'),
+            // Also `metadata`.
+            b'd' => next.starts_with(b"ata"),
+            b'e' => next.starts_with(b"yJ"),
+            b'b' | b'B' => next.get(..6).is_some_and(|next| next.eq_ignore_ascii_case(b"earer ")),
+            b'-' => next.starts_with(b"----BEGIN "),
+            // Letters of two bytes or four: no JSON (RFC 8259 section 8.1), and refused as such.
+            0 => true,
+            _ => false,
+        };
+        if is_sign {
+            return true;
+        }
+        rest = next;
+    }
+    false
+}
 
 /// Whether `text`, the value of a member called `name`, can be seen to be a credential.
 fn is_credential(name: Option<&str>, text: &str) -> bool {
@@ -243,6 +270,17 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_sign_of_one_is_not_looked_into() {
+        for body in [r#"{"text":"hello"}"#, r#"{"text":"a token of the bearer, for key 'e'"}"#, r#"{"text":"day --BEGIN"}"#, ""] {
+            assert!(!super::may_have(body.as_bytes()), "{body}");
+        }
+        for body in [r#"{"text":"\u0042earer"}"#, r#"{"data":1}"#, r#"{"metadata":1}"#, "eyJ", "bEARER x", "-----BEGIN PRIVATE", "{\0\"\0"]
+        {
+            assert!(super::may_have(body.as_bytes()), "{body}");
+        }
+    }
+
+    #[test]
     fn the_place_is_named_and_nothing_else() {
         let find = |binding, body: &str| Plans::default().find((binding, Version::V1_0), body.as_bytes()).unwrap();
         for (params, expected) in [
@@ -262,7 +300,7 @@ mod tests {
             let body = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"SendMessage","params":{params}}}"#);
             assert_eq!(find(Binding::Jsonrpc, &body).as_deref(), expected, "{body}");
         }
-        let twice = Plans::default().find((Binding::HttpJson, Version::V1_0), br#"{"message":{},"message":{}}"#);
+        let twice = Plans::default().find((Binding::HttpJson, Version::V1_0), br#"{"message":{"metadata":{}},"message":{}}"#);
         assert_eq!(twice, Err(Unread::Json(Fault::RepeatedName)));
     }
 
