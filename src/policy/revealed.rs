@@ -4,6 +4,7 @@
 use super::texts::{self, Field, Kind as FieldKind, MESSAGE_0_3, MESSAGE_1_0, Step as Path, Telling, field, metadata};
 use crate::protocol::{Binding, Version};
 use crate::wire::scan::{Asked, Fault, Kind, Limits, Plan, Scanner, Step};
+use crate::wire::spotted::Bytes;
 use crate::wire::{grpc_frame, protobuf};
 use std::rc::Rc;
 
@@ -129,26 +130,29 @@ impl Plans {
 static SENT_0_3: [Field; 2] = [field(1, "message", FieldKind::Message(&MESSAGE_0_3)), metadata(3)];
 static SENT_1_0: [Field; 2] = [field(2, "message", FieldKind::Message(&MESSAGE_1_0)), metadata(4)];
 
-/// Whether there may be one in the JSON of `body`: most messages are a text without any of these, and are not looked into. Only `\u` writes
-/// a letter in another way.
+/// Bytes that stand in each sign of a credential, and seldom elsewhere.
+static SIGNS: Bytes = Bytes::new(b"\\dJbB-\0");
+
+/// Whether there may be one in the JSON of `body`: most messages are a text without any of these, and are not looked into. Only `\u00`
+/// writes a letter of ASCII in another way.
 fn may_have(body: &[u8]) -> bool {
-    let mut rest = body;
-    while let Some((first, next)) = rest.split_first() {
-        let is_sign = match first {
-            b'\\' => next.first() == Some(&b'u'),
+    let has = |place: usize, sign: &[u8]| body.get(place..).is_some_and(|rest| rest.starts_with(sign));
+    let mut from = 0;
+    while let Some(place) = SIGNS.find(body, from) {
+        let is_sign = match body.get(place) {
+            Some(b'\\') => has(place, b"\\u00") && body.get(place.saturating_add(4)).is_none_or(|digit| (b'0'..=b'7').contains(digit)),
             // Also `metadata`.
-            b'd' => next.starts_with(b"ata"),
-            b'e' => next.starts_with(b"yJ"),
-            b'b' | b'B' => next.get(..6).is_some_and(|next| next.eq_ignore_ascii_case(b"earer ")),
-            b'-' => next.starts_with(b"----BEGIN "),
+            Some(b'd') => has(place, b"data"),
+            Some(b'J') => has(place.saturating_sub(2), b"eyJ"),
+            Some(b'-') => has(place, b"-----BEGIN "),
             // Letters of two bytes or four: no JSON (RFC 8259 section 8.1), and refused as such.
-            0 => true,
-            _ => false,
+            Some(0) => true,
+            _ => body.get(place..place.saturating_add(7)).is_some_and(|word| word.eq_ignore_ascii_case(b"bearer ")),
         };
         if is_sign {
             return true;
         }
-        rest = next;
+        from = place.saturating_add(1);
     }
     false
 }
@@ -271,7 +275,13 @@ mod tests {
 
     #[test]
     fn what_has_no_sign_of_one_is_not_looked_into() {
-        for body in [r#"{"text":"hello"}"#, r#"{"text":"a token of the bearer, for key 'e'"}"#, r#"{"text":"day --BEGIN"}"#, ""] {
+        for body in [
+            r#"{"text":"hello"}"#,
+            r#"{"text":"a token of the bearer, for key 'e'"}"#,
+            r#"{"text":"day --BEGIN"}"#,
+            r#"{"text":"h\u00e9llo \u20ac"}"#,
+            "",
+        ] {
             assert!(!super::may_have(body.as_bytes()), "{body}");
         }
         for body in [r#"{"text":"\u0042earer"}"#, r#"{"data":1}"#, r#"{"metadata":1}"#, "eyJ", "bEARER x", "-----BEGIN PRIVATE", "{\0\"\0"]

@@ -22,6 +22,7 @@ pub mod quoted;
 pub mod rewrite;
 pub mod scan;
 pub mod sorted;
+pub mod spotted;
 pub mod sse;
 pub mod steering;
 pub mod structured;
