@@ -115,14 +115,17 @@ impl Plans {
         if !waits {
             return Ok(Looked { waits, new: None });
         }
-        let mut new = None;
-        // From behind, so that the places of the others stay.
-        for (range, what) in found.into_iter().rev() {
+        // They stand one behind the other.
+        let (mut out, mut copied) = (Vec::new(), 0);
+        for (range, what) in found {
             let text = json.get(range.clone()).unwrap_or_default();
             if let Some(changed) = texts::json(text, &mut |path, text| if is_said(what, path) { judge.text(text) } else { None }) {
-                new.get_or_insert_with(|| json.to_vec()).splice(range, changed);
+                out.extend_from_slice(json.get(copied..range.start).unwrap_or_default());
+                out.extend_from_slice(&changed);
+                copied = range.end;
             }
         }
+        let new = (copied > 0).then(|| [out.as_slice(), json.get(copied..).unwrap_or_default()].concat());
         Ok(Looked { waits, new })
     }
 }

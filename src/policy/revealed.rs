@@ -206,11 +206,14 @@ fn has_jwt(text: &str) -> bool {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
     text.match_indices("eyJ").any(|(place, _)| {
         let is_inside = text.get(..place).and_then(|before| before.chars().next_back()).is_some_and(is_letter);
-        let rest = text.get(place..).unwrap_or_default();
-        let end = rest.find(|letter| !is_letter(letter) && letter != '.').unwrap_or(rest.len());
-        let mut parts = rest.get(..end).unwrap_or_default().split('.');
-        let three = [parts.next(), parts.next(), parts.next()];
-        !is_inside && three.iter().all(|part| part.is_some_and(|part| part.len() >= SHORTEST_PART))
+        // No further than three parts: callers choose how often one may begin.
+        let mut rest = Some(text.get(place..).unwrap_or_default()).filter(|_| !is_inside);
+        (0..3).all(|_| {
+            let Some(own) = rest else { return false };
+            let end = own.find(|letter| !is_letter(letter)).unwrap_or(own.len());
+            rest = own.get(end..).and_then(|behind| behind.strip_prefix('.'));
+            end >= SHORTEST_PART
+        })
     })
 }
 
@@ -271,6 +274,20 @@ mod tests {
         ] {
             assert!(!is_credential(Some(name), text), "{name}: {text}");
         }
+    }
+
+    #[test]
+    fn what_could_begin_anywhere_is_looked_through_once() {
+        // With a look at all that follows for each beginning these would take hours.
+        for part in ["eyJ", "eyJ.", "eyJ-.", "eyJaaaaaaaa.a ", "bearer ", "-----BEGIN "] {
+            assert!(!is_credential(None, &part.repeat((1 << 20) / part.len())), "{part}");
+        }
+        // So many parts of a message that have nothing in them.
+        let parts: Vec<u8> = [0x2a, 0].repeat(1 << 19);
+        let mut writer = Writer::default();
+        writer.bytes(2, &parts);
+        let body = wrap(&writer.end()).unwrap();
+        assert_eq!(Plans::default().find((Binding::Grpc, Version::V1_0), &body), Ok(None));
     }
 
     #[test]

@@ -159,7 +159,8 @@ fn walk(message: &[u8], known: &'static [Field], path: &mut Vec<Step<'static>>, 
         return Err(Fault::TooDeep);
     }
     let mut out = Writer::default();
-    let mut counts = Vec::new();
+    // How many of each list there were: few fields are lists, and a list may be long.
+    let mut counts: Vec<(u32, usize)> = Vec::new();
     for field in fields(message) {
         let (number, raw) = field?;
         let Some(field) = known.iter().find(|field| field.number == number) else {
@@ -170,8 +171,16 @@ fn walk(message: &[u8], known: &'static [Field], path: &mut Vec<Step<'static>>, 
         // Messages that JSON does not show count as well: they nest, too.
         path.push(Step::Name(Cow::Borrowed(field.name)));
         if field.is_list {
-            path.push(Step::Place(counts.iter().filter(|own| **own == number).count()));
-            counts.push(number);
+            path.push(Step::Place(match counts.iter_mut().find(|(own, _)| *own == number) {
+                Some((_, count)) => {
+                    *count = count.saturating_add(1);
+                    *count
+                }
+                None => {
+                    counts.push((number, 0));
+                    0
+                }
+            }));
         }
         match (&field.kind, raw) {
             (Kind::Number, Raw::Varint(value)) => {

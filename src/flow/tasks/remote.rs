@@ -285,23 +285,38 @@ impl RemoteAnswer {
         context: &Context<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<(), String> {
-        while let [flag, ..] = pending.as_slice() {
-            let length = grpc_frame::length(pending);
+        let mut behind = 0_usize;
+        let done = self.whole_messages(pending, &mut behind, out, context, effects);
+        pending.drain(..behind.min(pending.len()));
+        done
+    }
+
+    /// The same; what lies before `behind` is done.
+    fn whole_messages(
+        &mut self,
+        pending: &[u8],
+        behind: &mut usize,
+        out: &mut Vec<u8>,
+        context: &Context<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        while let Some(rest @ [flag, ..]) = pending.get(*behind..) {
+            let length = grpc_frame::length(rest);
             if *flag != 0 {
                 return Err("a message is compressed".to_owned());
             }
             if length.is_some_and(|length| length > MOST_BYTES) {
                 return Err("a message is too long".to_owned());
             }
-            let Some(message) = length.and_then(|length| pending.get(HEAD..length)) else { return Ok(()) };
+            let Some(message) = length.and_then(|length| rest.get(HEAD..length)) else { return Ok(()) };
             let (_, operation, version) = self.asked;
             let looked = self.judged(context, effects, |judge| {
                 remote_text::message((operation, version), message, judge).map_err(|fault| fault.to_string())
             })?;
             let frame = looked.and_then(|new| grpc_frame::wrap(&new));
             let end = message.len().saturating_add(HEAD);
-            out.extend(frame.as_deref().or(pending.get(..end)).unwrap_or_default());
-            pending.drain(..end);
+            out.extend(frame.as_deref().or(rest.get(..end)).unwrap_or_default());
+            *behind = behind.saturating_add(end);
         }
         Ok(())
     }
